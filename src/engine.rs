@@ -1,0 +1,3 @@
+//! The four stages of mirroring and the ports they need.
+
+pub mod ports;

@@ -1,0 +1,15 @@
+//! lakemirror: transactional mirroring for lakeFS, as a library so that the command, the tests and the demo share it.
+
+pub mod auth;
+pub mod backoff;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod engine;
+pub mod graveler;
+pub mod lakefs;
+pub mod mirrors;
+pub mod objects;
+pub mod run;
+pub mod sandbox;
+pub mod service;

@@ -1,0 +1,2 @@
+//! The lakemirror command.
+fn main() {}
