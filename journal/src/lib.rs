@@ -1,4 +1,10 @@
 //! lakemirror's state machine and its durable, hash-chained log.
 
+pub mod bits;
+pub mod codec;
+pub mod command;
 pub mod commit;
+pub mod decide;
+pub mod event;
 pub mod ids;
+pub mod state;

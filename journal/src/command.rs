@@ -1,0 +1,114 @@
+//! What may be asked of the state machine. A command carries what was observed, with its time; it decides nothing.
+
+use std::collections::BTreeSet;
+
+use crate::commit::CommitRecord;
+use crate::event::{ArrivalsCheckedV1, RangeReadV1, SourceProbedV1};
+use crate::ids::{CommitId, Incarnation, MetarangeId, RangeId};
+use crate::state::mirror::{Definition, Source};
+use crate::state::policy::Policy;
+
+/// A request to the state machine about one mirror, or about the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A process opened the journal.
+    Start {
+        /// The journal's new writer epoch.
+        writer_epoch: u64,
+        /// The software's version.
+        software: String,
+        /// The configured rules.
+        policy: Policy,
+        /// What opening the journal had to mend; empty for nothing.
+        recovery: String,
+        /// Milliseconds since 1970.
+        at_ms: u64,
+    },
+    /// Something about one mirror.
+    Mirror {
+        /// Which one.
+        mirror: Incarnation,
+        /// What.
+        ask: Ask,
+        /// Milliseconds since 1970.
+        at_ms: u64,
+    },
+}
+
+/// What may be asked about a mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// It was asked for.
+    Define(Definition),
+    /// Its source answered who it is.
+    IdentifySource(Source),
+    /// Its repository is about to be created.
+    IntendRepository,
+    /// Its repository is there and marked.
+    RepositoryReady {
+        /// Whether it was there already.
+        adopted: bool,
+    },
+    /// Something that an operator has to look at; empty when it is over.
+    NoteTrouble(String),
+    /// Its deletion was asked for.
+    StartDeletion,
+    /// Its repository is gone.
+    Gone,
+    /// A complete, error-free listing of the source's branches.
+    ObserveBranches {
+        /// Every branch and its head.
+        listed: Vec<(String, CommitId)>,
+        /// Those of the new ones that are hidden.
+        hidden: BTreeSet<String>,
+        /// Known branches that the listing lacked, after the repository answered and the branch answered 404 itself.
+        proven_gone: Vec<String>,
+    },
+    /// Commit records of the source, ids recomputed.
+    ObserveCommits(Vec<CommitRecord>),
+    /// A metarange file of the destination, id recomputed: its ranges with their counts of entries.
+    ReadMetarange {
+        /// Which.
+        metarange: MetarangeId,
+        /// Its ranges in key order.
+        ranges: Vec<(RangeId, u32)>,
+    },
+    /// A range file of the destination, id recomputed. (`mirror` and `at_ms` inside are the command's.)
+    ReadRange(RangeReadV1),
+    /// Answered arrival checks.
+    CheckArrivals(Vec<ArrivalsCheckedV1>),
+    /// Answers of the source about objects that do not arrive.
+    ProbeSource(SourceProbedV1),
+    /// Which branches may move now?
+    PlanMoves,
+    /// These commit records are on the mirror.
+    RecordsWritten(Vec<CommitId>),
+    /// The branch was read after its move and is where it should be.
+    FinishMove {
+        /// Which branch.
+        branch: String,
+    },
+    /// The branch of the mirror is somewhere else than this journal left it.
+    Diverged {
+        /// Which branch.
+        branch: String,
+        /// Where it is; none where it is not there.
+        found: Option<CommitId>,
+    },
+    /// The branch of the mirror was found at a commit of the source's past, or back where it should be.
+    Adopt {
+        /// Which branch.
+        branch: String,
+        /// Where it is.
+        found: CommitId,
+    },
+    /// Which branches' times of grace are over?
+    PlanRemovals,
+    /// The branch is gone from the mirror.
+    FinishRemoval {
+        /// Which branch.
+        branch: String,
+    },
+    /// A summary with this number reached the mirrors database.
+    Published(u64),
+}

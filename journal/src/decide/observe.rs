@@ -1,0 +1,135 @@
+//! Decisions about what was seen of the source: branches that come, move and go (I2, I6), and commits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::repository::{end_trouble, is_recreated, trouble};
+use super::{Case, Refused};
+use crate::commit::CommitRecord;
+use crate::event::{
+    BranchMissedV1, BranchRemovalStartedV1, BranchRemovedV1, BranchSeenV1, BranchTombstonedV1, CommitObservedV1, Event,
+};
+use crate::ids::CommitId;
+use crate::state::branch::{Branch, Presence};
+
+/// How often in succession a branch must be missed before it counts as gone.
+const MISSES: u32 = 2;
+
+/// Up to this many branches may vanish at once, whatever the fraction.
+const VANISH_FREELY: usize = 3;
+
+/// How the text of this trouble begins: more branches vanished at once than may.
+const MASS_DELETION: &str = "the source lost";
+
+pub(super) fn branches(
+    case: &Case<'_>,
+    listed: Vec<(String, CommitId)>,
+    hidden: &BTreeSet<String>,
+    proven_gone: Vec<String>,
+) -> Result<Vec<Event>, Refused> {
+    if is_recreated(case.mirror) {
+        return Err(Refused::Rule("the source is another repository than the one that was mirrored".to_owned()));
+    }
+    let listed: BTreeMap<String, CommitId> = listed.into_iter().collect();
+    let gone: Vec<String> = proven_gone.into_iter().filter(|name| !listed.contains_key(name)).collect();
+    let mut events: Vec<Event> = listed.into_iter().filter_map(|(name, head)| seen(case, name, head, hidden)).collect();
+    events.extend(missed(case, &gone));
+    Ok(events)
+}
+
+fn seen(case: &Case<'_>, branch: String, head: CommitId, hidden: &BTreeSet<String>) -> Option<Event> {
+    let known = case.mirror.branches.get(&branch);
+    if known.is_some_and(|known| known.head == head && known.presence == Presence::There) {
+        return None;
+    }
+    let hidden = known.map_or_else(|| hidden.contains(&branch), |known| known.hidden);
+    Some(Event::BranchSeen(BranchSeenV1 { mirror: case.id, branch, head, hidden, at_ms: case.at_ms }))
+}
+
+fn missed(case: &Case<'_>, gone: &[String]) -> Vec<Event> {
+    let live = case.mirror.branches.values().filter(|branch| branch.tombstone_ms.is_none()).count();
+    let fresh: Vec<(&String, &Branch)> = gone
+        .iter()
+        .filter_map(|name| case.mirror.branches.get(name).map(|branch| (name, branch)))
+        .filter(|(_, branch)| branch.tombstone_ms.is_none())
+        .collect();
+    let allowed = (live * usize::from(case.state.policy.deletion_permille_max) / 1000).max(VANISH_FREELY);
+    if fresh.len() > allowed {
+        return trouble(
+            case,
+            format!(
+                "{MASS_DELETION} {} of {live} branches at once, more than deletion.max_fraction allows: nothing is removed on the mirror; \
+                 raise deletion.max_fraction if this is meant",
+                fresh.len()
+            ),
+        );
+    }
+    let mut events = Vec::new();
+    if case.mirror.trouble.as_ref().is_some_and(|trouble| trouble.text.starts_with(MASS_DELETION)) {
+        events.extend(end_trouble(case));
+    }
+    for (name, branch) in gone.iter().filter_map(|name| case.mirror.branches.get(name).map(|branch| (name, branch))) {
+        events.extend(missed_one(case, name, branch));
+    }
+    events
+}
+
+/// One more miss in this run; the second one buries the branch. A tombstone of an earlier run needs two misses of this
+/// run as well before it is removed, so the first turn after a start removes nothing.
+fn missed_one(case: &Case<'_>, name: &str, branch: &Branch) -> Vec<Event> {
+    let times = misses_of_this_run(case, branch);
+    if times >= MISSES {
+        return Vec::new();
+    }
+    let mut events = vec![Event::BranchMissed(BranchMissedV1 {
+        mirror: case.id,
+        branch: name.to_owned(),
+        writer_epoch: case.state.writer_epoch,
+        at_ms: case.at_ms,
+    })];
+    if times + 1 >= MISSES && branch.tombstone_ms.is_none() {
+        events.push(Event::BranchTombstoned(BranchTombstonedV1 {
+            mirror: case.id,
+            branch: name.to_owned(),
+            at_ms: case.at_ms,
+        }));
+    }
+    events
+}
+
+fn misses_of_this_run(case: &Case<'_>, branch: &Branch) -> u32 {
+    match branch.presence {
+        Presence::Missed { times, writer_epoch } if writer_epoch == case.state.writer_epoch => times,
+        Presence::Missed { .. } | Presence::There => 0,
+    }
+}
+
+pub(super) fn removals(case: &Case<'_>) -> Vec<Event> {
+    let due = case.mirror.branches.iter().filter(|(_, branch)| {
+        let over = branch
+            .tombstone_ms
+            .is_some_and(|since| case.at_ms.saturating_sub(since) >= case.state.policy.deletion_grace_ms);
+        let sure = misses_of_this_run(case, branch) >= MISSES;
+        over && sure && !branch.removing && branch.moving.is_none() && branch.divergence.is_none()
+    });
+    due.map(|(name, _)| {
+        Event::BranchRemovalStarted(BranchRemovalStartedV1 { mirror: case.id, branch: name.clone(), at_ms: case.at_ms })
+    })
+    .collect()
+}
+
+pub(super) fn finish_removal(case: &Case<'_>, branch: String) -> Result<Vec<Event>, Refused> {
+    match case.mirror.branches.get(&branch) {
+        None => Err(Refused::UnknownBranch(branch)),
+        Some(known) if !known.removing => Err(Refused::Rule(format!("branch {branch} is not being removed"))),
+        Some(_) => Ok(vec![Event::BranchRemoved(BranchRemovedV1 { mirror: case.id, branch, at_ms: case.at_ms })]),
+    }
+}
+
+pub(super) fn commits(case: &Case<'_>, records: &[CommitRecord]) -> Vec<Event> {
+    let mut new = BTreeSet::new();
+    records
+        .iter()
+        .filter(|record| case.mirror.graph.get(&record.id).is_none() && new.insert(record.id))
+        .map(|record| Event::CommitObserved(CommitObservedV1::new(case.id, record, case.at_ms)))
+        .collect()
+}

@@ -1,0 +1,190 @@
+//! Decisions about moves: which head a branch may go to now, and on what evidence (I1, I2).
+
+use std::collections::BTreeSet;
+
+use super::{Case, Refused};
+use crate::event::{
+    BranchAdoptedV1, BranchDivergedV1, Event, MoveFinishedV1, MoveStartedV1, RangesReopenedV1, RecordsWrittenV1,
+};
+use crate::ids::{CommitId, RangeId};
+use crate::state::branch::{Branch, SeenHead};
+use crate::state::mirror::Phase;
+use crate::state::policy::{DivergenceRule, HistoryRule};
+use crate::state::tree::{Grade, Range};
+
+/// Range ids in one record: 32 bytes each, well under the record limit.
+const RANGES_PER_RECORD: usize = 4000;
+
+/// Every branch that may move now, each to the newest of its seen heads that is complete. Where the evidence for one
+/// is too old, its ranges are opened again instead.
+pub(super) fn plan(case: &Case<'_>) -> Vec<Event> {
+    if case.mirror.phase != Phase::Ready {
+        return Vec::new();
+    }
+    let mut events = Vec::new();
+    let mut stale = BTreeSet::new();
+    for (name, branch) in &case.mirror.branches {
+        if branch.moving.is_some() || branch.removing {
+            continue;
+        }
+        if let Some(divergence) = branch.divergence {
+            if case.state.policy.on_divergence == DivergenceRule::Restore {
+                events.extend(restore(case, name, branch, divergence.found));
+            }
+            continue;
+        }
+        let Some(head) = branch.pending.iter().rev().find(|head| is_ready(case, &head.commit)) else { continue };
+        let old = stale_ranges(case, &head.commit);
+        if old.is_empty() {
+            events.push(start(case, name, branch, head, branch.mirror));
+        } else {
+            stale.extend(old);
+        }
+    }
+    events.extend(reopen(case, &stale));
+    events
+}
+
+/// Whether the commit may become a head: its own tree is whole, and its history is what the policy asks for.
+fn is_ready(case: &Case<'_>, id: &CommitId) -> bool {
+    let Some(commit) = case.mirror.graph.get(id) else { return false };
+    let whole = commit
+        .metarange
+        .is_none_or(|tree| case.mirror.trees.metaranges.get(&tree).is_some_and(|tree| tree.grade() == Grade::Whole));
+    let history = match case.state.policy.history {
+        HistoryRule::Complete => commit.closed,
+        HistoryRule::Head => commit.rooted,
+    };
+    whole && (commit.recorded || history)
+}
+
+fn start(case: &Case<'_>, name: &str, branch: &Branch, head: &SeenHead, from: Option<CommitId>) -> Event {
+    if branch.mirror == Some(head.commit) && branch.divergence.is_none() {
+        return Event::MoveFinished(MoveFinishedV1 {
+            mirror: case.id,
+            branch: name.to_owned(),
+            from,
+            to: head.commit,
+            seen: head.seen,
+            at_ms: case.at_ms,
+        });
+    }
+    let (mut ranges, mut entries, mut oldest) = (0u32, 0u64, u64::MAX);
+    for range in tree_ranges(case, &head.commit) {
+        ranges += 1;
+        entries += u64::from(range.entries);
+        oldest = oldest.min(range.oldest_ms);
+    }
+    Event::MoveStarted(MoveStartedV1 {
+        mirror: case.id,
+        branch: name.to_owned(),
+        from,
+        to: head.commit,
+        seen: head.seen,
+        ranges,
+        entries,
+        oldest_evidence_ms: oldest,
+        at_ms: case.at_ms,
+    })
+}
+
+/// Puts a diverged branch where it should be: to the newest complete head seen, else back to where it was.
+fn restore(case: &Case<'_>, name: &str, branch: &Branch, found: Option<CommitId>) -> Option<Event> {
+    let newest = branch.pending.iter().rev().find(|head| is_ready(case, &head.commit)).copied();
+    let back = branch.mirror.map(|commit| SeenHead { seen: 0, commit, at_ms: case.at_ms });
+    let head = newest.or(back)?;
+    Some(start(case, name, branch, &head, found))
+}
+
+fn tree_ranges<'a>(case: &Case<'a>, id: &CommitId) -> impl Iterator<Item = &'a Range> + 'a {
+    let trees = &case.mirror.trees;
+    let tree =
+        case.mirror.graph.get(id).and_then(|commit| commit.metarange).and_then(|tree| trees.metaranges.get(&tree));
+    tree.into_iter().flat_map(|tree| trees.ranges_of(tree))
+}
+
+/// The ranges behind a move (the head's, and those of the ancestors that get their records with it) whose oldest check
+/// is older than evidence may be.
+fn stale_ranges(case: &Case<'_>, head: &CommitId) -> BTreeSet<RangeId> {
+    let before = case.at_ms.saturating_sub(case.state.policy.evidence_age_ms_max);
+    let ancestors = match case.state.policy.history {
+        HistoryRule::Complete => case.mirror.graph.unrecorded(head, usize::MAX),
+        HistoryRule::Head => Vec::new(),
+    };
+    let mut trees = BTreeSet::new();
+    let mut stale = BTreeSet::new();
+    for id in ancestors.iter().chain([head]) {
+        let Some(tree) = case.mirror.graph.get(id).and_then(|commit| commit.metarange) else { continue };
+        if trees.insert(tree) {
+            stale.extend(tree_ranges(case, id).filter(|range| range.oldest_ms < before).map(|range| range.id));
+        }
+    }
+    stale
+}
+
+fn reopen(case: &Case<'_>, stale: &BTreeSet<RangeId>) -> Vec<Event> {
+    let stale: Vec<RangeId> = stale.iter().copied().collect();
+    stale
+        .chunks(RANGES_PER_RECORD)
+        .map(|ranges| {
+            Event::RangesReopened(RangesReopenedV1 { mirror: case.id, ranges: ranges.to_vec(), at_ms: case.at_ms })
+        })
+        .collect()
+}
+
+pub(super) fn records(case: &Case<'_>, commits: Vec<CommitId>) -> Result<Vec<Event>, Refused> {
+    let new: Vec<CommitId> = commits.into_iter().filter(|id| !case.mirror.graph.is_recorded(id)).collect();
+    if let Some(unknown) = new.iter().find(|id| case.mirror.graph.get(id).is_none()) {
+        return Err(Refused::Rule(format!("commit {unknown} was never observed")));
+    }
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Event::RecordsWritten(RecordsWrittenV1 { mirror: case.id, commits: new, at_ms: case.at_ms })])
+}
+
+pub(super) fn finish(case: &Case<'_>, branch: String) -> Result<Vec<Event>, Refused> {
+    let known = case.mirror.branches.get(&branch).ok_or_else(|| Refused::UnknownBranch(branch.clone()))?;
+    let under_way = known.moving.ok_or_else(|| Refused::Rule(format!("branch {branch} is not moving")))?;
+    Ok(vec![Event::MoveFinished(MoveFinishedV1 {
+        mirror: case.id,
+        branch,
+        from: under_way.from,
+        to: under_way.to,
+        seen: under_way.seen,
+        at_ms: case.at_ms,
+    })])
+}
+
+pub(super) fn diverged(case: &Case<'_>, branch: String, found: Option<CommitId>) -> Result<Vec<Event>, Refused> {
+    let known = case.mirror.branches.get(&branch).ok_or_else(|| Refused::UnknownBranch(branch.clone()))?;
+    let same = known.divergence.is_some_and(|divergence| divergence.found == found)
+        && known.moving.is_none()
+        && !known.removing;
+    if same {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Event::BranchDiverged(BranchDivergedV1 {
+        mirror: case.id,
+        branch,
+        expected: known.mirror,
+        found,
+        at_ms: case.at_ms,
+    })])
+}
+
+/// A branch that this journal did not make is driven from here on only where it stands at a commit of the source that
+/// was observed, or where this journal left it.
+pub(super) fn adopt(case: &Case<'_>, branch: String, found: CommitId) -> Result<Vec<Event>, Refused> {
+    let known = case.mirror.branches.get(&branch).ok_or_else(|| Refused::UnknownBranch(branch.clone()))?;
+    let ours = known.mirror == Some(found) || known.mirror.is_none() && case.mirror.graph.get(&found).is_some();
+    if !ours {
+        return Err(Refused::Rule(format!(
+            "branch {branch} of the mirror points to {found}, which was never seen at the source"
+        )));
+    }
+    if known.mirror == Some(found) && known.divergence.is_none() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Event::BranchAdopted(BranchAdoptedV1 { mirror: case.id, branch, found, at_ms: case.at_ms })])
+}

@@ -1,0 +1,114 @@
+//! Decisions about a mirror as a whole: its definition, its source's identity, its repository, its end.
+
+use super::{Case, Refused};
+use crate::event::{
+    Event, MirrorDefinedV1, MirrorDeletionStartedV1, MirrorGoneV1, RepositoryIntendedV1, RepositoryReadyV1,
+    SourceIdentifiedV1, SummaryPublishedV1, TroubleNotedV1,
+};
+use crate::ids::Incarnation;
+use crate::state::State;
+use crate::state::mirror::{Definition, Mirror, Phase, Source};
+
+/// How the text of this trouble begins: the source repository is not the one that was mirrored.
+pub(super) const RECREATED: &str = "the source repository was deleted and made again";
+
+pub(super) fn define(state: &State, mirror: Incarnation, definition: Definition, at_ms: u64) -> Vec<Event> {
+    if state.mirrors.contains_key(&mirror) {
+        return Vec::new();
+    }
+    let _ = at_ms;
+    vec![Event::MirrorDefined(MirrorDefinedV1 {
+        mirror,
+        name: definition.name,
+        source_repository: definition.source_repository,
+        source_region: definition.source_region,
+        region: definition.region,
+        storage_namespace: definition.storage_namespace,
+        at_ms: definition.created_ms,
+    })]
+}
+
+/// The first answer is the identity for good. Another one later is another repository under the same name: it is
+/// never followed, because its branches are not the past of the old one's.
+pub(super) fn identify(case: &Case<'_>, source: Source) -> Vec<Event> {
+    match &case.mirror.source {
+        None => vec![Event::SourceIdentified(SourceIdentifiedV1 {
+            mirror: case.id,
+            storage_namespace: source.storage_namespace,
+            default_branch: source.default_branch,
+            creation_date: source.creation_date,
+            at_ms: case.at_ms,
+        })],
+        Some(known)
+            if known.creation_date == source.creation_date && known.storage_namespace == source.storage_namespace =>
+        {
+            if is_recreated(case.mirror) {
+                end_trouble(case)
+            } else {
+                Vec::new()
+            }
+        }
+        Some(_) if is_recreated(case.mirror) => Vec::new(),
+        Some(_) => trouble(
+            case,
+            format!(
+                "{RECREATED} under its name: delete this mirror and create it again to mirror the new one; what was mirrored stays as it is"
+            ),
+        ),
+    }
+}
+
+/// Whether the source is another repository than the one that was mirrored.
+pub(super) fn is_recreated(mirror: &Mirror) -> bool {
+    mirror.trouble.as_ref().is_some_and(|trouble| trouble.text.starts_with(RECREATED))
+}
+
+pub(super) fn intend(case: &Case<'_>) -> Vec<Event> {
+    match case.mirror.phase {
+        Phase::Defined => vec![Event::RepositoryIntended(RepositoryIntendedV1 { mirror: case.id, at_ms: case.at_ms })],
+        Phase::Intended | Phase::Ready | Phase::Deleting => Vec::new(),
+    }
+}
+
+pub(super) fn ready(case: &Case<'_>, adopted: bool) -> Vec<Event> {
+    match case.mirror.phase {
+        Phase::Defined | Phase::Intended => {
+            vec![Event::RepositoryReady(RepositoryReadyV1 { mirror: case.id, adopted, at_ms: case.at_ms })]
+        }
+        Phase::Ready | Phase::Deleting => Vec::new(),
+    }
+}
+
+pub(super) fn trouble(case: &Case<'_>, text: String) -> Vec<Event> {
+    let same = case.mirror.trouble.as_ref().map_or("", |trouble| trouble.text.as_str()) == text;
+    if same {
+        Vec::new()
+    } else {
+        vec![Event::TroubleNoted(TroubleNotedV1 { mirror: case.id, text, at_ms: case.at_ms })]
+    }
+}
+
+pub(super) fn end_trouble(case: &Case<'_>) -> Vec<Event> {
+    trouble(case, String::new())
+}
+
+pub(super) fn start_deletion(case: &Case<'_>) -> Vec<Event> {
+    if case.mirror.phase == Phase::Deleting {
+        return Vec::new();
+    }
+    vec![Event::MirrorDeletionStarted(MirrorDeletionStartedV1 { mirror: case.id, at_ms: case.at_ms })]
+}
+
+pub(super) fn gone(case: &Case<'_>) -> Result<Vec<Event>, Refused> {
+    if case.mirror.phase != Phase::Deleting {
+        return Err(Refused::Rule(format!("mirror {} is not being deleted", case.id)));
+    }
+    Ok(vec![Event::MirrorGone(MirrorGoneV1 { mirror: case.id, at_ms: case.at_ms })])
+}
+
+pub(super) fn published(case: &Case<'_>, number: u64) -> Vec<Event> {
+    if number <= case.mirror.published {
+        return Vec::new();
+    }
+    vec![Event::SummaryPublished(SummaryPublishedV1 { mirror: case.id, number, at_ms: case.at_ms })]
+}

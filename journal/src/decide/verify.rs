@@ -1,0 +1,92 @@
+//! Decisions about what was found at the destination: which answers count as evidence.
+
+use super::{Case, Refused};
+use crate::event::{ArrivalsCheckedV1, Event, MetarangeReadV1, RangeReadV1, SourceProbedV1};
+use crate::ids::{MetarangeId, RangeId};
+
+/// Ranges in one record of a metarange: 36 bytes each, well under the record limit.
+const RANGES_PER_RECORD: usize = 4000;
+
+/// The largest number of ordinals in one arrival batch.
+const BATCH_ORDINALS_MAX: u32 = 4096;
+
+pub(super) fn metarange(case: &Case<'_>, metarange: MetarangeId, ranges: &[(RangeId, u32)]) -> Vec<Event> {
+    let known = case.mirror.trees.metaranges.get(&metarange);
+    if known.is_none_or(|tree| tree.is_read() && !tree.let_go) {
+        return Vec::new();
+    }
+    let part = |first: usize, part: &[(RangeId, u32)]| {
+        Event::MetarangeRead(MetarangeReadV1 {
+            mirror: case.id,
+            metarange,
+            total: ranges.len() as u32,
+            first: first as u32,
+            ranges: part.to_vec(),
+            at_ms: case.at_ms,
+        })
+    };
+    if ranges.is_empty() {
+        return vec![part(0, &[])];
+    }
+    ranges.chunks(RANGES_PER_RECORD).enumerate().map(|(index, chunk)| part(index * RANGES_PER_RECORD, chunk)).collect()
+}
+
+pub(super) fn range(case: &Case<'_>, read: RangeReadV1) -> Result<Vec<Event>, Refused> {
+    let known = known_range(case, &read.range)?;
+    if known.read {
+        return Ok(Vec::new());
+    }
+    if known.entries != read.entries {
+        return Err(Refused::Rule(format!(
+            "range {} holds {} entries, its metarange says {}: the two files contradict each other",
+            read.range, read.entries, known.entries
+        )));
+    }
+    check_inherited(case, &read)?;
+    Ok(vec![Event::RangeRead(RangeReadV1 { mirror: case.id, at_ms: case.at_ms, ..read })])
+}
+
+/// An inherited answer is as old as the oldest check behind it, and that check must still stand.
+fn check_inherited(case: &Case<'_>, read: &RangeReadV1) -> Result<(), Refused> {
+    for id in &read.inherited_from {
+        let base = known_range(case, id)?;
+        if !base.read || base.oldest_ms < read.inherited_oldest_ms {
+            return Err(Refused::Rule(format!(
+                "range {id} does not prove what range {} would inherit from it",
+                read.range
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn arrivals(case: &Case<'_>, batches: Vec<ArrivalsCheckedV1>) -> Result<Vec<Event>, Refused> {
+    let mut events = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let range = known_range(case, &batch.range)?;
+        let (asked, present) = match (batch.asked.decode(), batch.present.decode()) {
+            (Ok(asked), Ok(present)) => (asked, present),
+            _ => return Err(Refused::Rule(format!("a batch of checks of range {} is malformed", batch.range))),
+        };
+        let fits = asked.len() <= BATCH_ORDINALS_MAX
+            && batch.base.saturating_add(asked.len()) <= range.entries
+            && present.len() == asked.count();
+        if !range.read || !fits {
+            return Err(Refused::Rule(format!(
+                "a batch of checks does not fit range {} of {} entries",
+                batch.range, range.entries
+            )));
+        }
+        events.push(Event::ArrivalsChecked(ArrivalsCheckedV1 { mirror: case.id, ..batch }));
+    }
+    Ok(events)
+}
+
+pub(super) fn probes(case: &Case<'_>, probed: SourceProbedV1) -> Result<Vec<Event>, Refused> {
+    known_range(case, &probed.range)?;
+    Ok(vec![Event::SourceProbed(SourceProbedV1 { mirror: case.id, at_ms: case.at_ms, ..probed })])
+}
+
+fn known_range<'a>(case: &Case<'a>, id: &RangeId) -> Result<&'a crate::state::tree::Range, Refused> {
+    case.mirror.trees.range(id).ok_or_else(|| Refused::Rule(format!("range {id} is in no tree of this mirror")))
+}

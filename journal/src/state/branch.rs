@@ -1,0 +1,128 @@
+//! A branch of a mirror: what was seen of it at the source, what it is on the mirror, and the move between the two.
+
+use crate::ids::CommitId;
+
+/// How many heads are kept that were seen and not yet promoted; beyond it every second of the older half is let go.
+pub const PENDING_MAX: usize = 256;
+
+/// A head that was seen at the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeenHead {
+    /// Its number among the heads seen of this branch, from 1.
+    pub seen: u64,
+    /// The commit.
+    pub commit: CommitId,
+    /// When it was seen first, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// A move that was started and not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// Where the branch was, as far as the journal knew.
+    pub from: Option<CommitId>,
+    /// Where it goes.
+    pub to: CommitId,
+    /// The number of the seen head.
+    pub seen: u64,
+    /// When it was started, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// The mirror's branch is not where the journal left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Divergence {
+    /// Where it was expected.
+    pub expected: Option<CommitId>,
+    /// Where it was found.
+    pub found: Option<CommitId>,
+    /// Since when, milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+/// Where a branch stands at the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It is there.
+    There,
+    /// It was missed this often in succession, last by the run with this writer epoch.
+    Missed {
+        /// How often in succession within that run.
+        times: u32,
+        /// The run.
+        writer_epoch: u64,
+    },
+}
+
+/// One branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Branch {
+    /// The head last seen at the source.
+    pub head: CommitId,
+    /// Whether it is hidden, as first seen.
+    pub hidden: bool,
+    /// Whether it is there at the source.
+    pub presence: Presence,
+    /// Since when it is a tombstone, milliseconds since 1970.
+    pub tombstone_ms: Option<u64>,
+    /// Whether its removal from the mirror is under way.
+    pub removing: bool,
+    /// How many heads were seen.
+    pub seen: u64,
+    /// Heads seen and not yet promoted, in the order in which they were seen.
+    pub pending: Vec<SeenHead>,
+    /// Where it is on the mirror, by this journal.
+    pub mirror: Option<CommitId>,
+    /// When it last moved there, milliseconds since 1970.
+    pub moved_ms: u64,
+    /// The move under way.
+    pub moving: Option<Move>,
+    /// Whether somebody else moved it.
+    pub divergence: Option<Divergence>,
+}
+
+impl Branch {
+    pub(crate) fn new(head: CommitId, hidden: bool) -> Self {
+        Self {
+            head,
+            hidden,
+            presence: Presence::There,
+            tombstone_ms: None,
+            removing: false,
+            seen: 0,
+            pending: Vec::new(),
+            mirror: None,
+            moved_ms: 0,
+            moving: None,
+            divergence: None,
+        }
+    }
+
+    pub(crate) fn see(&mut self, head: CommitId, at_ms: u64) {
+        (self.presence, self.tombstone_ms, self.head) = (Presence::There, None, head);
+        if self.pending.last().map(|last| last.commit) == Some(head) {
+            return;
+        }
+        self.seen += 1;
+        self.pending.push(SeenHead { seen: self.seen, commit: head, at_ms });
+        if self.pending.len() > PENDING_MAX {
+            let half = self.pending.len() / 2;
+            let mut place = 0usize;
+            self.pending.retain(|_| {
+                place += 1;
+                place > half || place % 2 == 1
+            });
+        }
+    }
+
+    pub(crate) fn finish(&mut self, to: CommitId, seen: u64, at_ms: u64) {
+        (self.mirror, self.moving, self.divergence, self.moved_ms) = (Some(to), None, None, at_ms);
+        self.pending.retain(|head| head.seen > seen);
+    }
+
+    /// Whether the mirror shows what the source shows.
+    #[must_use]
+    pub fn is_level(&self) -> bool {
+        self.pending.is_empty() && self.moving.is_none() && self.mirror == Some(self.head)
+    }
+}

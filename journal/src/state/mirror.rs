@@ -1,0 +1,158 @@
+//! One mirror: its definition, its source, its branches, commits and trees.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{CommitId, MetarangeId};
+use crate::state::branch::Branch;
+use crate::state::graph::Graph;
+use crate::state::tree::{Touched, Trees};
+
+/// How far the mirror repository is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It was asked for.
+    Defined,
+    /// A repository of its name may be ours, if it is marked so or was never used.
+    Intended,
+    /// The repository is there and ours.
+    Ready,
+    /// It is being deleted.
+    Deleting,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// The mirror's name, which is the mirror repository's.
+    pub name: String,
+    /// The repository that it mirrors.
+    pub source_repository: String,
+    /// The source's region.
+    pub source_region: String,
+    /// The mirror's region.
+    pub region: String,
+    /// The mirror repository's storage namespace.
+    pub storage_namespace: String,
+    /// When it was created, milliseconds since 1970.
+    pub created_ms: u64,
+}
+
+/// Who the source repository is: it changes when the repository is deleted and made again under its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its storage namespace.
+    pub storage_namespace: String,
+    /// Its default branch.
+    pub default_branch: String,
+    /// Its creation date, seconds since 1970.
+    pub creation_date: i64,
+}
+
+/// Something that an operator has to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What is wrong and what to do.
+    pub text: String,
+    /// Since when, milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+/// One mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// What was asked for.
+    pub definition: Definition,
+    /// How far its repository is.
+    pub phase: Phase,
+    /// Whether the repository was there before this journal knew it: the history begins then.
+    pub adopted_ms: Option<u64>,
+    /// Its source, once it answered.
+    pub source: Option<Source>,
+    /// What an operator has to look at.
+    pub trouble: Option<Trouble>,
+    /// Its branches, by name.
+    pub branches: BTreeMap<String, Branch>,
+    /// Its commits.
+    pub graph: Graph,
+    /// Their trees.
+    pub trees: Trees,
+    /// Recorded commits whose trees are still listed.
+    pub resident: BTreeSet<CommitId>,
+    /// Arrival checks so far.
+    pub checks: u64,
+    /// Moves so far.
+    pub moves: u64,
+    /// The number of the last published summary.
+    pub published: u64,
+}
+
+impl Mirror {
+    pub(crate) fn new(definition: Definition) -> Self {
+        Self {
+            definition,
+            phase: Phase::Defined,
+            adopted_ms: None,
+            source: None,
+            trouble: None,
+            branches: BTreeMap::new(),
+            graph: Graph::default(),
+            trees: Trees::default(),
+            resident: BTreeSet::new(),
+            checks: 0,
+            moves: 0,
+            published: 0,
+        }
+    }
+
+    pub(crate) fn see_branch(&mut self, name: &str, head: CommitId, hidden: bool, at_ms: u64) {
+        let branch = self.branches.entry(name.to_owned()).or_insert_with(|| Branch::new(head, hidden));
+        branch.see(head, at_ms);
+        self.graph.want(head);
+        if let Some(tree) = self.graph.get(&head).and_then(|commit| commit.metarange) {
+            self.trees.take_back(&tree);
+        }
+    }
+
+    pub(crate) fn write_records(&mut self, commits: &[CommitId]) {
+        for id in commits {
+            self.graph.record(id, &self.trees);
+            self.resident.insert(*id);
+        }
+    }
+
+    pub(crate) fn touch(&mut self, touched: &Touched) {
+        self.graph.follow(touched, &self.trees);
+    }
+
+    /// Lets go of the trees of recorded commits that no branch points to or is to point to.
+    pub(crate) fn let_trees_go(&mut self) {
+        let heads: BTreeSet<CommitId> = self.live_heads().collect();
+        let live: BTreeSet<MetarangeId> =
+            heads.iter().filter_map(|id| self.graph.get(id)).filter_map(|commit| commit.metarange).collect();
+        let past: Vec<CommitId> = self.resident.iter().filter(|id| !heads.contains(id)).copied().collect();
+        for id in past {
+            let Some(tree) = self.graph.get(&id).map(|commit| commit.metarange) else { continue };
+            if let Some(tree) = tree
+                && !live.contains(&tree)
+            {
+                if self.trees.metaranges.get(&tree).is_some_and(|tree| !self.all_recorded(&tree.commits)) {
+                    continue;
+                }
+                self.trees.let_go(&tree);
+            }
+            self.resident.remove(&id);
+        }
+    }
+
+    fn all_recorded(&self, commits: &[CommitId]) -> bool {
+        commits.iter().all(|id| self.graph.is_recorded(id))
+    }
+
+    /// Every commit that a branch of the mirror points to, or that is to be pointed to.
+    pub fn live_heads(&self) -> impl Iterator<Item = CommitId> + '_ {
+        self.branches.values().flat_map(|branch| {
+            let pending = branch.pending.iter().map(|head| head.commit);
+            pending.chain(branch.mirror).chain(branch.moving.map(|under_way| under_way.to))
+        })
+    }
+}
