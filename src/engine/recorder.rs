@@ -1,0 +1,229 @@
+//! The journal's thread: commands in, durable facts out. The only writer of the state.
+//!
+//! Commands that wait are decided one after another, their facts become as few frames as fit, and nobody hears of any
+//! of them before the last frame is durable (I3). Reads run on the same thread between groups, so they never see a
+//! fact that is not durable. The first failed write ends everything: the journal cannot vouch for what follows.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use lakemirror_journal::codec::{self, Payload};
+use lakemirror_journal::command::{Ask, Command};
+use lakemirror_journal::decide::{Refused, decide};
+use lakemirror_journal::event::Event;
+use lakemirror_journal::ids::Incarnation;
+use lakemirror_journal::state::{State, checks_of};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock::Clock;
+
+/// Commands and reads that may wait; senders wait beyond it.
+const QUEUE_MAX: usize = 4096;
+
+/// Commands decided before their facts are made durable together.
+const GROUP_MAX: usize = 512;
+
+/// Where facts become durable: the journal's log, or a test's.
+pub trait Ledger: Send {
+    /// Makes the payloads durable, in order, in frames of its own choosing; `checks` of them are arrival checks.
+    ///
+    /// # Errors
+    /// What failed. Nothing may be written after an error.
+    fn commit(&mut self, payloads: &[Payload], checks: u64, wall_ms: u64) -> Result<(), String>;
+    /// The number of the last durable record, and its frame's hash.
+    fn head(&self) -> (u64, [u8; 32]);
+}
+
+/// Why a command has no facts.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The command does not fit the state.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The journal has stopped; its reason was logged by the thread itself.
+    #[error("the journal has stopped")]
+    Stopped,
+}
+
+type Read = Box<dyn FnOnce(&State, (u64, [u8; 32])) + Send>;
+
+enum Request {
+    Command(Command, oneshot::Sender<Result<Vec<Event>, RecordError>>),
+    Read(Read),
+}
+
+type Watchers = Arc<Mutex<BTreeMap<Incarnation, watch::Sender<u64>>>>;
+
+/// A handle to the journal's thread.
+#[derive(Clone)]
+pub struct Recorder {
+    requests: mpsc::Sender<Request>,
+    watchers: Watchers,
+    clock: Arc<dyn Clock>,
+}
+
+/// The thread itself; ends when every [`Recorder`] is gone, or with what stopped it.
+pub struct RecorderThread(JoinHandle<Result<(), String>>);
+
+impl RecorderThread {
+    /// Waits for the thread's end.
+    ///
+    /// # Errors
+    /// What stopped the journal.
+    pub fn join(self) -> Result<(), String> {
+        self.0.join().unwrap_or_else(|_| Err("the journal's thread panicked".to_owned()))
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+/// Starts the thread over a state that was replayed and the ledger that it goes on in.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn start(
+    state: State,
+    ledger: Box<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+) -> std::io::Result<(Recorder, RecorderThread)> {
+    let (requests, queue) = mpsc::channel(QUEUE_MAX);
+    let watchers = Watchers::default();
+    let desk = Desk { state, ledger, watchers: Arc::clone(&watchers), clock: Arc::clone(&clock) };
+    let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || desk.serve(queue))?;
+    Ok((Recorder { requests, watchers, clock }, RecorderThread(thread)))
+}
+
+impl Recorder {
+    /// Decides a command and returns its facts once they are durable.
+    ///
+    /// # Errors
+    /// [`RecordError::Refused`] changes nothing; [`RecordError::Stopped`] is final.
+    pub async fn command(&self, command: Command) -> Result<Vec<Event>, RecordError> {
+        let (answer, facts) = oneshot::channel();
+        self.requests.send(Request::Command(command, answer)).await.map_err(|_| RecordError::Stopped)?;
+        facts.await.map_err(|_| RecordError::Stopped)?
+    }
+
+    /// Asks something about one mirror, stamped with the clock's time.
+    ///
+    /// # Errors
+    /// As [`Recorder::command`].
+    pub async fn ask(&self, mirror: Incarnation, ask: Ask) -> Result<Vec<Event>, RecordError> {
+        self.command(Command::Mirror { mirror, ask, at_ms: self.clock.wall_ms() }).await
+    }
+
+    /// Looks at the durable state.
+    ///
+    /// # Errors
+    /// [`RecordError::Stopped`].
+    pub async fn read<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&State) -> R + Send + 'static,
+    ) -> Result<R, RecordError> {
+        self.read_with_head(move |state, _| look(state)).await
+    }
+
+    /// Looks at the durable state and at the journal's head: the last record's number and its frame's hash.
+    ///
+    /// # Errors
+    /// [`RecordError::Stopped`].
+    pub async fn read_with_head<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&State, (u64, [u8; 32])) -> R + Send + 'static,
+    ) -> Result<R, RecordError> {
+        let (answer, result) = oneshot::channel();
+        let read: Read = Box::new(move |state, head| drop(answer.send(look(state, head))));
+        self.requests.send(Request::Read(read)).await.map_err(|_| RecordError::Stopped)?;
+        result.await.map_err(|_| RecordError::Stopped)
+    }
+
+    /// Ticks whenever there are new facts about the mirror (but for published summaries).
+    #[must_use]
+    pub fn changes(&self, mirror: Incarnation) -> watch::Receiver<u64> {
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.entry(mirror).or_insert_with(|| watch::channel(0).0).subscribe()
+    }
+}
+
+struct Desk {
+    state: State,
+    ledger: Box<dyn Ledger>,
+    watchers: Watchers,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a group of commands came to, before it is durable.
+#[derive(Default)]
+struct Group {
+    payloads: Vec<Payload>,
+    checks: u64,
+    touched: Vec<Incarnation>,
+    answers: Vec<(oneshot::Sender<Result<Vec<Event>, RecordError>>, Result<Vec<Event>, RecordError>)>,
+    reads: Vec<Read>,
+}
+
+impl Desk {
+    fn serve(mut self, mut queue: mpsc::Receiver<Request>) -> Result<(), String> {
+        while let Some(first) = queue.blocking_recv() {
+            let mut group = Group::default();
+            self.take(first, &mut group)?;
+            while group.answers.len() < GROUP_MAX
+                && let Ok(next) = queue.try_recv()
+            {
+                self.take(next, &mut group)?;
+            }
+            self.settle(group)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, request: Request, group: &mut Group) -> Result<(), String> {
+        let (command, answer) = match request {
+            Request::Read(read) => {
+                group.reads.push(read);
+                return Ok(());
+            }
+            Request::Command(command, answer) => (command, answer),
+        };
+        let facts = decide(&self.state, command).map_err(RecordError::from);
+        for event in facts.iter().flatten() {
+            group.payloads.push(codec::encode(event).map_err(|error| error.to_string())?);
+            if let Event::ArrivalsChecked(batch) = event {
+                group.checks += checks_of(batch);
+            }
+            if !matches!(event, Event::SummaryPublished(_)) {
+                group.touched.extend(event.mirror());
+            }
+            self.state.apply(event);
+        }
+        group.answers.push((answer, facts));
+        Ok(())
+    }
+
+    fn settle(&mut self, mut group: Group) -> Result<(), String> {
+        if !group.payloads.is_empty() {
+            self.ledger.commit(&group.payloads, group.checks, self.clock.wall_ms())?;
+        }
+        for (answer, facts) in group.answers {
+            drop(answer.send(facts));
+        }
+        group.touched.sort_unstable();
+        group.touched.dedup();
+        let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        for ticker in group.touched.iter().filter_map(|mirror| watchers.get(mirror)) {
+            ticker.send_modify(|tick| *tick += 1);
+        }
+        drop(watchers);
+        let head = self.ledger.head();
+        for read in group.reads {
+            read(&self.state, head);
+        }
+        Ok(())
+    }
+}
