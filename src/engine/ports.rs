@@ -10,7 +10,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use lakemirror_journal::commit::CommitRecord;
-pub use lakemirror_journal::ids::CommitId;
+pub use lakemirror_journal::ids::{CommitId, Incarnation};
+
+use crate::engine::status::MirrorStatus;
 
 /// What a failed call to the outside means for the caller. One treatment each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -233,4 +235,44 @@ pub trait Destination: Send + Sync {
         effort: Effort,
         answers: &(dyn Fn(Vec<Answer>) + Send + Sync),
     ) -> Result<(), Fault>;
+}
+
+/// A mirror as the mirrors database defines it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorDefinition {
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// Its name, which is the mirror repository's.
+    pub name: String,
+    /// The repository that it mirrors.
+    pub source_repository: String,
+    /// The source's region.
+    pub source_region: String,
+    /// The mirror's region.
+    pub region: String,
+    /// The mirror repository's storage namespace.
+    pub storage_namespace: String,
+    /// When it was created, milliseconds since 1970.
+    pub created_ms: u64,
+    /// Whether its deletion was asked for and not yet acknowledged.
+    pub deleted: bool,
+}
+
+/// The mirrors database as the engine sees it.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// Every mirror that is defined, and those whose deletion waits for its acknowledgement.
+    async fn definitions(&self) -> Result<Vec<MirrorDefinition>, Fault>;
+    /// The mirror repository is gone.
+    async fn acknowledge_deletion(&self, definition: &MirrorDefinition, writer_epoch: u64) -> Result<(), Fault>;
+    /// Publishes a mirror's status under a number that only grows within a writer epoch.
+    async fn publish(
+        &self,
+        definition: &MirrorDefinition,
+        writer_epoch: u64,
+        number: u64,
+        status: &MirrorStatus,
+    ) -> Result<(), Fault>;
+    /// Ticks when this process changed a definition.
+    fn changes(&self) -> tokio::sync::watch::Receiver<u64>;
 }

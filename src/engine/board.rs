@@ -1,0 +1,81 @@
+//! What is going on right now and is no fact: faults that may pass by themselves, each with since when.
+//!
+//! Nothing decides on it; it exists so that whatever waits can say what for (I11). Lost with the process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::clock::Clock;
+
+/// Notes kept at most; further subjects are left out.
+const NOTES_MAX: usize = 512;
+
+/// A fault that lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// What the last answer was.
+    pub text: String,
+    /// Since when it has been like this, milliseconds since 1970.
+    pub since_ms: u64,
+    /// When it was last seen, milliseconds since 1970.
+    pub last_ms: u64,
+}
+
+/// What a note is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The source's lakeFS.
+    Source,
+    /// The mirror's repository as a whole.
+    Repository,
+    /// The mirrors database.
+    Registry,
+    /// One branch of the mirror.
+    Branch(String),
+}
+
+/// The notes about one mirror.
+#[derive(Clone)]
+pub struct Board {
+    notes: Arc<Mutex<BTreeMap<Subject, Note>>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Board {
+    /// An empty board.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { notes: Arc::default(), clock }
+    }
+
+    /// Notes a fault; logs it when the text is new.
+    pub fn note(&self, mirror: &str, subject: Subject, text: String) {
+        let now = self.clock.wall_ms();
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(note) = notes.get_mut(&subject) {
+            note.last_ms = now;
+            if note.text == text {
+                return;
+            }
+            note.text.clone_from(&text);
+        } else if notes.len() < NOTES_MAX {
+            notes.insert(subject.clone(), Note { text: text.clone(), since_ms: now, last_ms: now });
+        }
+        drop(notes);
+        tracing::warn!(mirror, ?subject, "{text}");
+    }
+
+    /// The fault is over.
+    pub fn clear(&self, mirror: &str, subject: &Subject) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(note) = notes.remove(subject) {
+            tracing::info!(mirror, ?subject, "over: {}", note.text);
+        }
+    }
+
+    /// All notes.
+    #[must_use]
+    pub fn notes(&self) -> BTreeMap<Subject, Note> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

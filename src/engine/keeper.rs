@@ -1,0 +1,215 @@
+//! The mirror repository: made bare and read-only, marked as ours, and in the end deleted.
+//!
+//! A repository is ours when its metadata names this mirror's incarnation. One that is not is never written to: it may
+//! be marked only while it is read-only, in the mirror's namespace, without branches, and marked by nobody.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lakemirror_journal::command::Ask;
+use lakemirror_journal::ids::Incarnation;
+use lakemirror_journal::state::mirror::{Phase, Source};
+
+use crate::engine::board::Subject;
+use crate::engine::mirror::{Ended, Site};
+use crate::engine::ports::{Fault, FaultKind, Repository};
+
+/// The key of the mark in the repository's metadata; its value is the incarnation.
+pub const MARK: &str = "lakemirror.incarnation";
+
+/// How long a name rests after its repository was deleted: lakeFS answers from caches of up to seven seconds.
+const NAME_REST_MS: u64 = 10_000;
+
+/// How the text of this trouble begins.
+const FOREIGN: &str = "a repository of this name is already there";
+
+/// Sees to it that the mirror repository is there and marked; returns once it is.
+///
+/// # Errors
+/// [`Ended`].
+pub async fn ensure(site: &Site) -> Result<(), Ended> {
+    loop {
+        match attempt(site).await {
+            Ok(true) => {
+                site.board.clear(site.name(), &Subject::Repository);
+                return Ok(());
+            }
+            Ok(false) => {}
+            Err(Attempt::Ended(ended)) => return Err(ended),
+            Err(Attempt::Fault(fault)) => site.board.note(site.name(), Subject::Repository, fault.to_string()),
+        }
+        site.pause(Duration::from_secs(1)).await?;
+    }
+}
+
+enum Attempt {
+    Fault(Fault),
+    Ended(Ended),
+}
+
+impl From<Fault> for Attempt {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Ended> for Attempt {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
+
+async fn attempt(site: &Site) -> Result<bool, Attempt> {
+    let Some(phase) = site.look(|mirror| mirror.phase).await? else { return Err(Ended::Stopped.into()) };
+    if phase == Phase::Ready {
+        return Ok(true);
+    }
+    if let Some(text) = name_rests(site).await? {
+        site.board.note(site.name(), Subject::Repository, text);
+        return Ok(false);
+    }
+    let source = site.source.repository(&site.definition.source_repository).await?;
+    site.ask(Ask::IdentifySource(Source {
+        storage_namespace: source.storage_namespace.clone(),
+        default_branch: source.default_branch.clone(),
+        creation_date: source.creation_date,
+    }))
+    .await?;
+    match site.mirror.repository(site.name()).await {
+        Ok(found) => take_over(site, phase, &found).await,
+        Err(fault) if fault.kind == FaultKind::Absent => create(site, &source.default_branch).await,
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+/// Why the name cannot be used yet: an earlier mirror of it is still being deleted, or was only just.
+async fn name_rests(site: &Site) -> Result<Option<String>, Ended> {
+    let (name, id, now) = (site.name().to_owned(), site.definition.incarnation, site.clock.wall_ms());
+    let look = site.recorder.read(move |state| {
+        let earlier = state
+            .mirrors
+            .iter()
+            .any(|(other, mirror)| *other != id && mirror.definition.name == name && mirror.phase == Phase::Deleting);
+        let rests = state.gone_ms.get(&name).is_some_and(|gone| now.saturating_sub(*gone) < NAME_REST_MS);
+        (earlier, rests)
+    });
+    let (earlier, rests) = look.await.map_err(|_| Ended::Journal)?;
+    Ok(match (earlier, rests) {
+        (true, _) => Some("waits until the earlier mirror of this name is deleted".to_owned()),
+        (_, true) => Some("waits until the destination has forgotten the earlier mirror of this name".to_owned()),
+        _ => None,
+    })
+}
+
+async fn create(site: &Site, default_branch: &str) -> Result<bool, Attempt> {
+    site.ask(Ask::IntendRepository).await?;
+    site.mirror.create_mirror_repository(site.name(), &site.definition.storage_namespace, default_branch).await?;
+    // Made or there already: the next attempt looks at what it is before it is marked.
+    let found = site.mirror.repository(site.name()).await?;
+    take_over(site, Phase::Intended, &found).await
+}
+
+async fn take_over(site: &Site, phase: Phase, found: &Repository) -> Result<bool, Attempt> {
+    let marked = site.mirror.metadata(site.name()).await?.get(MARK).cloned();
+    let ours = site.definition.incarnation.to_string();
+    let branches = site.mirror.branches(site.name(), true).await?.len();
+    match judge(found, marked.as_deref(), &ours, branches, &site.definition.storage_namespace) {
+        Judgement::Ours => {}
+        Judgement::Free => {
+            site.ask(Ask::IntendRepository).await?;
+            site.mirror.set_metadata(site.name(), &mark(site.definition.incarnation)).await?;
+        }
+        Judgement::Foreign(why) => {
+            site.ask(Ask::NoteTrouble(format!("{FOREIGN}: {why}; delete it or choose another name"))).await?;
+            return Ok(false);
+        }
+    }
+    let foreign =
+        site.look(|mirror| mirror.trouble.as_ref().is_some_and(|trouble| trouble.text.starts_with(FOREIGN))).await?;
+    if foreign == Some(true) {
+        site.ask(Ask::NoteTrouble(String::new())).await?;
+    }
+    let adopted = phase == Phase::Defined;
+    if adopted {
+        tracing::warn!(
+            mirror = site.name(),
+            "the mirror repository was there already: this journal's history of it begins now, everything is verified again"
+        );
+    }
+    site.ask(Ask::RepositoryReady { adopted }).await?;
+    Ok(true)
+}
+
+fn mark(incarnation: Incarnation) -> BTreeMap<String, String> {
+    BTreeMap::from([(MARK.to_owned(), incarnation.to_string())])
+}
+
+/// Whose a repository is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Judgement {
+    Ours,
+    Free,
+    Foreign(String),
+}
+
+fn judge(found: &Repository, marked: Option<&str>, ours: &str, branches: usize, namespace: &str) -> Judgement {
+    match marked {
+        Some(mark) if mark == ours => Judgement::Ours,
+        Some(mark) => Judgement::Foreign(format!("it belongs to another mirror (incarnation {mark})")),
+        None if !found.read_only => Judgement::Foreign("it is writable".to_owned()),
+        None if branches > 0 => {
+            Judgement::Foreign(format!("it has {branches} branches and lakemirror did not make it"))
+        }
+        None if found.storage_namespace != namespace => {
+            Judgement::Foreign(format!("its storage namespace is {}, not {namespace}", found.storage_namespace))
+        }
+        None => Judgement::Free,
+    }
+}
+
+/// Deletes the mirror repository, if it is ours, and ends the mirror.
+///
+/// # Errors
+/// [`Ended`].
+pub async fn dismantle(site: &Site) -> Result<(), Ended> {
+    let ours = site.definition.incarnation.to_string();
+    let metadata = site.insist(&Subject::Repository, || site.mirror.metadata(site.name())).await?;
+    let marked = metadata.and_then(|metadata| metadata.get(MARK).cloned());
+    if marked.as_deref() == Some(ours.as_str()) {
+        site.insist(&Subject::Repository, || site.mirror.delete_repository(site.name())).await?;
+    } else {
+        tracing::info!(mirror = site.name(), "there is no repository of this mirror to delete");
+    }
+    let writer_epoch = site.recorder.read(|state| state.writer_epoch).await.map_err(|_| Ended::Journal)?;
+    site.insist(&Subject::Registry, || site.registry.acknowledge_deletion(&site.definition, writer_epoch)).await?;
+    site.ask(Ask::Gone).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository(read_only: bool, namespace: &str) -> Repository {
+        Repository {
+            id: "m".into(),
+            creation_date: 1,
+            default_branch: "main".into(),
+            storage_namespace: namespace.into(),
+            read_only,
+        }
+    }
+
+    #[test]
+    fn only_what_is_marked_or_was_never_used_is_taken() {
+        let judged = |read_only, namespace, marked, branches| {
+            judge(&repository(read_only, namespace), marked, "aa", branches, "s3://b/p")
+        };
+        assert_eq!(judged(false, "s3://elsewhere", Some("aa"), 7), Judgement::Ours);
+        assert_eq!(judged(true, "s3://b/p", None, 0), Judgement::Free);
+        assert!(matches!(judged(true, "s3://b/p", Some("bb"), 0), Judgement::Foreign(_)));
+        assert!(matches!(judged(true, "s3://b/p", None, 1), Judgement::Foreign(_)));
+        assert!(matches!(judged(true, "s3://b/q", None, 0), Judgement::Foreign(_)));
+        assert!(matches!(judged(false, "s3://b/p", None, 0), Judgement::Foreign(_)));
+    }
+}

@@ -1,0 +1,160 @@
+//! What all stages of one mirror share: its definition, its ports, the journal's handle, its board.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lakemirror_journal::command::Ask;
+use lakemirror_journal::event::Event;
+use lakemirror_journal::state::mirror::Mirror;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Entropy};
+use crate::engine::board::{Board, Subject};
+use crate::engine::ports::{Destination, Fault, FaultKind, Lakefs, MirrorDefinition, Registry};
+use crate::engine::recorder::{RecordError, Recorder};
+
+/// How the engine goes about its work; nothing here changes what may be promoted.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How often a source's branches are listed.
+    pub scan_interval: Duration,
+    /// How often the mirrors database is asked for mirrors of other processes.
+    pub definitions_interval: Duration,
+    /// How often missing objects are looked for, where the configuration says so; else a back-off of our own.
+    pub recheck: Option<Duration>,
+    /// When the source is asked about an object of a head that does not come.
+    pub diagnose_after: Duration,
+    /// lakeFS's `committed.block_storage_prefix`, with its trailing slash.
+    pub metadata_prefix: String,
+    /// Verification jobs of one mirror at a time.
+    pub workers: usize,
+    /// Branches of one mirror that move at a time, and source calls of one mirror at a time.
+    pub branch_concurrency: usize,
+}
+
+/// One mirror at work.
+#[derive(Clone)]
+pub struct Site {
+    /// What was asked for.
+    pub definition: Arc<MirrorDefinition>,
+    /// The source's lakeFS.
+    pub source: Arc<dyn Lakefs>,
+    /// The mirror's lakeFS.
+    pub mirror: Arc<dyn Lakefs>,
+    /// The mirror's blockstore.
+    pub destination: Arc<dyn Destination>,
+    /// The scheme of its addresses: `s3` or `local`.
+    pub scheme: &'static str,
+    /// The mirrors database.
+    pub registry: Arc<dyn Registry>,
+    /// The journal.
+    pub recorder: Recorder,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// How to go about it.
+    pub settings: Arc<Settings>,
+    /// What is going on.
+    pub board: Board,
+    /// Ends the mirror's work.
+    pub stop: CancellationToken,
+}
+
+/// Why a stage of a mirror ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// The journal stopped: the process ends.
+    #[error("the journal has stopped")]
+    Journal,
+    /// The mirror's work was stopped.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl Site {
+    /// The mirror's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.definition.name
+    }
+
+    /// Asks the journal; a refusal is logged as the defect that it is, and counts as no facts.
+    ///
+    /// # Errors
+    /// [`Ended::Journal`] when the journal has stopped.
+    pub async fn ask(&self, ask: Ask) -> Result<Vec<Event>, Ended> {
+        match self.recorder.ask(self.definition.incarnation, ask).await {
+            Ok(facts) => Ok(facts),
+            Err(RecordError::Refused(refused)) => {
+                tracing::warn!(mirror = self.name(), "the journal refused: {refused}");
+                Ok(Vec::new())
+            }
+            Err(RecordError::Stopped) => Err(Ended::Journal),
+        }
+    }
+
+    /// Looks at the mirror's durable state; `None` once it is gone.
+    ///
+    /// # Errors
+    /// [`Ended::Journal`] when the journal has stopped.
+    pub async fn look<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Mirror) -> R + Send + 'static,
+    ) -> Result<Option<R>, Ended> {
+        let id = self.definition.incarnation;
+        self.recorder.read(move |state| state.mirror(&id).map(look)).await.map_err(|_| Ended::Journal)
+    }
+
+    /// Waits, unless the work is stopped first.
+    ///
+    /// # Errors
+    /// [`Ended::Stopped`].
+    pub async fn pause(&self, duration: Duration) -> Result<(), Ended> {
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Ended::Stopped),
+            () = self.clock.sleep(duration) => Ok(()),
+        }
+    }
+
+    /// Repeats a call until it is answered with something other than a passing fault, ever more slowly up to half a
+    /// minute, noting the fault on the board meanwhile. `Absent` is an answer.
+    ///
+    /// # Errors
+    /// [`Ended::Stopped`] when the work is stopped meanwhile.
+    pub async fn insist<T, F>(&self, subject: &Subject, mut call: impl FnMut() -> F) -> Result<Option<T>, Ended>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let mut wait = Duration::from_millis(200);
+        loop {
+            let answer = tokio::select! {
+                () = self.stop.cancelled() => return Err(Ended::Stopped),
+                answer = call() => answer,
+            };
+            let fault = match answer {
+                Ok(value) => {
+                    self.board.clear(self.name(), subject);
+                    return Ok(Some(value));
+                }
+                Err(fault) if fault.kind == FaultKind::Absent => {
+                    self.board.clear(self.name(), subject);
+                    return Ok(None);
+                }
+                Err(fault) => fault,
+            };
+            self.board.note(self.name(), subject.clone(), fault.to_string());
+            if fault.kind != FaultKind::Retry {
+                wait = wait.max(Duration::from_secs(5));
+            }
+            self.pause(self.jittered(wait)).await?;
+            wait = (wait * 2).min(Duration::from_secs(30));
+        }
+    }
+
+    /// Between half of the duration and all of it.
+    fn jittered(&self, duration: Duration) -> Duration {
+        let part = u32::try_from(self.entropy.random_u64() % 512).unwrap_or(0) + 512;
+        duration * part / 1024
+    }
+}

@@ -1,0 +1,216 @@
+//! Watching the source: its branches once an interval, and the records of commits that are new.
+//!
+//! A quiet source costs one listing a turn and nothing else: the journal is asked only when the listing differs from
+//! the last one, or something is open. A failed listing changes nothing (I6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::StreamExt;
+use lakemirror_journal::command::Ask;
+use lakemirror_journal::ids::CommitId;
+use lakemirror_journal::state::branch::Presence;
+use lakemirror_journal::state::mirror::Source;
+
+use crate::engine::board::Subject;
+use crate::engine::mirror::{Ended, Site};
+use crate::engine::ports::{BranchHead, CommitRecord, Fault, FaultKind};
+
+/// Branches that are asked about singly in one turn, at most; the others wait for the next.
+const CONFIRMATIONS_MAX: usize = 200;
+
+/// Rounds of reading commits in one turn, at most.
+const ROUNDS_MAX: usize = 100_000;
+
+/// Commits recorded with one command.
+const COMMITS_PER_COMMAND: usize = 500;
+
+/// Watches until stopped.
+///
+/// # Errors
+/// [`Ended`].
+pub async fn run(site: &Site) -> Result<(), Ended> {
+    let mut watch = Watch::default();
+    loop {
+        let started = site.clock.monotonic();
+        match watch.turn(site).await {
+            Ok(()) => site.board.clear(site.name(), &Subject::Source),
+            Err(Turn::Ended(ended)) => return Err(ended),
+            Err(Turn::Fault(fault)) => site.board.note(site.name(), Subject::Source, fault.to_string()),
+        }
+        let spent = site.clock.monotonic().saturating_sub(started);
+        site.pause(site.settings.scan_interval.saturating_sub(spent)).await?;
+    }
+}
+
+/// Why a turn was cut short.
+enum Turn {
+    Fault(Fault),
+    Ended(Ended),
+}
+
+impl From<Fault> for Turn {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Ended> for Turn {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
+
+#[derive(Default)]
+struct Watch {
+    /// The last listing that was recorded whole, while nothing is open.
+    quiet: Option<Vec<BranchHead>>,
+}
+
+impl Watch {
+    async fn turn(&mut self, site: &Site) -> Result<(), Turn> {
+        let repository = &site.definition.source_repository;
+        let listed = tokio::select! {
+            () = site.stop.cancelled() => return Err(Ended::Stopped.into()),
+            listed = site.source.branches(repository, true) => listed?,
+        };
+        if self.quiet.as_ref() == Some(&listed) {
+            return Ok(());
+        }
+        self.quiet = None;
+        let Some(known) = known_branches(site).await? else { return Ok(()) };
+        identify(site).await?;
+        let hidden = find_hidden(site, &listed, &known).await?;
+        let missing = missing_branches(&listed, &known);
+        let proven_gone = confirm_gone(site, &missing).await?;
+        let heads: BTreeSet<CommitId> = listed.iter().map(|branch| branch.head).collect();
+        let pairs = listed.iter().map(|branch| (branch.name.clone(), branch.head)).collect();
+        site.ask(Ask::ObserveBranches { listed: pairs, hidden, proven_gone }).await?;
+        if !missing.is_empty() {
+            site.ask(Ask::PlanRemovals).await?;
+        }
+        read_commits(site, heads).await?;
+        if missing.is_empty() && frontier(site, 1).await?.is_empty() {
+            self.quiet = Some(listed);
+        }
+        Ok(())
+    }
+}
+
+/// Whether each known branch was there at the last look; none when the mirror is gone.
+async fn known_branches(site: &Site) -> Result<Option<BTreeMap<String, bool>>, Ended> {
+    site.look(|mirror| {
+        mirror.branches.iter().map(|(name, branch)| (name.clone(), branch.presence == Presence::There)).collect()
+    })
+    .await
+}
+
+/// Asks who the source is. Before anything that changed is believed: a repository that was deleted and made again
+/// under its name must not be followed.
+async fn identify(site: &Site) -> Result<(), Turn> {
+    let repository = site.source.repository(&site.definition.source_repository).await?;
+    let source = Source {
+        storage_namespace: repository.storage_namespace,
+        default_branch: repository.default_branch,
+        creation_date: repository.creation_date,
+    };
+    site.ask(Ask::IdentifySource(source)).await?;
+    Ok(())
+}
+
+/// Which of the branches that are new are hidden: no field says so, only their absence from the plain listing.
+async fn find_hidden(
+    site: &Site,
+    listed: &[BranchHead],
+    known: &BTreeMap<String, bool>,
+) -> Result<BTreeSet<String>, Turn> {
+    let mut new: BTreeSet<String> =
+        listed.iter().filter(|branch| !known.contains_key(&branch.name)).map(|branch| branch.name.clone()).collect();
+    if !new.is_empty() {
+        for plain in site.source.branches(&site.definition.source_repository, false).await? {
+            new.remove(&plain.name);
+        }
+    }
+    Ok(new)
+}
+
+fn missing_branches(listed: &[BranchHead], known: &BTreeMap<String, bool>) -> Vec<String> {
+    let listed: BTreeSet<&str> = listed.iter().map(|branch| branch.name.as_str()).collect();
+    known.keys().filter(|name| !listed.contains(name.as_str())).cloned().collect()
+}
+
+/// Those of the missing branches that answer 404 themselves, after the repository itself answered.
+async fn confirm_gone(site: &Site, missing: &[String]) -> Result<Vec<String>, Turn> {
+    let mut gone = Vec::new();
+    for name in missing.iter().take(CONFIRMATIONS_MAX) {
+        match site.source.branch(&site.definition.source_repository, name).await {
+            Ok(_) => {}
+            Err(fault) if fault.kind == FaultKind::Absent => gone.push(name.clone()),
+            Err(fault) => return Err(fault.into()),
+        }
+    }
+    Ok(gone)
+}
+
+async fn frontier(site: &Site, limit: usize) -> Result<Vec<CommitId>, Ended> {
+    Ok(site.look(move |mirror| mirror.graph.frontier.iter().take(limit).copied().collect()).await?.unwrap_or_default())
+}
+
+/// Reads records until every ancestor is known: single commits for what has just moved, ever longer stretches of the
+/// log for a history that is new.
+async fn read_commits(site: &Site, heads: BTreeSet<CommitId>) -> Result<(), Turn> {
+    let mut amount = 1usize;
+    for _ in 0..ROUNDS_MAX {
+        let mut wanted = frontier(site, site.settings.branch_concurrency.max(1) * 4).await?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        // Long stretches overlap where histories join: then one at a time.
+        if amount > 10 {
+            wanted.sort_by_key(|id| !heads.contains(id));
+            wanted.truncate(1);
+        }
+        let mut answers = futures_util::stream::iter(wanted.into_iter().map(|id| read_stretch(site, id, amount)))
+            .buffer_unordered(site.settings.branch_concurrency.max(1));
+        let (mut records, mut fault) = (Vec::new(), None);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(stretch) => records.extend(stretch),
+                Err(failed) => fault = Some(failed),
+            }
+        }
+        drop(answers);
+        let some = !records.is_empty();
+        record_commits(site, records).await?;
+        if let Some(fault) = fault.filter(|fault| !some || fault.kind == FaultKind::Contradiction) {
+            return Err(fault.into());
+        }
+        if site.stop.is_cancelled() {
+            return Err(Ended::Stopped.into());
+        }
+        amount = (amount * 10).min(1000);
+    }
+    Ok(())
+}
+
+async fn read_stretch(site: &Site, from: CommitId, amount: usize) -> Result<Vec<CommitRecord>, Fault> {
+    let repository = &site.definition.source_repository;
+    if amount == 1 {
+        return site.source.commit(repository, &from).await.map(|record| vec![record]);
+    }
+    match site.source.log(repository, &from, amount).await {
+        // An ancestor whose record is missing ends the log; single commits still tell what there is.
+        Err(fault) if fault.kind == FaultKind::Absent => {
+            site.source.commit(repository, &from).await.map(|record| vec![record])
+        }
+        other => other,
+    }
+}
+
+async fn record_commits(site: &Site, mut records: Vec<CommitRecord>) -> Result<(), Ended> {
+    while !records.is_empty() {
+        let rest = records.split_off(records.len().min(COMMITS_PER_COMMAND));
+        site.ask(Ask::ObserveCommits(records)).await?;
+        records = rest;
+    }
+    Ok(())
+}

@@ -1,0 +1,272 @@
+//! Moving the mirror's branches: records of commits, parents first, then the branch. No choices are left here.
+//!
+//! The plan comes from the journal and is durable before anything is sent (I3). Every step can be repeated: a record
+//! that is there answers 409, a branch is read before and after it is moved, and a move that was cut short stands in
+//! the journal until it is finished (I5). lakeFS has no compare-and-set, so a head that is not where the journal left it
+//! is reported and left alone, unless the policy says to put it back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lakemirror_journal::command::Ask;
+use lakemirror_journal::event::Event;
+use lakemirror_journal::ids::CommitId;
+use lakemirror_journal::state::branch::{Branch, Divergence, Move};
+use lakemirror_journal::state::policy::DivergenceRule;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::engine::board::Subject;
+use crate::engine::mirror::{Ended, Site};
+use crate::engine::ports::{CommitRecord, FaultKind, Made};
+
+/// Commit records that are journaled as written together.
+const RECORDS_PER_COMMAND: usize = 256;
+
+/// How often the mirror's branches are compared with the journal while all is well, and while one has diverged.
+const AUDIT_QUIET: Duration = Duration::from_secs(600);
+const AUDIT_DIVERGED: Duration = Duration::from_secs(15);
+
+/// Plans and drives moves until stopped.
+///
+/// # Errors
+/// [`Ended`].
+pub async fn run(site: &Site) -> Result<(), Ended> {
+    let mut changes = site.recorder.changes(site.definition.incarnation);
+    let slots = Arc::new(Semaphore::new(site.settings.branch_concurrency.max(1)));
+    let mut tasks: JoinSet<Result<(), Ended>> = JoinSet::new();
+    let removing = Removing::default();
+    for job in unfinished(site).await? {
+        spawn(site, job, &slots, &removing, &mut tasks);
+    }
+    loop {
+        changes.borrow_and_update();
+        for job in site.ask(Ask::PlanMoves).await?.iter().filter_map(job_of) {
+            spawn(site, job, &slots, &removing, &mut tasks);
+        }
+        for job in unfinished_removals(site).await? {
+            spawn(site, job, &slots, &removing, &mut tasks);
+        }
+        let diverged = site.look(|mirror| mirror.branches.values().any(|branch| branch.divergence.is_some())).await?;
+        let nap = if diverged == Some(true) { AUDIT_DIVERGED } else { AUDIT_QUIET };
+        tokio::select! {
+            () = site.stop.cancelled() => break,
+            changed = changes.changed() => if changed.is_err() { return Err(Ended::Journal) },
+            Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
+                Ok(Err(Ended::Journal)) => return Err(Ended::Journal),
+                Ok(Ok(()) | Err(Ended::Stopped)) => {}
+                Err(crash) => tracing::error!(mirror = site.name(), "a move ended with a panic: {crash}"),
+            },
+            () = site.clock.sleep(nap) => audit(site).await?,
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+    Err(Ended::Stopped)
+}
+
+enum Job {
+    Move(String),
+    Remove(String),
+}
+
+fn job_of(event: &Event) -> Option<Job> {
+    match event {
+        Event::MoveStarted(started) => Some(Job::Move(started.branch.clone())),
+        _ => None,
+    }
+}
+
+/// What an earlier run, or a crash, left open.
+async fn unfinished(site: &Site) -> Result<Vec<Job>, Ended> {
+    let moving = site.look(|mirror| {
+        let open = mirror.branches.iter().filter(|(_, branch)| branch.moving.is_some());
+        open.map(|(name, _)| Job::Move(name.clone())).collect()
+    });
+    Ok(moving.await?.unwrap_or_default())
+}
+
+/// Removals are planned by the observer; what it left open is driven here.
+async fn unfinished_removals(site: &Site) -> Result<Vec<Job>, Ended> {
+    let removing = site.look(|mirror| {
+        let open = mirror.branches.iter().filter(|(_, branch)| branch.removing);
+        open.map(|(name, _)| Job::Remove(name.clone())).collect()
+    });
+    Ok(removing.await?.unwrap_or_default())
+}
+
+/// Removals that are being driven: a removal stays open in the journal until it is done.
+type Removing = Arc<Mutex<BTreeSet<String>>>;
+
+fn spawn(site: &Site, job: Job, slots: &Arc<Semaphore>, removing: &Removing, tasks: &mut JoinSet<Result<(), Ended>>) {
+    if let Job::Remove(branch) = &job
+        && !removing.lock().unwrap_or_else(PoisonError::into_inner).insert(branch.clone())
+    {
+        return;
+    }
+    let (site, slots, removing) = (site.clone(), Arc::clone(slots), Arc::clone(removing));
+    tasks.spawn(async move {
+        let slot = tokio::select! {
+            () = site.stop.cancelled() => return Err(Ended::Stopped),
+            slot = slots.acquire_owned() => slot.map_err(|_| Ended::Stopped)?,
+        };
+        let done = match job {
+            Job::Move(branch) => drive_move(&site, &branch).await,
+            Job::Remove(branch) => {
+                let done = drive_removal(&site, &branch).await;
+                removing.lock().unwrap_or_else(PoisonError::into_inner).remove(&branch);
+                done
+            }
+        };
+        drop(slot);
+        done
+    });
+}
+
+async fn branch_state(site: &Site, name: &str) -> Result<Option<Branch>, Ended> {
+    let name = name.to_owned();
+    Ok(site.look(move |mirror| mirror.branches.get(&name).cloned()).await?.flatten())
+}
+
+/// Drives one move to its end, or until the branch turns out to be in other hands.
+async fn drive_move(site: &Site, name: &str) -> Result<(), Ended> {
+    let Some(branch) = branch_state(site, name).await? else { return Ok(()) };
+    let Some(under_way) = branch.moving else { return Ok(()) };
+    write_records(site, name, &under_way.to).await?;
+    let subject = Subject::Branch(name.to_owned());
+    let before = read_head(site, name).await?;
+    if !may_move(site, name, &branch, &under_way, before).await? {
+        return Ok(());
+    }
+    match before {
+        Some(head) if head == under_way.to => {}
+        Some(_) => {
+            let call = || site.mirror.reset_branch(site.name(), name, &under_way.to);
+            if site.insist(&subject, call).await?.is_none() {
+                site.ask(Ask::Diverged { branch: name.to_owned(), found: None }).await?;
+                return Ok(());
+            }
+        }
+        None => {
+            let call = || site.mirror.create_branch(site.name(), name, &under_way.to, branch.hidden);
+            let _: Option<Made> = site.insist(&subject, call).await?;
+        }
+    }
+    match read_head(site, name).await? {
+        Some(head) if head == under_way.to => drop(site.ask(Ask::FinishMove { branch: name.to_owned() }).await?),
+        found => drop(site.ask(Ask::Diverged { branch: name.to_owned(), found }).await?),
+    }
+    Ok(())
+}
+
+/// Whether the head found is one that this move may replace. What nobody else can have put there is: nothing where
+/// nothing was, the head that the journal left, the move's own goal. A branch of ours that the journal forgot is
+/// adopted where it stands at a commit of the source.
+async fn may_move(
+    site: &Site,
+    name: &str,
+    branch: &Branch,
+    under_way: &Move,
+    found: Option<CommitId>,
+) -> Result<bool, Ended> {
+    let restoring = branch.divergence.is_some() && restores(site).await?;
+    if found == Some(under_way.to) || found == under_way.from || restoring {
+        return Ok(true);
+    }
+    if let (None, Some(found)) = (under_way.from, found) {
+        let known = site.look(move |mirror| mirror.graph.get(&found).is_some()).await?;
+        if known == Some(true) {
+            site.ask(Ask::Adopt { branch: name.to_owned(), found }).await?;
+            return Ok(true);
+        }
+    }
+    let text = match found {
+        Some(found) => format!("branch {name} of the mirror was moved to {found} by somebody else: it is left alone"),
+        None => format!("branch {name} of the mirror was deleted by somebody else: it is left alone"),
+    };
+    tracing::warn!(mirror = site.name(), "{text}; promotion.on_divergence: restore would put it back");
+    site.ask(Ask::Diverged { branch: name.to_owned(), found }).await?;
+    Ok(false)
+}
+
+async fn restores(site: &Site) -> Result<bool, Ended> {
+    let rule = site.recorder.read(|state| state.policy.on_divergence).await.map_err(|_| Ended::Journal)?;
+    Ok(rule == DivergenceRule::Restore)
+}
+
+async fn read_head(site: &Site, branch: &str) -> Result<Option<CommitId>, Ended> {
+    site.insist(&Subject::Branch(branch.to_owned()), || site.mirror.branch(site.name(), branch)).await
+}
+
+/// Writes the records of `head` and of its ancestors that are not on the mirror, parents first. Always by POST:
+/// that `getCommit` on the mirror answers proves nothing.
+async fn write_records(site: &Site, branch: &str, head: &CommitId) -> Result<(), Ended> {
+    let subject = Subject::Branch(branch.to_owned());
+    loop {
+        let head = *head;
+        let next = site.look(move |mirror| -> Vec<CommitRecord> {
+            let ids = mirror.graph.unrecorded(&head, RECORDS_PER_COMMAND);
+            ids.iter()
+                .filter_map(|id| mirror.graph.get(id))
+                .filter_map(|commit| commit.record.as_deref().cloned())
+                .collect()
+        });
+        let records = next.await?.unwrap_or_default();
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mut written = Vec::with_capacity(records.len());
+        for record in &records {
+            site.insist(&subject, || site.mirror.put_commit(site.name(), record)).await?;
+            written.push(record.id);
+        }
+        site.ask(Ask::RecordsWritten(written)).await?;
+    }
+}
+
+/// Deletes a branch whose time of grace is over, if it is still where the journal left it.
+async fn drive_removal(site: &Site, name: &str) -> Result<(), Ended> {
+    let Some(branch) = branch_state(site, name).await?.filter(|branch| branch.removing) else { return Ok(()) };
+    let found = read_head(site, name).await?;
+    if found.is_some() && found != branch.mirror {
+        site.ask(Ask::Diverged { branch: name.to_owned(), found }).await?;
+        return Ok(());
+    }
+    if found.is_some() {
+        let deleted = site.mirror.delete_branch(site.name(), name).await;
+        if let Err(fault) = deleted
+            && fault.kind != FaultKind::Absent
+        {
+            site.board.note(site.name(), Subject::Branch(name.to_owned()), fault.to_string());
+            return site.pause(Duration::from_secs(5)).await;
+        }
+    }
+    site.board.clear(site.name(), &Subject::Branch(name.to_owned()));
+    if branch_state(site, name).await?.is_some_and(|branch| branch.removing) {
+        site.ask(Ask::FinishRemoval { branch: name.to_owned() }).await?;
+    }
+    Ok(())
+}
+
+/// Compares the mirror's branches with where the journal left them.
+async fn audit(site: &Site) -> Result<(), Ended> {
+    let Ok(listed) = site.mirror.branches(site.name(), true).await else { return Ok(()) };
+    let listed: BTreeMap<String, CommitId> = listed.into_iter().map(|branch| (branch.name, branch.head)).collect();
+    let ours = site.look(|mirror| {
+        let resting = mirror.branches.iter().filter(|(_, branch)| branch.moving.is_none() && !branch.removing);
+        resting
+            .filter_map(|(name, branch)| branch.mirror.map(|head| (name.clone(), head, branch.divergence)))
+            .collect::<Vec<_>>()
+    });
+    for (branch, head, divergence) in ours.await?.unwrap_or_default() {
+        let found = listed.get(&branch).copied();
+        match (found, divergence) {
+            (Some(found), Some(Divergence { .. })) if found == head => {
+                drop(site.ask(Ask::Adopt { branch, found }).await?)
+            }
+            (found, _) if found != Some(head) => drop(site.ask(Ask::Diverged { branch, found }).await?),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Publishing a mirror's summary to the mirrors database: coalesced, numbered, and only when it says something new.
+
+use std::time::Duration;
+
+use lakemirror_journal::command::Ask;
+
+use crate::engine::board::Subject;
+use crate::engine::mirror::{Ended, Site};
+use crate::engine::status::{self, MirrorStatus};
+
+/// Changes that follow each other within this time are published as one.
+const COALESCE: Duration = Duration::from_secs(1);
+
+/// The mirror's status now; `None` once it is gone.
+///
+/// # Errors
+/// [`Ended::Journal`].
+pub async fn status_now(site: &Site) -> Result<Option<MirrorStatus>, Ended> {
+    let (id, notes) = (site.definition.incarnation, site.board.notes());
+    let look = site
+        .recorder
+        .read_with_head(move |state, head| state.mirror(&id).map(|mirror| status::of(mirror, &notes, head)));
+    look.await.map_err(|_| Ended::Journal)
+}
+
+/// Publishes until stopped.
+///
+/// # Errors
+/// [`Ended`].
+pub async fn run(site: &Site) -> Result<(), Ended> {
+    let mut changes = site.recorder.changes(site.definition.incarnation);
+    let mut last: Option<MirrorStatus> = None;
+    loop {
+        changes.borrow_and_update();
+        let writer_epoch = site.recorder.read(|state| state.writer_epoch).await.map_err(|_| Ended::Journal)?;
+        let number = site.look(|mirror| mirror.published + 1).await?.unwrap_or(1);
+        if let Some(status) = status_now(site).await?
+            && last.as_ref().is_none_or(|last| differs(last, &status))
+        {
+            let call = || site.registry.publish(&site.definition, writer_epoch, number, &status);
+            site.insist(&Subject::Registry, call).await?;
+            site.ask(Ask::Published(number)).await?;
+            last = Some(status);
+        }
+        tokio::select! {
+            () = site.stop.cancelled() => return Err(Ended::Stopped),
+            changed = changes.changed() => if changed.is_err() { return Err(Ended::Journal) },
+        }
+        site.pause(COALESCE).await?;
+    }
+}
+
+/// Whether a status says something new; the journal's head alone does not.
+fn differs(last: &MirrorStatus, now: &MirrorStatus) -> bool {
+    let bare = |status: &MirrorStatus| MirrorStatus { journal_seq: 0, journal_hash: [0; 32], ..status.clone() };
+    bare(last) != bare(now)
+}
