@@ -252,7 +252,9 @@ mod tests {
 
     #[test]
     fn scalars_keep_their_text() {
-        for (text, want) in [("a: 007", "007"), ("a: '1e3'", "1e3"), ("a: yes", "yes"), ("a: \"~\"", "~"), ("a: ''", "")] {
+        for (text, want) in
+            [("a: 007", "007"), ("a: '1e3'", "1e3"), ("a: yes", "yes"), ("a: \"~\"", "~"), ("a: ''", "")]
+        {
             assert!(matches!(&entries(text)[0].node.value, Value::Scalar(found) if found == want), "{text}");
         }
         for text in ["a:", "a: ~", "a: null"] {
@@ -281,7 +283,7 @@ mod tests {
         assert!(error("? {a: 1}\n: 2\n").what.contains("key"));
         let unclosed = error("a: 1\nb: \"open\nc: 3\n");
         assert!(unclosed.at.line >= 2, "{unclosed:?}");
-        assert_eq!(error("a: 1\n\tb: 2\n").at.line, 2);
+        assert_eq!(error("a:\n  b: 1\n\tc: 2\n").at.line, 3);
     }
 
     #[test]
