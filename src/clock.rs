@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+pub mod system;
+
 /// A source of time.
 #[async_trait::async_trait]
 pub trait Clock: Send + Sync {

@@ -12,4 +12,5 @@ pub mod mirrors;
 pub mod objects;
 pub mod run;
 pub mod sandbox;
+pub mod secret;
 pub mod service;
