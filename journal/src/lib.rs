@@ -7,4 +7,5 @@ pub mod commit;
 pub mod decide;
 pub mod event;
 pub mod ids;
+pub mod log;
 pub mod state;

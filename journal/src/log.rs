@@ -1,0 +1,255 @@
+//! The durable log: records in, group commits out, each acknowledged only when it survives a power cut.
+//!
+//! Owns the journal's directory and everything in it. Does not know what a record means: payloads are opaque bytes with
+//! a kind and a version. Data flows one way: [`Log::commit`] makes a frame, appends it to the segment and syncs,
+//! inserts it into the hot store and flushes, moves HEAD and syncs; [`Log::open`] reads it all back, mends what can be
+//! mended, and hands every record to a [`Replay`]. `FORMAT.md` has the bytes.
+//!
+//! One thread owns a `Log`; it starts none and costs nothing while idle. After any failed write or sync it is latched:
+//! everything returns [`CommitError::PreviousFailure`], and the process has to end.
+
+mod bytes;
+mod chain;
+pub mod disk;
+mod error;
+pub mod fault;
+mod format_file;
+mod frame;
+mod head;
+pub mod hot;
+mod layout;
+mod offline;
+mod options;
+mod recovery;
+mod segment;
+mod walk;
+mod window;
+
+use std::path::Path;
+
+pub use self::chain::{LinkFault, Position};
+pub use self::error::{CommitError, OpenError, ReplayRefused};
+pub use self::format_file::FORMAT_VERSION;
+pub use self::frame::{
+    FRAME_BYTES_LIMIT, FRAME_VERSION, Frame, FrameFault, FrameHash, HEADER_BYTES, RECORD_BYTES_LIMIT, RawRecord, Stamp,
+};
+pub use self::offline::{ScanError, ScanReport, scan, scan_on};
+pub use self::options::Options;
+pub use self::recovery::{Recovery, RecoveryAction, Witness};
+pub use self::walk::{FrameInfo, Replay};
+
+use self::disk::Disk;
+use self::disk::real::RealDisk;
+use self::format_file::Identity;
+use self::head::Slot;
+use self::hot::HotOpener;
+use self::hot::sled_store::SledOpener;
+use self::recovery::Opened;
+use self::window::Kept;
+use crate::ids::Seq;
+
+/// What a journal is made with, if there is none yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewJournal {
+    /// Random; the chain of hashes starts from it.
+    pub uuid: [u8; 16],
+    /// Now, in milliseconds since 1970; informational.
+    pub wall_ms: u64,
+}
+
+impl NewJournal {
+    fn identity(self) -> Identity {
+        Identity { uuid: self.uuid, created_ms: self.wall_ms }
+    }
+}
+
+/// What the log stands on.
+pub struct Ports {
+    /// The journal's directory.
+    pub disk: Box<dyn Disk>,
+    /// The second witness.
+    pub hot: Box<dyn HotOpener>,
+}
+
+/// What a commit made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Number of the first record.
+    pub first_seq: Seq,
+    /// Number of the last record.
+    pub last_seq: Seq,
+    /// Hash of the frame.
+    pub frame_hash: FrameHash,
+    /// Size of the frame.
+    pub frame_bytes: usize,
+}
+
+/// The end of what is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The last durable record; 0 before the first.
+    pub durable_seq: Seq,
+    /// Hash of its frame; before the first, a hash of the journal's id.
+    pub frame_hash: FrameHash,
+    /// Arrival checks in the journal.
+    pub checks_total: u64,
+    /// Which opening this is.
+    pub writer_epoch: u64,
+}
+
+/// An open journal.
+pub struct Log {
+    options: Options,
+    latched: bool,
+    buffer: Vec<u8>,
+    // Holds the lock, and is dropped last.
+    opened: Opened,
+}
+
+impl Log {
+    /// Opens the journal in `dir`, making it with `identity` if there is none, and replays every record.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; nothing that could be evidence has been removed.
+    pub fn open(
+        dir: &Path,
+        options: &Options,
+        identity: NewJournal,
+        replay: &mut dyn Replay,
+    ) -> Result<(Self, Recovery), OpenError> {
+        let hot = SledOpener::new(dir, options.hot_open_seconds_max);
+        let ports = Ports { disk: Box::new(RealDisk::new(dir)), hot: Box::new(hot) };
+        Self::open_on(ports, options, identity, replay)
+    }
+
+    /// As [`Log::open`], on other ports.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub fn open_on(
+        mut ports: Ports,
+        options: &Options,
+        identity: NewJournal,
+        replay: &mut dyn Replay,
+    ) -> Result<(Self, Recovery), OpenError> {
+        let (opened, recovery) = recovery::open(&mut ports, options, identity, replay)?;
+        Ok((Self { options: options.clone(), latched: false, buffer: Vec::new(), opened }, recovery))
+    }
+
+    /// The end of what is durable.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        let Position { last_seq, hash, checks_total, .. } = self.opened.position;
+        let writer_epoch = self.opened.slot.position.writer_epoch;
+        Head { durable_seq: last_seq, frame_hash: hash, checks_total, writer_epoch }
+    }
+
+    /// Commits `records` as one frame: durable, all of them, when this returns. `checks_added` is how many arrival
+    /// checks they carry; `wall_ms` is informational.
+    ///
+    /// # Errors
+    /// See [`CommitError`]: sizes are refused before anything is written; any other error latches the log.
+    pub fn commit(
+        &mut self,
+        records: &[RawRecord<'_>],
+        checks_added: u64,
+        wall_ms: u64,
+    ) -> Result<Committed, CommitError> {
+        if self.latched {
+            return Err(CommitError::PreviousFailure);
+        }
+        let next = self.encode(records, checks_added, wall_ms)?;
+        // Latched until everything has gone well: an early return leaves it so.
+        self.latched = true;
+        self.check_fence()?;
+        self.append()?;
+        self.insert(next.first_seq)?;
+        self.advance(&next)?;
+        self.latched = false;
+        let Next { first_seq, position } = next;
+        let frame_bytes = self.buffer.len();
+        Ok(Committed { first_seq, last_seq: position.last_seq, frame_hash: position.hash, frame_bytes })
+    }
+
+    /// Makes the frame in the buffer.
+    fn encode(&mut self, records: &[RawRecord<'_>], checks_added: u64, wall_ms: u64) -> Result<Next, CommitError> {
+        self.check_sizes(records)?;
+        let before = self.opened.position;
+        let full = |what| CommitError::CounterFull { what };
+        let last_seq = before.last_seq.checked_add(records.len() as u64).filter(|&last| last < Seq::MAX);
+        let last_seq = last_seq.ok_or_else(|| full("record number"))?;
+        let checks_total = before.checks_total.checked_add(checks_added).ok_or_else(|| full("total of checks"))?;
+        let writer_epoch = self.opened.slot.position.writer_epoch;
+        let first_seq = before.next_seq();
+        let stamp = Stamp { first_seq, writer_epoch, checks_total, wall_ms, state_digest: 0, prev_hash: before.hash };
+        let hash = frame::encode(&mut self.buffer, &stamp, records);
+        Ok(Next { first_seq, position: Position { last_seq, hash, checks_total, writer_epoch } })
+    }
+
+    fn check_sizes(&self, records: &[RawRecord<'_>]) -> Result<(), CommitError> {
+        if records.is_empty() {
+            return Err(CommitError::Empty);
+        }
+        let max = self.options.record_limit();
+        if let Some((index, large)) = records.iter().enumerate().find(|(_, record)| record.payload.len() > max) {
+            return Err(CommitError::RecordTooLarge { index, bytes: large.payload.len(), max });
+        }
+        let bytes = records.iter().fold(HEADER_BYTES, |sum, record| sum.saturating_add(record.framed_bytes()));
+        let max = self.options.frame_limit();
+        if bytes > max { Err(CommitError::FrameTooLarge { bytes, max }) } else { Ok(()) }
+    }
+
+    /// On volumes where locks do nothing, another process may have opened the journal: then its first write was to the
+    /// slot that we would write next.
+    fn check_fence(&self) -> Result<(), CommitError> {
+        let ours = self.opened.slot;
+        let after = ours.generation.saturating_add(1);
+        let other = head::read_place(&*self.opened.head_file, after).map_err(|error| CommitError::io("HEAD", error))?;
+        match other {
+            Some(slot) if slot.generation > ours.generation => {
+                let theirs = Some(slot.position.writer_epoch);
+                Err(CommitError::Fenced { ours: ours.position.writer_epoch, theirs })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn append(&mut self) -> Result<(), CommitError> {
+        let Opened { segment, segment_end, .. } = &mut self.opened;
+        let failed = |error| CommitError::io("segment", error);
+        segment.write_at(*segment_end, &self.buffer).map_err(failed)?;
+        segment.sync().map_err(failed)
+    }
+
+    fn insert(&mut self, first_seq: Seq) -> Result<(), CommitError> {
+        let Opened { hot, window, segment_end, .. } = &mut self.opened;
+        let bytes = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
+        window.push(Kept { first_seq, offset: *segment_end, bytes });
+        if window.is_overfull() {
+            // They go durably with the flush below; all of them are durable in the segment.
+            while let Some(oldest) = window.pop_excess() {
+                hot.remove(oldest.first_seq).map_err(CommitError::hot)?;
+            }
+        }
+        hot.insert(first_seq, &self.buffer).map_err(CommitError::hot)?;
+        hot.flush().map_err(CommitError::hot)
+    }
+
+    /// Moves HEAD, and only then our own idea of the end.
+    fn advance(&mut self, next: &Next) -> Result<(), CommitError> {
+        let generation = self.opened.slot.generation.saturating_add(1);
+        let slot = Slot { generation, position: next.position };
+        slot.write(&mut *self.opened.head_file).map_err(|error| CommitError::io("HEAD", error))?;
+        self.opened.slot = slot;
+        self.opened.position = next.position;
+        self.opened.segment_end = self.opened.segment_end.saturating_add(self.buffer.len() as u64);
+        Ok(())
+    }
+}
+
+/// The frame in the buffer, not yet anywhere else.
+struct Next {
+    first_seq: Seq,
+    /// The end after it.
+    position: Position,
+}

@@ -1,0 +1,329 @@
+//! A disk in memory that forgets: what is written is visible at once and durable only once synced, names included.
+//!
+//! Test support, for this crate and others. [`SimDisk::reboot`] loses unsynced data as [`Survival`] says and lets go
+//! of locks; faults come from the shared [`Faults`]. Directories themselves are always durable, names in them are not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Access, Disk, DiskFile, LockGuard};
+use crate::log::fault::{Dice, Faults, Survival};
+
+const SECTOR_BYTES: usize = 512;
+
+#[derive(Debug, Clone)]
+enum Change {
+    Write { at: usize, bytes: Vec<u8> },
+    Truncate(usize),
+}
+
+impl Change {
+    fn apply(&self, image: &mut Vec<u8>) {
+        match self {
+            Self::Truncate(size) => image.resize(*size, 0),
+            Self::Write { at, bytes } => write_into(image, *at, bytes),
+        }
+    }
+}
+
+fn write_into(image: &mut Vec<u8>, at: usize, bytes: &[u8]) {
+    let end = at.saturating_add(bytes.len());
+    if image.len() < end {
+        image.resize(end, 0);
+    }
+    if let Some(place) = image.get_mut(at..end) {
+        place.copy_from_slice(bytes);
+    }
+}
+
+#[derive(Debug, Default, Clone)]
+struct Inode {
+    written: Vec<u8>,
+    synced: Vec<u8>,
+    pending: Vec<Change>,
+}
+
+impl Inode {
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.written);
+        self.pending.push(change);
+    }
+
+    fn sync(&mut self) {
+        self.pending.clear();
+        self.synced = self.written.clone();
+    }
+
+    fn reboot(&mut self, survival: Survival, dice: &mut Dice) {
+        let pending = std::mem::take(&mut self.pending);
+        let last = pending.len().saturating_sub(1);
+        for (index, change) in pending.iter().enumerate() {
+            match (survival, change) {
+                (Survival::Nothing, _) => {}
+                (Survival::LastWriteCutAt(cut), Change::Write { at, bytes }) if index == last => {
+                    write_into(&mut self.synced, *at, bytes.get(..cut).unwrap_or(bytes));
+                }
+                (Survival::Everything | Survival::LastWriteCutAt(_), _) => change.apply(&mut self.synced),
+                (Survival::Sectors(_), Change::Write { at, bytes }) => {
+                    for (piece, start) in bytes.chunks(SECTOR_BYTES).zip((*at..).step_by(SECTOR_BYTES)) {
+                        if dice.coin() {
+                            write_into(&mut self.synced, start, piece);
+                        }
+                    }
+                }
+                (Survival::Sectors(_), Change::Truncate(_)) => {
+                    if dice.coin() {
+                        change.apply(&mut self.synced);
+                    }
+                }
+            }
+        }
+        self.written = self.synced.clone();
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    inodes: Vec<Inode>,
+    dirs: BTreeSet<String>,
+    names: BTreeMap<String, usize>,
+    durable_names: BTreeMap<String, usize>,
+    /// Held locks, and in which boot they were taken: one from before a crash must not let go of a later one.
+    locked: BTreeMap<String, u64>,
+    boot: u64,
+}
+
+impl State {
+    fn inode(&mut self, id: usize) -> io::Result<&mut Inode> {
+        self.inodes.get_mut(id).ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    fn used(&self) -> u64 {
+        self.names.values().filter_map(|&id| self.inodes.get(id)).map(|inode| inode.written.len() as u64).sum()
+    }
+}
+
+/// The simulated disk. Cloning shares it: a clone is the same disk under another mount.
+#[derive(Debug, Clone, Default)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+    faults: Faults,
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(dir, _)| dir)
+}
+
+impl SimDisk {
+    /// An empty disk whose faults come from `faults`.
+    #[must_use]
+    pub fn new(faults: &Faults) -> Self {
+        Self { state: Arc::default(), faults: faults.clone() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The machine comes up again after it stopped or was switched off: unsynced data is gone as `survival` says.
+    pub fn reboot(&self, survival: Survival) {
+        let mut state = self.state();
+        let mut dice = Dice(if let Survival::Sectors(seed) = survival { seed } else { 0 });
+        state.inodes.iter_mut().for_each(|inode| inode.reboot(survival, &mut dice));
+        match survival {
+            Survival::Nothing => state.names = state.durable_names.clone(),
+            Survival::Everything | Survival::LastWriteCutAt(_) => {}
+            // A rename is one name that goes and one that comes, and a file system journals them together.
+            Survival::Sectors(_) if dice.coin() => state.names = state.durable_names.clone(),
+            Survival::Sectors(_) => {}
+        }
+        state.durable_names = state.names.clone();
+        state.locked.clear();
+        state.boot += 1;
+    }
+
+    /// The bytes of a file as they are visible now, if it exists.
+    #[must_use]
+    pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
+        let mut state = self.state();
+        let id = *state.names.get(path)?;
+        state.inode(id).ok().map(|inode| inode.written.clone())
+    }
+
+    /// Gives a file these bytes, durably, past all faults: damage, or a file that others have put there.
+    pub fn put(&self, path: &str, bytes: Vec<u8>) {
+        let mut state = self.state();
+        state.inodes.push(Inode { written: bytes.clone(), synced: bytes, pending: Vec::new() });
+        let id = state.inodes.len() - 1;
+        state.names.insert(path.to_owned(), id);
+        state.durable_names.insert(path.to_owned(), id);
+    }
+
+    /// Paths of all files.
+    #[must_use]
+    pub fn paths(&self) -> Vec<String> {
+        self.state().names.keys().cloned().collect()
+    }
+}
+
+impl Disk for SimDisk {
+    fn show(&self, path: &str) -> String {
+        format!("sim:{path}")
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        self.faults.look()?;
+        let state = self.state();
+        if !dir.is_empty() && !state.dirs.contains(dir) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        let leaf = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let files = state.names.keys().filter(|path| parent(path) == dir).map(leaf);
+        let dirs = state.dirs.iter().filter(|path| parent(path) == dir).map(|path| format!("{}/", leaf(path)));
+        let mut all: Vec<String> = files.chain(dirs).collect();
+        all.sort();
+        Ok(all)
+    }
+
+    fn open(&self, path: &str, access: Access) -> io::Result<Box<dyn DiskFile>> {
+        self.faults.look()?;
+        let known = self.state().names.get(path).copied();
+        let id = match (known, access) {
+            (Some(id), _) => id,
+            (None, Access::Create) => {
+                self.faults.step()?;
+                let mut state = self.state();
+                if !parent(path).is_empty() && !state.dirs.contains(parent(path)) {
+                    return Err(ErrorKind::NotFound.into());
+                }
+                state.inodes.push(Inode::default());
+                let id = state.inodes.len() - 1;
+                state.names.insert(path.to_owned(), id);
+                id
+            }
+            (None, Access::Read | Access::Write) => return Err(ErrorKind::NotFound.into()),
+        };
+        Ok(Box::new(SimFile { disk: self.clone(), id }))
+    }
+
+    fn make_dir(&self, path: &str) -> io::Result<()> {
+        self.faults.step()?;
+        if !path.is_empty() {
+            self.state().dirs.insert(path.to_owned());
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.faults.step()?;
+        let mut state = self.state();
+        let id = state.names.remove(from).ok_or(ErrorKind::NotFound)?;
+        state.names.insert(to.to_owned(), id);
+        Ok(())
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.faults.step()?;
+        self.state().names.remove(path).map(|_| ()).ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.faults.step()?;
+        let mut state = self.state();
+        let State { names, durable_names, .. } = &mut *state;
+        durable_names.retain(|path, _| parent(path) != dir);
+        durable_names
+            .extend(names.iter().filter(|(path, _)| parent(path) == dir).map(|(path, id)| (path.clone(), *id)));
+        Ok(())
+    }
+
+    fn try_lock(&self, path: &str) -> io::Result<Option<LockGuard>> {
+        self.open(path, Access::Create)?;
+        let mut state = self.state();
+        if state.locked.contains_key(path) {
+            return Ok(None);
+        }
+        let boot = state.boot;
+        state.locked.insert(path.to_owned(), boot);
+        Ok(Some(Box::new(SimLock { disk: self.clone(), path: path.to_owned(), boot })))
+    }
+}
+
+struct SimLock {
+    disk: SimDisk,
+    path: String,
+    boot: u64,
+}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        if state.locked.get(&self.path) == Some(&self.boot) {
+            state.locked.remove(&self.path);
+        }
+    }
+}
+
+struct SimFile {
+    disk: SimDisk,
+    id: usize,
+}
+
+impl DiskFile for SimFile {
+    fn size(&self) -> io::Result<u64> {
+        self.disk.faults.look()?;
+        Ok(self.disk.state().inode(self.id)?.written.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.disk.faults.look()?;
+        let mut state = self.disk.state();
+        let image = &state.inode(self.id)?.written;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let from = image.get(start..).unwrap_or_default();
+        into.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        Ok(from.len().min(into.len()))
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let at = usize::try_from(offset).map_err(|_| ErrorKind::FileTooLarge)?;
+        let stepped = self.disk.faults.step();
+        let mut state = self.disk.state();
+        let grows = at.saturating_add(bytes.len()).saturating_sub(state.inode(self.id)?.written.len()) as u64;
+        let full = self.disk.faults.capacity().is_some_and(|capacity| state.used().saturating_add(grows) > capacity);
+        let inode = state.inode(self.id)?;
+        match stepped {
+            // A crash in a write: it is on its way, and `reboot` decides what of it survives.
+            Err(error) if self.disk.faults.crashed() => {
+                inode.pending.push(Change::Write { at, bytes: bytes.to_vec() });
+                Err(error)
+            }
+            Err(error) => {
+                inode.change(Change::Write { at, bytes: bytes.get(..bytes.len() / 2).unwrap_or_default().to_vec() });
+                Err(error)
+            }
+            Ok(()) if full => {
+                inode.change(Change::Write { at, bytes: bytes.get(..bytes.len() / 2).unwrap_or_default().to_vec() });
+                Err(ErrorKind::StorageFull.into())
+            }
+            Ok(()) => {
+                inode.change(Change::Write { at, bytes: bytes.to_vec() });
+                Ok(())
+            }
+        }
+    }
+
+    fn truncate(&mut self, size: u64) -> io::Result<()> {
+        self.disk.faults.step()?;
+        let size = usize::try_from(size).map_err(|_| ErrorKind::FileTooLarge)?;
+        self.disk.state().inode(self.id)?.change(Change::Truncate(size));
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.disk.faults.step()?;
+        self.disk.state().inode(self.id)?.sync();
+        Ok(())
+    }
+}

@@ -1,0 +1,265 @@
+//! What can go wrong when the log is opened, written or read offline. Each message says what happened, to what, and
+//! what to do next; a cause is in `source` and not repeated.
+
+use std::io;
+
+use super::frame::FRAME_VERSION;
+use super::hot::HotError;
+use crate::ids::Seq;
+
+/// What a consumer of the scan returns to stop it.
+#[derive(Debug, thiserror::Error)]
+#[error("the record cannot be applied")]
+pub struct ReplayRefused(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Why the journal could not be opened. Nothing that could be evidence has been removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The volume or the directory cannot be written.
+    #[error(
+        "{path} cannot be written: mount the volume read-write and give the directory to this user, then start again"
+    )]
+    NotWritable {
+        /// The file or directory.
+        path: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// No space is left.
+    #[error("no space is left for {path}: free some on that volume, then start again; nothing is lost")]
+    DiskFull {
+        /// The file.
+        path: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Any other failure of the disk.
+    #[error("cannot {action} {path}: check the volume, then start again")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To which file.
+        path: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error("the journal in {path} is in use by another process: stop that one, or configure another directory")]
+    InUse {
+        /// The journal's directory.
+        path: String,
+    },
+    /// The directory holds something else.
+    #[error("{path} is not a journal and not empty (it has {found:?}): configure an empty or new directory")]
+    NotAJournal {
+        /// The directory.
+        path: String,
+        /// One thing in it that is not ours.
+        found: String,
+    },
+    /// `FORMAT` is missing or damaged while records are there.
+    #[error(
+        "{path} is missing or damaged, while the journal beside it has records: restore it from a copy of the volume"
+    )]
+    FormatDamaged {
+        /// The file.
+        path: String,
+    },
+    /// A later version wrote it.
+    #[error("{path} says format {found}, and this version knows up to {known}: use the newer version that wrote it")]
+    NewerFormat {
+        /// The file.
+        path: String,
+        /// Its format.
+        found: u64,
+        /// Ours.
+        known: u64,
+    },
+    /// A later version wrote a frame.
+    #[error(
+        "{path} has a frame at byte {offset} that a newer version wrote ({what}; this one knows frame version {FRAME_VERSION}): use that version"
+    )]
+    NewerFrame {
+        /// The segment.
+        path: String,
+        /// Where.
+        offset: u64,
+        /// What is unknown.
+        what: &'static str,
+    },
+    /// A file among the segments that this version does not write.
+    #[error(
+        "{path} is no segment of this version: use the version that wrote it, or move the file away if it is not the journal's"
+    )]
+    ForeignSegment {
+        /// The file.
+        path: String,
+    },
+    /// Both slots are bad.
+    #[error(
+        "both slots of {path} are damaged, so what was acknowledged is not known: restore the volume from a copy, or move the directory away to start a new journal"
+    )]
+    HeadLost {
+        /// The file.
+        path: String,
+    },
+    /// The frame that was acknowledged last is not the one that is there.
+    #[error(
+        "record {seq} in {path} is not the one that HEAD acknowledged: the files are of different times or were changed; restore them together from a copy, or move the directory away to start a new journal"
+    )]
+    HeadDisagrees {
+        /// The segment.
+        path: String,
+        /// The last acknowledged record.
+        seq: Seq,
+    },
+    /// Acknowledged records are in neither witness.
+    #[error(
+        "records {from} to {durable} were acknowledged and are readable neither in {path} (at byte {offset}: {fault}) nor in the hot store: all files are as they were; restore the volume from a copy, or move the directory away to start a new journal"
+    )]
+    Lost {
+        /// The segment.
+        path: String,
+        /// Where reading ended.
+        offset: u64,
+        /// First lost record.
+        from: Seq,
+        /// Last acknowledged record.
+        durable: Seq,
+        /// What is wrong there.
+        fault: String,
+    },
+    /// The two witnesses have different frames, both whole.
+    #[error(
+        "the segments and the hot store have different frames for record {seq}: the directory holds parts of two journals; restore it from one copy"
+    )]
+    WitnessesDisagree {
+        /// The frame's first record.
+        seq: Seq,
+    },
+    /// Opening sled did not end.
+    #[error(
+        "the hot store did not open: start the process again, the next start sets it aside and rebuilds it from the segments"
+    )]
+    HotStuck {
+        /// What happened.
+        source: HotError,
+    },
+    /// The hot store failed in a way that a rebuild does not mend.
+    #[error("the hot store beside {path} cannot be written: check the volume, then start again")]
+    Hot {
+        /// The journal's directory.
+        path: String,
+        /// What it said.
+        source: HotError,
+    },
+    /// The consumer of the scan stopped it.
+    #[error("record {seq} was read whole but not accepted: this version cannot continue this journal")]
+    Refused {
+        /// The record.
+        seq: Seq,
+        /// The consumer's reason.
+        source: ReplayRefused,
+    },
+}
+
+impl OpenError {
+    /// Sorts a failure of the disk.
+    pub(super) fn io(action: &'static str, path: String, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Self::NotWritable { path, source },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path, source },
+            _ => Self::Io { action, path, source },
+        }
+    }
+}
+
+/// Why a commit was not made. Sizes are checked before anything is written, and leave the log usable; after any other
+/// error the log is latched, the commit may or may not be there after the next open, and the process should end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// Nothing to commit.
+    #[error("a commit needs at least one record")]
+    Empty,
+    /// A payload is too large.
+    #[error(
+        "record {index} has {bytes} bytes, more than the {max} that a record may have: nothing was written; split it"
+    )]
+    RecordTooLarge {
+        /// Which of the given records.
+        index: usize,
+        /// Its payload.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The records together are too large.
+    #[error("the records make a frame of {bytes} bytes, more than {max}: nothing was written; commit them in parts")]
+    FrameTooLarge {
+        /// The frame.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A counter would overflow.
+    #[error("the {what} cannot grow further: nothing was written")]
+    CounterFull {
+        /// Which one.
+        what: &'static str,
+    },
+    /// No space is left.
+    #[error(
+        "no space is left for {what}: free some on the journal's volume and start again; nothing acknowledged is lost"
+    )]
+    DiskFull {
+        /// What was being written.
+        what: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Writing or syncing failed.
+    #[error("writing the {what} failed: the process has to end; check the volume, then start again")]
+    Io {
+        /// What was being written.
+        what: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The hot store failed.
+    #[error("the hot store failed: the process has to end; nothing acknowledged is lost")]
+    Hot {
+        /// What it said.
+        source: HotError,
+    },
+    /// Another process has taken the journal over.
+    #[error("HEAD was written by another process (epoch {theirs:?}, ours is {ours}): this one has to end")]
+    Fenced {
+        /// Our epoch.
+        ours: u64,
+        /// The epoch found, if the slot is readable.
+        theirs: Option<u64>,
+    },
+    /// An earlier commit failed.
+    #[error("an earlier write to the journal failed: the process has to end and start again")]
+    PreviousFailure,
+}
+
+impl CommitError {
+    /// Sorts a failure of the disk.
+    pub(super) fn io(what: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { what, source },
+            _ => Self::Io { what, source },
+        }
+    }
+
+    /// Sorts a failure of the hot store.
+    pub(super) fn hot(source: HotError) -> Self {
+        match source {
+            HotError::Io(error) if error.kind() == io::ErrorKind::StorageFull => Self::io("hot store", error),
+            source => Self::Hot { source },
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Faults for the simulated disk and hot store: one counter of mutating calls that both share, so that "crash at call
+//! n" means one instant of the whole machine.
+//!
+//! Test support. Owns the counter, the plan and a small pseudo-random generator for which unsynced bytes survive.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What survives of that which was written and not synced, when the machine stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Survival {
+    /// Nothing.
+    Nothing,
+    /// Everything, as when only the process dies.
+    Everything,
+    /// Writes up to the last one, of which only this many bytes.
+    LastWriteCutAt(usize),
+    /// Each 512-byte piece of each write, each cut and each name by itself, as a generator with this seed says.
+    Sectors(u64),
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    calls: u64,
+    crash_at: Option<u64>,
+    fail_at: Option<(u64, io::ErrorKind)>,
+    crashed: bool,
+    capacity: Option<u64>,
+}
+
+/// The shared counter and plan. Cloning shares it.
+#[derive(Debug, Clone, Default)]
+pub struct Faults(Arc<Mutex<Plan>>);
+
+impl Faults {
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Mutating calls so far.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.plan().calls
+    }
+
+    /// The machine stops just before the mutating call with this number (the first is 0) has its effect.
+    pub fn crash_at(&self, call: u64) {
+        self.plan().crash_at = Some(call);
+    }
+
+    /// The mutating call with this number has no effect (a write: half of it) and fails with `kind`.
+    pub fn fail_at(&self, call: u64, kind: io::ErrorKind) {
+        self.plan().fail_at = Some((call, kind));
+    }
+
+    /// Files may have this many bytes together.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.plan().capacity = bytes;
+    }
+
+    pub(super) fn capacity(&self) -> Option<u64> {
+        self.plan().capacity
+    }
+
+    /// Whether the machine has stopped.
+    #[must_use]
+    pub fn crashed(&self) -> bool {
+        self.plan().crashed
+    }
+
+    /// Counts again from 0, without a plan, on a running machine.
+    pub fn reset(&self) {
+        let capacity = self.capacity();
+        *self.plan() = Plan { capacity, ..Plan::default() };
+    }
+
+    /// Counts a mutating call. An error means that it has no effect, or of a write only a part.
+    pub(super) fn step(&self) -> io::Result<()> {
+        let mut plan = self.plan();
+        let call = plan.calls;
+        plan.calls += 1;
+        if plan.crash_at == Some(call) {
+            plan.crashed = true;
+        }
+        if plan.crashed {
+            return Err(stopped());
+        }
+        match plan.fail_at {
+            Some((at, kind)) if at == call => Err(io::Error::from(kind)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A call that changes nothing: it fails only on a stopped machine.
+    pub(super) fn look(&self) -> io::Result<()> {
+        if self.crashed() { Err(stopped()) } else { Ok(()) }
+    }
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the simulated machine has stopped")
+}
+
+/// SplitMix64: which pieces survive.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    pub(super) fn coin(&mut self) -> bool {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) & 1 == 1
+    }
+}

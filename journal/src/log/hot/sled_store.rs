@@ -1,0 +1,177 @@
+//! The hot store on sled, pinned to one release, with what that release needs to be trusted.
+//!
+//! - One tree, keys `0x01 | first record's number, big endian`, so that order is by number.
+//! - No flusher thread: `flush` is called by the one writer, once per frame.
+//! - Opening runs on a thread with a deadline, because a damaged metadata log makes it spin for ever. A spinning thread
+//!   cannot be stopped, so the process has to end; and sled panics on other damage, which ends a release build. So a
+//!   marker file counts the attempts before each open: a process that finds two of them, or one that hung, does not
+//!   open the store again but has it set aside. The marker needs no sync: it has to outlive a process, not the machine.
+//! - Opening runs the external program `sync` (twice; sled does that); without one it only logs.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use super::{HotError, HotOpener, HotStore};
+use crate::ids::Seq;
+use crate::log::disk::real::RealDisk;
+use crate::log::disk::{Access, Disk, read_small};
+
+/// Entries in a leaf. sled rewrites whole leaves, and our values are whole frames, so it is small; fixed at creation.
+const LEAF_FANOUT: usize = 4;
+/// sled's cache of what it has read. We hardly read.
+const CACHE_BYTES: usize = 1024 * 1024;
+/// Payloads are digests, bitmaps and times: more effort hardly makes them smaller.
+const ZSTD_LEVEL: i32 = 1;
+const FRAME_PREFIX: u8 = 0x01;
+const HOT_DIR: &str = "hot";
+const MARKER: &str = "hot.opening";
+const ATTEMPTS_MAX: u8 = 2;
+/// In the marker's first byte: the last attempt hung.
+const HUNG: u8 = u8::MAX;
+
+type Db = sled::Db<LEAF_FANOUT>;
+
+/// Opens `<journal>/hot`.
+#[derive(Debug)]
+pub struct SledOpener {
+    disk: RealDisk,
+    dir: PathBuf,
+    open_seconds_max: u64,
+}
+
+impl SledOpener {
+    /// For the journal in `journal_dir`; opening is given up after `open_seconds_max`.
+    #[must_use]
+    pub fn new(journal_dir: &Path, open_seconds_max: u64) -> Self {
+        Self { disk: RealDisk::new(journal_dir), dir: journal_dir.join(HOT_DIR), open_seconds_max }
+    }
+
+    fn attempts(&self) -> io::Result<u8> {
+        match read_small(&self.disk, MARKER, 1) {
+            Ok(bytes) => Ok(bytes.first().copied().unwrap_or(0)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn mark(&self, attempts: u8) -> io::Result<()> {
+        self.disk.open(MARKER, Access::Create)?.write_at(0, &[attempts])
+    }
+
+    fn unmark(&self) -> io::Result<()> {
+        match self.disk.remove(MARKER) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn open_by_deadline(&self) -> Result<Db, HotError> {
+        let (give, take) = mpsc::sync_channel(1);
+        let dir = self.dir.clone();
+        let open = move || {
+            // A receiver that has given up is no reason to fail: the process is about to end.
+            let _ = give.send(open_and_walk(&dir));
+        };
+        thread::Builder::new().name("hot-open".to_owned()).spawn(open)?;
+        match take.recv_timeout(Duration::from_secs(self.open_seconds_max)) {
+            Ok(opened) => Ok(opened?),
+            Err(RecvTimeoutError::Timeout) => Err(HotError::Hung { seconds: self.open_seconds_max }),
+            Err(RecvTimeoutError::Disconnected) => Err(HotError::Panicked),
+        }
+    }
+}
+
+fn open_and_walk(dir: &Path) -> io::Result<Db> {
+    let config = sled::Config::new()
+        .path(dir)
+        .flush_every_ms(None)
+        .cache_capacity_bytes(CACHE_BYTES)
+        .zstd_compression_level(ZSTD_LEVEL);
+    let db: Db = config.open()?;
+    // Damage can also make reading spin, so everything is read once while the deadline runs.
+    for entry in db.iter() {
+        entry?;
+    }
+    Ok(db)
+}
+
+impl HotOpener for SledOpener {
+    fn open(&mut self) -> Result<Box<dyn HotStore>, HotError> {
+        let attempts = self.attempts()?;
+        if attempts >= ATTEMPTS_MAX {
+            return Err(HotError::Deadly { attempts: u32::from(if attempts == HUNG { 1 } else { attempts }) });
+        }
+        self.disk.make_dir(HOT_DIR)?;
+        self.mark(attempts.saturating_add(1))?;
+        let opened = self.open_by_deadline();
+        match &opened {
+            // Kept in the marker, so that the next process does not wait again.
+            Err(HotError::Hung { .. }) => self.mark(HUNG)?,
+            _ => self.unmark()?,
+        }
+        Ok(Box::new(SledStore { db: opened? }))
+    }
+
+    fn set_aside(&mut self, label: u64) -> io::Result<Option<String>> {
+        let aside = format!("{HOT_DIR}.broken.{label}");
+        let moved = match self.disk.rename(HOT_DIR, &aside) {
+            Ok(()) => Some(aside),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        self.disk.sync_dir("")?;
+        self.unmark()?;
+        Ok(moved)
+    }
+}
+
+struct SledStore {
+    db: Db,
+}
+
+fn key(first_seq: Seq) -> [u8; 9] {
+    let mut key = [0; 9];
+    let number = std::iter::once(FRAME_PREFIX).chain(first_seq.to_be_bytes());
+    key.iter_mut().zip(number).for_each(|(to, from)| *to = from);
+    key
+}
+
+fn number(key: &[u8]) -> Option<Seq> {
+    let (&prefix, number) = key.split_first()?;
+    let number = number.try_into().ok()?;
+    (prefix == FRAME_PREFIX).then(|| Seq::from_be_bytes(number))
+}
+
+impl HotStore for SledStore {
+    fn insert(&mut self, first_seq: Seq, frame: &[u8]) -> Result<(), HotError> {
+        self.db.insert(key(first_seq), frame)?;
+        Ok(())
+    }
+
+    fn remove(&mut self, first_seq: Seq) -> Result<(), HotError> {
+        self.db.remove(key(first_seq))?;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), HotError> {
+        self.db.flush()?;
+        Ok(())
+    }
+
+    fn get(&self, first_seq: Seq) -> Result<Option<Vec<u8>>, HotError> {
+        Ok(self.db.get(key(first_seq))?.map(|value| value.to_vec()))
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(Seq, &[u8])) -> Result<(), HotError> {
+        for entry in self.db.range(key(0)..=key(Seq::MAX)) {
+            let (key, frame) = entry?;
+            if let Some(first_seq) = number(&key) {
+                visit(first_seq, &frame);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! What the hot store holds when it is opened, and how that compares with the chain.
+//!
+//! Owns the comparison. Does not repair (`repair`). Reads the store once; remembers a hash per frame.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+
+use crate::ids::Seq;
+use crate::log::disk::Disk;
+use crate::log::error::OpenError;
+use crate::log::frame::{Frame, FrameHash};
+use crate::log::hot::{HotError, HotStore};
+use crate::log::walk::FrameInfo;
+
+/// One entry as found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// A whole frame under its own number.
+    Whole(FrameHash),
+    /// Anything else.
+    Damaged,
+    /// A frame that the chain has as well.
+    Met,
+}
+
+/// All entries by number.
+#[derive(Debug)]
+pub(super) struct Inventory {
+    entries: BTreeMap<Seq, Held>,
+}
+
+impl Inventory {
+    /// Reads everything.
+    pub(super) fn take(hot: &dyn HotStore) -> Result<Self, HotError> {
+        let mut entries = BTreeMap::new();
+        hot.each(&mut |seq, bytes| {
+            let held = match Frame::check(bytes) {
+                Ok(frame) if frame.stamp.first_seq == seq => Held::Whole(frame.hash()),
+                _ => Held::Damaged,
+            };
+            entries.insert(seq, held);
+        })?;
+        Ok(Self { entries })
+    }
+
+    /// Entries older than `oldest`, which the store need not keep.
+    pub(super) fn before(&self, oldest: Seq) -> impl Iterator<Item = Seq> {
+        self.entries.range(..oldest).map(|(&seq, _)| seq)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The oldest entry: what is older has been pruned and is not missed.
+    pub(super) fn first(&self) -> Option<Seq> {
+        self.entries.first_key_value().map(|(&seq, _)| seq)
+    }
+
+    /// Takes note of a frame of the chain; `false` if the store has another whole frame in its place.
+    pub(super) fn meet(&mut self, info: &FrameInfo) -> bool {
+        match self.entries.get_mut(&info.first_seq) {
+            Some(held @ Held::Whole(_)) if *held == Held::Whole(info.hash) => {
+                *held = Held::Met;
+                true
+            }
+            Some(Held::Whole(_)) => false,
+            Some(Held::Damaged | Held::Met) | None => true,
+        }
+    }
+
+    /// Whether the store has the chain's frame that starts with `first_seq`.
+    pub(super) fn has(&self, first_seq: Seq) -> bool {
+        self.entries.get(&first_seq) == Some(&Held::Met)
+    }
+
+    /// Whether the store has whole frames that are not on the chain, or damage where it cannot be written over or
+    /// pruned.
+    pub(super) fn has_strangers(&self, is_start: impl Fn(Seq) -> bool, oldest: Seq) -> bool {
+        self.entries.iter().any(|(&seq, held)| match held {
+            Held::Met => false,
+            Held::Whole(_) => true,
+            Held::Damaged => seq >= oldest && !is_start(seq),
+        })
+    }
+}
+
+/// The reason for a rebuild, if a rebuild can mend `error`.
+///
+/// # Errors
+/// Where setting the store aside would change nothing: the volume is full or read-only, the process has no file
+/// handles left, or a thread is still inside the store.
+pub(super) fn mendable(error: HotError, disk: &dyn Disk) -> Result<String, OpenError> {
+    /// `EMFILE` and `ENFILE`, which have no kind of their own.
+    const NO_HANDLES: [i32; 2] = [24, 23];
+    if let HotError::Hung { .. } = error {
+        return Err(OpenError::HotStuck { source: error });
+    }
+    let HotError::Io(io) = error else { return Ok(error.to_string()) };
+    let surroundings = matches!(
+        io.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::WouldBlock
+            | io::ErrorKind::OutOfMemory
+    );
+    if surroundings || io.raw_os_error().is_some_and(|code| NO_HANDLES.contains(&code)) {
+        return Err(match io.kind() {
+            io::ErrorKind::WouldBlock => OpenError::InUse { path: disk.show("") },
+            _ => OpenError::io("open", disk.show("hot"), io),
+        });
+    }
+    let cause = io.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    Ok(format!("{io}{cause}"))
+}
