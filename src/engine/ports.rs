@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use lakemirror_journal::commit::CommitRecord;
-pub use lakemirror_journal::ids::{CommitId, Incarnation};
+pub use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId};
 
 use crate::engine::status::MirrorStatus;
 
