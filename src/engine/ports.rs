@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use lakemirror_journal::commit::CommitRecord;
-pub use lakemirror_journal::ids::CommitId;
+pub use lakemirror_journal::ids::{CommitId, Incarnation};
 
 /// What a failed call to the outside means for the caller. One treatment each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
