@@ -1,1 +1,116 @@
-//! To be written.
+//! The mirrors database: the one thing that the processes of all regions share.
+//!
+//! Owns the low-level port ([`Items`]: one partition of keys and versioned values, single-item conditional writes, ordered
+//! queries) and what is kept in it ([`records`]). Knows nothing of lakeFS, of the engine or of HTTP. Values flow in from
+//! the API (definitions) and the engine (summaries, acknowledgements) and out to both.
+//!
+//! # Layout
+//! Everything of one organization is in the partition [`partition`]`(organization_id)`, `lakemirror/<organization id>`.
+//! Within it every item has **one writer**, named by its key, is self-contained, and carries `(epoch, seq)`:
+//!
+//! | item key | written by | what |
+//! |---|---|---|
+//! | `definitions/<source region>/<mirror name>` | the source's region | the mirror of that name, and tombstones of earlier ones |
+//! | `summaries/<region>/<incarnation>` | the mirror's region | its status, when it changed |
+//! | `acks/<region>/<incarnation>` | the mirror's region | the mirror repository of that incarnation is gone |
+//! | `heartbeats/…`, `owners/…` | the mirror's region | reserved for leases |
+//!
+//! So the same code runs on one region's table, on tables replicated with or without strong consistency, and on SQL: no
+//! write ever touches two items, and nothing is written first in order to be pointed to later.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::engine::ports::Fault;
+
+pub mod embedded;
+pub mod memory;
+pub mod records;
+mod table;
+
+pub use embedded::Embedded;
+pub use memory::Memory;
+
+/// Longest item key, in bytes: DynamoDB's limit for a sort key is 1024.
+pub const KEY_BYTES_MAX: usize = 1024;
+/// Largest value, in bytes: DynamoDB's limit for an item is 400 KB, names and the other attributes included.
+pub const VALUE_BYTES_MAX: usize = 384 * 1024;
+/// Most items of one page.
+pub const PAGE_ITEMS_MAX: usize = 1000;
+/// How long opening a store may take before it is given up.
+pub const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The partition that holds everything of one organization, apart from lakeFS's own items in a shared table.
+#[must_use]
+pub fn partition(organization_id: &str) -> String {
+    format!("lakemirror/{organization_id}")
+}
+
+/// A value and its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The bytes, as written.
+    pub value: Bytes,
+    /// Opaque; another one after each write. May come again only after the item was deleted and made anew, so what
+    /// others hold versions of is overwritten by a tombstone rather than deleted.
+    pub version: u64,
+}
+
+/// Some items in the order of their keys' bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Keys and items.
+    pub items: Vec<(String, Item)>,
+    /// Whether there are more after the last of them.
+    pub more: bool,
+}
+
+/// What must be there for a write to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Absent,
+    /// An item of this version.
+    Version(u64),
+    /// Whatever there is: the last writer wins.
+    Any,
+}
+
+/// Why a write was not made, or is not known to have been.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PutError {
+    /// Something else is there than was expected; nothing was written. Read it again and decide anew.
+    #[error("item {key} was changed by somebody else meanwhile")]
+    Conflict {
+        /// The item's key.
+        key: String,
+    },
+    /// The database did not answer or refused. After a `Retry` the write may have been made all the same: read the item
+    /// before writing it again.
+    #[error("the mirrors database failed")]
+    Fault(#[from] Fault),
+}
+
+/// One partition of the mirrors database.
+///
+/// Reads see every write that was acknowledged in this region before; a write is acknowledged when it is durable.
+#[async_trait]
+pub trait Items: Send + Sync {
+    /// Where it is, for messages. Never a secret.
+    fn place(&self) -> &str;
+    /// One item.
+    async fn get(&self, key: &str) -> Result<Option<Item>, Fault>;
+    /// Up to `limit` (1..=[`PAGE_ITEMS_MAX`], silently bounded) items whose keys start with `prefix` and come after
+    /// `after`, in the order of their keys' bytes. A page may be shorter than `limit` although there are more.
+    async fn query(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Page, Fault>;
+    /// Writes an item if what is there is as expected, and returns its new version.
+    async fn put(&self, key: &str, value: Bytes, expect: Expect) -> Result<u64, PutError>;
+    /// Deletes an item if it is there in this version.
+    async fn delete(&self, key: &str, version: u64) -> Result<(), PutError>;
+}
+
+#[cfg(test)]
+mod conformance;

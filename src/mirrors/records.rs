@@ -1,0 +1,237 @@
+//! What the items mean: definitions of mirrors, their status, and the acknowledgement that a deleted one is gone.
+//!
+//! Owns the stored forms, who may overwrite what, and the notice to this process that something changed. Does not decide
+//! who may create a mirror or what a status is. The API writes definitions and reads everything; the engine reads
+//! definitions and writes summaries and acknowledgements.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::{Expect, Item, Items, PAGE_ITEMS_MAX, PutError};
+use crate::clock::Clock;
+use crate::engine::ports::{Fault, FaultKind, Incarnation};
+
+mod definition;
+mod envelope;
+mod seen;
+mod summary;
+mod write;
+
+use definition::Named;
+pub use definition::{Definition, NewMirror, Stamp, contested};
+use seen::Seen;
+pub use summary::{
+    BranchState, BranchStatus, Counts, JournalHead, MirrorState, PROBLEMS_MAX, SUMMARY_BYTES_MAX, Status, Summary,
+    Waiting,
+};
+
+/// Most tombstones that one name keeps. Each lasts until the mirror repository is gone and 30 days have passed.
+pub const PREDECESSORS_MAX: usize = 200;
+/// How often a write is tried again because somebody else was faster.
+const ATTEMPTS_MAX: usize = 8;
+
+/// Why a record could not be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordsError {
+    /// The database did not answer or refused.
+    #[error("the mirrors database failed")]
+    Fault(#[from] Fault),
+    /// An item is not what it should be.
+    #[error("item {key} of the mirrors database cannot be used: {what}")]
+    Unreadable {
+        /// The item's key.
+        key: String,
+        /// What is wrong with it, and what to do.
+        what: String,
+    },
+    /// Others changed the item each time.
+    #[error("item {key} of the mirrors database is being changed by others; try again")]
+    Contended {
+        /// The item's key.
+        key: String,
+    },
+}
+
+/// Why a mirror was not created.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// The name is taken.
+    #[error("a mirror of this name exists")]
+    AlreadyExists {
+        /// The mirror that has it.
+        by: Box<Definition>,
+    },
+    /// The name was used and deleted too often within a short time.
+    #[error("{PREDECESSORS_MAX} mirrors of this name were deleted and are not yet forgotten; choose another name")]
+    TooManyPredecessors,
+    /// The database.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+}
+
+/// Everything that a listing found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Active ones and tombstones, by name, oldest first, the newest that was ever seen of each.
+    pub definitions: Vec<Definition>,
+    /// Items that cannot be used, each with its reason. They hold back nothing else.
+    pub unreadable: Vec<RecordsError>,
+}
+
+impl Listing {
+    /// The active mirror of a name, if there is one that counts.
+    #[must_use]
+    pub fn active(&self, name: &str) -> Option<&Definition> {
+        let contested = contested(&self.definitions);
+        self.definitions.iter().find(|definition| {
+            definition.name == name && definition.is_active() && !contested.contains(&definition.incarnation)
+        })
+    }
+}
+
+/// What became of a summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// It was written.
+    Written,
+    /// Nothing but its stamp and time is new: not written.
+    Unchanged,
+    /// The database has a newer one: another process drives this mirror.
+    Outdated,
+}
+
+/// The mirror repository of a deleted mirror is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Ack {
+    #[serde(with = "envelope::incarnation")]
+    incarnation: Incarnation,
+    acked_at_ms: u64,
+    #[serde(flatten)]
+    stamp: Stamp,
+}
+
+/// The records of one organization.
+pub struct Records {
+    items: Arc<dyn Items>,
+    clock: Arc<dyn Clock>,
+    definitions: Seen<Named>,
+    summaries: Seen<Summary>,
+    changed: watch::Sender<u64>,
+}
+
+impl Records {
+    /// Over one partition.
+    #[must_use]
+    pub fn new(items: Arc<dyn Items>, clock: Arc<dyn Clock>) -> Self {
+        Self { items, clock, definitions: Seen::default(), summaries: Seen::default(), changed: watch::Sender::new(0) }
+    }
+
+    /// Where the database is, for messages.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        self.items.place()
+    }
+
+    /// Tells of every definition that **this process** created or deleted. Others' are found by listing.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Every mirror and tombstone of the organization, complete or failed.
+    ///
+    /// # Errors
+    /// [`RecordsError::Fault`]; single unusable items are in the listing.
+    pub async fn list_definitions(&self) -> Result<Listing, RecordsError> {
+        let (named, unreadable) = self.list(DEFINITIONS, &self.definitions, |named: &Named| named.stamp).await?;
+        let mut definitions: Vec<Definition> = named.into_values().flat_map(|named| named.mirrors).collect();
+        definitions.sort_by(|a, b| (&a.name, a.stamp, a.incarnation).cmp(&(&b.name, b.stamp, b.incarnation)));
+        Ok(Listing { definitions, unreadable })
+    }
+
+    /// The last status of every mirror whose region has published one. Unusable ones are left out.
+    ///
+    /// # Errors
+    /// [`RecordsError::Fault`].
+    pub async fn summaries(&self) -> Result<BTreeMap<Incarnation, Summary>, RecordsError> {
+        let (found, _) = self.list(SUMMARIES, &self.summaries, |summary: &Summary| summary.stamp).await?;
+        Ok(found.into_values().map(|summary| (summary.incarnation, summary)).collect())
+    }
+
+    /// The last published status of one mirror.
+    ///
+    /// # Errors
+    /// [`RecordsError::Fault`], or `Unreadable` where a newer lakemirror has written it.
+    pub async fn summary(&self, region: &str, incarnation: Incarnation) -> Result<Option<Summary>, RecordsError> {
+        let key = summary_key(region, incarnation);
+        let Some((_, summary)) = self.read::<Summary>(&key).await? else { return Ok(None) };
+        Ok(Some(self.summaries.newest(&key, summary.stamp, summary)))
+    }
+
+    /// All items under a prefix, by key, and those that cannot be used.
+    async fn list<T: DeserializeOwned + Clone>(
+        &self,
+        prefix: &str,
+        seen: &Seen<T>,
+        stamp: impl Fn(&T) -> Stamp,
+    ) -> Result<(BTreeMap<String, T>, Vec<RecordsError>), RecordsError> {
+        let (mut found, mut unreadable, mut present) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.items.query(prefix, after.as_deref(), PAGE_ITEMS_MAX).await?;
+            after = page.items.last().map(|(key, _)| key.clone()).or(after);
+            for (key, item) in page.items {
+                match decode::<T>(&key, &item) {
+                    Ok(record) => {
+                        let newest = seen.newest(&key, stamp(&record), record);
+                        found.insert(key.clone(), newest);
+                    }
+                    Err(error) => unreadable.push(error),
+                }
+                present.insert(key);
+            }
+            if !page.more {
+                break;
+            }
+        }
+        seen.keep(&present);
+        Ok((found, unreadable))
+    }
+
+    async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(u64, T)>, RecordsError> {
+        match self.items.get(key).await? {
+            None => Ok(None),
+            Some(item) => Ok(Some((item.version, decode(key, &item)?))),
+        }
+    }
+}
+
+const DEFINITIONS: &str = "definitions/";
+const SUMMARIES: &str = "summaries/";
+const ACKS: &str = "acks/";
+
+fn definition_key(source_region: &str, name: &str) -> String {
+    format!("{DEFINITIONS}{source_region}/{name}")
+}
+
+fn summary_key(region: &str, incarnation: Incarnation) -> String {
+    format!("{SUMMARIES}{region}/{incarnation}")
+}
+
+fn ack_key(region: &str, incarnation: Incarnation) -> String {
+    format!("{ACKS}{region}/{incarnation}")
+}
+
+fn decode<T: DeserializeOwned>(key: &str, item: &Item) -> Result<T, RecordsError> {
+    envelope::unseal(&item.value).map_err(|what| RecordsError::Unreadable { key: key.to_owned(), what })
+}
+
+#[cfg(test)]
+mod tests;

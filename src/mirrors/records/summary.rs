@@ -1,0 +1,206 @@
+//! A mirror's status as its region publishes it, in a form that fits one item.
+//!
+//! Owns the stored shape and the rule that makes it fit. It is also the shape in which the engine tells this process's API
+//! about mirrors that it drives itself.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::definition::Stamp;
+use super::envelope;
+use crate::engine::ports::{CommitId, Incarnation};
+
+/// Largest stored summary, in bytes; leaves room in an item of 384 KiB.
+pub const SUMMARY_BYTES_MAX: usize = 350 * 1024;
+/// Most problems that a summary lists.
+pub const PROBLEMS_MAX: usize = 50;
+
+/// Where a mirror is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MirrorState {
+    /// Its repository is not there yet.
+    Creating,
+    /// Some branch is behind its source.
+    Syncing,
+    /// Every branch is where its source was last seen.
+    Synced,
+    /// Something it waits for is overdue.
+    Stuck,
+    /// It goes on only after somebody has changed something.
+    Failed,
+    /// It is deleted, its repository not gone yet.
+    Deleting,
+    /// A state that only a newer lakemirror knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Where a branch of a mirror is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BranchState {
+    /// It waits for what its source points to.
+    Waiting,
+    /// Complete, its records and head on their way to the mirror.
+    Promoting,
+    /// The mirror's branch is where the source's was last seen.
+    Synced,
+    /// What it waits for is overdue.
+    Stuck,
+    /// Somebody else moved the mirror's branch.
+    Diverged,
+    /// Gone at the source, to be removed after a grace time.
+    Deleting,
+    /// A state that only a newer lakemirror knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// One thing that a branch waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Its kind in one word, such as `object`, `range`, `metarange`, `commit`, `source`, `permission`.
+    pub kind: String,
+    /// What it is, for people: a key, an id, an answer.
+    pub what: String,
+    /// How many more of this kind are not listed.
+    #[serde(default)]
+    pub and_more: u64,
+    /// Milliseconds since 1970 since when.
+    pub since_ms: u64,
+    /// Milliseconds since 1970 when it was last looked for.
+    #[serde(default)]
+    pub checked_at_ms: Option<u64>,
+}
+
+/// One branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchStatus {
+    /// Its name.
+    pub name: String,
+    /// Where the source's branch was last seen; none when it is gone there.
+    #[serde(with = "envelope::commit", default)]
+    pub source_commit: Option<CommitId>,
+    /// Where the mirror's branch is; none before the first promotion.
+    #[serde(with = "envelope::commit", default)]
+    pub promoted_commit: Option<CommitId>,
+    /// Where it is.
+    pub state: BranchState,
+    /// What it waits for.
+    #[serde(default)]
+    pub waiting: Vec<Waiting>,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    /// Branches followed, those that are not listed included.
+    pub branches: u64,
+    /// Commit records on the mirror.
+    pub commits_promoted: u64,
+    /// Commits seen and not yet on the mirror.
+    pub commits_waiting: u64,
+    /// Objects seen at the destination.
+    pub objects_present: u64,
+    /// Objects looked for and not seen.
+    pub objects_missing: u64,
+    /// Objects of ancestors that are gone at the source as well.
+    pub objects_expired: u64,
+    /// Entries whose address is outside the namespace.
+    pub objects_outside: u64,
+}
+
+/// The last durable record of the journal behind a summary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalHead {
+    /// Its number.
+    pub seq: u64,
+    /// The chained hash, in hexadecimal digits.
+    pub hash: String,
+}
+
+/// What is known of a mirror.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Where it is.
+    pub state: MirrorState,
+    /// The state in a sentence, where there is more to say than its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_message: Option<String>,
+    /// Its branches by name; perhaps not all of them ([`Counts::branches`]).
+    #[serde(default)]
+    pub branches: Vec<BranchStatus>,
+    /// How much there is.
+    #[serde(default)]
+    pub counts: Counts,
+    /// What somebody should look at.
+    #[serde(default)]
+    pub problems: Vec<String>,
+    /// Seconds since the oldest head that is not yet promoted was seen; 0 when level.
+    #[serde(default)]
+    pub lag_seconds: u64,
+    /// The journal behind this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_head: Option<JournalHead>,
+}
+
+impl Status {
+    /// Of a mirror of which nothing is known yet.
+    #[must_use]
+    pub fn creating() -> Self {
+        Self {
+            state: MirrorState::Creating,
+            state_message: None,
+            branches: Vec::new(),
+            counts: Counts::default(),
+            problems: Vec::new(),
+            lag_seconds: 0,
+            journal_head: None,
+        }
+    }
+}
+
+/// A status with its place in its writer's order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The mirror.
+    #[serde(with = "envelope::incarnation")]
+    pub incarnation: Incarnation,
+    /// Its name, for people who look into the database.
+    pub name: String,
+    /// The writer's epoch and count: a lower one never overwrites a higher one.
+    #[serde(flatten)]
+    pub stamp: Stamp,
+    /// Milliseconds since 1970 by the writer's clock.
+    pub written_at_ms: u64,
+    /// What is known.
+    #[serde(flatten)]
+    pub status: Status,
+}
+
+impl Summary {
+    /// The bytes of its item, with as many branches as fit: those that are not level first.
+    pub(super) fn fitted(&self) -> Result<Bytes, String> {
+        let mut fitted = self.clone();
+        fitted.status.problems.truncate(PROBLEMS_MAX);
+        let whole = envelope::seal(&fitted)?;
+        if whole.len() <= SUMMARY_BYTES_MAX {
+            return Ok(whole);
+        }
+        let mut branches = std::mem::take(&mut fitted.status.branches);
+        branches.sort_by_key(|branch| branch.state == BranchState::Synced);
+        let mut left = SUMMARY_BYTES_MAX.saturating_sub(envelope::seal(&fitted)?.len());
+        for branch in branches {
+            // 1 for the comma; `v` of the envelope makes this count a little too large.
+            let bytes = envelope::seal(&branch)?.len() + 1;
+            if bytes <= left {
+                left -= bytes;
+                fitted.status.branches.push(branch);
+            }
+        }
+        fitted.status.branches.sort_by(|a, b| a.name.cmp(&b.name));
+        envelope::seal(&fitted)
+    }
+}
