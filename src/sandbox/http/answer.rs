@@ -1,0 +1,155 @@
+//! Answers in lakeFS's form: JSON as Go writes it, `{"message": …}` for failures, and no answer at all.
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::sandbox::failure::{Failure, Kind, Outcome};
+use crate::sandbox::model::Commit;
+use crate::sandbox::serve::Hangup;
+
+/// Marks a response that must not reach the client.
+#[derive(Debug, Clone, Copy)]
+pub struct NoAnswer;
+
+/// A successful answer.
+#[derive(Debug)]
+pub struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Body,
+}
+
+impl Answer {
+    /// JSON.
+    pub fn json(status: StatusCode, value: &Value) -> Self {
+        let answer = Self::bytes(status, "application/json", json_bytes(value));
+        answer.header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+    }
+
+    /// 200 with JSON.
+    pub fn ok(value: &Value) -> Outcome<Self> {
+        Ok(Self::json(StatusCode::OK, value))
+    }
+
+    /// 201 with JSON.
+    pub fn created(value: &Value) -> Outcome<Self> {
+        Ok(Self::json(StatusCode::CREATED, value))
+    }
+
+    /// A status without a body.
+    pub fn empty(status: StatusCode) -> Self {
+        Self { status, headers: HeaderMap::new(), body: Body::empty() }
+    }
+
+    /// 204.
+    pub fn done() -> Outcome<Self> {
+        Ok(Self::empty(StatusCode::NO_CONTENT))
+    }
+
+    /// Bytes of a media type.
+    pub fn bytes(status: StatusCode, media: &str, bytes: impl Into<Bytes>) -> Self {
+        Self::body(status, Body::from(bytes.into())).header(header::CONTENT_TYPE, media)
+    }
+
+    /// Any body.
+    pub fn body(status: StatusCode, body: Body) -> Self {
+        Self { status, headers: HeaderMap::new(), body }
+    }
+
+    /// With a header; one that cannot be sent is left out.
+    pub fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+}
+
+/// JSON as Go's encoder writes it: no raw `<`, `>` and `&`, a line end behind it.
+fn json_bytes(value: &Value) -> Vec<u8> {
+    let text = value.to_string();
+    let mut out = Vec::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.extend(format!("\\u{:04x}", u32::from(c)).bytes()),
+            c => out.extend(c.encode_utf8(&mut [0; 4]).bytes()),
+        }
+    }
+    out.push(b'\n');
+    out
+}
+
+/// The response of an outcome.
+pub fn respond(outcome: Outcome<Answer>) -> Response {
+    match outcome {
+        Ok(answer) => (answer.status, answer.headers, answer.body).into_response(),
+        Err(failure) if failure.kind == Kind::Hangup => {
+            let mut response = Response::new(Body::empty());
+            response.extensions_mut().insert(NoAnswer);
+            response
+        }
+        Err(failure) => message(failure.status(), &failure.message),
+    }
+}
+
+/// A failure's response.
+pub fn message(status: StatusCode, message: &str) -> Response {
+    respond(Ok(Answer::json(status, &json!({ "message": message }))))
+}
+
+/// Ends the connection without an answer. Where the connection cannot be reached, the answer promises bytes that
+/// never come.
+pub fn nothing(hangup: Option<Hangup>) -> Response {
+    match hangup {
+        Some(hangup) => {
+            hangup.raise();
+            Response::new(Body::empty())
+        }
+        None => {
+            let broken = futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("answer lost")) });
+            let mut response = Response::new(Body::from_stream(broken));
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("1"));
+            response
+        }
+    }
+}
+
+/// `No answer at all` as an outcome.
+pub fn hang_up() -> Failure {
+    Failure::new(Kind::Hangup, "")
+}
+
+/// The `pagination` of a list.
+pub fn pagination(results: usize, more: bool, last: Option<&str>) -> Value {
+    let next = if more { last.unwrap_or_default() } else { "" };
+    json!({"has_more": more, "max_per_page": 1000, "next_offset": next, "results": results})
+}
+
+/// A list of things with their ids.
+pub fn list(items: Vec<(String, Value)>, more: bool) -> Value {
+    let pagination = pagination(items.len(), more, items.last().map(|(id, _)| id.as_str()));
+    let results: Vec<Value> = items.into_iter().map(|(_, value)| value).collect();
+    json!({ "pagination": pagination, "results": results })
+}
+
+/// A branch or tag.
+pub fn reference(id: &str, commit: &str) -> Value {
+    json!({"commit_id": commit, "id": id})
+}
+
+/// A commit.
+pub fn commit(commit: &Commit) -> Value {
+    json!({
+        "committer": commit.committer,
+        "creation_date": commit.seconds,
+        "generation": commit.generation,
+        "id": commit.id,
+        "message": commit.message,
+        "meta_range_id": commit.metarange,
+        "metadata": commit.metadata,
+        "parents": commit.parents,
+        "version": commit.version,
+    })
+}

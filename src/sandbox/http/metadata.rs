@@ -1,0 +1,53 @@
+//! Metadata files, where they are, and the dump of all refs.
+
+use axum::http::{Method, StatusCode, header};
+use serde_json::json;
+
+use super::answer::Answer;
+use super::{Call, Failure, Kind, Operation, Outcome, flag};
+use crate::sandbox::{blocks::Blocks, validate};
+
+pub fn operations() -> Vec<Operation> {
+    vec![
+        Operation::new(Method::GET, "/repositories/{repository}/metadata/object/{type}/{object}", object)
+            .query([flag("presign")]),
+        Operation::new(Method::GET, "/repositories/{repository}/metadata/meta_range/{id}", location),
+        Operation::new(Method::GET, "/repositories/{repository}/metadata/range/{id}", location),
+        Operation::new(Method::PUT, "/repositories/{repository}/refs/dump", dump),
+    ]
+}
+
+/// What a local blockstore answers to a request for a pre-signed URL.
+pub fn no_presigning() -> Failure {
+    Failure::new(Kind::Invalid, "local adapter presigned URL: operation not supported")
+}
+
+fn object(call: &Call) -> Outcome<Answer> {
+    validate::path_enum("type", &["range", "meta_range"], call.param("type"))?;
+    call.lake().repository(call.param("repository"))?;
+    if call.flag("presign") {
+        return Err(no_presigning());
+    }
+    let bytes = call.lake().metadata_file(call.param("repository"), call.param("object"))?;
+    let answer = Answer::bytes(StatusCode::OK, "application/octet-stream", bytes);
+    Ok(answer
+        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .header(header::X_FRAME_OPTIONS, "SAMEORIGIN")
+        .header(header::CONTENT_SECURITY_POLICY, "default-src 'none'"))
+}
+
+/// Where a file is; whether it is there is not looked at.
+fn location(call: &Call) -> Outcome<Answer> {
+    call.lake().repository(call.param("repository"))?;
+    let location = Blocks::metadata_address(call.param("id"));
+    Ok(Answer::ok(&json!({ "location": location }))?.header(header::LOCATION, &location))
+}
+
+fn dump(call: &Call) -> Outcome<Answer> {
+    let dumped = call.lake().dump_refs(call.param("repository"))?;
+    Answer::created(&json!({
+        "branches_meta_range_id": dumped.branches,
+        "commits_meta_range_id": dumped.commits,
+        "tags_meta_range_id": dumped.tags,
+    }))
+}

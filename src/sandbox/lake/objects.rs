@@ -1,0 +1,255 @@
+//! Objects: their bytes written, read and copied, and entries for bytes that clients put there by themselves.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+
+use super::super::blocks::{Pending, SCHEME};
+use super::super::failure::{Failure, Kind, Outcome};
+use super::super::model::{Addressing, Entry, Repository};
+use super::super::names;
+use super::{Condition, Lake};
+
+/// How long an address handed out for an upload may be linked, in seconds.
+const LINK_SECONDS: i64 = 6 * 3600;
+
+/// The media type of what has none.
+pub const OCTET_STREAM: &str = "application/octet-stream";
+
+/// An object whose bytes are being written.
+#[derive(Debug)]
+pub struct Upload {
+    /// The repository that it goes to.
+    pub repository: Repository,
+    /// Its address, relative to the namespace.
+    pub address: String,
+    /// Takes the bytes.
+    pub pending: Pending,
+}
+
+/// What a client says of an object.
+#[derive(Debug, Clone, Default)]
+pub struct Attributes {
+    /// Bytes.
+    pub size: i64,
+    /// Its checksum.
+    pub checksum: String,
+    /// Its media type.
+    pub content_type: String,
+    /// User metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Its time in seconds since 1970; now, if absent.
+    pub mtime: Option<i64>,
+    /// Needed on a read-only repository.
+    pub force: bool,
+    /// What must hold.
+    pub condition: Condition,
+}
+
+impl Lake {
+    /// Begins to write an object; nobody sees it before [`Self::finish_upload`].
+    ///
+    /// # Errors
+    /// `branch '…' not found`; what the blockstore says.
+    pub fn begin_upload(&self, repository: &str, branch: &str) -> Outcome<Upload> {
+        let repository = self.check_branch_exists(repository, branch)?;
+        let address = self.names.address(self.seconds().try_into().unwrap_or_default());
+        let pending = self.blocks.pending(&self.temporary_name())?;
+        Ok(Upload { repository, address, pending })
+    }
+
+    /// Puts the bytes in place and stages the entry.
+    ///
+    /// # Errors
+    /// As [`Self::stage`]; the bytes stay where they are then, as on a real server.
+    pub fn finish_upload(&self, upload: Upload, branch: &str, path: &str, about: Attributes) -> Outcome<Entry> {
+        let Upload { repository, address, pending } = upload;
+        pending.publish(&self.blocks.path(&repository.storage_namespace, &address, Addressing::Relative)?)?;
+        let (force, condition) = (about.force, about.condition);
+        let entry = self.new_entry(address, Addressing::Relative, about);
+        self.stage(&repository.name, branch, path, entry.clone(), force, condition)?;
+        Ok(entry)
+    }
+
+    fn new_entry(&self, address: String, addressing: Addressing, about: Attributes) -> Entry {
+        let (mtime, nanos) = about.mtime.map_or_else(|| self.now(), |seconds| (seconds, 0));
+        Entry {
+            address,
+            addressing,
+            mtime,
+            mtime_nanos: i32::try_from(nanos).unwrap_or_default(),
+            size: about.size,
+            checksum: about.checksum,
+            content_type: if about.content_type.is_empty() { OCTET_STREAM.to_owned() } else { about.content_type },
+            metadata: about.metadata,
+        }
+    }
+
+    /// The address of an entry as the API displays it.
+    ///
+    /// # Errors
+    /// `Invalid` for an address of another store.
+    pub fn display_address(&self, repository: &Repository, entry: &Entry) -> Outcome<String> {
+        self.blocks.display(&repository.storage_namespace, &entry.address, entry.addressing)
+    }
+
+    /// The file of an entry.
+    pub fn file_of(&self, repository: &Repository, entry: &Entry) -> Outcome<PathBuf> {
+        self.blocks.path(&repository.storage_namespace, &entry.address, entry.addressing)
+    }
+
+    /// Opens an entry's bytes at an offset.
+    ///
+    /// # Errors
+    /// `No data`.
+    pub fn open_object(&self, repository: &Repository, entry: &Entry, offset: u64) -> Outcome<File> {
+        self.blocks.open_at(&self.file_of(repository, entry)?, offset)
+    }
+
+    /// Reads a metadata file.
+    ///
+    /// # Errors
+    /// `No data`.
+    pub fn metadata_file(&self, repository: &str, id: &str) -> Outcome<Vec<u8>> {
+        let repository = self.repository(repository)?;
+        let address = super::super::blocks::Blocks::metadata_address(id);
+        self.blocks.read(&self.blocks.path(&repository.storage_namespace, &address, Addressing::Relative)?)
+    }
+
+    /// Copies an object to another path of a branch; the copy has bytes of its own.
+    ///
+    /// # Errors
+    /// `not found`, `No data`, and as [`Self::stage`].
+    pub fn copy_object(
+        &self,
+        repository: &str,
+        (reference, path): (&str, &str),
+        (branch, to): (&str, &str),
+        force: bool,
+    ) -> Outcome<Entry> {
+        let repository = self.check_branch_exists(repository, branch)?;
+        let source = self.entry(&repository.name, reference, path)?;
+        let mut from = self.open_object(&repository, &source, 0)?;
+        let mut upload = self.begin_upload(&repository.name, branch)?;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let read = std::io::Read::read(&mut from, &mut buffer).map_err(Failure::internal)?;
+            match buffer.get(..read) {
+                None | Some([]) => break,
+                Some(bytes) => upload.pending.write(bytes)?,
+            }
+        }
+        let about = Attributes {
+            size: source.size,
+            checksum: source.checksum.clone(),
+            content_type: source.content_type.clone(),
+            metadata: source.metadata.clone(),
+            force,
+            ..Attributes::default()
+        };
+        self.finish_upload(upload, branch, to, about)
+    }
+
+    /// An address that a client may write to by itself and link afterwards.
+    ///
+    /// # Errors
+    /// As [`Self::repository`].
+    pub fn physical_address(&self, repository: &str, branch: &str, path: &str) -> Outcome<String> {
+        let repository = self.repository(repository)?;
+        let address = self.names.address(self.seconds().try_into().unwrap_or_default());
+        let signature = self.sign(&repository.name, branch, path, &address);
+        let address = format!("{address},{}", URL_SAFE_NO_PAD.encode(signature));
+        self.blocks.display(&repository.storage_namespace, &address, Addressing::Relative)
+    }
+
+    fn sign(&self, repository: &str, branch: &str, path: &str, address: &str) -> Vec<u8> {
+        // A key of any length is a good one for HMAC.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.signing_key) else { return Vec::new() };
+        for part in [repository, branch, path, address] {
+            mac.update(part.as_bytes());
+            mac.update(&[0]);
+        }
+        mac.finalize().into_bytes().to_vec()
+    }
+
+    /// Stages an entry for bytes that are somewhere already. Whether they are there is not checked. With `signed`,
+    /// an address within the namespace must be one that was handed out for this very path.
+    ///
+    /// # Errors
+    /// `Invalid` for an address of another store or without its signature, and as [`Self::stage`].
+    pub fn stage_physical(
+        &self,
+        repository: &str,
+        (branch, path): (&str, &str),
+        address: &str,
+        about: Attributes,
+        signed: bool,
+    ) -> Outcome<(Repository, Entry)> {
+        let repository = self.repository(repository)?;
+        if !address.starts_with(SCHEME) {
+            let message = "physical address is not valid for block adapter: local";
+            return Err(Failure::new(Kind::Invalid, message));
+        }
+        let (address, addressing) = self.normalized(&repository, address);
+        if signed && addressing == Addressing::Relative {
+            self.check_signature(&repository.name, branch, path, &address)?;
+        }
+        let (force, condition) = (about.force, about.condition);
+        let keep = about.content_type.clone();
+        let entry = Entry { content_type: keep, ..self.new_entry(address, addressing, about) };
+        self.stage(&repository.name, branch, path, entry.clone(), force, condition)?;
+        Ok((repository, entry))
+    }
+
+    /// What is under the namespace's `data/` is relative to it; everything else is not.
+    fn normalized(&self, repository: &Repository, address: &str) -> (String, Addressing) {
+        let namespace = repository.storage_namespace.trim_end_matches('/');
+        let displayed = self.blocks.display(namespace, "", Addressing::Relative).unwrap_or_default();
+        for base in [namespace, displayed.trim_end_matches('/')] {
+            let relative = address.strip_prefix(base).and_then(|rest| rest.strip_prefix('/'));
+            if let Some(relative) = relative.filter(|relative| relative.starts_with("data/")) {
+                return (relative.to_owned(), Addressing::Relative);
+            }
+        }
+        (address.to_owned(), Addressing::Full)
+    }
+
+    fn check_signature(&self, repository: &str, branch: &str, path: &str, address: &str) -> Outcome<()> {
+        let invalid = |message: &str| Failure::new(Kind::Invalid, message);
+        let (address, signature) =
+            address.rsplit_once(',').ok_or_else(|| invalid("address is not signed: link address invalid"))?;
+        let given = URL_SAFE_NO_PAD
+            .decode(signature)
+            .map_err(|_| invalid("malformed address signature: link address invalid"))?;
+        let wanted = self.sign(repository, branch, path, address);
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(given.as_slice(), wanted.as_slice())) {
+            return Err(invalid("invalid address signature: invalid address"));
+        }
+        let made = address.rsplit('/').next().and_then(names::seconds_of);
+        match made {
+            Some(made) if self.seconds() - i64::from(made) <= LINK_SECONDS => Ok(()),
+            _ => Err(invalid("link address expired")),
+        }
+    }
+
+    /// Replaces the user metadata of an entry, as a new change on the branch.
+    ///
+    /// # Errors
+    /// As [`Self::entry`] and [`Self::stage`].
+    pub fn set_user_metadata(
+        &self,
+        repository: &str,
+        branch: &str,
+        path: &str,
+        metadata: BTreeMap<String, String>,
+    ) -> Outcome<()> {
+        let entry = Arc::unwrap_or_clone(self.entry(repository, branch, path)?);
+        self.stage(repository, branch, path, Entry { metadata, ..entry }, false, Condition::None)
+    }
+}

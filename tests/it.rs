@@ -1,0 +1,6 @@
+//! The integration tests, one binary: modules of `it/`, each over the public interface only.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "it/tape.rs"]
+mod tape;
