@@ -8,6 +8,7 @@ pub mod config;
 pub mod engine;
 pub mod graveler;
 pub mod lakefs;
+pub mod logging;
 pub mod mirrors;
 pub mod objects;
 pub mod run;

@@ -1,2 +1,7 @@
 //! The lakemirror command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lakemirror::cli::main(std::env::args_os())
+}

@@ -1,0 +1,114 @@
+//! The log: to standard error, as text or as JSON lines, times in UTC.
+//!
+//! Owns what is let through: our own records from the configured level on, other crates' only from `WARN`, because
+//! their records are per request. Set up once per process, by the command; libraries only emit.
+
+use std::io::IsTerminal;
+
+use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+use crate::config::{LogFormat, LogLevel, Logging};
+
+/// The crates whose records are ours.
+const OWN_CRATES: [&str; 3] = ["lakemirror", "lakemirror_journal", "lakemirror_api"];
+
+/// A log was set up in this process before.
+#[derive(Debug, thiserror::Error)]
+#[error("the log is set up already; call this once, from the command")]
+pub struct AlreadySetUp;
+
+/// Sends the process's log to standard error.
+///
+/// # Errors
+/// If the process has a log already.
+pub fn init(logging: Logging) -> Result<(), AlreadySetUp> {
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let subscriber = Registry::default().with(layer(logging, color, std::io::stderr));
+    subscriber.try_init().map_err(|_| AlreadySetUp)
+}
+
+fn layer<W>(logging: Logging, color: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    match logging.format {
+        LogFormat::Text => lines.with_ansi(color).with_filter(filter(logging.level)).boxed(),
+        LogFormat::Json => lines.with_ansi(false).json().flatten_event(true).with_filter(filter(logging.level)).boxed(),
+    }
+}
+
+fn filter(level: LogLevel) -> Targets {
+    let own = match level {
+        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Error => Level::ERROR,
+    };
+    let others = LevelFilter::from_level(own).min(LevelFilter::WARN);
+    Targets::new().with_default(others).with_targets(OWN_CRATES.map(|name| (name, own)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(level: LogLevel, format: LogFormat) -> String {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let subscriber = Registry::default().with(layer(Logging { level, format }, false, move || writer.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!(target: "lakemirror::engine", "own debug");
+            tracing::info!(target: "lakemirror_journal::log", mirror = "m1", "own info");
+            tracing::info!(target: "hyper_util::client", "request noise");
+            tracing::warn!(target: "aws_smithy_runtime", "foreign warning");
+            tracing::error!(target: "lakemirror", "own error");
+        });
+        let bytes = captured.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn levels_let_through_what_they_say_and_no_request_noise() {
+        let debug = logged(LogLevel::Debug, LogFormat::Text);
+        assert!(debug.contains("own debug") && debug.contains("foreign warning"), "{debug}");
+        assert!(!debug.contains("request noise"), "{debug}");
+        let info = logged(LogLevel::Info, LogFormat::Text);
+        assert!(!info.contains("own debug") && info.contains("own info"), "{info}");
+        let error = logged(LogLevel::Error, LogFormat::Text);
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+
+    #[test]
+    fn times_are_utc_and_json_lines_parse() {
+        let text = logged(LogLevel::Error, LogFormat::Text);
+        let stamp = text.split(' ').next().unwrap();
+        assert!(stamp.ends_with('Z') && stamp.contains('T'), "{text}");
+        let json = logged(LogLevel::Info, LogFormat::Json);
+        for line in json.lines() {
+            let record: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert!(record["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
+        }
+        assert!(json.contains("\"mirror\":\"m1\"") && json.contains("\"level\":\"INFO\""), "{json}");
+    }
+}
