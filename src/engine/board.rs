@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lakemirror_journal::ids::CommitId;
+
 use crate::clock::Clock;
 
 /// Notes kept at most; further subjects are left out.
@@ -32,6 +34,8 @@ pub enum Subject {
     Registry,
     /// One branch of the mirror.
     Branch(String),
+    /// One commit of the source.
+    Commit(CommitId),
 }
 
 /// The notes about one mirror.

@@ -24,6 +24,14 @@ const ROUNDS_MAX: usize = 100_000;
 /// Commits recorded with one command.
 const COMMITS_PER_COMMAND: usize = 500;
 
+/// Bytes of message and metadata that one commit may have.
+const COMMIT_BYTES_MAX: usize = 128 * 1024;
+
+fn text_bytes(record: &CommitRecord) -> usize {
+    let metadata: usize = record.metadata.iter().map(|(key, value)| key.len() + value.len() + 16).sum();
+    metadata + record.message.len() + record.committer.len() + 32 * record.parents.len()
+}
+
 /// Watches until stopped.
 ///
 /// # Errors
@@ -206,7 +214,17 @@ async fn read_stretch(site: &Site, from: CommitId, amount: usize) -> Result<Vec<
     }
 }
 
+/// Journals what was read. A commit with a message or metadata beyond what a journal record can hold is left out and
+/// said: its branch waits for it, the others go on.
 async fn record_commits(site: &Site, mut records: Vec<CommitRecord>) -> Result<(), Ended> {
+    records.retain(|record| {
+        let fits = text_bytes(record) <= COMMIT_BYTES_MAX;
+        if !fits {
+            let text = format!("commit {} has more than {COMMIT_BYTES_MAX} bytes of message and metadata: it cannot be mirrored", record.id);
+            site.board.note(site.name(), Subject::Commit(record.id), text);
+        }
+        fits
+    });
     while !records.is_empty() {
         let rest = records.split_off(records.len().min(COMMITS_PER_COMMAND));
         site.ask(Ask::ObserveCommits(records)).await?;

@@ -24,13 +24,22 @@ const QUEUE_MAX: usize = 4096;
 /// Commands decided before their facts are made durable together.
 const GROUP_MAX: usize = 512;
 
+/// A fact's bytes, and how many arrival checks it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The bytes.
+    pub payload: Payload,
+    /// Arrival checks in it.
+    pub checks: u64,
+}
+
 /// Where facts become durable: the journal's log, or a test's.
 pub trait Ledger: Send {
-    /// Makes the payloads durable, in order, in frames of its own choosing; `checks` of them are arrival checks.
+    /// Makes the entries durable, in order, in frames of its own choosing.
     ///
     /// # Errors
     /// What failed. Nothing may be written after an error.
-    fn commit(&mut self, payloads: &[Payload], checks: u64, wall_ms: u64) -> Result<(), String>;
+    fn commit(&mut self, entries: &[Entry], wall_ms: u64) -> Result<(), String>;
     /// The number of the last durable record, and its frame's hash.
     fn head(&self) -> (u64, [u8; 32]);
 }
@@ -161,8 +170,7 @@ struct Desk {
 /// What a group of commands came to, before it is durable.
 #[derive(Default)]
 struct Group {
-    payloads: Vec<Payload>,
-    checks: u64,
+    entries: Vec<Entry>,
     touched: Vec<Incarnation>,
     answers: Vec<(oneshot::Sender<Result<Vec<Event>, RecordError>>, Result<Vec<Event>, RecordError>)>,
     reads: Vec<Read>,
@@ -193,10 +201,9 @@ impl Desk {
         };
         let facts = decide(&self.state, command).map_err(RecordError::from);
         for event in facts.iter().flatten() {
-            group.payloads.push(codec::encode(event).map_err(|error| error.to_string())?);
-            if let Event::ArrivalsChecked(batch) = event {
-                group.checks += checks_of(batch);
-            }
+            let payload = codec::encode(event).map_err(|error| error.to_string())?;
+            let checks = if let Event::ArrivalsChecked(batch) = event { checks_of(batch) } else { 0 };
+            group.entries.push(Entry { payload, checks });
             if !matches!(event, Event::SummaryPublished(_)) {
                 group.touched.extend(event.mirror());
             }
@@ -207,8 +214,8 @@ impl Desk {
     }
 
     fn settle(&mut self, mut group: Group) -> Result<(), String> {
-        if !group.payloads.is_empty() {
-            self.ledger.commit(&group.payloads, group.checks, self.clock.wall_ms())?;
+        if !group.entries.is_empty() {
+            self.ledger.commit(&group.entries, self.clock.wall_ms())?;
         }
         for (answer, facts) in group.answers {
             drop(answer.send(facts));

@@ -1,0 +1,141 @@
+//! The mirrors database as the engine's registry: records of one organization, statuses in the words of the API.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::clock::Clock;
+use crate::engine::ports::{Fault, FaultKind, MirrorDefinition, Registry};
+use crate::engine::status::{BranchStanding, BranchStatus, MirrorStatus, Standing, Waiting};
+use crate::mirrors::records::{
+    self, BranchState, Counts, Definition, JournalHead, MirrorState, Records, RecordsError, Stamp, Status, Summary,
+};
+
+/// The records, with the clock that stamps what is published.
+pub struct SharedRegistry {
+    records: Arc<Records>,
+    clock: Arc<dyn Clock>,
+}
+
+impl SharedRegistry {
+    /// Over these records.
+    #[must_use]
+    pub fn new(records: Arc<Records>, clock: Arc<dyn Clock>) -> Self {
+        Self { records, clock }
+    }
+
+    fn fault(&self, call: &str, error: &RecordsError) -> Fault {
+        Fault {
+            kind: FaultKind::Retry,
+            call: format!("{call} in the mirrors database at {}", self.records.place()),
+            status: None,
+            message: super::ledger::error_chain(error),
+        }
+    }
+}
+
+#[async_trait]
+impl Registry for SharedRegistry {
+    async fn definitions(&self) -> Result<Vec<MirrorDefinition>, Fault> {
+        let call = "list mirrors";
+        let listing = self.records.list_definitions().await.map_err(|error| self.fault(call, &error))?;
+        let done = self.records.acknowledged().await.map_err(|error| self.fault(call, &error))?;
+        for error in &listing.unreadable {
+            tracing::error!("a mirror's definition cannot be used: {}", super::ledger::error_chain(error));
+        }
+        let open = listing.definitions.into_iter().filter(|definition| definition.is_active() || !done.contains(&definition.incarnation));
+        Ok(open.map(defined).collect())
+    }
+
+    async fn acknowledge_deletion(&self, definition: &MirrorDefinition, writer_epoch: u64) -> Result<(), Fault> {
+        let done = self.records.ack_deletion(&definition.region, definition.incarnation, writer_epoch).await;
+        done.map_err(|error| self.fault("acknowledge a deletion", &error))
+    }
+
+    async fn publish(&self, definition: &MirrorDefinition, writer_epoch: u64, number: u64, status: &MirrorStatus) -> Result<(), Fault> {
+        let summary = Summary {
+            incarnation: definition.incarnation,
+            name: definition.name.clone(),
+            stamp: Stamp { epoch: writer_epoch, seq: number },
+            written_at_ms: self.clock.wall_ms(),
+            status: shown(status, self.clock.wall_ms()),
+        };
+        let published = self.records.put_summary(&definition.region, &summary).await;
+        published.map(drop).map_err(|error| self.fault("publish a summary", &error))
+    }
+
+    fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.records.changes()
+    }
+}
+
+fn defined(definition: Definition) -> MirrorDefinition {
+    MirrorDefinition {
+        deleted: !definition.is_active(),
+        incarnation: definition.incarnation,
+        name: definition.name,
+        source_repository: definition.source_repository,
+        source_region: definition.source_region,
+        region: definition.region,
+        storage_namespace: definition.storage_namespace,
+        created_ms: u64::try_from(definition.creation_date).unwrap_or(0).saturating_mul(1000),
+    }
+}
+
+/// The engine's status in the words of the mirrors database and of the API.
+#[must_use]
+pub fn shown(status: &MirrorStatus, now_ms: u64) -> Status {
+    let behind = status.branches.iter().filter_map(|branch| branch.behind_since_ms).min();
+    Status {
+        state: match status.standing {
+            Standing::Creating => MirrorState::Creating,
+            Standing::Syncing => MirrorState::Syncing,
+            Standing::Level => MirrorState::Synced,
+            Standing::Trouble => MirrorState::Failed,
+            Standing::Deleting => MirrorState::Deleting,
+        },
+        state_message: status.message.clone(),
+        branches: status.branches.iter().map(shown_branch).collect(),
+        counts: Counts {
+            branches: status.sums.branches,
+            commits_promoted: status.sums.commits_recorded,
+            commits_waiting: status.sums.commits_waiting,
+            objects_present: status.sums.objects_present,
+            objects_missing: status.sums.objects_missing,
+            objects_expired: status.sums.objects_expired,
+            objects_outside: status.sums.objects_outside,
+        },
+        problems: status.problems.iter().take(records::PROBLEMS_MAX).cloned().collect(),
+        lag_seconds: behind.map_or(0, |since| now_ms.saturating_sub(since) / 1000),
+        journal_head: Some(JournalHead {
+            seq: status.journal_seq,
+            hash: status.journal_hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }),
+    }
+}
+
+fn shown_branch(branch: &BranchStatus) -> records::BranchStatus {
+    records::BranchStatus {
+        name: branch.name.clone(),
+        source_commit: branch.source_commit,
+        promoted_commit: branch.promoted_commit,
+        state: match branch.standing {
+            BranchStanding::Level => BranchState::Synced,
+            BranchStanding::Waiting => BranchState::Waiting,
+            BranchStanding::Promoting => BranchState::Promoting,
+            BranchStanding::Deleting => BranchState::Deleting,
+            BranchStanding::Diverged => BranchState::Diverged,
+        },
+        waiting: branch.waiting.iter().map(shown_waiting).collect(),
+    }
+}
+
+fn shown_waiting(waiting: &Waiting) -> records::Waiting {
+    records::Waiting {
+        kind: waiting.kind.to_owned(),
+        what: waiting.what.clone(),
+        and_more: waiting.and_more,
+        since_ms: waiting.since_ms,
+        checked_at_ms: waiting.checked_ms,
+    }
+}
