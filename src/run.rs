@@ -2,4 +2,280 @@
 //! whatever it is given, so that the demo, the tests and the simulation run the same wiring.
 
 pub mod ledger;
+mod policy;
 pub mod registry;
+pub mod stores;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lakemirror_api::server::{Startup, router};
+use lakemirror_journal::command::Command;
+use lakemirror_journal::log::OpenError;
+use lakemirror_journal::state::State;
+use lakemirror_journal::state::policy::Policy;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Entropy};
+use crate::config::{Config, MirrorsDatabase, Recheck};
+use crate::engine::mirror::{Ended, Settings};
+use crate::engine::ports::{Lakefs, Registry};
+use crate::engine::recorder::{self, Ledger, Recorder};
+use crate::engine::{Engine, Parts, Region};
+use crate::lakefs;
+use crate::mirrors::embedded::{self, Embedded};
+use crate::mirrors::records::Records;
+use crate::objects;
+
+use ledger::Journal;
+use registry::SharedRegistry;
+
+/// How long a stop may take before what is still under way is left to the next start.
+const STOP_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// Why the service did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A lakeFS endpoint or its credentials can never work.
+    #[error("the lakeFS of region {region} cannot be used")]
+    Lakefs {
+        /// The region.
+        region: String,
+        /// Why.
+        #[source]
+        source: lakefs::ConnectError,
+    },
+    /// A blockstore cannot be used.
+    #[error("the blockstore of region {region} cannot be used")]
+    Blockstore {
+        /// The region.
+        region: String,
+        /// Why.
+        #[source]
+        source: objects::ConnectError,
+    },
+    /// The mirrors database does not open.
+    #[error("the mirrors database cannot be opened")]
+    Mirrors(#[from] embedded::OpenError),
+    /// The configuration asks for what this version cannot do.
+    #[error("mirrors_database.type {0} is not supported in this version: use local")]
+    MirrorsKind(&'static str),
+    /// The journal does not open.
+    #[error("the journal at {} cannot be opened", path.display())]
+    Journal {
+        /// Its directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// The journal stopped: a write or a sync failed, and nothing may be done that is not recorded.
+    #[error("the journal stopped: {0}; see to the volume and start again, nothing that was acknowledged is lost")]
+    JournalStopped(String),
+    /// The system did not give what is needed.
+    #[error("{what}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Everything that `serve` works with.
+pub struct Ports {
+    /// The region whose calls this process takes.
+    pub region: String,
+    /// The lakeFS of that region, for callers' credentials.
+    pub home: Arc<lakefs::Client>,
+    /// The lakeFS of every known region.
+    pub sources: BTreeMap<String, Arc<dyn Lakefs>>,
+    /// The regions whose destination work is done here.
+    pub regions: BTreeMap<String, Region>,
+    /// Which store each known region has: two of one identity share their buckets.
+    pub store_identities: BTreeMap<String, String>,
+    /// The mirrors database.
+    pub records: Arc<Records>,
+    /// The journal's directory.
+    pub journal_path: PathBuf,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// How the engine goes about its work.
+    pub settings: Arc<Settings>,
+    /// What it may do.
+    pub policy: Policy,
+    /// How callers are known.
+    pub auth: crate::config::Auth,
+}
+
+/// Builds the adapters. Makes no request: what is down may come up later.
+///
+/// # Errors
+/// [`RunError`] for what can never work.
+pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Ports, RunError> {
+    let client = |region: &str, endpoint: &str| {
+        let settings = lakefs::Settings {
+            endpoint: endpoint.to_owned(),
+            access_key_id: config.lakefs_credentials.access_key_id.clone(),
+            secret_access_key: config.lakefs_credentials.secret_access_key.clone(),
+            page_size: usize::try_from(config.commit_sensor.list_branch_page_size).unwrap_or(1000),
+            ca_bundle: std::env::var_os("AWS_CA_BUNDLE").map(PathBuf::from),
+        };
+        lakefs::Client::new(settings, Arc::clone(&clock), Arc::clone(&entropy))
+            .map(Arc::new)
+            .map_err(|source| RunError::Lakefs { region: region.to_owned(), source })
+    };
+    let home = client(&config.region, config.regional_endpoint.as_str())?;
+    let mut sources: BTreeMap<String, Arc<dyn Lakefs>> =
+        BTreeMap::from([(config.region.clone(), Arc::clone(&home) as _)]);
+    for (region, endpoint) in &config.dst_endpoints {
+        if region != &config.region {
+            sources.insert(region.clone(), client(region, endpoint.as_str())?);
+        }
+    }
+    let mut regions = BTreeMap::new();
+    let mut store_identities = BTreeMap::new();
+    let served = config.also_serves.iter().map(|(region, also)| (region, &also.blockstore));
+    for (region, blockstore) in served.chain([(&config.region, &config.blockstore)]) {
+        let Some(lakefs) = sources.get(region) else { continue };
+        let destination =
+            objects::connect(&stores::settings(blockstore), Arc::clone(&clock), Arc::clone(&entropy)).await;
+        let destination = destination.map_err(|source| RunError::Blockstore { region: region.clone(), source })?;
+        store_identities.insert(region.clone(), stores::identity(blockstore));
+        regions.insert(
+            region.clone(),
+            Region { lakefs: Arc::clone(lakefs), destination, scheme: stores::scheme(blockstore) },
+        );
+    }
+    let records = Arc::new(open_records(config, &clock).await?);
+    Ok(Ports {
+        region: config.region.clone(),
+        home,
+        sources,
+        regions,
+        store_identities,
+        records,
+        journal_path: config.journal_path.clone(),
+        clock,
+        entropy,
+        settings: Arc::new(settings(config)),
+        policy: policy::of(config),
+        auth: config.auth.clone(),
+    })
+}
+
+async fn open_records(config: &Config, clock: &Arc<dyn Clock>) -> Result<Records, RunError> {
+    match &config.mirrors_database {
+        MirrorsDatabase::Local { path } => {
+            let items = Embedded::open(path, &config.organization_id).await?;
+            Ok(Records::new(Arc::new(items), Arc::clone(clock)))
+        }
+        other => Err(RunError::MirrorsKind(other.kind())),
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        scan_interval: config.commit_sensor.scan_interval(),
+        definitions_interval: config.mirrors_manager.interval(),
+        recheck: match config.validator.recheck() {
+            Recheck::Every(interval) => Some(interval),
+            Recheck::Backoff { .. } => None,
+        },
+        diagnose_after: config.verification.diagnose_after,
+        metadata_prefix: config.committed.metadata_prefix.clone(),
+        workers: usize::try_from(config.validator.num_workers).unwrap_or(3).clamp(1, 64),
+        branch_concurrency: usize::try_from(config.commit_sensor.branches_scanner_concurrency_limit)
+            .unwrap_or(10)
+            .clamp(1, 256),
+    }
+}
+
+/// Serves until stopped: the API from the first moment, the mirrors once the journal is replayed.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn serve(ports: Ports, listener: TcpListener, stop: CancellationToken) -> Result<(), RunError> {
+    let startup = Arc::new(Startup::new());
+    let http = tokio::spawn(serve_http(listener, Arc::clone(&startup), stop.clone()));
+    let outcome = work(ports, &startup, &stop).await;
+    stop.cancel();
+    if tokio::time::timeout(STOP_TIME_MAX, http).await.is_err() {
+        tracing::warn!("requests were still under way at the end");
+    }
+    outcome
+}
+
+async fn serve_http(listener: TcpListener, startup: Arc<Startup>, stop: CancellationToken) {
+    let app = router(startup, Arc::new(crate::service::Tracing));
+    let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!("the API ended: {error}");
+    }
+}
+
+async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Result<(), RunError> {
+    startup.doing("replaying the journal");
+    let (state, journal, recovery) = open_journal(&ports).await?;
+    let writer_epoch = journal.writer_epoch();
+    let (recorder, thread) = recorder::start(state, Box::new(journal) as Box<dyn Ledger>, Arc::clone(&ports.clock))
+        .map_err(|source| RunError::Io { what: "cannot start the journal's thread".to_owned(), source })?;
+    let begun = begin(&recorder, &ports, writer_epoch, recovery).await;
+    let registry: Arc<dyn Registry> =
+        Arc::new(SharedRegistry::new(Arc::clone(&ports.records), Arc::clone(&ports.clock)));
+    let engine = Engine::new(Parts {
+        sources: ports.sources.clone(),
+        regions: ports.regions.clone(),
+        registry,
+        recorder,
+        clock: Arc::clone(&ports.clock),
+        entropy: Arc::clone(&ports.entropy),
+        settings: Arc::clone(&ports.settings),
+    });
+    startup.ready(crate::service::build(&ports, engine.clone()));
+    let ended = if begun.is_ok() { engine.run(stop.clone()).await } else { Err(Ended::Journal) };
+    match ended {
+        Ok(()) | Err(Ended::Stopped) => Ok(()),
+        Err(Ended::Journal) => {
+            let why = tokio::task::spawn_blocking(move || thread.join()).await;
+            Err(RunError::JournalStopped(
+                why.ok().and_then(Result::err).unwrap_or_else(|| "its thread ended".to_owned()),
+            ))
+        }
+    }
+}
+
+async fn open_journal(ports: &Ports) -> Result<(State, Journal, String), RunError> {
+    let path = ports.journal_path.clone();
+    let mut uuid = [0; 16];
+    for half in uuid.chunks_exact_mut(8) {
+        half.copy_from_slice(&ports.entropy.random_u64().to_le_bytes());
+    }
+    let wall_ms = ports.clock.wall_ms();
+    let opened = tokio::task::spawn_blocking(move || {
+        Journal::open(&path, uuid, wall_ms).map_err(|source| RunError::Journal { path, source })
+    });
+    let (journal, state, recovery) = opened.await.map_err(|error| RunError::JournalStopped(error.to_string()))??;
+    let text = recovery.to_string();
+    tracing::info!(path = %ports.journal_path.display(), "journal: {text}");
+    Ok((state, journal, text))
+}
+
+async fn begin(
+    recorder: &Recorder,
+    ports: &Ports,
+    writer_epoch: u64,
+    recovery: String,
+) -> Result<(), recorder::RecordError> {
+    let software = env!("CARGO_PKG_VERSION").to_owned();
+    let at_ms = ports.clock.wall_ms();
+    recorder.command(Command::Start { writer_epoch, software, policy: ports.policy.clone(), recovery, at_ms }).await?;
+    Ok(())
+}

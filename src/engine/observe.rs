@@ -220,7 +220,10 @@ async fn record_commits(site: &Site, mut records: Vec<CommitRecord>) -> Result<(
     records.retain(|record| {
         let fits = text_bytes(record) <= COMMIT_BYTES_MAX;
         if !fits {
-            let text = format!("commit {} has more than {COMMIT_BYTES_MAX} bytes of message and metadata: it cannot be mirrored", record.id);
+            let text = format!(
+                "commit {} has more than {COMMIT_BYTES_MAX} bytes of message and metadata: it cannot be mirrored",
+                record.id
+            );
             site.board.note(site.name(), Subject::Commit(record.id), text);
         }
         fits

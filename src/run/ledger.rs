@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use lakemirror_journal::codec;
+use lakemirror_journal::codec::{self, Payload};
 use lakemirror_journal::ids::Seq;
-use lakemirror_journal::log::{FrameInfo, HEADER_BYTES, Log, NewJournal, OpenError, Options, RawRecord, Recovery, Replay, ReplayRefused};
+use lakemirror_journal::log::{
+    FrameInfo, HEADER_BYTES, Log, NewJournal, OpenError, Options, RawRecord, Recovery, Replay, ReplayRefused,
+};
 use lakemirror_journal::state::State;
 
 use crate::engine::recorder::{Entry, Ledger};
@@ -25,7 +27,8 @@ struct Rebuild {
 
 impl Replay for Rebuild {
     fn record(&mut self, _seq: Seq, record: RawRecord<'_>, _frame: &FrameInfo) -> Result<(), ReplayRefused> {
-        let event = codec::decode(record.kind, record.version, record.payload).map_err(|error| ReplayRefused(Box::new(error)))?;
+        let event = codec::decode(record.kind, record.version, record.payload)
+            .map_err(|error| ReplayRefused(Box::new(error)))?;
         self.state.apply(&event);
         self.records += 1;
         if self.records.is_multiple_of(1_000_000) {
@@ -59,11 +62,7 @@ impl Ledger for Journal {
         let mut rest = entries;
         while !rest.is_empty() {
             let (frame, later) = rest.split_at(frame_length(rest, self.frame_bytes_max));
-            let raw = |entry| -> RawRecord<'_> {
-                let Entry { payload, .. } = entry;
-                RawRecord { kind: payload.kind, version: payload.version, payload: &payload.bytes }
-            };
-            let records: Vec<RawRecord<'_>> = frame.iter().map(raw).collect();
+            let records: Vec<RawRecord<'_>> = frame.iter().map(|entry| raw(&entry.payload)).collect();
             let checks = frame.iter().map(|entry| entry.checks).sum();
             self.log.commit(&records, checks, wall_ms).map_err(|error| error_chain(&error))?;
             rest = later;
@@ -75,6 +74,10 @@ impl Ledger for Journal {
         let head = self.log.head();
         (head.durable_seq, head.frame_hash)
     }
+}
+
+fn raw(payload: &Payload) -> RawRecord<'_> {
+    RawRecord { kind: payload.kind, version: payload.version, payload: &payload.bytes }
 }
 
 /// How many of the entries fit into one frame: at least one, which the log refuses by itself if it is too large.
@@ -100,8 +103,6 @@ pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lakemirror_journal::codec::Payload;
-
     use super::*;
 
     #[test]
@@ -116,11 +117,13 @@ mod tests {
     fn what_was_committed_is_replayed() {
         let dir = tempfile::tempdir().unwrap();
         let started = |epoch| {
-            codec::encode(&lakemirror_journal::event::Event::ServiceStarted(lakemirror_journal::event::ServiceStartedV1 {
-                writer_epoch: epoch,
-                software: "test".to_owned(),
-                at_ms: 7,
-            }))
+            codec::encode(&lakemirror_journal::event::Event::ServiceStarted(
+                lakemirror_journal::event::ServiceStartedV1 {
+                    writer_epoch: epoch,
+                    software: "test".to_owned(),
+                    at_ms: 7,
+                },
+            ))
             .unwrap()
         };
         let (mut journal, state, _) = Journal::open(dir.path(), [7; 16], 1).unwrap();

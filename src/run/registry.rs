@@ -43,7 +43,10 @@ impl Registry for SharedRegistry {
         for error in &listing.unreadable {
             tracing::error!("a mirror's definition cannot be used: {}", super::ledger::error_chain(error));
         }
-        let open = listing.definitions.into_iter().filter(|definition| definition.is_active() || !done.contains(&definition.incarnation));
+        let open = listing
+            .definitions
+            .into_iter()
+            .filter(|definition| definition.is_active() || !done.contains(&definition.incarnation));
         Ok(open.map(defined).collect())
     }
 
@@ -52,7 +55,13 @@ impl Registry for SharedRegistry {
         done.map_err(|error| self.fault("acknowledge a deletion", &error))
     }
 
-    async fn publish(&self, definition: &MirrorDefinition, writer_epoch: u64, number: u64, status: &MirrorStatus) -> Result<(), Fault> {
+    async fn publish(
+        &self,
+        definition: &MirrorDefinition,
+        writer_epoch: u64,
+        number: u64,
+        status: &MirrorStatus,
+    ) -> Result<(), Fault> {
         let summary = Summary {
             incarnation: definition.incarnation,
             name: definition.name.clone(),

@@ -71,8 +71,7 @@ pub fn query(params: &[Param], query: &[(String, String)]) -> Outcome<()> {
             None => Ok(()),
             Some(value) => param.sort.check(value),
         };
-        outcome
-            .map_err(|problem| invalid(format!("parameter \"{}\" in query has an error: {problem}", param.name)))?;
+        outcome.map_err(|problem| invalid(format!("parameter \"{}\" in query has an error: {problem}", param.name)))?;
     }
     Ok(())
 }
@@ -81,7 +80,14 @@ impl Sort {
     fn check(self, value: &str) -> Result<(), String> {
         match self {
             Self::Text => Ok(()),
-            Self::Flag if matches!(value, "true" | "false" | "1" | "0" | "t" | "f" | "T" | "F" | "TRUE" | "FALSE" | "True" | "False") => Ok(()),
+            Self::Flag
+                if matches!(
+                    value,
+                    "true" | "false" | "1" | "0" | "t" | "f" | "T" | "F" | "TRUE" | "FALSE" | "True" | "False"
+                ) =>
+            {
+                Ok(())
+            }
             Self::Flag => Err(format!("value {value}: an invalid boolean: invalid syntax")),
             Self::Amount => amount(value),
             Self::OneOf(allowed, _) if allowed.contains(&value) => Ok(()),

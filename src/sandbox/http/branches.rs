@@ -32,8 +32,7 @@ pub fn operations() -> Vec<Operation> {
 }
 
 fn list(call: &Call) -> Outcome<Answer> {
-    let (found, more) =
-        call.lake().branches(call.param("repository"), &call.page(), call.flag("show_hidden"))?;
+    let (found, more) = call.lake().branches(call.param("repository"), &call.page(), call.flag("show_hidden"))?;
     let items = found.into_iter().map(|(name, head)| (name.clone(), answer::reference(&name, &head))).collect();
     Answer::ok(&answer::list(items, more))
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use axum::http::{HeaderMap, header};
 use serde_json::Value;
 
+use crate::sandbox::Sandbox;
 use crate::sandbox::failure::{Failure, Kind, Outcome};
 use crate::sandbox::lake::{Condition, Lake, Page};
-use crate::sandbox::Sandbox;
 
 /// Items of a page unless asked for otherwise.
 const AMOUNT_DEFAULT: usize = 100;
@@ -61,7 +61,11 @@ impl Call {
 
     /// All values of a repeated part of the query.
     pub fn texts(&self, name: &str) -> Vec<String> {
-        self.query.iter().filter(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.clone()).collect()
+        self.query
+            .iter()
+            .filter(|(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| value.clone())
+            .collect()
     }
 
     /// A switch in the query, and what it is when it is absent.

@@ -95,12 +95,8 @@ fn copy(call: &Call) -> Outcome<Answer> {
         given => given,
     };
     let to = call.text("dest_path");
-    let entry = call.lake().copy_object(
-        repository,
-        (source, call.field("src_path")),
-        (branch, to),
-        call.switch("force"),
-    )?;
+    let entry =
+        call.lake().copy_object(repository, (source, call.field("src_path")), (branch, to), call.switch("force"))?;
     Answer::created(&shown(call, &found, to, &entry, true)?)
 }
 

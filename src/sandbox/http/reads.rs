@@ -196,8 +196,7 @@ fn properties(call: &Call) -> Outcome<Answer> {
 
 fn list(call: &Call) -> Outcome<Answer> {
     let page = call.page();
-    let listing =
-        call.lake().list(call.param("repository"), call.param("ref"), &page, call.text("delimiter"))?;
+    let listing = call.lake().list(call.param("repository"), call.param("ref"), &page, call.text("delimiter"))?;
     if call.flag("presign") && listing.lines.iter().any(|line| matches!(line, Listed::Item(..))) {
         return Err(no_presigning());
     }

@@ -1,0 +1,63 @@
+//! From the configuration's words to the adapters' settings.
+
+use crate::config::{Blockstore, S3Blockstore, S3Checksum};
+use crate::objects;
+
+/// The scheme of addresses in a blockstore.
+#[must_use]
+pub fn scheme(blockstore: &Blockstore) -> &'static str {
+    match blockstore {
+        Blockstore::S3(_) => "s3",
+        Blockstore::Local { .. } => "local",
+        Blockstore::Gs(_) => "gs",
+        Blockstore::Azure(_) => "https",
+    }
+}
+
+/// What tells one store from another: two regions with the same identity share their buckets.
+#[must_use]
+pub fn identity(blockstore: &Blockstore) -> String {
+    match blockstore {
+        Blockstore::Local { path } => {
+            let path =
+                std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.clone());
+            format!("local {}", path.display())
+        }
+        // AWS's bucket names are unique over all regions, so that one identity is right there.
+        Blockstore::S3(s3) => format!("s3 {}", s3.endpoint.as_ref().map_or("aws", |endpoint| endpoint.as_str())),
+        Blockstore::Gs(_) | Blockstore::Azure(_) => blockstore.kind().to_owned(),
+    }
+}
+
+/// The adapter's settings.
+#[must_use]
+pub fn settings(blockstore: &Blockstore) -> objects::Settings {
+    match blockstore {
+        Blockstore::Local { path } => objects::Settings::Local(objects::local::Settings { path: path.clone() }),
+        Blockstore::S3(s3) => objects::Settings::S3(s3_settings(s3)),
+        Blockstore::Gs(_) | Blockstore::Azure(_) => objects::Settings::Other(blockstore.kind().to_owned()),
+    }
+}
+
+fn s3_settings(s3: &S3Blockstore) -> objects::s3::Settings {
+    let credentials = match (&s3.credentials, &s3.profile, &s3.credentials_file) {
+        (Some(pair), _, _) => objects::s3::Credentials::Static {
+            access_key_id: pair.access_key_id.clone(),
+            secret_access_key: pair.secret_access_key.clone(),
+            session_token: pair.session_token.clone(),
+        },
+        (None, None, None) => objects::s3::Credentials::Chain,
+        (None, profile, file) => objects::s3::Credentials::Profile { name: profile.clone(), file: file.clone() },
+    };
+    objects::s3::Settings {
+        region: s3.region.clone(),
+        endpoint: s3.endpoint.as_ref().map(|endpoint| endpoint.as_str().trim_end_matches('/').to_owned()),
+        force_path_style: s3.force_path_style,
+        credentials,
+        checksums: match s3.checksum {
+            S3Checksum::WhenRequired => objects::s3::Checksums::WhenRequired,
+            S3Checksum::WhenSupported => objects::s3::Checksums::WhenSupported,
+        },
+        ..objects::s3::Settings::default()
+    }
+}
