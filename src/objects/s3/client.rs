@@ -1,0 +1,157 @@
+//! Builds the SDK's clients from settings: endpoint, region, credentials, TLS, timeouts.
+//!
+//! Owns everything that is decided before the first request. TLS is rustls with ring, as in the rest of the process.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    Credentials as StaticCredentials, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
+};
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder, tls};
+use thiserror::Error;
+
+use super::{Checksums, Credentials, Settings};
+
+/// Settings that cannot work.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum S3Error {
+    /// The file with trusted certificates cannot be read.
+    #[error("the certificate bundle {path} cannot be read; correct AWS_CA_BUNDLE or blockstore.s3.ca_bundle", path = path.display())]
+    CaBundle {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up with the trusted certificates that are configured")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The endpoint is no URL.
+    #[error("blockstore.s3.endpoint {endpoint:?} is not an http or https URL")]
+    Endpoint {
+        /// As configured.
+        endpoint: String,
+    },
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Shorter than the idle time after which stores and balancers close connections.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Idle connections kept; as many as there may be requests in flight.
+const POOL_IDLE_MAX: usize = 64;
+const REGION_DEFAULT: &str = "us-east-1";
+
+/// Endpoint, region, credentials and TLS, shared by all clients of one store.
+pub(super) async fn base(settings: &Settings) -> Result<SdkConfig, S3Error> {
+    if let Some(endpoint) = &settings.endpoint {
+        ensure_url(endpoint)?;
+    }
+    let http = http_client(settings.ca_bundle.clone().or_else(environment_bundle).as_deref())?;
+    let mut loader = aws_config::defaults(behavior())
+        .http_client(http)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts(super::BODY_TIMEOUT));
+    if let Some(endpoint) = &settings.endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    if let Some(region) = region(settings) {
+        loader = loader.region(region);
+    }
+    loader = match &settings.credentials {
+        Credentials::Static { access_key_id, secret_access_key, session_token } => {
+            let token = session_token.as_ref().map(|token| token.expose().to_owned());
+            let (id, secret) = (access_key_id.expose(), secret_access_key.expose());
+            loader.credentials_provider(StaticCredentials::new(id, secret, token, None, "configuration"))
+        }
+        Credentials::Profile { name, file } => profile(loader, name.as_deref(), file.as_deref()),
+        Credentials::Chain => loader,
+    };
+    let config = loader.load().await;
+    if config.region().is_some() {
+        return Ok(config);
+    }
+    Ok(config.into_builder().region(Region::from_static(REGION_DEFAULT)).build())
+}
+
+fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
+/// With an endpoint and credentials of one's own, asking the machine for AWS's region only costs time.
+fn region(settings: &Settings) -> Option<Region> {
+    let own = settings.endpoint.is_some() && settings.credentials != Credentials::Chain;
+    settings.region.clone().or_else(|| own.then(|| REGION_DEFAULT.to_owned())).map(Region::new)
+}
+
+fn profile(loader: aws_config::ConfigLoader, name: Option<&str>, file: Option<&Path>) -> aws_config::ConfigLoader {
+    let mut provider = ProfileFileCredentialsProvider::builder();
+    let mut loader = loader;
+    if let Some(name) = name {
+        provider = provider.profile_name(name);
+        loader = loader.profile_name(name);
+    }
+    if let Some(file) = file {
+        let files = EnvConfigFiles::builder()
+            .include_default_config_file(true)
+            .with_file(EnvConfigFileKind::Credentials, file)
+            .build();
+        provider = provider.profile_files(files);
+    }
+    loader.credentials_provider(provider.build())
+}
+
+/// A client that gives up waiting for an answer after `attempt`.
+pub(super) fn with_timeout(base: &SdkConfig, settings: &Settings, attempt: Duration) -> Client {
+    let (request, response) = match settings.checksums {
+        Checksums::WhenRequired => (RequestChecksumCalculation::WhenRequired, ResponseChecksumValidation::WhenRequired),
+        Checksums::WhenSupported => {
+            (RequestChecksumCalculation::WhenSupported, ResponseChecksumValidation::WhenSupported)
+        }
+    };
+    let config = aws_sdk_s3::config::Builder::from(base)
+        .behavior_version(behavior())
+        .force_path_style(settings.force_path_style)
+        .request_checksum_calculation(request)
+        .response_checksum_validation(response)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts(attempt))
+        .build();
+    Client::from_conf(config)
+}
+
+fn timeouts(attempt: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(attempt).build()
+}
+
+fn ensure_url(endpoint: &str) -> Result<(), S3Error> {
+    let parsed =
+        url::Url::parse(endpoint).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    parsed.map(|_| ()).ok_or_else(|| S3Error::Endpoint { endpoint: endpoint.to_owned() })
+}
+
+fn environment_bundle() -> Option<PathBuf> {
+    std::env::var_os("AWS_CA_BUNDLE").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn http_client(ca_bundle: Option<&Path>) -> Result<SharedHttpClient, S3Error> {
+    let builder = Builder::new()
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .pool_max_idle_per_host(POOL_IDLE_MAX)
+        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring));
+    let Some(path) = ca_bundle else { return Ok(builder.build_https()) };
+    let pem = std::fs::read(path).map_err(|source| S3Error::CaBundle { path: path.to_owned(), source })?;
+    let trust = tls::TrustStore::default().with_pem_certificate(pem);
+    let context =
+        tls::TlsContext::builder().with_trust_store(trust).build().map_err(|error| S3Error::Tls(error.into()))?;
+    Ok(builder.tls_context(context).build_https())
+}
