@@ -1,0 +1,130 @@
+//! Errors as the API answers them: a status and `{"message": "…"}`, as lakeFS does.
+//!
+//! Owns the codes and what they mean for a client. The message is for people; nobody should have to parse it.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What went wrong, in few kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// The request must be changed; its message says how.
+    Invalid,
+    /// No credentials, or wrong ones.
+    Unauthenticated,
+    /// The user may not do this. lakeFS answers this as 401, too.
+    NotPermitted,
+    /// There is no such repository, mirror or address.
+    NotFound,
+    /// The address is there, the method is not.
+    MethodNotAllowed,
+    /// The name is taken.
+    Conflict,
+    /// The body is too large.
+    TooLarge,
+    /// A fault of lakemirror itself.
+    Internal,
+    /// Something that the call needs does not answer.
+    Unavailable,
+    /// lakemirror is not ready yet.
+    Starting,
+}
+
+impl ErrorCode {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Invalid,
+        Self::Unauthenticated,
+        Self::NotPermitted,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::TooLarge,
+        Self::Internal,
+        Self::Unavailable,
+        Self::Starting,
+    ];
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Invalid => 400,
+            Self::Unauthenticated | Self::NotPermitted => 401,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::Conflict => 409,
+            Self::TooLarge => 413,
+            Self::Internal => 500,
+            Self::Unavailable | Self::Starting => 503,
+        }
+    }
+
+    /// Whether the same call may work later without anybody changing anything.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        match self {
+            Self::Internal | Self::Unavailable | Self::Starting => true,
+            Self::Invalid
+            | Self::Unauthenticated
+            | Self::NotPermitted
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::Conflict
+            | Self::TooLarge => false,
+        }
+    }
+
+    /// Whether the call certainly changed nothing. After `Unavailable` a change may have been made: look before repeating.
+    #[must_use]
+    pub const fn changed_nothing(self) -> bool {
+        match self {
+            Self::Internal | Self::Unavailable => false,
+            Self::Invalid
+            | Self::Unauthenticated
+            | Self::NotPermitted
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::Conflict
+            | Self::TooLarge
+            | Self::Starting => true,
+        }
+    }
+}
+
+/// A failed call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// Its kind.
+    pub code: ErrorCode,
+    /// What happened, to what, and what to do.
+    pub message: String,
+}
+
+impl ApiError {
+    /// Of a kind, with a message.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// The body of every error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorBody {
+    /// What happened, to what, and what to do.
+    pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_errors_are_final_and_server_errors_are_not() {
+        for code in ErrorCode::ALL {
+            assert_eq!(code.is_retryable(), code.status() >= 500, "{code:?}");
+            assert!(code.changed_nothing() || code.status() >= 500, "{code:?}");
+        }
+    }
+}

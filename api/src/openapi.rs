@@ -1,0 +1,146 @@
+//! The OpenAPI 3 document, made from the types that are served.
+//!
+//! The functions here are descriptions only: they are never called, and a test compares the document with what the router
+//! answers.
+
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use crate::error::ErrorBody;
+use crate::types::{Health, Mirror, MirrorCreation, MirrorList};
+
+/// The document as JSON.
+///
+/// # Errors
+/// Only if the document has no JSON form, which a test excludes.
+pub fn document() -> Result<String, serde_json::Error> {
+    Document::openapi().to_json()
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "lakemirror",
+        description = "Mirrors of lakeFS repositories that only ever show complete commits.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(create_mirror, list_mirrors, get_mirror, delete_mirror, openapi_document, health),
+    security(("basic_auth" = []), ("jwt_token" = [])),
+    modifiers(&Schemes),
+)]
+struct Document;
+
+struct Schemes;
+
+impl Modify for Schemes {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        for (name, scheme) in [("basic_auth", HttpAuthScheme::Basic), ("jwt_token", HttpAuthScheme::Bearer)] {
+            components.add_security_scheme(name, SecurityScheme::Http(Http::new(scheme)));
+        }
+    }
+}
+
+/// Mirrors a repository into another region.
+#[expect(dead_code, reason = "described, not called")]
+#[utoipa::path(
+    post,
+    path = "/service/replication/v1/repositories/{repository}/mirrors",
+    operation_id = "createMirror",
+    params(("repository" = String, Path, description = "The repository to mirror")),
+    request_body = MirrorCreation,
+    responses(
+        (status = 201, description = "The mirror, to be filled in from now on", body = Mirror),
+        (status = 400, description = "The request must be changed", body = ErrorBody),
+        (status = 401, description = "Wrong credentials, or not permitted", body = ErrorBody),
+        (status = 404, description = "No such repository in this region", body = ErrorBody),
+        (status = 409, description = "The name is taken", body = ErrorBody),
+        (status = 413, description = "The body is too large", body = ErrorBody),
+        (status = 503, description = "Something that the call needs does not answer", body = ErrorBody),
+    ),
+)]
+fn create_mirror() {}
+
+/// The mirrors of a repository.
+#[expect(dead_code, reason = "described, not called")]
+#[utoipa::path(
+    get,
+    path = "/service/replication/v1/repositories/{repository}/mirrors",
+    operation_id = "listMirrors",
+    params(
+        ("repository" = String, Path, description = "The mirrored repository"),
+        ("prefix" = Option<String>, Query, description = "Only mirrors whose names start so"),
+        ("after" = Option<String>, Query, description = "Only mirrors after this name"),
+        ("amount" = Option<i64>, Query, minimum = -1, maximum = 1000, description = "How many; -1 and 0 mean 100"),
+    ),
+    responses(
+        (status = 200, description = "A page of mirrors", body = MirrorList),
+        (status = 400, description = "The request must be changed", body = ErrorBody),
+        (status = 401, description = "Wrong credentials, or not permitted", body = ErrorBody),
+        (status = 404, description = "No such repository", body = ErrorBody),
+        (status = 503, description = "Something that the call needs does not answer", body = ErrorBody),
+    ),
+)]
+fn list_mirrors() {}
+
+/// One mirror.
+#[expect(dead_code, reason = "described, not called")]
+#[utoipa::path(
+    get,
+    path = "/service/replication/v1/repositories/{repository}/mirrors/{mirror}",
+    operation_id = "getMirror",
+    params(
+        ("repository" = String, Path, description = "The mirrored repository"),
+        ("mirror" = String, Path, description = "The mirror's name"),
+    ),
+    responses(
+        (status = 200, description = "The mirror", body = Mirror),
+        (status = 400, description = "The request must be changed", body = ErrorBody),
+        (status = 401, description = "Wrong credentials, or not permitted", body = ErrorBody),
+        (status = 404, description = "No such mirror of this repository", body = ErrorBody),
+        (status = 503, description = "Something that the call needs does not answer", body = ErrorBody),
+    ),
+)]
+fn get_mirror() {}
+
+/// Deletes a mirror with its repository. The name is free at once; no object is touched.
+#[expect(dead_code, reason = "described, not called")]
+#[utoipa::path(
+    delete,
+    path = "/service/replication/v1/repositories/{repository}/mirrors/{mirror}",
+    operation_id = "deleteMirror",
+    params(
+        ("repository" = String, Path, description = "The mirrored repository"),
+        ("mirror" = String, Path, description = "The mirror's name"),
+    ),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 400, description = "The request must be changed", body = ErrorBody),
+        (status = 401, description = "Wrong credentials, or not permitted", body = ErrorBody),
+        (status = 404, description = "No such mirror of this repository in this region", body = ErrorBody),
+        (status = 503, description = "Something that the call needs does not answer", body = ErrorBody),
+    ),
+)]
+fn delete_mirror() {}
+
+/// This document.
+#[expect(dead_code, reason = "described, not called")]
+#[utoipa::path(
+    get,
+    path = "/service/replication/v1/openapi.json",
+    operation_id = "getOpenapi",
+    security(()),
+    responses((status = 200, description = "This document", body = Object)),
+)]
+fn openapi_document() {}
+
+/// Whether lakemirror runs. 200 also while it starts.
+#[expect(dead_code, reason = "described, not called")]
+#[utoipa::path(
+    get,
+    path = "/_health",
+    operation_id = "getHealth",
+    security(()),
+    responses((status = 200, description = "It runs", body = Health)),
+)]
+fn health() {}

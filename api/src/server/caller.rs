@@ -1,0 +1,41 @@
+//! Who calls, and from where: what a service needs in order to decide whether a call is permitted.
+//!
+//! Policies may be bound to a source address; which of the claims below counts is for whoever checks.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+
+use super::Credentials;
+use crate::error::ApiError;
+
+/// A caller, unchecked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// What it came with.
+    pub credentials: Credentials,
+    /// `X-Forwarded-For`, as sent.
+    pub forwarded_for: Option<String>,
+    /// `X-Real-IP`, as sent.
+    pub real_ip: Option<String>,
+    /// The other end of the connection, where the server was started with connection information.
+    pub peer: Option<IpAddr>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let text = |headers: &HeaderMap, name: &str| {
+            headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        Ok(Self {
+            credentials: Credentials::from_headers(&parts.headers)?,
+            forwarded_for: text(&parts.headers, "x-forwarded-for"),
+            real_ip: text(&parts.headers, "x-real-ip"),
+            peer: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()),
+        })
+    }
+}

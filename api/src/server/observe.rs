@@ -1,0 +1,53 @@
+//! What a request leaves behind: an id in the answer and one call to whoever logs and counts.
+//!
+//! The header is lakeFS's `X-Request-ID`. Neither query nor headers are handed on: they may hold secrets.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::{BASE_PATH, HEALTH_PATH, OPENAPI_PATH};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Whoever logs and counts requests. Both calls must return at once.
+pub trait Observer: Send + Sync {
+    /// A request has begun; the answer is its id, of visible ASCII characters.
+    fn begun(&self) -> String;
+    /// It was answered. `route` is the address without the base path and with
+    /// names of parameters in place of their values, `-` for an unknown one.
+    fn answered(&self, id: &str, method: &str, route: &str, path: &str, status: u16);
+}
+
+pub(super) async fn observe(State(observer): State<Arc<dyn Observer>>, request: Request, next: Next) -> Response {
+    let id = observer.begun();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    observer.answered(&id, method.as_str(), route(&path), &path, response.status().as_u16());
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// The address with names in place of values, so that what is counted by route stays bounded.
+fn route(path: &str) -> &'static str {
+    if path == HEALTH_PATH {
+        return "/_health";
+    }
+    if path == OPENAPI_PATH {
+        return "/openapi.json";
+    }
+    let below = path.strip_prefix(BASE_PATH).unwrap_or_default();
+    let mut parts = below.split('/').skip(1);
+    match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some("repositories"), Some(_), Some("mirrors"), None, None) => "/repositories/{repository}/mirrors",
+        (Some("repositories"), Some(_), Some("mirrors"), Some(_), None) => {
+            "/repositories/{repository}/mirrors/{mirror}"
+        }
+        _ => "-",
+    }
+}
