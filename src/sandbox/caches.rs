@@ -104,12 +104,7 @@ impl Caches {
         self.through(&self.protection, repository.to_owned(), load)
     }
 
-    fn through<V: Clone, E>(
-        &self,
-        cache: &Cache<V>,
-        key: String,
-        load: impl FnOnce() -> Result<V, E>,
-    ) -> Result<V, E> {
+    fn through<V: Clone, E>(&self, cache: &Cache<V>, key: String, load: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         if !self.enabled {
             return load();
         }

@@ -46,7 +46,9 @@ pub enum LogError {
         source: io::Error,
     },
     /// A line before the last is not what was written.
-    #[error("sandbox state in {path} is damaged at byte {offset}: restore the file from a copy, or start over in an empty directory")]
+    #[error(
+        "sandbox state in {path} is damaged at byte {offset}: restore the file from a copy, or start over in an empty directory"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

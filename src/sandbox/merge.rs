@@ -11,7 +11,7 @@ use crate::graveler::metarange::RangeInfo;
 
 /// Who wins a conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
+pub(super) enum Strategy {
     /// Nobody: the merge fails.
     Fail,
     /// The destination.
@@ -56,7 +56,7 @@ struct Merger<'a, 't> {
 ///
 /// # Errors
 /// `Conflict`; what reading and writing files says.
-pub fn merge(
+pub(super) fn merge(
     destination: &Tree<'_>,
     source: &Tree<'_>,
     base: &Tree<'_>,
@@ -192,14 +192,14 @@ impl<'t> Merger<'_, 't> {
     }
 
     fn both(&mut self, out: &mut Builder<'_>) -> Outcome<()> {
-        if let (Some(At::Record(destination)), Some(At::Record(source))) =
-            (self.destination.peek(), self.source.peek())
+        if let (Some(At::Record(destination)), Some(At::Record(source))) = (self.destination.peek(), self.source.peek())
         {
             let taken = if destination.identity() == source.identity() {
                 source
             } else {
                 let base = self.base.get(&source.key)?;
-                let unchanged = |record: &Record| base.as_ref().is_some_and(|base| base.identity() == record.identity());
+                let unchanged =
+                    |record: &Record| base.as_ref().is_some_and(|base| base.identity() == record.identity());
                 match self.strategy {
                     _ if unchanged(source) => destination,
                     _ if unchanged(destination) => source,

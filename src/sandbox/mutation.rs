@@ -218,8 +218,7 @@ impl State {
 
     /// The changes that make this state from an empty one, for a compacted log.
     pub fn mutations(&self) -> Vec<Mutation> {
-        let mut all =
-            vec![Mutation::Install { installation: self.installation.clone(), created: self.created }];
+        let mut all = vec![Mutation::Install { installation: self.installation.clone(), created: self.created }];
         all.extend(self.repositories.values().cloned().map(Mutation::PutRepository));
         for (uid, partition) in &self.partitions {
             partition.mutations(uid, &mut all);

@@ -172,7 +172,8 @@ impl Player {
         let method = step["method"].as_str().unwrap().parse().unwrap();
         let mut request = self.client.request(method, format!("{base}{api}{}", path.join("/")));
         if let Some(params) = step["params"].as_object() {
-            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), |text| self.renaming.translate(text));
+            let text =
+                |value: &Value| value.as_str().map_or_else(|| value.to_string(), |text| self.renaming.translate(text));
             request = request.query(&params.iter().map(|(key, value)| (key, text(value))).collect::<Vec<_>>());
         }
         if step.get("request").is_some() {
@@ -301,9 +302,7 @@ fn is_date(field: &str) -> bool {
 fn authorized(request: reqwest::RequestBuilder, credentials: Option<&str>, now: u64) -> reqwest::RequestBuilder {
     match credentials {
         None => request,
-        Some("ok") => {
-            request.basic_auth(sandbox::EXAMPLE_ACCESS_KEY_ID, Some(sandbox::EXAMPLE_SECRET_ACCESS_KEY))
-        }
+        Some("ok") => request.basic_auth(sandbox::EXAMPLE_ACCESS_KEY_ID, Some(sandbox::EXAMPLE_SECRET_ACCESS_KEY)),
         Some("wrong") => request.basic_auth("AKIAIOSFODNN7EXAMPLE", Some("wrong")),
         Some(bearer) => request.bearer_auth(token(bearer.strip_prefix("bearer jwt ").unwrap(), now)),
     }
@@ -333,10 +332,18 @@ fn token(kind: &str, now: u64) -> String {
     let signed = format!("{}.{}", part(json!({"alg": algorithm, "typ": "JWT"})), part(claims));
     let signature = match algorithm {
         "none" => Vec::new(),
-        "HS512" => {
-            Hmac::<Sha512>::new_from_slice(key.as_bytes()).unwrap().chain_update(&signed).finalize().into_bytes().to_vec()
-        }
-        _ => Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap().chain_update(&signed).finalize().into_bytes().to_vec(),
+        "HS512" => Hmac::<Sha512>::new_from_slice(key.as_bytes())
+            .unwrap()
+            .chain_update(&signed)
+            .finalize()
+            .into_bytes()
+            .to_vec(),
+        _ => Hmac::<Sha256>::new_from_slice(key.as_bytes())
+            .unwrap()
+            .chain_update(&signed)
+            .finalize()
+            .into_bytes()
+            .to_vec(),
     };
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }

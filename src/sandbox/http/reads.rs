@@ -18,7 +18,7 @@ use crate::sandbox::validate;
 /// Bytes that are read from a file at a time.
 const CHUNK_BYTES: usize = 1 << 16;
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     const OBJECTS: &str = "/repositories/{repository}/refs/{ref}/objects";
     vec![
         Operation::new(Method::GET, OBJECTS, get).query([flag("presign"), required("path")]),
@@ -196,8 +196,7 @@ fn properties(call: &Call) -> Outcome<Answer> {
 
 fn list(call: &Call) -> Outcome<Answer> {
     let page = call.page();
-    let listing =
-        call.lake().list(call.param("repository"), call.param("ref"), &page, call.text("delimiter"))?;
+    let listing = call.lake().list(call.param("repository"), call.param("ref"), &page, call.text("delimiter"))?;
     if call.flag("presign") && listing.lines.iter().any(|line| matches!(line, Listed::Item(..))) {
         return Err(no_presigning());
     }

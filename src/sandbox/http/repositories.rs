@@ -8,9 +8,14 @@ use super::{AMOUNT, Call, Operation, Outcome, flag, text};
 use crate::sandbox::lake::CreateRepository;
 use crate::sandbox::model::Repository;
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(Method::GET, "/repositories", list).query([text("prefix"), text("after"), AMOUNT, text("search")]),
+        Operation::new(Method::GET, "/repositories", list).query([
+            text("prefix"),
+            text("after"),
+            AMOUNT,
+            text("search"),
+        ]),
         Operation::new(Method::POST, "/repositories", create).query([flag("bare")]).body("RepositoryCreation"),
         Operation::new(Method::GET, "/repositories/{repository}", get),
         Operation::new(Method::DELETE, "/repositories/{repository}", delete).query([flag("force")]),

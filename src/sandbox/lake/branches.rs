@@ -120,10 +120,7 @@ impl Lake {
             let partition = state.partitions.get(&repository.uid);
             match partition.is_some_and(|partition| partition.branches.contains_key(branch)) {
                 false => Err(Failure::branch_not_found()),
-                true => Ok((
-                    vec![Mutation::DropBranch { uid: repository.uid.clone(), name: branch.to_owned() }],
-                    (),
-                )),
+                true => Ok((vec![Mutation::DropBranch { uid: repository.uid.clone(), name: branch.to_owned() }], ())),
             }
         })
     }

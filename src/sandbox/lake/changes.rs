@@ -97,7 +97,12 @@ impl Lake {
     }
 
     /// What uncommitted changes change in the tree of a commit.
-    pub(super) fn changes_over(&self, repository: &Repository, commit: &str, changes: &Changes) -> Outcome<Vec<Change>> {
+    pub(super) fn changes_over(
+        &self,
+        repository: &Repository,
+        commit: &str,
+        changes: &Changes,
+    ) -> Outcome<Vec<Change>> {
         let metarange = self.commit(repository, commit)?.metarange.clone();
         let tree = self.tree(repository, &metarange)?;
         let mut found = Vec::new();

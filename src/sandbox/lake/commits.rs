@@ -71,7 +71,8 @@ impl Lake {
         check_writable(&repository, wanted.force)?;
         self.exclusively(&repository, branch, || {
             let found = self.branch(&repository, branch)?;
-            if wanted.source_metarange.is_some() && !self.changes_over(&repository, &found.head, &found.uncommitted())?.is_empty()
+            if wanted.source_metarange.is_some()
+                && !self.changes_over(&repository, &found.head, &found.uncommitted())?.is_empty()
             {
                 let message = "cannot use source MetaRange on a branch with uncommitted changes";
                 return Err(Failure::new(Kind::Invalid, message));

@@ -102,9 +102,8 @@ impl Lake {
     pub fn log(&self, repository: &str, query: &LogQuery) -> Outcome<(Vec<Arc<Commit>>, bool)> {
         argument("ref", check_ref(&query.from))?;
         let repository = self.repository(repository)?;
-        let named = |what: &str, text: &str| {
-            self.resolve_commit_id(&repository, text).map_err(|failure| failure.within(what))
-        };
+        let named =
+            |what: &str, text: &str| self.resolve_commit_id(&repository, text).map_err(|failure| failure.within(what));
         let from = named("ref", &query.from)?;
         let stop_at = match query.stop_at.as_str() {
             "" => None,

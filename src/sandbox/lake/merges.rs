@@ -79,7 +79,6 @@ pub struct MergeBase {
     pub base: String,
 }
 
-
 impl Overrides {
     fn apply(&self, commit: &mut Commit) {
         if !self.message.is_empty() {

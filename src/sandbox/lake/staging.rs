@@ -113,7 +113,9 @@ impl Lake {
             let wanted = match staged {
                 Some(None) => continue,
                 Some(Some(_)) => true,
-                None => tree.get(path.as_bytes()).map_err(|failure| failure.within("reading from committed"))?.is_some(),
+                None => {
+                    tree.get(path.as_bytes()).map_err(|failure| failure.within("reading from committed"))?.is_some()
+                }
             };
             if wanted {
                 let (uid, branch, path) = (repository.uid.clone(), branch.to_owned(), path.clone());
