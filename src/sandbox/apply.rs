@@ -19,7 +19,7 @@ struct Wanted {
 ///
 /// # Errors
 /// What reading and writing files says.
-pub fn apply(base: &Tree<'_>, changes: &Changes, out: &mut Builder<'_>) -> Outcome<bool> {
+pub(super) fn apply(base: &Tree<'_>, changes: &Changes, out: &mut Builder<'_>) -> Outcome<bool> {
     let mut walk = base.walk();
     let mut changed = false;
     for (path, entry) in changes {

@@ -19,7 +19,7 @@ use super::lake::USER;
 /// How long a login lasts, in seconds.
 const LOGIN_SECONDS: i64 = 7 * 24 * 3600;
 /// The name of the session cookie.
-pub const COOKIE: &str = "internal_auth_session";
+pub(super) const COOKIE: &str = "internal_auth_session";
 
 /// A key pair.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,19 +37,19 @@ impl fmt::Debug for Credentials {
 }
 
 /// Checks callers.
-pub struct Access {
+pub(super) struct Access {
     credentials: Credentials,
     secret_key: String,
 }
 
 /// `error authenticating request`: lakeFS's answer to wrong and to missing credentials.
-pub fn unauthenticated() -> Failure {
+pub(super) fn unauthenticated() -> Failure {
     Failure::new(Kind::Unauthorized, "error authenticating request")
 }
 
 impl Access {
     /// Accepts this pair, and tokens signed with this key.
-    pub fn new(credentials: Credentials, secret_key: String) -> Self {
+    pub(super) fn new(credentials: Credentials, secret_key: String) -> Self {
         Self { credentials, secret_key }
     }
 
@@ -57,7 +57,7 @@ impl Access {
     ///
     /// # Errors
     /// Wrong credentials, which are not the same as none.
-    pub fn check(&self, headers: &HeaderMap, now: i64) -> Outcome<bool> {
+    pub(super) fn check(&self, headers: &HeaderMap, now: i64) -> Outcome<bool> {
         let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
         let (scheme, rest) = authorization.split_once(' ').unwrap_or_default();
         let right = if scheme.eq_ignore_ascii_case("bearer") {
@@ -73,13 +73,13 @@ impl Access {
     }
 
     /// Whether a key pair is the one.
-    pub fn is_pair(&self, id: &str, secret: &str) -> bool {
+    pub(super) fn is_pair(&self, id: &str, secret: &str) -> bool {
         let same = |a: &str, b: &str| bool::from(a.as_bytes().ct_eq(b.as_bytes()));
         same(id, &self.credentials.access_key_id) & same(secret, &self.credentials.secret_access_key)
     }
 
     /// A token for the user, and when it expires (seconds since 1970).
-    pub fn login(&self, now: i64, id: &str) -> (String, i64) {
+    pub(super) fn login(&self, now: i64, id: &str) -> (String, i64) {
         let expires = now.saturating_add(LOGIN_SECONDS);
         let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let claims = json!({"jti": id, "iss": "auth", "sub": USER, "aud": "login", "iat": now, "exp": expires});

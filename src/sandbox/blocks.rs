@@ -13,9 +13,9 @@ use super::log::Durability;
 use super::model::Addressing;
 
 /// The scheme of every namespace and address.
-pub const SCHEME: &str = "local://";
+pub(super) const SCHEME: &str = "local://";
 /// Where metadata files are, within a storage namespace.
-pub const METADATA: &str = "_lakefs";
+pub(super) const METADATA: &str = "_lakefs";
 
 /// A local blockstore.
 #[derive(Debug)]

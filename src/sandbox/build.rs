@@ -11,7 +11,7 @@ use crate::graveler::metarange::RangeInfo;
 use crate::graveler::writer::{BreakRule, MetarangeWriter, RangeWriter, WrittenRange, should_break};
 
 /// A tree that is being written.
-pub struct Builder<'a> {
+pub(super) struct Builder<'a> {
     blocks: &'a Blocks,
     namespace: &'a str,
     name: Box<dyn Fn() -> String + 'a>,
@@ -21,7 +21,7 @@ pub struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// An empty tree in a namespace; `name` makes names for files that are being written.
-    pub fn new(blocks: &'a Blocks, namespace: &'a str, name: Box<dyn Fn() -> String + 'a>) -> Self {
+    pub(super) fn new(blocks: &'a Blocks, namespace: &'a str, name: Box<dyn Fn() -> String + 'a>) -> Self {
         Self { blocks, namespace, name, open: None, ranges: Vec::new() }
     }
 
@@ -29,7 +29,7 @@ impl<'a> Builder<'a> {
     ///
     /// # Errors
     /// What writing says.
-    pub fn record(&mut self, record: &Record) -> Outcome<()> {
+    pub(super) fn record(&mut self, record: &Record) -> Outcome<()> {
         let writer = self.open.get_or_insert_with(RangeWriter::new);
         writer.add_stored(&record.key, &record.value).map_err(Failure::internal)?;
         if should_break(&record.key, writer.estimated_size(), &BreakRule::default()) {
@@ -42,7 +42,7 @@ impl<'a> Builder<'a> {
     ///
     /// # Errors
     /// What writing the range before it says.
-    pub fn range(&mut self, range: &RangeInfo) -> Outcome<()> {
+    pub(super) fn range(&mut self, range: &RangeInfo) -> Outcome<()> {
         self.close()?;
         self.ranges.push(range.clone());
         Ok(())
@@ -60,7 +60,7 @@ impl<'a> Builder<'a> {
     ///
     /// # Errors
     /// What writing says.
-    pub fn finish(mut self) -> Outcome<String> {
+    pub(super) fn finish(mut self) -> Outcome<String> {
         self.close()?;
         let mut writer = MetarangeWriter::new();
         for range in &self.ranges {

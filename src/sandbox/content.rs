@@ -11,7 +11,7 @@ use crate::graveler::entry::{self, AddressType, EntryRef, Timestamp};
 use crate::graveler::ident;
 
 /// The content id of a commit, whatever its `id` says.
-pub fn commit_id(commit: &Commit) -> String {
+pub(super) fn commit_id(commit: &Commit) -> String {
     let mut parents = Sha256::new();
     ident::slice(&mut parents, commit.parents.iter().map(String::as_str));
     let mut hash = Sha256::new();
@@ -26,7 +26,7 @@ pub fn commit_id(commit: &Commit) -> String {
 }
 
 /// The committed form of an entry.
-pub fn committed(entry: &Entry) -> entry::Entry {
+pub(super) fn committed(entry: &Entry) -> entry::Entry {
     entry::Entry {
         address: entry.address.clone(),
         last_modified: Some(Timestamp { seconds: entry.mtime, nanos: entry.mtime_nanos }),
@@ -46,7 +46,7 @@ pub fn committed(entry: &Entry) -> entry::Entry {
 ///
 /// # Errors
 /// `Internal` for what is no entry.
-pub fn decoded(value: &[u8]) -> Outcome<Entry> {
+pub(super) fn decoded(value: &[u8]) -> Outcome<Entry> {
     let found = EntryRef::decode(value).map_err(Failure::internal)?;
     let modified = found.last_modified.unwrap_or(Timestamp { seconds: 0, nanos: 0 });
     Ok(Entry {

@@ -144,7 +144,7 @@ fn authenticate(sandbox: &Sandbox, headers: &HeaderMap) -> Outcome<bool> {
 }
 
 /// All routes of a sandbox.
-pub fn router(sandbox: Sandbox) -> Router {
+pub(super) fn router(sandbox: Sandbox) -> Router {
     let all = [
         system::operations(),
         repositories::operations(),

@@ -11,7 +11,7 @@ use crate::graveler::metarange::RangeInfo;
 
 /// Who wins a conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
+pub(super) enum Strategy {
     /// Nobody: the merge fails.
     Fail,
     /// The destination.
@@ -56,7 +56,7 @@ struct Merger<'a, 't> {
 ///
 /// # Errors
 /// `Conflict`; what reading and writing files says.
-pub fn merge(
+pub(super) fn merge(
     destination: &Tree<'_>,
     source: &Tree<'_>,
     base: &Tree<'_>,

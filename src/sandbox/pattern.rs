@@ -4,7 +4,7 @@
 //! worst.
 
 /// Whether the whole of `text` matches `pattern`.
-pub fn matches(pattern: &str, text: &str) -> bool {
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     // Where the last star was, and where in the text its run is to be taken to end.

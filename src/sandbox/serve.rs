@@ -19,11 +19,11 @@ use super::Sandbox;
 
 /// Ends one connection.
 #[derive(Debug, Clone, Default)]
-pub struct Hangup(Arc<AtomicBool>);
+pub(super) struct Hangup(Arc<AtomicBool>);
 
 impl Hangup {
     /// From now on nothing is sent on the connection.
-    pub fn raise(&self) {
+    pub(super) fn raise(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
@@ -105,7 +105,7 @@ impl AsyncWrite for Connection {
 }
 
 /// Serves a sandbox until `shutdown` completes.
-pub async fn serve(
+pub(super) async fn serve(
     sandbox: &Sandbox,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,

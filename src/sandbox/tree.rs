@@ -22,7 +22,7 @@ const CACHE_BYTES_MAX: usize = 128 << 20;
 
 /// One record of a range, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub(super) struct Record {
     /// The path.
     pub key: Box<[u8]>,
     /// Identity and entry, wrapped.
@@ -31,12 +31,12 @@ pub struct Record {
 
 impl Record {
     /// What tells two entries of one path apart.
-    pub fn identity(&self) -> &[u8] {
+    pub(super) fn identity(&self) -> &[u8] {
         Value::decode(&self.value).map(|value| value.identity).unwrap_or_default()
     }
 
     /// The path as text.
-    pub fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         String::from_utf8_lossy(&self.key).into_owned()
     }
 }
@@ -45,7 +45,7 @@ type Key = (String, String);
 
 /// The cache of decoded files.
 #[derive(Debug, Default)]
-pub struct Trees {
+pub(super) struct Trees {
     kept: Mutex<Kept>,
 }
 
@@ -67,7 +67,7 @@ impl Kept {
 
 /// One tree: a metarange in a namespace.
 #[derive(Debug, Clone)]
-pub struct Tree<'a> {
+pub(super) struct Tree<'a> {
     trees: &'a Trees,
     blocks: &'a Blocks,
     namespace: &'a str,
@@ -80,7 +80,7 @@ impl Trees {
     ///
     /// # Errors
     /// `No data`; `Internal` for a damaged file.
-    pub fn open<'a>(&'a self, blocks: &'a Blocks, namespace: &'a str, metarange: &str) -> Outcome<Tree<'a>> {
+    pub(super) fn open<'a>(&'a self, blocks: &'a Blocks, namespace: &'a str, metarange: &str) -> Outcome<Tree<'a>> {
         let ranges = match metarange {
             "" => Arc::default(),
             id => self.metarange(blocks, namespace, id)?,
@@ -137,17 +137,17 @@ impl<'a> Tree<'a> {
     ///
     /// # Errors
     /// `No data`; `Internal` for a damaged file.
-    pub fn records(&self, range: &RangeInfo) -> Outcome<Arc<Vec<Record>>> {
+    pub(super) fn records(&self, range: &RangeInfo) -> Outcome<Arc<Vec<Record>>> {
         self.trees.range(self.blocks, self.namespace, &range.id.to_string())
     }
 
     /// The first range that reaches `key` or beyond.
-    pub fn range_reaching(&self, key: &[u8]) -> Option<&RangeInfo> {
+    pub(super) fn range_reaching(&self, key: &[u8]) -> Option<&RangeInfo> {
         self.ranges.get(self.ranges.partition_point(|range| *range.max_key < *key))
     }
 
     /// The first range that overlaps another one.
-    pub fn overlapping(&self, other: &RangeInfo) -> Option<&RangeInfo> {
+    pub(super) fn overlapping(&self, other: &RangeInfo) -> Option<&RangeInfo> {
         self.range_reaching(&other.min_key).filter(|range| range.min_key <= other.max_key)
     }
 
@@ -155,7 +155,7 @@ impl<'a> Tree<'a> {
     ///
     /// # Errors
     /// As [`Self::records`].
-    pub fn get(&self, key: &[u8]) -> Outcome<Option<Record>> {
+    pub(super) fn get(&self, key: &[u8]) -> Outcome<Option<Record>> {
         let Some(range) = self.range_reaching(key).filter(|range| *range.min_key <= *key) else { return Ok(None) };
         let records = self.records(range)?;
         let found = records.binary_search_by(|record| (*record.key).cmp(key)).ok();
@@ -163,20 +163,20 @@ impl<'a> Tree<'a> {
     }
 
     /// Walks from the first range that reaches `key`.
-    pub fn walk_from(&self, key: &[u8]) -> Cursor<'a> {
+    pub(super) fn walk_from(&self, key: &[u8]) -> Cursor<'a> {
         let at = self.ranges.partition_point(|range| *range.max_key < *key);
         Cursor { tree: self.clone(), at, inside: None }
     }
 
     /// Walks the whole tree.
-    pub fn walk(&self) -> Cursor<'a> {
+    pub(super) fn walk(&self) -> Cursor<'a> {
         self.walk_from(&[])
     }
 }
 
 /// Where a walk is: before a range, or at a record within one.
 #[derive(Debug)]
-pub enum At<'c> {
+pub(super) enum At<'c> {
     /// Before a range that has not been entered.
     Range(&'c RangeInfo),
     /// At a record.
@@ -185,7 +185,7 @@ pub enum At<'c> {
 
 /// A walk through a tree that can skip whole ranges.
 #[derive(Debug)]
-pub struct Cursor<'a> {
+pub(super) struct Cursor<'a> {
     tree: Tree<'a>,
     at: usize,
     inside: Option<(Arc<Vec<Record>>, usize)>,
@@ -193,7 +193,7 @@ pub struct Cursor<'a> {
 
 impl Cursor<'_> {
     /// Where it is; `None` at the end.
-    pub fn peek(&self) -> Option<At<'_>> {
+    pub(super) fn peek(&self) -> Option<At<'_>> {
         match &self.inside {
             Some((records, at)) => records.get(*at).map(At::Record),
             None => self.tree.ranges.get(self.at).map(At::Range),
@@ -204,7 +204,7 @@ impl Cursor<'_> {
     ///
     /// # Errors
     /// As [`Tree::records`].
-    pub fn enter(&mut self) -> Outcome<()> {
+    pub(super) fn enter(&mut self) -> Outcome<()> {
         if let Some(range) = self.tree.ranges.get(self.at) {
             let records = self.tree.records(range)?;
             if records.is_empty() {
@@ -217,13 +217,13 @@ impl Cursor<'_> {
     }
 
     /// Goes before the next range.
-    pub fn skip(&mut self) {
+    pub(super) fn skip(&mut self) {
         self.at += 1;
         self.inside = None;
     }
 
     /// Goes to the next record of the range that it is in; after its last, before the next range.
-    pub fn next(&mut self) {
+    pub(super) fn next(&mut self) {
         if let Some((records, at)) = &mut self.inside {
             *at += 1;
             if *at >= records.len() {

@@ -21,7 +21,7 @@ const DATE_TIME: &str = "^[0-9]{4}-(0[1-9]|10|11|12)-(0[1-9]|[12][0-9]|3[01])T([
 
 /// A query parameter.
 #[derive(Debug, Clone, Copy)]
-pub struct Param {
+pub(super) struct Param {
     /// Its name.
     pub name: &'static str,
     /// Whether it must be there.
@@ -32,7 +32,7 @@ pub struct Param {
 
 /// What a query parameter may be.
 #[derive(Debug, Clone, Copy)]
-pub enum Sort {
+pub(super) enum Sort {
     /// Any text.
     Text,
     /// `true` or `false`.
@@ -63,7 +63,7 @@ fn with_schema(problem: &str, schema: &Value, value: &Value) -> String {
 ///
 /// # Errors
 /// `Invalid` for the first parameter that is not what it should be.
-pub fn query(params: &[Param], query: &[(String, String)]) -> Outcome<()> {
+pub(super) fn query(params: &[Param], query: &[(String, String)]) -> Outcome<()> {
     for param in params {
         let given = query.iter().find(|(name, _)| name == param.name).map(|(_, value)| value.as_str());
         let outcome = match given {
@@ -122,7 +122,7 @@ fn not_allowed(allowed: &Value) -> String {
 ///
 /// # Errors
 /// `Invalid` when it is none of the allowed texts.
-pub fn path_enum(name: &str, allowed: &[&str], value: &str) -> Outcome<()> {
+pub(super) fn path_enum(name: &str, allowed: &[&str], value: &str) -> Outcome<()> {
     if allowed.contains(&value) {
         return Ok(());
     }
@@ -135,7 +135,7 @@ pub fn path_enum(name: &str, allowed: &[&str], value: &str) -> Outcome<()> {
 ///
 /// # Errors
 /// `Invalid` when it is no list of byte ranges.
-pub fn range_header(value: &str) -> Outcome<()> {
+pub(super) fn range_header(value: &str) -> Outcome<()> {
     let plausible = value.strip_prefix("bytes=").is_some_and(|ranges| {
         ranges.contains('-') && ranges.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b',' | b' '))
     });
@@ -155,7 +155,7 @@ fn mismatch(pattern: &str) -> String {
 ///
 /// # Errors
 /// `Invalid` for what is no JSON or does not fit.
-pub fn body(schema: &str, bytes: &[u8]) -> Outcome<Value> {
+pub(super) fn body(schema: &str, bytes: &[u8]) -> Outcome<Value> {
     let wrong = |problem: String| invalid(format!("request body has an error: {problem}"));
     if bytes.is_empty() {
         return Err(wrong("value is required but missing".to_owned()));

@@ -11,11 +11,11 @@ use crate::sandbox::serve::Hangup;
 
 /// Marks a response that must not reach the client.
 #[derive(Debug, Clone, Copy)]
-pub struct NoAnswer;
+pub(super) struct NoAnswer;
 
 /// A successful answer.
 #[derive(Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     body: Body,
@@ -23,43 +23,43 @@ pub struct Answer {
 
 impl Answer {
     /// JSON.
-    pub fn json(status: StatusCode, value: &Value) -> Self {
+    pub(super) fn json(status: StatusCode, value: &Value) -> Self {
         let answer = Self::bytes(status, "application/json", json_bytes(value));
         answer.header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
     }
 
     /// 200 with JSON.
-    pub fn ok(value: &Value) -> Outcome<Self> {
+    pub(super) fn ok(value: &Value) -> Outcome<Self> {
         Ok(Self::json(StatusCode::OK, value))
     }
 
     /// 201 with JSON.
-    pub fn created(value: &Value) -> Outcome<Self> {
+    pub(super) fn created(value: &Value) -> Outcome<Self> {
         Ok(Self::json(StatusCode::CREATED, value))
     }
 
     /// A status without a body.
-    pub fn empty(status: StatusCode) -> Self {
+    pub(super) fn empty(status: StatusCode) -> Self {
         Self { status, headers: HeaderMap::new(), body: Body::empty() }
     }
 
     /// 204.
-    pub fn done() -> Outcome<Self> {
+    pub(super) fn done() -> Outcome<Self> {
         Ok(Self::empty(StatusCode::NO_CONTENT))
     }
 
     /// Bytes of a media type.
-    pub fn bytes(status: StatusCode, media: &str, bytes: impl Into<Bytes>) -> Self {
+    pub(super) fn bytes(status: StatusCode, media: &str, bytes: impl Into<Bytes>) -> Self {
         Self::body(status, Body::from(bytes.into())).header(header::CONTENT_TYPE, media)
     }
 
     /// Any body.
-    pub fn body(status: StatusCode, body: Body) -> Self {
+    pub(super) fn body(status: StatusCode, body: Body) -> Self {
         Self { status, headers: HeaderMap::new(), body }
     }
 
     /// With a header; one that cannot be sent is left out.
-    pub fn header(mut self, name: HeaderName, value: &str) -> Self {
+    pub(super) fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(name, value);
         }
@@ -82,7 +82,7 @@ fn json_bytes(value: &Value) -> Vec<u8> {
 }
 
 /// The response of an outcome.
-pub fn respond(outcome: Outcome<Answer>) -> Response {
+pub(super) fn respond(outcome: Outcome<Answer>) -> Response {
     match outcome {
         Ok(answer) => (answer.status, answer.headers, answer.body).into_response(),
         Err(failure) if failure.kind == Kind::Hangup => {
@@ -95,13 +95,13 @@ pub fn respond(outcome: Outcome<Answer>) -> Response {
 }
 
 /// A failure's response.
-pub fn message(status: StatusCode, message: &str) -> Response {
+pub(super) fn message(status: StatusCode, message: &str) -> Response {
     respond(Ok(Answer::json(status, &json!({ "message": message }))))
 }
 
 /// Ends the connection without an answer. Where the connection cannot be reached, the answer promises bytes that
 /// never come.
-pub fn nothing(hangup: Option<Hangup>) -> Response {
+pub(super) fn nothing(hangup: Option<Hangup>) -> Response {
     match hangup {
         Some(hangup) => {
             hangup.raise();
@@ -117,30 +117,30 @@ pub fn nothing(hangup: Option<Hangup>) -> Response {
 }
 
 /// `No answer at all` as an outcome.
-pub fn hang_up() -> Failure {
+pub(super) fn hang_up() -> Failure {
     Failure::new(Kind::Hangup, "")
 }
 
 /// The `pagination` of a list.
-pub fn pagination(results: usize, more: bool, last: Option<&str>) -> Value {
+pub(super) fn pagination(results: usize, more: bool, last: Option<&str>) -> Value {
     let next = if more { last.unwrap_or_default() } else { "" };
     json!({"has_more": more, "max_per_page": 1000, "next_offset": next, "results": results})
 }
 
 /// A list of things with their ids.
-pub fn list(items: Vec<(String, Value)>, more: bool) -> Value {
+pub(super) fn list(items: Vec<(String, Value)>, more: bool) -> Value {
     let pagination = pagination(items.len(), more, items.last().map(|(id, _)| id.as_str()));
     let results: Vec<Value> = items.into_iter().map(|(_, value)| value).collect();
     json!({ "pagination": pagination, "results": results })
 }
 
 /// A branch or tag.
-pub fn reference(id: &str, commit: &str) -> Value {
+pub(super) fn reference(id: &str, commit: &str) -> Value {
     json!({"commit_id": commit, "id": id})
 }
 
 /// A commit.
-pub fn commit(commit: &Commit) -> Value {
+pub(super) fn commit(commit: &Commit) -> Value {
     json!({
         "committer": commit.committer,
         "creation_date": commit.seconds,

@@ -7,7 +7,7 @@ use super::answer::{self, Answer};
 use super::{AMOUNT, Call, Operation, Outcome, flag, required, text};
 use crate::sandbox::lake::{Change, CreateBranch, Listed, ResetWhat, page_of_changes};
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     const ONE: &str = "/repositories/{repository}/branches/{branch}";
     vec![
         Operation::new(Method::GET, "/repositories/{repository}/branches", list).query([
@@ -81,7 +81,7 @@ fn diff(call: &Call) -> Outcome<Answer> {
 }
 
 /// One page of differences as JSON.
-pub fn changes_page(call: &Call, changes: Vec<Change>, right: bool) -> Outcome<Answer> {
+pub(super) fn changes_page(call: &Call, changes: Vec<Change>, right: bool) -> Outcome<Answer> {
     let (lines, more) = page_of_changes(changes, &call.page(), call.text("delimiter"));
     let items = lines.iter().map(|line| (line.path().to_owned(), shown(line, right))).collect();
     Answer::ok(&answer::list(items, more))

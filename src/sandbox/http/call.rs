@@ -13,7 +13,7 @@ use crate::sandbox::lake::{Condition, Lake, Page};
 const AMOUNT_DEFAULT: usize = 100;
 
 /// One call, checked against its schema.
-pub struct Call {
+pub(super) struct Call {
     /// The sandbox it goes to.
     pub sandbox: Sandbox,
     /// The parts of the path.
@@ -29,12 +29,12 @@ pub struct Call {
 }
 
 /// A query's pairs, decoded.
-pub fn parse_query(query: Option<&str>) -> Vec<(String, String)> {
+pub(super) fn parse_query(query: Option<&str>) -> Vec<(String, String)> {
     url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect()
 }
 
 /// Bodies are JSON.
-pub fn check_content_type(headers: &HeaderMap) -> Outcome<()> {
+pub(super) fn check_content_type(headers: &HeaderMap) -> Outcome<()> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if given.split(';').next().unwrap_or_default().trim() == "application/json" {
         return Ok(());
@@ -45,22 +45,22 @@ pub fn check_content_type(headers: &HeaderMap) -> Outcome<()> {
 
 impl Call {
     /// The server's rules.
-    pub fn lake(&self) -> &Lake {
+    pub(super) fn lake(&self) -> &Lake {
         &self.sandbox.lake
     }
 
     /// A part of the path.
-    pub fn param(&self, name: &str) -> &str {
+    pub(super) fn param(&self, name: &str) -> &str {
         self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
     /// A part of the query.
-    pub fn text(&self, name: &str) -> &str {
+    pub(super) fn text(&self, name: &str) -> &str {
         self.query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
     /// All values of a repeated part of the query.
-    pub fn texts(&self, name: &str) -> Vec<String> {
+    pub(super) fn texts(&self, name: &str) -> Vec<String> {
         self.query
             .iter()
             .filter(|(key, value)| key == name && !value.is_empty())
@@ -69,7 +69,7 @@ impl Call {
     }
 
     /// A switch in the query, and what it is when it is absent.
-    pub fn flag_or(&self, name: &str, default: bool) -> bool {
+    pub(super) fn flag_or(&self, name: &str, default: bool) -> bool {
         match self.text(name) {
             "" => default,
             value => value.starts_with(['t', 'T', '1']),
@@ -77,39 +77,39 @@ impl Call {
     }
 
     /// A switch in the query.
-    pub fn flag(&self, name: &str) -> bool {
+    pub(super) fn flag(&self, name: &str) -> bool {
         self.flag_or(name, false)
     }
 
     /// The page asked for.
-    pub fn page(&self) -> Page {
+    pub(super) fn page(&self) -> Page {
         let amount = self.text("amount").parse().ok().filter(|amount| *amount > 0).unwrap_or(AMOUNT_DEFAULT);
         Page { prefix: self.text("prefix").to_owned(), after: self.text("after").to_owned(), amount }
     }
 
     /// A text of the body.
-    pub fn field(&self, name: &str) -> &str {
+    pub(super) fn field(&self, name: &str) -> &str {
         self.body.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
     /// A switch of the body.
-    pub fn switch(&self, name: &str) -> bool {
+    pub(super) fn switch(&self, name: &str) -> bool {
         self.body.get(name).and_then(Value::as_bool).unwrap_or_default()
     }
 
     /// A number of the body.
-    pub fn number(&self, name: &str) -> Option<i64> {
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
         self.body.get(name).and_then(Value::as_i64)
     }
 
     /// A list of texts of the body.
-    pub fn list(&self, name: &str) -> Vec<String> {
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
         let items = self.body.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
     /// A map of texts of the body.
-    pub fn map(&self, name: &str) -> BTreeMap<String, String> {
+    pub(super) fn map(&self, name: &str) -> BTreeMap<String, String> {
         self.body.get(name).map(text_map).unwrap_or_default()
     }
 
@@ -117,13 +117,13 @@ impl Call {
     ///
     /// # Errors
     /// 501 for conditions that lakeFS's open-source edition does not know.
-    pub fn condition(&self) -> Outcome<Condition> {
+    pub(super) fn condition(&self) -> Outcome<Condition> {
         condition(&self.headers)
     }
 }
 
 /// See [`Call::condition`].
-pub fn condition(headers: &HeaderMap) -> Outcome<Condition> {
+pub(super) fn condition(headers: &HeaderMap) -> Outcome<Condition> {
     match (headers.get(header::IF_MATCH), headers.get(header::IF_NONE_MATCH)) {
         (None, None) => Ok(Condition::None),
         (None, Some(value)) if value == "*" => Ok(Condition::Absent),
@@ -132,7 +132,7 @@ pub fn condition(headers: &HeaderMap) -> Outcome<Condition> {
 }
 
 /// A JSON object of texts as a map.
-pub fn text_map(value: &Value) -> BTreeMap<String, String> {
+pub(super) fn text_map(value: &Value) -> BTreeMap<String, String> {
     let fields = value.as_object().into_iter().flatten();
     fields.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }

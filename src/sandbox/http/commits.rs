@@ -9,7 +9,7 @@ use super::{Call, Failure, Kind, Operation, Outcome, text};
 use crate::sandbox::lake::{CherryPick, CommitRecordCreation, NewCommit, Overrides, Revert};
 use crate::sandbox::model::Commit;
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation::new(Method::POST, "/repositories/{repository}/branches/{branch}/commits", commit)
             .query([text("source_metarange")])

@@ -23,7 +23,7 @@ use super::{BODY_BYTES_MAX, Failure, Kind, Outcome, Router, Sandbox, authenticat
 use crate::sandbox::faults::Rule;
 
 /// The path that all of this is under.
-pub const BASE: &str = "/_sandbox";
+pub(super) const BASE: &str = "/_sandbox";
 
 #[derive(Deserialize)]
 struct Latency {
@@ -36,7 +36,7 @@ struct Unreachable {
 }
 
 /// The routes; none if they are not wanted.
-pub fn routes(wanted: bool) -> Router<Sandbox> {
+pub(super) fn routes(wanted: bool) -> Router<Sandbox> {
     match wanted {
         true => Router::new().route(&format!("{BASE}/{{knob}}"), any(handle)),
         false => Router::new(),

@@ -7,7 +7,7 @@ use super::answer::Answer;
 use super::{Call, Failure, Kind, Operation, Outcome, flag};
 use crate::sandbox::{blocks::Blocks, validate};
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation::new(Method::GET, "/repositories/{repository}/metadata/object/{type}/{object}", object)
             .query([flag("presign")]),
@@ -18,7 +18,7 @@ pub fn operations() -> Vec<Operation> {
 }
 
 /// What a local blockstore answers to a request for a pre-signed URL.
-pub fn no_presigning() -> Failure {
+pub(super) fn no_presigning() -> Failure {
     Failure::new(Kind::Invalid, "local adapter presigned URL: operation not supported")
 }
 

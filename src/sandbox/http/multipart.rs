@@ -8,7 +8,7 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// Finds the part named `content`.
 #[derive(Debug)]
-pub struct Content {
+pub(super) struct Content {
     delimiter: Vec<u8>,
     held: Vec<u8>,
     state: State,
@@ -29,7 +29,7 @@ enum State {
 
 impl Content {
     /// The content in a body with this boundary.
-    pub fn new(boundary: &str) -> Self {
+    pub(super) fn new(boundary: &str) -> Self {
         // The first delimiter has no line end before it; held bytes begin with one, so that all look alike.
         Self {
             delimiter: format!("\r\n--{boundary}").into_bytes(),
@@ -40,7 +40,7 @@ impl Content {
     }
 
     /// The boundary in a content type, if it is one of forms.
-    pub fn boundary(content_type: &str) -> Option<Option<String>> {
+    pub(super) fn boundary(content_type: &str) -> Option<Option<String>> {
         let (media, rest) = content_type.split_once(';').unwrap_or((content_type, ""));
         if !media.trim().eq_ignore_ascii_case("multipart/form-data") {
             return None;
@@ -50,17 +50,17 @@ impl Content {
     }
 
     /// The content's media type, once its head has been seen.
-    pub fn media(&self) -> Option<&str> {
+    pub(super) fn media(&self) -> Option<&str> {
         self.media.as_deref()
     }
 
     /// Whether the content was there, as a whole.
-    pub fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.state == State::Done
     }
 
     /// Takes the next bytes of the body and gives back those of the content.
-    pub fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.held.extend_from_slice(bytes);
         let mut content = Vec::new();
         while self.step(&mut content) {}

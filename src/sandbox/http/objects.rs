@@ -10,7 +10,7 @@ use super::{Call, Failure, Kind, Operation, Outcome, flag, required};
 use crate::sandbox::lake::{Attributes, DELETES_MAX};
 use crate::sandbox::model::{Entry, Repository};
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     const ALL: &str = "/repositories/{repository}/branches/{branch}/objects";
     const BACKING: &str = "/repositories/{repository}/branches/{branch}/staging/backing";
     vec![
@@ -41,7 +41,7 @@ pub fn operations() -> Vec<Operation> {
 }
 
 /// An entry as the API shows it.
-pub fn shown(call: &Call, repository: &Repository, path: &str, entry: &Entry, metadata: bool) -> Outcome<Value> {
+pub(super) fn shown(call: &Call, repository: &Repository, path: &str, entry: &Entry, metadata: bool) -> Outcome<Value> {
     let mut shown = json!({
         "checksum": entry.checksum,
         "content_type": entry.content_type,

@@ -18,7 +18,7 @@ use crate::sandbox::validate;
 /// Bytes that are read from a file at a time.
 const CHUNK_BYTES: usize = 1 << 16;
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     const OBJECTS: &str = "/repositories/{repository}/refs/{ref}/objects";
     vec![
         Operation::new(Method::GET, OBJECTS, get).query([flag("presign"), required("path")]),

@@ -8,7 +8,7 @@ use super::branches::changes_page;
 use super::{AMOUNT, Call, Kind, Operation, Outcome, Param, Sort, flag, text};
 use crate::sandbox::lake::{LogQuery, Merge};
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     const MERGE: &str = "/repositories/{repository}/refs/{source}/merge/{destination}";
     const SINCE: Param = Param { name: "since", required: false, sort: Sort::Date };
     const TYPE: Param =

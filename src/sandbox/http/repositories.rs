@@ -8,7 +8,7 @@ use super::{AMOUNT, Call, Operation, Outcome, flag, text};
 use crate::sandbox::lake::CreateRepository;
 use crate::sandbox::model::Repository;
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation::new(Method::GET, "/repositories", list).query([
             text("prefix"),

@@ -7,7 +7,7 @@ use super::answer::{self, Answer};
 use super::system::not_implemented;
 use super::{AMOUNT, Call, Failure, Kind, Operation, Outcome, required, text};
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     const PROTECTION: &str = "/repositories/{repository}/settings/branch_protection";
     const RULES: &str = "/repositories/{repository}/settings/gc_rules";
     let collection = |path| Operation::new(Method::POST, path, prepare);

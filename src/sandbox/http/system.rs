@@ -15,7 +15,7 @@ const VERSION: &str = "dev";
 /// How long the session cookie lasts, in seconds.
 const COOKIE_SECONDS: u32 = 30 * 24 * 3600;
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     let get = |path, run| Operation::new(Method::GET, path, run);
     vec![
         get("/healthcheck", |_| Answer::done()).guard(Guard::Open),
@@ -40,12 +40,12 @@ pub fn operations() -> Vec<Operation> {
 }
 
 /// What lakeFS's open-source edition answers to what it does not do.
-pub fn not_implemented(_: &Call) -> Outcome<Answer> {
+pub(super) fn not_implemented(_: &Call) -> Outcome<Answer> {
     Err(Failure::new(Kind::NotImplemented, "Not Implemented"))
 }
 
 /// `GET /_health`.
-pub async fn health(State(sandbox): State<Sandbox>) -> Response {
+pub(super) async fn health(State(sandbox): State<Sandbox>) -> Response {
     let (installation, _) = sandbox.lake.installation();
     let text = format!("alive! {installation}");
     answer::respond(Ok(Answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", text)))

@@ -5,7 +5,7 @@ use axum::http::Method;
 use super::answer::{self, Answer};
 use super::{AMOUNT, Call, Operation, Outcome, flag, text};
 
-pub fn operations() -> Vec<Operation> {
+pub(super) fn operations() -> Vec<Operation> {
     const ALL: &str = "/repositories/{repository}/tags";
     const ONE: &str = "/repositories/{repository}/tags/{tag}";
     vec![

@@ -17,13 +17,13 @@ use super::{Failure, Kind, Outcome, Param, Sandbox, authenticate, flag, required
 use crate::sandbox::lake::{Attributes, OCTET_STREAM, Upload};
 
 /// The route.
-pub const PATH: &str = "/repositories/{repository}/branches/{branch}/objects";
+pub(super) const PATH: &str = "/repositories/{repository}/branches/{branch}/objects";
 const QUERY: &[Param] = &[text("storageClass"), flag("force"), required("path")];
 /// Headers that begin so are user metadata.
 const METADATA: &str = "x-lakefs-meta-";
 
 /// `POST …/objects`.
-pub async fn upload(State(sandbox): State<Sandbox>, params: RawPathParams, request: Request) -> Response {
+pub(super) async fn upload(State(sandbox): State<Sandbox>, params: RawPathParams, request: Request) -> Response {
     let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     answer::respond(receive(sandbox, params, request).await)
 }
