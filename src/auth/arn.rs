@@ -1,0 +1,128 @@
+//! lakeFS's resource names and patterns: what matches what (`pkg/auth/arn.go`, `pkg/auth/wildcard`).
+
+/// Whether `pattern` covers `text`: `*` is any run of characters, `/` included, `?` is one; the rest is literal.
+pub(super) fn wildcard(pattern: &str, text: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let text: Vec<char> = text.chars().collect();
+    let (mut p, mut t) = (0, 0);
+    // Where the last star was, and up to where it has eaten: on a mismatch it eats one more.
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(&next) = text.get(t) {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(&want) if want == '?' || want == next => {
+                p += 1;
+                t += 1;
+            }
+            _ => {
+                let Some((at, eaten)) = star else { return false };
+                star = Some((at, eaten + 1));
+                p = at + 1;
+                t = eaten + 1;
+            }
+        }
+    }
+    pattern.get(p..).is_some_and(|rest| rest.iter().all(|&left| left == '*'))
+}
+
+/// The six parts of an ARN; `None` where it is none of lakeFS's.
+fn parts(arn: &str) -> Option<[&str; 6]> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let parts = <[&str; 6]>::try_from(parts).ok()?;
+    let [scheme, partition, service, _region, _account, resource] = parts;
+    (scheme == "arn" && partition == "lakefs" && !service.is_empty() && !resource.is_empty()).then_some(parts)
+}
+
+/// Whether a policy's resource covers the resource asked for. `*` covers all; a region is not looked at; what is no
+/// ARN covers nothing.
+pub(super) fn covers(pattern: &str, asked: &str) -> bool {
+    if pattern == "*" {
+        return true;
+    }
+    let (Some(pattern), Some(asked)) = (parts(pattern), parts(asked)) else { return false };
+    let [_, _, service, _, account, resource] = pattern;
+    let [_, _, asked_service, _, asked_account, asked_resource] = asked;
+    service == asked_service && account == asked_account && wildcard(resource, asked_resource)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn wildcards() {
+        for (pattern, text, expected) in [
+            ("", "", true),
+            ("", "a", false),
+            ("*", "", true),
+            ("*", "a/b", true),
+            ("a*", "ba", false),
+            ("*a", "ba", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("a?c", "aüc", true),
+            ("a*b*c", "aXbXbXc", true),
+            ("a*b*c", "aXbX", false),
+            ("fs:*Repository", "fs:CreateRepository", true),
+            ("fs:*Repository", "fs:ListRepositories", false),
+            ("fs:Read*", "fs:read", false),
+            ("**", "x", true),
+            ("?", "", false),
+        ] {
+            assert_eq!(wildcard(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn arns() {
+        let asked = "arn:lakefs:fs:::repository/x";
+        for (pattern, expected) in [
+            ("*", true),
+            ("arn:lakefs:fs:::*", true),
+            ("arn:lakefs:fs:::repository/*", true),
+            ("arn:lakefs:fs:eu-1::repository/x", true),
+            ("arn:lakefs:fs::7:repository/x", false),
+            ("arn:lakefs:auth:::repository/x", false),
+            ("arn:aws:fs:::repository/x", false),
+            ("arn:lakefs:fs:::repository/x/*", false),
+            ("arn:lakefs:fs:::repository/?", true),
+            ("arn:lakefs:*:::repository/x", false),
+            ("arn:lakefs:fs:::", false),
+            ("repository/x", false),
+            ("", false),
+        ] {
+            assert_eq!(covers(pattern, asked), expected, "{pattern}");
+        }
+        assert!(!covers("arn:lakefs:fs:::repository/x", "arn:lakefs:fs:::repository/x/branch/y"));
+        assert!(covers("arn:lakefs:fs:::namespace/s3://b/*", "arn:lakefs:fs:::namespace/s3://b/p:q"));
+        assert!(covers("*", "*"), "listing everything needs a policy on everything");
+        assert!(!covers("arn:lakefs:fs:::*", "*"), "as lakeFS reads it: the bare star is no ARN");
+    }
+
+    /// The definition, without cleverness.
+    fn by_definition(pattern: &[char], text: &[char]) -> bool {
+        match pattern.split_first() {
+            None => text.is_empty(),
+            Some(('*', rest)) => (0..=text.len()).any(|eaten| by_definition(rest, &text[eaten..])),
+            Some((want, rest)) => text
+                .split_first()
+                .is_some_and(|(next, tail)| (*want == '?' || want == next) && by_definition(rest, tail)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn wildcard_is_its_definition(pattern in "[ab?*]{0,8}", text in "[ab]{0,8}") {
+            let definition = by_definition(
+                &pattern.chars().collect::<Vec<_>>(),
+                &text.chars().collect::<Vec<_>>(),
+            );
+            prop_assert_eq!(wildcard(&pattern, &text), definition);
+        }
+    }
+}

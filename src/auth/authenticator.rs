@@ -1,0 +1,99 @@
+//! From an `Authorization` header to a user.
+//!
+//! Basic carries a lakeFS access key, Bearer a lakeFS session token. A token is verified here first, which refuses
+//! rubbish without a call; then, as for a key, lakeFS itself says whether the user exists.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::AuthError;
+use super::cache::{Cache, CacheSettings, key};
+use super::directory::Directory;
+use super::token;
+use crate::clock::{Clock, Entropy};
+use crate::lakefs::CallerCredentials;
+use crate::secret::Secret;
+
+/// Somebody whom lakeFS knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The user's name (lakeFS's user id).
+    pub name: String,
+}
+
+/// Finds out who is calling.
+pub struct Authenticator {
+    directory: Arc<dyn Directory>,
+    signing_key: Secret,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    cache: Option<Cache<String>>,
+}
+
+impl Authenticator {
+    /// `directory` is the region's lakeFS, `signing_key` is `auth.encrypt.secret_key`, `cache` is off by default.
+    pub fn new(
+        directory: Arc<dyn Directory>,
+        signing_key: Secret,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        cache: Option<CacheSettings>,
+    ) -> Self {
+        Self { directory, signing_key, clock, entropy, cache: cache.map(Cache::new) }
+    }
+
+    /// The user whom the header's credentials belong to.
+    ///
+    /// # Errors
+    /// `Unauthenticated` for none or wrong ones, `Unavailable` where lakeFS did not say.
+    pub async fn authenticate(&self, authorization: Option<&str>) -> Result<User, AuthError> {
+        let header = authorization.ok_or(AuthError::Unauthenticated)?;
+        let credentials = parse(header).ok_or(AuthError::Unauthenticated)?;
+        let claimed = match &credentials {
+            CallerCredentials::Basic { .. } => None,
+            CallerCredentials::Bearer(text) => {
+                let user = token::verify(text.expose(), &self.signing_key, self.clock.wall_ms());
+                Some(user.ok_or(AuthError::Unauthenticated)?)
+            }
+        };
+        let name = self.ask(header, &credentials).await?;
+        match claimed {
+            Some(claimed) if claimed != name => Err(AuthError::Unauthenticated),
+            _ => Ok(User { name }),
+        }
+    }
+
+    async fn ask(&self, header: &str, credentials: &CallerCredentials) -> Result<String, AuthError> {
+        let key = key(header);
+        let known = self.cache.as_ref().and_then(|cache| cache.get(&key, self.clock.monotonic()));
+        if let Some(name) = known {
+            return Ok(name);
+        }
+        let found = self.directory.whoami(credentials).await.map_err(AuthError::Unavailable)?;
+        let name = found.ok_or(AuthError::Unauthenticated)?;
+        if let Some(cache) = &self.cache {
+            cache.put(key, name.clone(), self.clock.monotonic(), &*self.entropy);
+        }
+        Ok(name)
+    }
+}
+
+/// Reads the header; `None` for another scheme, and for credentials of which a part is empty.
+fn parse(header: &str) -> Option<CallerCredentials> {
+    let (scheme, rest) = header.trim().split_once(' ')?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return (!rest.is_empty()).then(|| CallerCredentials::Bearer(rest.into()));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
+    let (id, secret) = pair.split_once(':')?;
+    if id.is_empty() || secret.is_empty() {
+        return None;
+    }
+    Some(CallerCredentials::Basic { access_key_id: id.to_owned(), secret_access_key: secret.into() })
+}
