@@ -187,7 +187,7 @@ fn settings(config: &Config) -> Settings {
         definitions_interval: config.mirrors_manager.interval(),
         recheck: match config.validator.recheck() {
             Recheck::Every(interval) => Some(interval),
-            Recheck::Backoff { .. } => None,
+            Recheck::BackOff { .. } => None,
         },
         diagnose_after: config.verification.diagnose_after,
         metadata_prefix: config.committed.metadata_prefix.clone(),
@@ -263,9 +263,13 @@ async fn open_journal(ports: &Ports) -> Result<(State, Journal, String), RunErro
         Journal::open(&path, uuid, wall_ms).map_err(|source| RunError::Journal { path, source })
     });
     let (journal, state, recovery) = opened.await.map_err(|error| RunError::JournalStopped(error.to_string()))??;
-    let text = recovery.to_string();
-    tracing::info!(path = %ports.journal_path.display(), "journal: {text}");
-    Ok((state, journal, text))
+    let mended: Vec<String> = recovery.actions.iter().map(ToString::to_string).collect();
+    let path = ports.journal_path.display();
+    tracing::info!(%path, records = recovery.records, mirrors = state.mirrors.len(), "the journal is open");
+    for action in &mended {
+        tracing::warn!(%path, "journal: {action}");
+    }
+    Ok((state, journal, mended.join("; ")))
 }
 
 async fn begin(

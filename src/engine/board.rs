@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lakemirror_journal::ids::CommitId;
 
 use crate::clock::Clock;
+use crate::engine::verify::Subject as Wanted;
 
 /// Notes kept at most; further subjects are left out.
 const NOTES_MAX: usize = 512;
@@ -38,10 +39,20 @@ pub enum Subject {
     Commit(CommitId),
 }
 
+/// What the last look for something at the destination found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Detail {
+    /// In words; empty for nothing worth a word.
+    pub text: String,
+    /// When the look was, milliseconds since 1970.
+    pub checked_ms: u64,
+}
+
 /// The notes about one mirror.
 #[derive(Clone)]
 pub struct Board {
     notes: Arc<Mutex<BTreeMap<Subject, Note>>>,
+    details: Arc<Mutex<BTreeMap<Wanted, Detail>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -49,7 +60,7 @@ impl Board {
     /// An empty board.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { notes: Arc::default(), clock }
+        Self { notes: Arc::default(), details: Arc::default(), clock }
     }
 
     /// Notes a fault; logs it when the text is new.
@@ -75,6 +86,22 @@ impl Board {
         if let Some(note) = notes.remove(subject) {
             tracing::info!(mirror, ?subject, "over: {}", note.text);
         }
+    }
+
+    /// Keeps what the last look for a file or range found.
+    pub fn detail(&self, wanted: Wanted, detail: Detail) {
+        self.details.lock().unwrap_or_else(PoisonError::into_inner).insert(wanted, detail);
+    }
+
+    /// Forgets what is needed no more.
+    pub fn forget(&self, wanted: Wanted) {
+        self.details.lock().unwrap_or_else(PoisonError::into_inner).remove(&wanted);
+    }
+
+    /// All details.
+    #[must_use]
+    pub fn details(&self) -> BTreeMap<Wanted, Detail> {
+        self.details.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// All notes.

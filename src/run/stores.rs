@@ -42,7 +42,7 @@ pub fn settings(blockstore: &Blockstore) -> objects::Settings {
 fn s3_settings(s3: &S3Blockstore) -> objects::s3::Settings {
     let credentials = match (&s3.credentials, &s3.profile, &s3.credentials_file) {
         (Some(pair), _, _) => objects::s3::Credentials::Static {
-            access_key_id: pair.access_key_id.clone(),
+            access_key_id: crate::secret::Secret::new(pair.access_key_id.clone()),
             secret_access_key: pair.secret_access_key.clone(),
             session_token: pair.session_token.clone(),
         },

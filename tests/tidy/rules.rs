@@ -1,0 +1,192 @@
+//! The rules about one file at a time, imports apart.
+
+use super::source::Source;
+
+const LINES_MAX: usize = 500;
+const FUNCTION_LINES_MAX: usize = 70;
+const ROOT_LINES_MAX: usize = 120;
+const INLINE_TEST_LINES_MAX: usize = 150;
+
+/// Functions over the limit, as `path::name`. This list may only shrink.
+const LONG_FUNCTIONS: &[&str] = &[];
+/// Where the machine's clock and randomness may be read, and where files may be renamed.
+const READS_CLOCK: [&str; 1] = ["src/clock"];
+const RENAMES: [&str; 3] = ["journal/src/", "src/sandbox/", "src/mirrors/"];
+/// Decisions are pure: no waiting in them.
+const PURE: [&str; 6] = ["decide.rs", "plan.rs", "apply.rs", "decide/", "plan/", "state/"];
+/// Modules that would hold anything.
+const BANNED_MODULES: [&str; 5] = ["utils", "util", "common", "helpers", "misc"];
+
+type Rule = fn(&Source) -> Vec<String>;
+
+const RULES: [Rule; 13] = [
+    size,
+    functions,
+    opening,
+    root_files,
+    module_names,
+    markers,
+    pure_files,
+    rim,
+    machine_paths,
+    error_messages,
+    ignored_tests,
+    reasons,
+    inline_tests,
+];
+
+/// All faults of a file. The rules' own texts name what they forbid, so they are not asked about themselves.
+pub(crate) fn faults(file: &Source) -> Vec<String> {
+    let own = file.path.starts_with("tests/tidy");
+    let rules =
+        RULES.iter().filter(|rule| !own || **rule as usize == size as usize || **rule as usize == functions as usize);
+    rules.flat_map(|rule| rule(file)).map(|fault| format!("{}:{fault}", file.path)).collect()
+}
+
+/// Exceptions that are not needed any more.
+pub(crate) fn stale_exceptions(tree: &[Source]) -> Vec<String> {
+    let long: Vec<String> = tree.iter().flat_map(long_functions).map(|(name, ..)| name).collect();
+    let stale = LONG_FUNCTIONS.iter().filter(|name| !long.iter().any(|found| found == *name));
+    stale.map(|name| format!("{name} is short now: take it from the list of exceptions")).collect()
+}
+
+fn size(file: &Source) -> Vec<String> {
+    let lines = file.production_lines();
+    let over = file.is_rust() && lines > LINES_MAX;
+    over.then(|| format!("1: {lines} lines of production code, {LINES_MAX} are allowed")).into_iter().collect()
+}
+
+fn long_functions(file: &Source) -> Vec<(String, usize, usize)> {
+    if !file.is_rust() {
+        return Vec::new();
+    }
+    let long = file.functions().into_iter().filter(|function| function.lines > FUNCTION_LINES_MAX);
+    long.map(|function| (format!("{}::{}", file.path, function.name), function.line, function.lines)).collect()
+}
+
+fn functions(file: &Source) -> Vec<String> {
+    let long = long_functions(file).into_iter().filter(|(name, ..)| !LONG_FUNCTIONS.contains(&name.as_str()));
+    long.map(|(name, line, lines)| format!("{line}: {name} has {lines} lines, {FUNCTION_LINES_MAX} are allowed"))
+        .collect()
+}
+
+fn opening(file: &Source) -> Vec<String> {
+    let bad = file.is_rust() && !file.text.starts_with("//! ");
+    bad.then(|| "1: does not open with `//!`, what it owns and what not".to_owned()).into_iter().collect()
+}
+
+fn root_files(file: &Source) -> Vec<String> {
+    if !file.path.ends_with("src/lib.rs") && !file.path.ends_with("src/main.rs") {
+        return Vec::new();
+    }
+    let mut faults = Vec::new();
+    if file.production_lines() > ROOT_LINES_MAX {
+        faults.push(format!("1: more than {ROOT_LINES_MAX} lines in a root file"));
+    }
+    faults.extend(on_lines(file, "a root file has no logic", |code| code.trim_start().starts_with("impl")));
+    faults
+}
+
+fn module_names(file: &Source) -> Vec<String> {
+    let mut parts = file.path.trim_end_matches(".rs").split('/');
+    let bad = parts.clone().any(|part| BANNED_MODULES.contains(&part)) || parts.next_back() == Some("mod");
+    (file.is_rust() && bad).then(|| "1: the module's name says nothing".to_owned()).into_iter().collect()
+}
+
+fn markers(file: &Source) -> Vec<String> {
+    let word =
+        |line: &str| line.split(|c: char| !c.is_alphanumeric()).any(|word| ["TODO", "FIXME", "XXX"].contains(&word));
+    all_lines(file, "unfinished work belongs into an issue", |line| file.is_rust() && word(line))
+}
+
+fn pure_files(file: &Source) -> Vec<String> {
+    let pure = PURE.iter().any(|part| {
+        file.path.ends_with(&format!("/{part}")) || (part.ends_with('/') && file.path.contains(&format!("/{part}")))
+    });
+    on_lines(file, "a decision is pure: no async here", |code| {
+        pure && (code.contains("async ") || code.contains(".await"))
+    })
+}
+
+fn rim(file: &Source) -> Vec<String> {
+    let clock = READS_CLOCK.iter().any(|path| file.path.starts_with(path));
+    let renames = RENAMES.iter().any(|path| file.path.starts_with(path));
+    let reads = ["Instant::now", "SystemTime::now", "rand::rng", "rand::random"];
+    on_lines(file, "take a clock, an entropy, or the durable rename", |code| {
+        (!clock && reads.iter().any(|name| code.contains(name))) || (!renames && code.contains("fs::rename"))
+    })
+}
+
+fn machine_paths(file: &Source) -> Vec<String> {
+    let forbidden = ["/work/", "/root/", "artifactory", "index.crates.io:"];
+    // A container's own `/root/` has no place here either; `/home/` would be somebody's.
+    all_lines(file, "a path or host of one machine", |line| {
+        forbidden.iter().any(|text| line.contains(text)) || line.contains("/home/")
+    })
+}
+
+/// A variant that has a source must not print it: whoever prints the chain would print it twice.
+fn error_messages(file: &Source) -> Vec<String> {
+    let lines: Vec<&str> = file.production();
+    let mut faults = Vec::new();
+    for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.trim_start().starts_with("#[error(")) {
+        let variant: Vec<&str> =
+            lines[index + 1..].iter().take_while(|next| !next.contains("#[error(") && **next != "}").copied().collect();
+        let Some(at) = variant.iter().position(|next| next.contains("#[source]") || next.contains("#[from]")) else {
+            continue;
+        };
+        let tuple = variant[at].contains('(');
+        let after = variant[at].rsplit("#[source]").next().unwrap_or_default().trim();
+        let field = if after.contains(':') { after } else { variant.get(at + 1).copied().unwrap_or_default() };
+        let name = field.trim().trim_start_matches("pub ").split(':').next().unwrap_or_default();
+        let printed = if tuple { line.contains("{0") } else { line.contains(&format!("{{{name}")) };
+        if printed {
+            faults.push(format!("{}: the message repeats its source", index + 1));
+        }
+    }
+    faults
+}
+
+fn ignored_tests(file: &Source) -> Vec<String> {
+    all_lines(file, "a test that is not run is no test", |line| {
+        file.is_rust() && line.trim_start().starts_with("#[ignore")
+    })
+}
+
+fn reasons(file: &Source) -> Vec<String> {
+    let lines: Vec<&str> = file.text.lines().collect();
+    let mut faults = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let start = line.trim_start();
+        let exempts = ["#[allow(", "#![allow(", "#[expect(", "#![expect("].iter().any(|form| start.starts_with(form));
+        let end = lines[index..].iter().position(|next| next.contains(")]")).unwrap_or(0);
+        if file.is_rust() && exempts && !lines[index..=index + end].iter().any(|next| next.contains("reason")) {
+            faults.push(format!("{}: an exemption without its reason", index + 1));
+        }
+    }
+    faults
+}
+
+fn inline_tests(file: &Source) -> Vec<String> {
+    let lines = file.text.lines().count() - file.production_lines();
+    let over = file.is_rust() && lines > INLINE_TEST_LINES_MAX;
+    over.then(|| format!("1: {lines} lines of tests at its end: move them to a file of their own"))
+        .into_iter()
+        .collect()
+}
+
+fn on_lines(file: &Source, fault: &str, bad: impl Fn(&str) -> bool) -> Vec<String> {
+    if !file.is_rust() || !file.is_product() {
+        return Vec::new();
+    }
+    file.code().filter(|(_, code)| bad(code)).map(|(line, _)| format!("{line}: {fault}")).collect()
+}
+
+fn all_lines(file: &Source, fault: &str, bad: impl Fn(&str) -> bool) -> Vec<String> {
+    let lines = file.text.lines().enumerate().filter(|(_, line)| bad(line));
+    lines.map(|(index, _)| format!("{}: {fault}", index + 1)).collect()
+}
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;
