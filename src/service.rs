@@ -14,7 +14,7 @@ use lakemirror_api::types::{ListPage, Mirror, MirrorCreation, MirrorList};
 
 use crate::clock::{Clock, Entropy};
 use crate::engine::ports::{FaultKind, Incarnation, Lakefs, Repository};
-use crate::mirrors::records::{CreateError, Definition, NewMirror, Records, RecordsError, Status};
+use crate::mirrors::records::{CreateError, Definition, Listing, NewMirror, Records, RecordsError, Status};
 
 pub mod answer;
 pub mod gate;
@@ -96,21 +96,21 @@ impl MirrorService {
             let scheme = visible.blockstore.scheme;
             validate::scheme(&creation.storage_namespace, &creation.region, scheme).map_err(invalid)?;
         }
-        let repository = self.source(source).await?;
+        let listing = self.parts.records.list_definitions().await.map_err(database)?;
+        let repository = self.source_here(source, &listing).await?;
         if let Some(visible) = visible.filter(|visible| visible.blockstore.same_store(&parts.blockstore)) {
             validate::apart(&creation.storage_namespace, &repository.storage_namespace, &visible.blockstore.identity)
                 .map_err(invalid)?;
         }
-        self.check_source_is_no_mirror(source).await?;
+        self.check_source_is_no_mirror(source, &listing).await?;
         match visible {
-            Some(visible) => self.check_name_is_free(visible, creation).await,
+            Some(visible) => self.check_name_is_free(visible, creation, &listing).await,
             None => Ok(()),
         }
     }
 
     async fn source(&self, source: &str) -> Result<Repository, ApiError> {
-        let region = &self.parts.region;
-        let missing = || not_found(format!("repository not found: {source} in region {region}"));
+        let missing = || not_found("repository not found".to_owned());
         // What lakeFS could not have as a name is not asked for.
         validate::name(source).map_err(|_| missing())?;
         self.parts.lakefs.repository(source).await.map_err(|fault| match fault.kind {
@@ -119,11 +119,27 @@ impl MirrorService {
         })
     }
 
-    async fn check_source_is_no_mirror(&self, source: &str) -> Result<(), ApiError> {
+    /// The source, or a refusal that names the region that has a repository of this name, where that is known.
+    async fn source_here(&self, source: &str, listing: &Listing) -> Result<Repository, ApiError> {
+        let error = match self.source(source).await {
+            Err(error) if error.code == ErrorCode::NotFound => error,
+            other => return other,
+        };
+        let own = &self.parts.region;
+        let mut others = listing.all_active().into_iter().filter(|one| &one.source_region != own);
+        Err(match others.find(|one| one.source_repository == source) {
+            Some(other) => {
+                let region = &other.source_region;
+                not_found(format!("repository not found in region {own}; region {region} has it: ask lakemirror there"))
+            }
+            None => error,
+        })
+    }
+
+    async fn check_source_is_no_mirror(&self, source: &str, listing: &Listing) -> Result<(), ApiError> {
         let refuse = || invalid(format!("repository {source} is itself a mirror; mirror its source instead"));
-        let listing = self.parts.records.list_definitions().await.map_err(database)?;
         let is_mirror = |definition: &&Definition| definition.name == source && definition.region == self.parts.region;
-        if listing.definitions.iter().filter(|definition| definition.is_active()).any(|one| is_mirror(&one)) {
+        if listing.all_active().iter().any(is_mirror) {
             return Err(refuse());
         }
         match self.parts.lakefs.metadata(source).await {
@@ -134,11 +150,19 @@ impl MirrorService {
     }
 
     /// A destination that does not answer decides nothing: the engine looks again before it makes anything.
-    async fn check_name_is_free(&self, visible: &Visible, creation: &MirrorCreation) -> Result<(), ApiError> {
+    async fn check_name_is_free(
+        &self,
+        visible: &Visible,
+        creation: &MirrorCreation,
+        listing: &Listing,
+    ) -> Result<(), ApiError> {
+        if listing.active(&creation.name).is_some() {
+            // Taken by a mirror: the database says so in its own words.
+            return Ok(());
+        }
         let Ok(repository) = visible.lakefs.repository(&creation.name).await else { return Ok(()) };
         let Ok(metadata) = visible.lakefs.metadata(&creation.name).await else { return Ok(()) };
         let Ok(branches) = visible.lakefs.branches(&creation.name, true).await else { return Ok(()) };
-        let listing = self.parts.records.list_definitions().await.map_err(database)?;
         let found = occupancy::Found { repository: &repository, metadata: &metadata, branches: branches.len() };
         match occupancy::occupancy(&found, &creation.storage_namespace, &creation.region, &listing.definitions) {
             Occupancy::Predecessor | Occupancy::Adoptable => Ok(()),
@@ -161,7 +185,7 @@ impl MirrorService {
     async fn find(&self, source: &str, mirror: &str) -> Result<Definition, ApiError> {
         let listing = self.known.definitions().await.map_err(database)?;
         let found = listing.active(mirror).filter(|definition| definition.source_repository == source);
-        found.cloned().ok_or_else(|| not_found(format!("mirror not found: {mirror} of repository {source}")))
+        found.cloned().ok_or_else(|| not_found("mirror not found".to_owned()))
     }
 
     fn answer(&self, definition: &Definition, summaries: &known::Summaries) -> Mirror {
@@ -212,14 +236,13 @@ impl Service for MirrorService {
     async fn list_mirrors(&self, caller: &Caller, source: &str, page: &ListPage) -> Result<MirrorList, ApiError> {
         self.may(caller, Action::ReadMirrors).await?;
         let listing = self.known.definitions().await.map_err(database)?;
-        let of_source = |definition: &&Definition| definition.source_repository == source && definition.is_active();
-        let found: Vec<&Definition> = listing.definitions.iter().filter(of_source).collect();
+        let of_source = |definition: &&Definition| definition.source_repository == source;
+        let found: Vec<&Definition> = listing.all_active().into_iter().filter(of_source).collect();
         if found.is_empty() {
             self.source(source).await?;
         }
         let summaries = self.known.summaries().await;
-        let counting = found.iter().filter(|one| listing.active(&one.name).is_some_and(|active| active == **one));
-        let mirrors = counting.map(|definition| self.answer(definition, &summaries)).collect();
+        let mirrors = found.into_iter().map(|definition| self.answer(definition, &summaries)).collect();
         Ok(MirrorList::page(mirrors, page))
     }
 
@@ -232,14 +255,15 @@ impl Service for MirrorService {
 
     async fn delete_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<(), ApiError> {
         self.may(caller, Action::DeleteMirror { mirror }).await?;
-        let missing = || not_found(format!("mirror not found: {mirror} of repository {source}"));
+        let missing = || not_found("mirror not found".to_owned());
         let listing = self.parts.records.list_definitions().await.map_err(database)?;
         let found = listing.active(mirror).filter(|definition| definition.source_repository == source);
         let definition = found.ok_or_else(missing)?;
         if definition.source_region != self.parts.region {
             let region = &definition.source_region;
-            let message =
-                format!("mirror not found: {mirror} belongs to region {region}; delete it at lakemirror there");
+            let message = format!(
+                "mirror not found in this region; its source is in region {region}: delete it at lakemirror there"
+            );
             return Err(not_found(message));
         }
         let deleted = self.parts.records.mark_deleted(&definition.source_region, mirror, definition.incarnation).await;
