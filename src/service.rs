@@ -1,8 +1,315 @@
-//! Temporary.
+//! What the API does: creating, listing and deleting mirrors.
+//!
+//! Owns the order of checks of each call and the answers. Rules are pure functions ([`validate`], [`occupancy`]); who may
+//! do what is decided behind [`Gate`], what a mirror is doing comes from a [`StatusProvider`] or, for mirrors that another
+//! process drives, from the mirrors database. It changes nothing but definitions: the engine finds those by itself.
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use lakemirror_api::server::{Observer, Service};
-/// T
-pub struct Tracing;
-impl Observer for Tracing { fn begun(&self) -> String { "r".into() } fn answered(&self, _: &str, _: &str, _: &str, _: &str, _: u16) {} }
-/// T
-pub fn build(_: &crate::run::Ports, _: crate::engine::Engine) -> Arc<dyn Service> { unreachable!() }
+
+use async_trait::async_trait;
+use lakemirror_api::error::{ApiError, ErrorCode};
+use lakemirror_api::server::{Caller, Service};
+use lakemirror_api::types::{ListPage, Mirror, MirrorCreation, MirrorList};
+
+use crate::clock::{Clock, Entropy};
+use crate::engine::ports::{FaultKind, Incarnation, Lakefs, Repository};
+use crate::mirrors::records::{CreateError, Definition, Listing, NewMirror, Records, RecordsError, Status};
+
+pub mod answer;
+pub mod gate;
+pub mod known;
+pub mod observer;
+pub mod occupancy;
+pub mod validate;
+
+pub use gate::{Action, Denied, Gate, User};
+use known::Known;
+pub use observer::RequestLog;
+pub use occupancy::{INCARNATION_KEY, Occupancy};
+pub use validate::{Blockstore, Scheme};
+
+/// What this process knows of mirrors that it drives itself.
+pub trait StatusProvider: Send + Sync {
+    /// The status of a mirror, if this process drives it.
+    fn status(&self, incarnation: Incarnation) -> Option<Status>;
+}
+
+/// A region that mirrors can be in.
+pub struct Region {
+    /// Its lakeFS and blockstore, where this process can see them; what it cannot see, the mirror's own region checks.
+    pub visible: Option<Visible>,
+}
+
+/// A destination that this process can look at.
+pub struct Visible {
+    /// Its lakeFS.
+    pub lakefs: Arc<dyn Lakefs>,
+    /// Its object store.
+    pub blockstore: Blockstore,
+}
+
+/// Everything that the service is made of.
+pub struct Parts {
+    /// This installation's region: that of the sources.
+    pub region: String,
+    /// This region's lakeFS.
+    pub lakefs: Arc<dyn Lakefs>,
+    /// This region's object store.
+    pub blockstore: Blockstore,
+    /// The other regions.
+    pub destinations: BTreeMap<String, Region>,
+    /// Who may do what.
+    pub gate: Arc<dyn Gate>,
+    /// The mirrors database.
+    pub records: Arc<Records>,
+    /// The engine of this process.
+    pub status: Arc<dyn StatusProvider>,
+    /// For ages.
+    pub clock: Arc<dyn Clock>,
+    /// For incarnations.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// The API's service over its parts.
+pub struct MirrorService {
+    parts: Parts,
+    known: Known,
+}
+
+impl MirrorService {
+    /// Over its parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self { known: Known::new(Arc::clone(&parts.records)), parts }
+    }
+
+    /// Checks everything about a creation that can be checked before the name is taken.
+    async fn check_creation(&self, source: &str, creation: &MirrorCreation) -> Result<(), ApiError> {
+        let parts = &self.parts;
+        validate::name(&creation.name).map_err(invalid)?;
+        let regions: Vec<&str> = parts.destinations.keys().map(String::as_str).collect();
+        validate::region(&creation.region, &parts.region, &regions).map_err(invalid)?;
+        validate::namespace(&creation.storage_namespace).map_err(invalid)?;
+        let visible = parts.destinations.get(&creation.region).and_then(|region| region.visible.as_ref());
+        if let Some(visible) = visible {
+            let scheme = visible.blockstore.scheme;
+            validate::scheme(&creation.storage_namespace, &creation.region, scheme).map_err(invalid)?;
+        }
+        let listing = self.parts.records.list_definitions().await.map_err(database)?;
+        let repository = self.source_here(source, &listing).await?;
+        if let Some(visible) = visible.filter(|visible| visible.blockstore.same_store(&parts.blockstore)) {
+            validate::apart(&creation.storage_namespace, &repository.storage_namespace, &visible.blockstore.identity)
+                .map_err(invalid)?;
+        }
+        self.check_source_is_no_mirror(source, &listing).await?;
+        match visible {
+            Some(visible) => self.check_name_is_free(visible, creation, &listing).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn source(&self, source: &str) -> Result<Repository, ApiError> {
+        let missing = || not_found("repository not found".to_owned());
+        // What lakeFS could not have as a name is not asked for.
+        validate::name(source).map_err(|_| missing())?;
+        self.parts.lakefs.repository(source).await.map_err(|fault| match fault.kind {
+            FaultKind::Absent => missing(),
+            _ => unavailable(format!("the source repository cannot be looked at: {fault}")),
+        })
+    }
+
+    /// The source, or a refusal that names the region that has a repository of this name, where that is known.
+    async fn source_here(&self, source: &str, listing: &Listing) -> Result<Repository, ApiError> {
+        let error = match self.source(source).await {
+            Err(error) if error.code == ErrorCode::NotFound => error,
+            other => return other,
+        };
+        let own = &self.parts.region;
+        let mut others = listing.all_active().into_iter().filter(|one| &one.source_region != own);
+        Err(match others.find(|one| one.source_repository == source) {
+            Some(other) => {
+                let region = &other.source_region;
+                not_found(format!("repository not found in region {own}; region {region} has it: ask lakemirror there"))
+            }
+            None => error,
+        })
+    }
+
+    async fn check_source_is_no_mirror(&self, source: &str, listing: &Listing) -> Result<(), ApiError> {
+        let refuse = || invalid(format!("repository {source} is itself a mirror; mirror its source instead"));
+        let is_mirror = |definition: &&Definition| definition.name == source && definition.region == self.parts.region;
+        if listing.all_active().iter().any(is_mirror) {
+            return Err(refuse());
+        }
+        match self.parts.lakefs.metadata(source).await {
+            Ok(metadata) if metadata.contains_key(INCARNATION_KEY) => Err(refuse()),
+            Ok(_) => Ok(()),
+            Err(fault) => Err(unavailable(format!("the source repository's metadata cannot be read: {fault}"))),
+        }
+    }
+
+    /// A destination that does not answer decides nothing: the engine looks again before it makes anything.
+    async fn check_name_is_free(
+        &self,
+        visible: &Visible,
+        creation: &MirrorCreation,
+        listing: &Listing,
+    ) -> Result<(), ApiError> {
+        if listing.active(&creation.name).is_some() {
+            // Taken by a mirror: the database says so in its own words.
+            return Ok(());
+        }
+        let Ok(repository) = visible.lakefs.repository(&creation.name).await else { return Ok(()) };
+        let Ok(metadata) = visible.lakefs.metadata(&creation.name).await else { return Ok(()) };
+        let Ok(branches) = visible.lakefs.branches(&creation.name, true).await else { return Ok(()) };
+        let found = occupancy::Found { repository: &repository, metadata: &metadata, branches: branches.len() };
+        match occupancy::occupancy(&found, &creation.storage_namespace, &creation.region, &listing.definitions) {
+            Occupancy::Predecessor | Occupancy::Adoptable => Ok(()),
+            Occupancy::Foreign(why) => {
+                let message = format!(
+                    "region {} already has a repository {}, and {why}; choose another name or delete that repository",
+                    creation.region, creation.name
+                );
+                Err(ApiError::new(ErrorCode::Conflict, message))
+            }
+        }
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        let (high, low) = (self.parts.entropy.random_u64(), self.parts.entropy.random_u64());
+        Incarnation((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
+    }
+
+    /// The mirror of a name, if it is one of `source`.
+    async fn find(&self, source: &str, mirror: &str) -> Result<Definition, ApiError> {
+        let listing = self.known.definitions().await.map_err(database)?;
+        let found = listing.active(mirror).filter(|definition| definition.source_repository == source);
+        found.cloned().ok_or_else(|| not_found("mirror not found".to_owned()))
+    }
+
+    fn answer(&self, definition: &Definition, summaries: &known::Summaries) -> Mirror {
+        match self.parts.status.status(definition.incarnation) {
+            Some(status) => answer::mirror(definition, &status, None),
+            None => match summaries.get(&definition.incarnation) {
+                Some(summary) => {
+                    let age_ms = self.parts.clock.wall_ms().saturating_sub(summary.written_at_ms);
+                    answer::mirror(definition, &summary.status, Some(age_ms / 1000))
+                }
+                None => answer::unseen(definition),
+            },
+        }
+    }
+
+    async fn may(&self, caller: &Caller, action: Action<'_>) -> Result<User, ApiError> {
+        self.parts.gate.check(caller, action).await.map_err(|denied| match denied {
+            Denied::Unauthenticated(message) => ApiError::new(ErrorCode::Unauthenticated, message),
+            Denied::NotPermitted(message) => ApiError::new(ErrorCode::NotPermitted, message),
+            Denied::Unavailable(message) => unavailable(message),
+        })
+    }
+}
+
+#[async_trait]
+impl Service for MirrorService {
+    async fn create_mirror(&self, caller: &Caller, source: &str, creation: MirrorCreation) -> Result<Mirror, ApiError> {
+        let MirrorCreation { name, storage_namespace, .. } = &creation;
+        let user =
+            self.may(caller, Action::CreateMirror { mirror: name, source, namespace: storage_namespace }).await?;
+        self.check_creation(source, &creation).await?;
+        let new = NewMirror {
+            name: creation.name,
+            incarnation: self.incarnation(),
+            source_repository: source.to_owned(),
+            source_region: self.parts.region.clone(),
+            region: creation.region,
+            storage_namespace: creation.storage_namespace,
+            created_by: user.name,
+        };
+        let created = self.parts.records.create(&new).await.map_err(|error| not_created(&new, error))?;
+        self.known.created(&created);
+        tracing::info!(mirror = %created.name, incarnation = %created.incarnation, source, region = %created.region,
+            by = %created.created_by, "mirror created");
+        Ok(answer::unseen(&created))
+    }
+
+    async fn list_mirrors(&self, caller: &Caller, source: &str, page: &ListPage) -> Result<MirrorList, ApiError> {
+        self.may(caller, Action::ReadMirrors).await?;
+        let listing = self.known.definitions().await.map_err(database)?;
+        let of_source = |definition: &&Definition| definition.source_repository == source;
+        let found: Vec<&Definition> = listing.all_active().into_iter().filter(of_source).collect();
+        if found.is_empty() {
+            self.source(source).await?;
+        }
+        let summaries = self.known.summaries().await;
+        let mirrors = found.into_iter().map(|definition| self.answer(definition, &summaries)).collect();
+        Ok(MirrorList::page(mirrors, page))
+    }
+
+    async fn get_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<Mirror, ApiError> {
+        self.may(caller, Action::ReadMirrors).await?;
+        let definition = self.find(source, mirror).await?;
+        let summaries = self.known.summaries().await;
+        Ok(self.answer(&definition, &summaries))
+    }
+
+    async fn delete_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<(), ApiError> {
+        self.may(caller, Action::DeleteMirror { mirror }).await?;
+        let missing = || not_found("mirror not found".to_owned());
+        let listing = self.parts.records.list_definitions().await.map_err(database)?;
+        let found = listing.active(mirror).filter(|definition| definition.source_repository == source);
+        let definition = found.ok_or_else(missing)?;
+        if definition.source_region != self.parts.region {
+            let region = &definition.source_region;
+            let message = format!(
+                "mirror not found in this region; its source is in region {region}: delete it at lakemirror there"
+            );
+            return Err(not_found(message));
+        }
+        let deleted = self.parts.records.mark_deleted(&definition.source_region, mirror, definition.incarnation).await;
+        if !deleted.map_err(database)? {
+            return Err(missing());
+        }
+        self.known.deleted(definition.incarnation);
+        tracing::info!(mirror, incarnation = %definition.incarnation, source, "mirror deleted");
+        Ok(())
+    }
+}
+
+fn not_created(new: &NewMirror, error: CreateError) -> ApiError {
+    match error {
+        CreateError::AlreadyExists { by } => {
+            let message = format!(
+                "mirror {} already exists: it mirrors {} of region {} into region {}; delete it first or choose another name",
+                new.name, by.source_repository, by.source_region, by.region
+            );
+            ApiError::new(ErrorCode::Conflict, message)
+        }
+        CreateError::TooManyPredecessors => ApiError::new(ErrorCode::Conflict, error.to_string()),
+        CreateError::Records(error) => database(error),
+    }
+}
+
+fn database(error: RecordsError) -> ApiError {
+    match &error {
+        RecordsError::Fault(fault) => {
+            unavailable(format!("the mirrors database does not answer as it should: {fault}"))
+        }
+        RecordsError::Unreadable { .. } | RecordsError::Contended { .. } => unavailable(error.to_string()),
+    }
+}
+
+fn invalid(message: String) -> ApiError {
+    ApiError::new(ErrorCode::Invalid, message)
+}
+
+fn not_found(message: String) -> ApiError {
+    ApiError::new(ErrorCode::NotFound, message)
+}
+
+fn unavailable(message: String) -> ApiError {
+    ApiError::new(ErrorCode::Unavailable, message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -86,13 +86,18 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// The active mirror of a name, if there is one that counts.
+    /// The mirrors that are there: neither deleted nor contested.
+    #[must_use]
+    pub fn all_active(&self) -> Vec<&Definition> {
+        let contested = contested(&self.definitions);
+        let counts = |one: &&Definition| one.is_active() && !contested.contains(&one.incarnation);
+        self.definitions.iter().filter(counts).collect()
+    }
+
+    /// The mirror that has this name, if there is one.
     #[must_use]
     pub fn active(&self, name: &str) -> Option<&Definition> {
-        let contested = contested(&self.definitions);
-        self.definitions.iter().find(|definition| {
-            definition.name == name && definition.is_active() && !contested.contains(&definition.incarnation)
-        })
+        self.all_active().into_iter().find(|definition| definition.name == name)
     }
 }
 

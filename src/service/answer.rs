@@ -1,0 +1,101 @@
+//! From what is recorded to what is answered: one conversion for each type.
+
+use lakemirror_api::types as wire;
+
+use crate::mirrors::records::{BranchState, BranchStatus, Counts, Definition, MirrorState, Status, Waiting};
+
+/// A mirror whose status is known; `age` in seconds where another process is its source.
+#[must_use]
+pub fn mirror(definition: &Definition, status: &Status, age_seconds: Option<u64>) -> wire::Mirror {
+    wire::Mirror {
+        id: definition.name.clone(),
+        source_repository_id: definition.source_repository.clone(),
+        source_region: definition.source_region.clone(),
+        region: definition.region.clone(),
+        storage_namespace: definition.storage_namespace.clone(),
+        creation_date: definition.creation_date,
+        incarnation: definition.incarnation.to_string(),
+        state: state(status.state),
+        state_message: status.state_message.clone(),
+        branches: status.branches.iter().map(branch).collect(),
+        counts: counts(status.counts),
+        problems: status.problems.clone(),
+        lag_seconds: Some(status.lag_seconds),
+        status_age_seconds: age_seconds,
+    }
+}
+
+/// A mirror of which nothing but its definition is known yet.
+#[must_use]
+pub fn unseen(definition: &Definition) -> wire::Mirror {
+    wire::Mirror { lag_seconds: None, ..mirror(definition, &Status::creating(), None) }
+}
+
+fn branch(branch: &BranchStatus) -> wire::Branch {
+    wire::Branch {
+        id: branch.name.clone(),
+        source_commit_id: branch.source_commit.map(|id| id.to_string()),
+        promoted_commit_id: branch.promoted_commit.map(|id| id.to_string()),
+        state: branch_state(branch.state),
+        waiting: branch.waiting.iter().map(waiting).collect(),
+    }
+}
+
+fn waiting(waiting: &Waiting) -> wire::Waiting {
+    wire::Waiting {
+        kind: waiting.kind.clone(),
+        what: waiting.what.clone(),
+        and_more: waiting.and_more,
+        since: seconds(waiting.since_ms),
+        last_checked: waiting.checked_at_ms.map(seconds),
+    }
+}
+
+fn seconds(ms: u64) -> i64 {
+    i64::try_from(ms / 1000).unwrap_or(i64::MAX)
+}
+
+fn counts(counts: Counts) -> wire::Counts {
+    let Counts {
+        branches,
+        commits_promoted,
+        commits_waiting,
+        objects_present,
+        objects_missing,
+        objects_expired,
+        objects_outside,
+    } = counts;
+    wire::Counts {
+        branches,
+        commits_promoted,
+        commits_waiting,
+        objects_present,
+        objects_missing,
+        objects_expired,
+        objects_outside,
+    }
+}
+
+fn state(state: MirrorState) -> wire::MirrorState {
+    match state {
+        MirrorState::Creating => wire::MirrorState::Creating,
+        MirrorState::Syncing => wire::MirrorState::Syncing,
+        MirrorState::Synced => wire::MirrorState::Synced,
+        MirrorState::Stuck => wire::MirrorState::Stuck,
+        MirrorState::Failed => wire::MirrorState::Failed,
+        MirrorState::Deleting => wire::MirrorState::Deleting,
+        MirrorState::Unknown => wire::MirrorState::Unknown,
+    }
+}
+
+fn branch_state(state: BranchState) -> wire::BranchState {
+    match state {
+        BranchState::Waiting => wire::BranchState::Waiting,
+        BranchState::Promoting => wire::BranchState::Promoting,
+        BranchState::Synced => wire::BranchState::Synced,
+        BranchState::Stuck => wire::BranchState::Stuck,
+        BranchState::Diverged => wire::BranchState::Diverged,
+        BranchState::Deleting => wire::BranchState::Deleting,
+        BranchState::Unknown => wire::BranchState::Unknown,
+    }
+}

@@ -1,0 +1,125 @@
+//! The life of a mirror through the four calls.
+
+use super::*;
+
+#[tokio::test]
+async fn a_mirror_is_created_listed_found_deleted_and_created_again() {
+    let rig = rig();
+    let service = &rig.service;
+    let created = service.create_mirror(&caller(), "sample", creation("m-one")).await.unwrap();
+    assert_eq!((created.id.as_str(), created.state, created.branches.len()), ("m-one", MirrorState::Creating, 0));
+    assert_eq!((created.source_region.as_str(), created.status_age_seconds), ("us-east-1", None));
+    let twice = service.create_mirror(&caller(), "sample", creation("m-one")).await.unwrap_err();
+    assert_eq!(twice.code, ErrorCode::Conflict);
+    assert!(twice.message.contains("already exists"), "{twice}");
+    service.create_mirror(&caller(), "sample", creation("m-two")).await.unwrap();
+
+    let page = ListPage { amount: 1, ..ListPage::default() };
+    let list = service.list_mirrors(&caller(), "sample", &page).await.unwrap();
+    assert_eq!((list.results[0].id.as_str(), list.pagination.next_offset.as_str()), ("m-one", "m-one"));
+    assert_eq!(service.get_mirror(&caller(), "sample", "m-one").await.unwrap(), created);
+
+    service.delete_mirror(&caller(), "sample", "m-one").await.unwrap();
+    for error in [
+        service.get_mirror(&caller(), "sample", "m-one").await.unwrap_err(),
+        service.delete_mirror(&caller(), "sample", "m-one").await.unwrap_err(),
+    ] {
+        assert_eq!((error.code, error.message.as_str()), (ErrorCode::NotFound, "mirror not found"));
+    }
+    let again = service.create_mirror(&caller(), "sample", creation("m-one")).await.unwrap();
+    assert_ne!(again.incarnation, created.incarnation);
+}
+
+#[tokio::test]
+async fn a_mirror_of_another_source_or_region_is_not_found() {
+    let rig = rig();
+    rig.records.create(&new_mirror("m-one")).await.unwrap();
+    let service = &rig.service;
+    let error = service.get_mirror(&caller(), "empty", "m-one").await.unwrap_err();
+    assert_eq!(error.message, "mirror not found");
+    assert_eq!(service.delete_mirror(&caller(), "empty", "m-one").await.unwrap_err().code, ErrorCode::NotFound);
+    assert!(service.list_mirrors(&caller(), "empty", &ListPage::default()).await.unwrap().results.is_empty());
+    let error = service.list_mirrors(&caller(), "nowhere", &ListPage::default()).await.unwrap_err();
+    assert_eq!((error.code, error.message.as_str()), (ErrorCode::NotFound, "repository not found"));
+
+    let far = NewMirror {
+        source_region: "eu-north-1".to_owned(),
+        source_repository: "far".to_owned(),
+        incarnation: Incarnation([2; 16]),
+        ..new_mirror("m-far")
+    };
+    rig.records.create(&far).await.unwrap();
+    let deletion = service.delete_mirror(&caller(), "far", "m-far").await.unwrap_err();
+    let creation = service.create_mirror(&caller(), "far", creation("m-new")).await.unwrap_err();
+    for error in [deletion, creation] {
+        assert_eq!(error.code, ErrorCode::NotFound);
+        assert!(error.message.contains("eu-north-1"), "{error}");
+    }
+    assert!(service.get_mirror(&caller(), "far", "m-far").await.is_ok());
+}
+
+#[tokio::test]
+async fn status_comes_from_the_engine_or_with_its_age_from_the_database() {
+    let rig = rig();
+    let definition = rig.records.create(&new_mirror("m-one")).await.unwrap();
+    let status = Status { state: crate::mirrors::records::MirrorState::Synced, ..Status::creating() };
+    let summary = Summary {
+        incarnation: definition.incarnation,
+        name: definition.name.clone(),
+        stamp: Stamp { epoch: 1, seq: 1 },
+        written_at_ms: NOW_MS - 7_900,
+        status: status.clone(),
+    };
+    rig.records.put_summary("us-west-2", &summary).await.unwrap();
+    let get = async || rig.service.get_mirror(&caller(), "sample", "m-one").await.unwrap();
+    let published = get().await;
+    assert_eq!((published.state, published.status_age_seconds), (MirrorState::Synced, Some(7)));
+
+    let own = Status { state: crate::mirrors::records::MirrorState::Stuck, lag_seconds: 9, ..status };
+    rig.engine.0.lock().unwrap().insert(definition.incarnation, own);
+    let driven = get().await;
+    assert_eq!((driven.state, driven.lag_seconds, driven.status_age_seconds), (MirrorState::Stuck, Some(9), None));
+}
+
+#[tokio::test]
+async fn with_the_database_down_reading_goes_on_and_changes_do_not() {
+    let rig = rig();
+    let service = &rig.service;
+    for name in ["m-one", "m-two"] {
+        service.create_mirror(&caller(), "sample", creation(name)).await.unwrap();
+    }
+    service.list_mirrors(&caller(), "sample", &ListPage::default()).await.unwrap();
+    service.delete_mirror(&caller(), "sample", "m-two").await.unwrap();
+    rig.items.down.store(true, Ordering::SeqCst);
+    assert!(service.get_mirror(&caller(), "sample", "m-one").await.is_ok());
+    let list = service.list_mirrors(&caller(), "sample", &ListPage::default()).await.unwrap();
+    assert_eq!(list.results.len(), 1, "what was deleted before stays deleted");
+    assert_eq!(service.get_mirror(&caller(), "sample", "m-two").await.unwrap_err().code, ErrorCode::NotFound);
+    let error = service.delete_mirror(&caller(), "sample", "m-one").await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    let error = service.create_mirror(&caller(), "sample", creation("m-six")).await.unwrap_err();
+    assert!(error.code == ErrorCode::Unavailable && error.message.contains("mirrors database"), "{error}");
+}
+
+#[tokio::test]
+async fn every_call_asks_the_gate_first_and_for_the_right_thing() {
+    let rig = rig();
+    let (service, nobody) = (&rig.service, Caller { credentials: Credentials::Anonymous, ..caller() });
+    let page = ListPage::default();
+    for error in [
+        service.create_mirror(&nobody, "nowhere", creation("BAD")).await.unwrap_err(),
+        service.get_mirror(&nobody, "nowhere", "m").await.unwrap_err(),
+        service.list_mirrors(&nobody, "nowhere", &page).await.unwrap_err(),
+        service.delete_mirror(&nobody, "nowhere", "m").await.unwrap_err(),
+    ] {
+        assert_eq!(error.code, ErrorCode::Unauthenticated, "{error}");
+    }
+    let asked = rig.gate.0.lock().unwrap().clone();
+    let expected = [
+        r#"CreateMirror { mirror: "BAD", source: "nowhere", namespace: "s3://west/sample" }"#,
+        "ReadMirrors",
+        "ReadMirrors",
+        r#"DeleteMirror { mirror: "m" }"#,
+    ];
+    assert_eq!(asked, expected);
+}
