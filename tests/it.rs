@@ -1,5 +1,13 @@
 //! The integration tests: one binary, one module a subject. What is tested is the built command or the library as
 //! its users see it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test ends where it fails, in its helper functions too"
+)]
+
 #[path = "it/config.rs"]
 mod config;
