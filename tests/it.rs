@@ -3,6 +3,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test ends where it fails, in its helper functions too"
+)]
+
 #[path = "it/config.rs"]
 mod config;
 #[path = "it/tape.rs"]

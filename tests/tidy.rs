@@ -3,6 +3,13 @@
 //! Needs nothing but std, so that it compiles in a second. Every rule is a function from one file to its faults, and
 //! has a test of its own on a planted violation. `rules` holds the rules, `source` what they know of a file.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_macros,
+    reason = "a test ends where it fails, and its notes go to the terminal"
+)]
+
 #[path = "tidy/imports.rs"]
 mod imports;
 #[path = "tidy/rules.rs"]

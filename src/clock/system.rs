@@ -3,6 +3,8 @@
 //! Owns the only readings of the system's clocks and of its random numbers; it decides nothing with them. The
 //! composition root makes one of each and hands them inward.
 
+#![expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock and entropy")]
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand::TryRngCore as _;

@@ -188,7 +188,7 @@ also_serves: { nowhere: { blockstore: { type: s3, s3: { credentials: { access_ke
         "c.yaml:9:17: listen_address: `8008` has no port;",
         "c.yaml:10:45: commit_sensor.process_branches_duration: `5` has no unit;",
         "commit_sensor.log_commit_page_size: `0` is out of range; write a value from 1 to",
-        "c.yaml:11:27: deletion.max_fraction: `1.5` is out of range;".replace(":27", ":27").as_str(),
+        "c.yaml:11:27: deletion.max_fraction: `1.5` is out of range;",
         "deletion.grace: is a section with keys of its own, not a single value;",
         "c.yaml:12:16: also_serves.nowhere: has no lakeFS URL; add dst_endpoints.nowhere",
         "also_serves.nowhere.blockstore.s3.credentials.secret_access_key: is required",

@@ -19,28 +19,17 @@ const BANNED_MODULES: [&str; 5] = ["utils", "util", "common", "helpers", "misc"]
 
 type Rule = fn(&Source) -> Vec<String>;
 
-const RULES: [Rule; 13] = [
-    size,
-    functions,
-    opening,
-    root_files,
-    module_names,
-    markers,
-    pure_files,
-    rim,
-    machine_paths,
-    error_messages,
-    ignored_tests,
-    reasons,
-    inline_tests,
-];
+/// Rules about size, which hold for the rules' own files too.
+const FORM: [Rule; 5] = [size, functions, opening, module_names, inline_tests];
+/// Rules about words. The files of the rules name what they forbid, so they are not asked about themselves.
+const WORDS: [Rule; 9] =
+    [root_files, markers, pure_files, rim, machine_paths, error_messages, ignored_tests, reasons, readme_commands];
 
-/// All faults of a file. The rules' own texts name what they forbid, so they are not asked about themselves.
+/// All faults of a file.
 pub(crate) fn faults(file: &Source) -> Vec<String> {
-    let own = file.path.starts_with("tests/tidy");
-    let rules =
-        RULES.iter().filter(|rule| !own || **rule as usize == size as usize || **rule as usize == functions as usize);
-    rules.flat_map(|rule| rule(file)).map(|fault| format!("{}:{fault}", file.path)).collect()
+    let words = if file.path.starts_with("tests/tidy") { &[] } else { WORDS.as_slice() };
+    let found = FORM.iter().chain(words).flat_map(|rule| rule(file));
+    found.map(|fault| format!("{}:{fault}", file.path)).collect()
 }
 
 /// Exceptions that are not needed any more.
@@ -173,6 +162,34 @@ fn inline_tests(file: &Source) -> Vec<String> {
     over.then(|| format!("1: {lines} lines of tests at its end: move them to a file of their own"))
         .into_iter()
         .collect()
+}
+
+/// A command that the README shows is there: a script of the tree, or a command of ours.
+fn readme_commands(file: &Source) -> Vec<String> {
+    if file.path != "README.md" {
+        return Vec::new();
+    }
+    let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let missing = |line: &str| {
+        let mut words = line.split_whitespace();
+        let command = match (words.next(), words.next()) {
+            (Some("cargo"), Some("run")) => {
+                line.split_once(" -- ").and_then(|(_, ours)| ours.split_whitespace().next())
+            }
+            (Some("lakemirror"), Some(command)) => Some(command),
+            (Some(script), _) if script.starts_with("tests/") => return !top.join(script).is_file(),
+            _ => None,
+        };
+        command.is_some_and(|command| {
+            !command.starts_with('-') && !top.join(format!("src/cli/{}", file_of(command))).is_file()
+        })
+    };
+    all_lines(file, "the README shows a command that is not there", missing)
+}
+
+/// Where a command's code is, under `src/cli/`.
+fn file_of(command: &str) -> String {
+    if command == "config" { "check.rs".to_owned() } else { format!("{command}.rs") }
 }
 
 fn on_lines(file: &Source, fault: &str, bad: impl Fn(&str) -> bool) -> Vec<String> {

@@ -81,3 +81,13 @@ fn exemptions_without_a_reason() {
     finds(reasons, "src/a.rs", "#[allow(dead_code)]\n");
     passes(reasons, "src/a.rs", "#[expect(\n    dead_code,\n    reason = \"x\"\n)]\n");
 }
+
+#[test]
+fn commands_of_the_readme() {
+    for line in ["cargo run --release -- dmeo", "lakemirror frobnicate", "tests/rum"] {
+        finds(readme_commands, "README.md", line);
+    }
+    for line in ["cargo run --release -- demo", "lakemirror config check x", "tests/run", "lakemirror --help"] {
+        passes(readme_commands, "README.md", line);
+    }
+}
