@@ -94,9 +94,11 @@ fn the_segment_rebuilds_a_lost_or_broken_sled() {
     let (_, recovery, seen) = open(root.path()).unwrap();
     assert!(matches!(recovery.actions[..], [RecoveryAction::HotRebuilt { frames: 5, .. }]), "{recovery:?}");
     assert_eq!(seen.payloads().len(), 5);
-    assert!(fs::read_dir(root.path()).unwrap().any(|entry| {
-        entry.unwrap().file_name().to_string_lossy().starts_with("hot.broken.")
-    }));
+    assert!(
+        fs::read_dir(root.path())
+            .unwrap()
+            .any(|entry| { entry.unwrap().file_name().to_string_lossy().starts_with("hot.broken.") })
+    );
 }
 
 #[test]
@@ -144,9 +146,7 @@ fn the_hot_store_stays_small() {
     drop(log);
     let (_log, recovery) = Log::open(root.path(), &options, NEW, &mut seen).unwrap();
     assert!(recovery.is_clean(), "{recovery:?}");
-    let du = |dir: &Path| -> u64 {
-        walk(dir).iter().map(|path| fs::metadata(path).unwrap().len()).sum()
-    };
+    let du = |dir: &Path| -> u64 { walk(dir).iter().map(|path| fs::metadata(path).unwrap().len()).sum() };
     assert!(du(&root.path().join("hot")) < 400_000, "{}", du(&root.path().join("hot")));
 }
 

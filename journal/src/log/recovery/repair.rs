@@ -209,14 +209,17 @@ impl Mend<'_> {
         }
     }
 
-    /// Writes HEAD for this opening: everything that is there counts, under a new writer epoch.
+    /// Writes HEAD for this opening: everything that is there counts, under a new writer epoch. Both slots, the older
+    /// one first, so that no damage to a single slot can make a later opening use the same epoch.
     pub(super) fn head(&mut self, file: &mut dyn DiskFile, old: &Slot, bad: Option<u64>) -> Result<Slot, OpenError> {
         let writer_epoch = old.position.writer_epoch.max(self.scanned.end.writer_epoch).saturating_add(1);
         let position = Position { writer_epoch, ..self.scanned.end };
-        let slot = Slot { generation: old.generation.saturating_add(1), position };
-        slot.write(file).map_err(|error| OpenError::io("write", self.disk.show(HEAD_NAME), error))?;
+        let slot = |ahead| Slot { generation: old.generation.saturating_add(ahead), position };
+        for ahead in [1, 2] {
+            slot(ahead).write(file).map_err(|error| OpenError::io("write", self.disk.show(HEAD_NAME), error))?;
+        }
         self.actions.extend(bad.map(|slot| RecoveryAction::HeadSlotRepaired { slot }));
-        Ok(slot)
+        Ok(slot(2))
     }
 }
 
