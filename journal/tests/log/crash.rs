@@ -57,11 +57,21 @@ fn check(machine: &Machine, acknowledged: usize, what: &str) -> usize {
     assert!(there >= acknowledged, "{what}: {acknowledged} acknowledged, {there} there");
     assert!(there <= acknowledged + 1, "{what}: {acknowledged} acknowledged, {there} there");
     assert_eq!(log.head().durable_seq, payloads.len() as u64, "{what}");
+    let known = flat(&script[..acknowledged]).len() as u64;
+    let forward = recovery.actions.iter().find_map(|action| match action {
+        RecoveryAction::RolledForward { from, .. } => Some(*from),
+        _ => None,
+    });
+    assert!(forward.is_none_or(|from| from > known), "{what}: HEAD was behind what was acknowledged");
+    // What an opening has handed out survives a power cut, also if it had found it unsynced.
     drop(log);
+    machine.reboot(Survival::Nothing);
     let (mut log, recovery, again) = machine.open().unwrap();
     assert!(recovery.is_clean(), "{what}: the second opening did {:?}", recovery.actions);
     assert_eq!(again.payloads(), payloads, "{what}");
     commit(&mut log, &[b"goes on"]).unwrap();
+    drop(log);
+    machine.reboot(Survival::Nothing);
     let (report, scanned) = machine.scan().unwrap();
     assert_eq!((report.end.last_seq, report.tail), (payloads.len() as u64 + 1, None), "{what}");
     assert_eq!(scanned.payloads().len(), payloads.len() + 1);

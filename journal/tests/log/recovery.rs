@@ -310,3 +310,29 @@ fn unacknowledged_frames_in_one_witness_reach_the_other() {
         assert_eq!(machine.hot.frames(), ahead.hot.frames());
     }
 }
+
+#[test]
+fn evidence_is_durable_before_it_is_overwritten() {
+    let torn = [0xEE; 700];
+    for recovery_call in 0.. {
+        let machine = sound();
+        machine.damage(SEGMENT, |bytes| {
+            bytes[STARTS[1] + 5] ^= 1;
+            bytes.extend(torn);
+        });
+        let damaged = machine.disk.bytes(SEGMENT).unwrap();
+        machine.faults.reset();
+        machine.faults.crash_at(recovery_call);
+        let opened = machine.open().is_ok();
+        machine.reboot(Survival::Nothing);
+        let (now, copies) = (machine.disk.bytes(SEGMENT).unwrap(), broken_copies(&machine));
+        let is_safe = |at: std::ops::Range<usize>| {
+            now.get(at.clone()) == Some(&damaged[at.clone()]) || copies.iter().any(|copy| *copy == damaged[at.clone()])
+        };
+        assert!(is_safe(STARTS[1]..STARTS[2]) && is_safe(STARTS[4]..damaged.len()), "crash at {recovery_call}");
+        if opened {
+            break;
+        }
+        machine.open().unwrap();
+    }
+}

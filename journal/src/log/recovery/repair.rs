@@ -81,7 +81,6 @@ impl Mend<'_> {
             let frame = frame.ok_or_else(gone)?;
             file.write_at(info.offset, &frame).map_err(self.segment_error("repair"))?;
         }
-        file.sync().map_err(self.segment_error("sync"))?;
         if first.first_seq <= self.durable.last_seq {
             let to = last.last_seq.min(self.durable.last_seq);
             let (witness, from) = (Witness::Segment, first.first_seq);
