@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub enum Survival {
     /// Nothing.
     Nothing,
-    /// Everything, as when only the process dies.
+    /// Everything, as when only the process dies; it is no more synced than it was, so a later crash can take it.
     Everything,
     /// Writes up to the last one, of which only this many bytes.
     LastWriteCutAt(usize),

@@ -42,6 +42,8 @@ pub(super) fn enter(disk: &dyn Disk, new: Identity) -> Result<Entered, OpenError
     let lock = lock(disk)?;
     // Under the lock, so that two that start at once do not both make it.
     if let Some(identity) = read_identity(disk)? {
+        // The process that made it may have died just before this, and a power cut would take FORMAT from us.
+        disk.sync_dir("").map_err(|error| OpenError::io("sync", disk.show(""), error))?;
         return Ok(Entered { lock, identity, initialised: false });
     }
     initialise(disk, new)?;

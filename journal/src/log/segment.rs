@@ -77,7 +77,8 @@ impl<'a> Reader<'a> {
     /// As the disk says.
     pub(super) fn new(file: Option<&'a dyn DiskFile>) -> io::Result<Self> {
         let size = file.map_or(Ok(0), DiskFile::size)?;
-        Ok(Self { file, size, window: vec![0; WINDOW_BYTES], window_at: 0, window_len: 0 })
+        let window = vec![0; usize::try_from(size).unwrap_or(usize::MAX).min(WINDOW_BYTES)];
+        Ok(Self { file, size, window, window_at: 0, window_len: 0 })
     }
 
     /// The file's length when the reader was made. A live journal's file may have grown since.

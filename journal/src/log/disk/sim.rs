@@ -56,6 +56,12 @@ impl Inode {
     }
 
     fn reboot(&mut self, survival: Survival, dice: &mut Dice) {
+        if survival == Survival::Everything {
+            // Only the process died: the system still has the data in memory, and still has not synced it.
+            self.written = self.synced.clone();
+            self.pending.iter().for_each(|change| change.apply(&mut self.written));
+            return;
+        }
         let pending = std::mem::take(&mut self.pending);
         let last = pending.len().saturating_sub(1);
         for (index, change) in pending.iter().enumerate() {
@@ -99,6 +105,24 @@ impl State {
         self.inodes.get_mut(id).ok_or_else(|| ErrorKind::NotFound.into())
     }
 
+    fn reboot_names(&mut self, survival: Survival, dice: &mut Dice) {
+        match survival {
+            Survival::Everything => return,
+            Survival::Nothing => self.names = self.durable_names.clone(),
+            Survival::LastWriteCutAt(_) => {}
+            Survival::Sectors(_) => {
+                let paths: BTreeSet<String> = self.names.keys().chain(self.durable_names.keys()).cloned().collect();
+                for path in paths.into_iter().filter(|_| dice.coin()) {
+                    match self.durable_names.get(&path) {
+                        Some(&id) => self.names.insert(path, id),
+                        None => self.names.remove(&path),
+                    };
+                }
+            }
+        }
+        self.durable_names = self.names.clone();
+    }
+
     fn used(&self) -> u64 {
         self.names.values().filter_map(|&id| self.inodes.get(id)).map(|inode| inode.written.len() as u64).sum()
     }
@@ -131,14 +155,7 @@ impl SimDisk {
         let mut state = self.state();
         let mut dice = Dice(if let Survival::Sectors(seed) = survival { seed } else { 0 });
         state.inodes.iter_mut().for_each(|inode| inode.reboot(survival, &mut dice));
-        match survival {
-            Survival::Nothing => state.names = state.durable_names.clone(),
-            Survival::Everything | Survival::LastWriteCutAt(_) => {}
-            // A rename is one name that goes and one that comes, and a file system journals them together.
-            Survival::Sectors(_) if dice.coin() => state.names = state.durable_names.clone(),
-            Survival::Sectors(_) => {}
-        }
-        state.durable_names = state.names.clone();
+        state.reboot_names(survival, &mut dice);
         state.locked.clear();
         state.boot += 1;
     }

@@ -81,7 +81,6 @@ impl Mend<'_> {
             let frame = frame.ok_or_else(gone)?;
             file.write_at(info.offset, &frame).map_err(self.segment_error("repair"))?;
         }
-        file.sync().map_err(self.segment_error("sync"))?;
         if first.first_seq <= self.durable.last_seq {
             let to = last.last_seq.min(self.durable.last_seq);
             let (witness, from) = (Witness::Segment, first.first_seq);
@@ -209,14 +208,17 @@ impl Mend<'_> {
         }
     }
 
-    /// Writes HEAD for this opening: everything that is there counts, under a new writer epoch.
+    /// Writes HEAD for this opening: everything that is there counts, under a new writer epoch. Both slots, the older
+    /// one first, so that no damage to a single slot can make a later opening use the same epoch.
     pub(super) fn head(&mut self, file: &mut dyn DiskFile, old: &Slot, bad: Option<u64>) -> Result<Slot, OpenError> {
         let writer_epoch = old.position.writer_epoch.max(self.scanned.end.writer_epoch).saturating_add(1);
         let position = Position { writer_epoch, ..self.scanned.end };
-        let slot = Slot { generation: old.generation.saturating_add(1), position };
-        slot.write(file).map_err(|error| OpenError::io("write", self.disk.show(HEAD_NAME), error))?;
+        let slot = |ahead| Slot { generation: old.generation.saturating_add(ahead), position };
+        for ahead in [1, 2] {
+            slot(ahead).write(file).map_err(|error| OpenError::io("write", self.disk.show(HEAD_NAME), error))?;
+        }
         self.actions.extend(bad.map(|slot| RecoveryAction::HeadSlotRepaired { slot }));
-        Ok(slot)
+        Ok(slot(2))
     }
 }
 
