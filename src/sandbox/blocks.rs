@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::failure::{Failure, Kind, Outcome};
 use super::log::Durability;
@@ -44,34 +44,32 @@ impl Blocks {
         &self.root
     }
 
-    /// The file of an address in a namespace.
+    /// The file of an address in a namespace. A full address is an absolute path under the root.
     ///
     /// # Errors
-    /// `Invalid` for an address that is no path under the root.
-    pub fn path(&self, namespace: &str, address: &str, addressing: Addressing) -> Outcome<PathBuf> {
-        let full = match addressing {
-            Addressing::Full => Some(address),
-            Addressing::ByPrefix if address.starts_with(SCHEME) => Some(address),
-            Addressing::ByPrefix | Addressing::Relative => None,
-        };
-        let invalid = || Failure::new(Kind::Invalid, "invalid address");
-        let relative = match full {
-            Some(uri) => uri.strip_prefix(SCHEME).ok_or_else(invalid)?.to_owned(),
+    /// `Internal` for what is no plain path, `Forbidden` for a full one outside of the root.
+    pub(super) fn path(&self, namespace: &str, address: &str, addressing: Addressing) -> Outcome<PathBuf> {
+        match full(address, addressing) {
+            Some(path) if !is_plain(path) => Err(bad_path()),
+            Some(path) if !path.starts_with(&self.root) => Err(Failure::new(Kind::Forbidden, "forbidden")),
+            Some(path) => Ok(path.to_owned()),
             None => {
-                let base = namespace.strip_prefix(SCHEME).ok_or_else(invalid)?;
-                format!("{}/{address}", base.strip_suffix('/').unwrap_or(base))
+                let base = namespace.strip_prefix(SCHEME).ok_or_else(bad_path)?.trim_matches('/');
+                let relative = format!("/{base}/{address}");
+                let relative = Path::new(relative.trim_end_matches('/'));
+                if base.is_empty() || !is_plain(relative) {
+                    return Err(bad_path());
+                }
+                Ok(self.root.join(relative.strip_prefix("/").unwrap_or(relative)))
             }
-        };
-        let relative = Path::new(relative.trim_start_matches('/'));
-        if relative.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
-            return Err(invalid());
         }
-        Ok(self.root.join(relative))
     }
 
-    /// The address as the API displays it: the scheme and the file's absolute path.
-    pub fn display(&self, namespace: &str, address: &str, addressing: Addressing) -> Outcome<String> {
-        Ok(format!("{SCHEME}{}", self.path(namespace, address, addressing)?.display()))
+    /// The address as the API displays it: the scheme, the root and the address, which for a full one names no file.
+    pub(super) fn display(&self, namespace: &str, address: &str, addressing: Addressing) -> Outcome<String> {
+        let path = self.path(namespace, address, addressing)?;
+        let root = if full(address, addressing).is_some() { self.root.as_path() } else { Path::new("") };
+        Ok(format!("{SCHEME}{}{}", root.display(), path.display()))
     }
 
     /// A metadata file's address.
@@ -133,6 +131,26 @@ impl Blocks {
         let file = File::create(&path).map_err(Failure::internal)?;
         Ok(Pending { file: Some(file), path, durability: self.durability })
     }
+}
+
+/// The path of an address that does not need its namespace.
+fn full(address: &str, addressing: Addressing) -> Option<&Path> {
+    match addressing {
+        Addressing::Relative => None,
+        Addressing::Full => Some(Path::new(address.strip_prefix(SCHEME).unwrap_or(address))),
+        Addressing::ByPrefix => address.strip_prefix(SCHEME).map(Path::new),
+    }
+}
+
+/// Whether a path is absolute and says where it leads: no `..`, and no empty or `.` parts.
+fn is_plain(path: &Path) -> bool {
+    let text = path.as_os_str().as_encoded_bytes();
+    let parts = text.strip_prefix(b"/").unwrap_or_default().split(|byte| *byte == b'/');
+    text.starts_with(b"/") && parts.into_iter().all(|part| !matches!(part, b"" | b"." | b".."))
+}
+
+fn bad_path() -> Failure {
+    Failure::internal("bad path traversal blocked")
 }
 
 /// A file that is being written and that nobody sees yet. Dropping it removes it.
@@ -199,17 +217,22 @@ mod tests {
     fn addresses_resolve_as_the_local_blockstore_does() {
         let dir = tempfile::tempdir().unwrap();
         let blocks = blocks(dir.path());
-        let file = |namespace, address, addressing| {
-            blocks.path(namespace, address, addressing).map(|path| path.strip_prefix(blocks.root()).unwrap().to_owned())
+        let root = blocks.root().to_str().unwrap();
+        let file = |namespace: &str, address: &str, addressing| {
+            let path = blocks.path(namespace, address, addressing);
+            path.map(|path| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned())
         };
         use Addressing::{ByPrefix, Full, Relative};
-        assert_eq!(file("local://b/p", "data/x", Relative).unwrap(), Path::new("b/p/data/x"));
-        assert_eq!(file("local://b/p/", "data/x", Relative).unwrap(), Path::new("b/p/data/x"));
-        assert_eq!(file("local://b", "local://c/y z%20", Full).unwrap(), Path::new("c/y z%20"));
-        assert_eq!(file("local://b", "local://c/y", ByPrefix).unwrap(), Path::new("c/y"));
-        assert_eq!(file("local://b", "abc", ByPrefix).unwrap(), Path::new("b/abc"));
-        assert!(file("local://b", "../../etc/passwd", Relative).is_err());
-        assert!(file("local://b", "s3://c/y", Full).is_err());
+        assert_eq!(file("local://b/p", "data/x", Relative).unwrap(), "b/p/data/x");
+        assert_eq!(file("local://b/p/", "data/x", Relative).unwrap(), "b/p/data/x");
+        assert_eq!(file("local://b", &format!("local://{root}/c/y z%20"), Full).unwrap(), "c/y z%20");
+        assert_eq!(file("local://b", &format!("local://{root}/c/y"), ByPrefix).unwrap(), "c/y");
+        assert_eq!(file("local://b", "abc", ByPrefix).unwrap(), "b/abc");
+        let failure = |address: &str, addressing| file("local://b", address, addressing).unwrap_err().kind;
+        assert_eq!(failure("../../etc/passwd", Relative), Kind::Internal);
+        assert_eq!(failure("local://c/y", Full), Kind::Internal);
+        assert_eq!(failure(&format!("local://{root}/../y"), Full), Kind::Internal);
+        assert_eq!(failure("local:///etc/passwd", Full), Kind::Forbidden);
     }
 
     #[test]

@@ -117,15 +117,6 @@ pub enum Mutation {
         /// The entry; `None` stages its deletion.
         entry: Option<Entry>,
     },
-    /// Forgets what is staged at a path.
-    Unstage {
-        /// Partition.
-        uid: String,
-        /// The branch.
-        branch: String,
-        /// The path.
-        path: String,
-    },
     /// Takes what is staged into an attempt to commit.
     Seal {
         /// Partition.
@@ -192,11 +183,6 @@ impl State {
             }
             Mutation::Stage { uid, branch, path, entry } => {
                 self.branch(&uid, &branch).staged.insert(path, entry.map(Arc::new));
-            }
-            Mutation::Unstage { uid, branch, path } => {
-                let branch = self.branch(&uid, &branch);
-                branch.staged.remove(&path);
-                branch.sealed.remove(&path);
             }
             Mutation::Seal { uid, branch } => {
                 let branch = self.branch(&uid, &branch);

@@ -13,6 +13,9 @@ use crate::sandbox::serve::Hangup;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NoAnswer;
 
+/// The media type of JSON.
+pub(super) const JSON: &str = "application/json";
+
 /// A successful answer.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -24,8 +27,13 @@ pub(super) struct Answer {
 impl Answer {
     /// JSON.
     pub(super) fn json(status: StatusCode, value: &Value) -> Self {
-        let answer = Self::bytes(status, "application/json", json_bytes(value));
+        let answer = Self::bytes(status, JSON, json_bytes(value));
         answer.header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+    }
+
+    /// A failure.
+    pub(super) fn failure(failure: &Failure) -> Self {
+        Self::json(failure.status(), &json!({ "message": failure.message }))
     }
 
     /// 200 with JSON.

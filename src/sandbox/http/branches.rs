@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::answer::{self, Answer};
 use super::{AMOUNT, Call, Operation, Outcome, flag, required, text};
-use crate::sandbox::lake::{Change, CreateBranch, Listed, ResetWhat, page_of_changes};
+use crate::sandbox::lake::{Change, ChangeKind, CreateBranch, Listed, ResetWhat, page_of_changes};
 
 pub(super) fn operations() -> Vec<Operation> {
     const ONE: &str = "/repositories/{repository}/branches/{branch}";
@@ -76,7 +76,9 @@ fn hard_reset(call: &Call) -> Outcome<Answer> {
 }
 
 fn diff(call: &Call) -> Outcome<Answer> {
-    let changes = call.lake().diff_uncommitted(call.param("repository"), call.param("branch"))?;
+    let mut changes = call.lake().diff_uncommitted(call.param("repository"), call.param("branch"))?;
+    // Of a staged deletion, lakeFS does not look up what it deletes.
+    changes.iter_mut().filter(|change| change.kind == ChangeKind::Removed).for_each(|change| change.entry.size = 0);
     changes_page(call, changes, false)
 }
 
@@ -88,7 +90,6 @@ pub(super) fn changes_page(call: &Call, changes: Vec<Change>, right: bool) -> Ou
 }
 
 fn shown(line: &Listed<Change>, right: bool) -> serde_json::Value {
-    use crate::sandbox::lake::ChangeKind;
     let change = match line {
         Listed::Prefix(path) => {
             return json!({"path": path, "path_type": "common_prefix", "type": "prefix_changed"});

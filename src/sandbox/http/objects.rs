@@ -71,6 +71,10 @@ fn delete_many(call: &Call) -> Outcome<Answer> {
         return Err(Failure::new(Kind::Invalid, message));
     }
     let (repository, branch) = (call.param("repository"), call.param("branch"));
+    if paths.iter().any(String::is_empty) {
+        // One empty path, and lakeFS deletes none and says nothing.
+        return Answer::ok(&json!({"errors": []}));
+    }
     let outcome = call.lake().delete_objects(repository, branch, &paths, call.flag("force"));
     let errors: Vec<Value> = match outcome {
         Ok(()) => Vec::new(),
@@ -118,7 +122,7 @@ fn stage(call: &Call) -> Outcome<Answer> {
     let (repository, entry) =
         call.lake().stage_physical(call.param("repository"), (branch, path), address, about, false)?;
     let mut answer = shown(call, &repository, path, &entry, false)?;
-    put(&mut answer, "physical_address", address);
+    put(&mut answer, "content_type", call.field("content_type"));
     Answer::created(&answer)
 }
 
@@ -134,7 +138,7 @@ fn address(call: &Call) -> Outcome<Answer> {
     }
     let (repository, branch) = (call.param("repository"), call.param("branch"));
     let address = call.lake().physical_address(repository, branch, call.text("path"))?;
-    Answer::ok(&json!({ "physical_address": address }))
+    Answer::ok(&json!({"physical_address": address, "presigned_url": null}))
 }
 
 fn link(call: &Call) -> Outcome<Answer> {

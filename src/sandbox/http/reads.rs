@@ -7,7 +7,7 @@ use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, JSON};
 use super::metadata::no_presigning;
 use super::objects::shown;
 use super::{AMOUNT, Call, Failure, Kind, Operation, Outcome, flag, required, text};
@@ -52,15 +52,14 @@ fn range(call: &Call, size: i64) -> Outcome<Option<(i64, i64)>> {
     let Some(value) = call.headers.get(header::RANGE) else { return Ok(None) };
     let value = value.to_str().unwrap_or_default();
     validate::range_header(value)?;
-    parse_range(value, size).map(Some).map_err(|satisfiable| {
-        let message = "Requested Range Not Satisfiable";
-        let kind = Kind::RangeNotSatisfiable;
-        Failure::new(kind, if satisfiable { message } else { UNSATISFIABLE })
-    })
+    let refused = || Failure::new(Kind::RangeNotSatisfiable, "Requested Range Not Satisfiable");
+    parse_range(value, size).map(Some).map_err(|_| refused())
 }
 
-/// Marks a range that lies outside of the object, whose answer tells the object's size.
-const UNSATISFIABLE: &str = "unsatisfiable";
+/// Whether a range is a proper one and lies outside of the object, whose size the answer then tells.
+fn is_outside(value: &header::HeaderValue, size: i64) -> bool {
+    value.to_str().is_ok_and(|value| parse_range(value, size) == Err(false))
+}
 
 /// The error tells whether the range is malformed (true) or outside of the object.
 fn parse_range(value: &str, size: i64) -> Result<(i64, i64), bool> {
@@ -90,11 +89,6 @@ fn http_date(seconds: i64) -> String {
     time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-fn not_satisfiable(size: i64) -> Answer {
-    Answer::json(StatusCode::RANGE_NOT_SATISFIABLE, &json!({"message": "Requested Range Not Satisfiable"}))
-        .header(header::CONTENT_RANGE, &format!("bytes */{size}"))
-}
-
 fn described(answer: Answer, entry: &Entry) -> Answer {
     answer
         .header(header::ETAG, &format!("\"{}\"", entry.checksum))
@@ -102,6 +96,11 @@ fn described(answer: Answer, entry: &Entry) -> Answer {
         .header(header::CONTENT_TYPE, &entry.content_type)
         .header(header::CACHE_CONTROL, "no-store, must-revalidate")
         .header(header::EXPIRES, "0")
+}
+
+/// [`described`], for an answer that may have the bytes.
+fn offered(answer: Answer, entry: &Entry) -> Answer {
+    described(answer, entry).header(header::CONTENT_DISPOSITION, disposition(&entry.content_type))
 }
 
 fn get(call: &Call) -> Outcome<Answer> {
@@ -119,18 +118,40 @@ fn get(call: &Call) -> Outcome<Answer> {
             let shown = format!("bytes {first}-{last}/{}", entry.size);
             (StatusCode::PARTIAL_CONTENT, first, last - first + 1, Some(shown))
         }
-        Err(failure) if failure.message == UNSATISFIABLE => return Ok(not_satisfiable(entry.size)),
+        Err(failure) if failure.kind == Kind::RangeNotSatisfiable => {
+            let answer = offered(Answer::failure(&failure), &entry).header(header::CONTENT_TYPE, JSON);
+            let size = format!("bytes */{}", entry.size);
+            let outside = call.headers.get(header::RANGE).is_some_and(|value| is_outside(value, entry.size));
+            return Ok(if outside { answer.header(header::CONTENT_RANGE, &size) } else { answer });
+        }
         Err(failure) => return Err(failure),
     };
-    let file = call.lake().open_object(&repository, &entry, u64::try_from(first).unwrap_or_default())?;
+    let file = match call.lake().open_object(&repository, &entry, u64::try_from(first).unwrap_or_default()) {
+        Ok(file) => file,
+        // The entry is described before its bytes are looked for.
+        Err(failure) => return Ok(offered(Answer::failure(&failure), &entry).header(header::CONTENT_TYPE, JSON)),
+    };
     let body = streamed(file, u64::try_from(length).unwrap_or_default());
-    let mut answer = described(Answer::body(status, body), &entry)
-        .header(header::CONTENT_DISPOSITION, "attachment")
-        .header(header::CONTENT_LENGTH, &length.to_string());
+    let mut answer = offered(Answer::body(status, body), &entry).header(header::CONTENT_LENGTH, &length.to_string());
     if let Some(shown) = shown {
         answer = answer.header(header::CONTENT_RANGE, &shown);
     }
     Ok(answer)
+}
+
+/// Whether a browser may show it.
+fn disposition(media: &str) -> &'static str {
+    let shown = match media.split_once('/') {
+        Some(("image", kind)) => matches!(kind, "jpeg" | "jpg" | "png" | "gif" | "webp" | "svg+xml"),
+        Some(("text", kind)) => {
+            matches!(kind, "plain" | "markdown" | "x-markdown" | "html" | "css" | "javascript" | "xml")
+        }
+        Some(("application", kind)) => matches!(kind, "pdf" | "javascript" | "json" | "xml"),
+        Some(("video", kind)) => matches!(kind, "mp4" | "webm"),
+        Some(("audio", kind)) => matches!(kind, "mpeg" | "wav" | "webm"),
+        _ => false,
+    };
+    if shown { "inline" } else { "attachment" }
 }
 
 /// A file's next bytes. A file that is shorter than its entry says breaks the answer off, as on a real server.
@@ -161,7 +182,9 @@ fn head(call: &Call) -> Outcome<Answer> {
         Ok(Some((first, last))) => {
             (StatusCode::PARTIAL_CONTENT, last - first + 1, Some(format!("bytes {first}-{last}/{}", entry.size)))
         }
-        Err(failure) if failure.kind == Kind::RangeNotSatisfiable => return Ok(empty(failure)),
+        Err(failure) if failure.kind == Kind::RangeNotSatisfiable => {
+            return Ok(described(empty(failure), &entry).header(header::ACCEPT_RANGES, "bytes"));
+        }
         Err(failure) => return Err(failure),
     };
     let mut answer = described(Answer::empty(status), &entry)

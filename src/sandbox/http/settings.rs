@@ -29,7 +29,9 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::new(Method::GET, "/repositories/{repository}/pulls", no_items),
         Operation::new(Method::GET, "/repositories/{repository}/branches/{branch}/import", not_implemented)
             .query([required("id")]),
-        Operation::new(Method::POST, "/repositories/{repository}/branches/{branch}/import", not_implemented),
+        Operation::new(Method::POST, "/repositories/{repository}/branches/{branch}/import", |_| {
+            Err(Failure::new(Kind::Forbidden, "import is not supported for this storage"))
+        }),
         Operation::new(Method::PUT, "/repositories/{repository}/refs/restore", not_implemented).body("RefsRestore"),
     ]
 }
@@ -57,7 +59,7 @@ fn check_collectable(call: &Call) -> Outcome<()> {
 
 fn rules(call: &Call) -> Outcome<Answer> {
     call.lake().repository(call.param("repository"))?;
-    Err(Failure::new(Kind::NotFound, "garbage collection rules not found"))
+    Err(Failure::not_found())
 }
 
 fn set_rules(call: &Call) -> Outcome<Answer> {

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use super::super::failure::{Failure, Kind, Outcome};
-use super::super::model::{Changes, Repository};
+use super::super::model::{Branch, Changes, Repository};
 use super::super::mutation::{Forget, Mutation};
 use super::{Lake, Page, argument, check_branch_name, check_ref, check_writable};
 
@@ -179,15 +179,37 @@ impl Lake {
             _ => failure,
         })?;
         let (uid, name) = (repository.uid.clone(), branch.to_owned());
-        let unstage = |path: &String| Mutation::Unstage { uid: uid.clone(), branch: name.clone(), path: path.clone() };
         let mutations = match what {
             ResetWhat::Everything => vec![Mutation::Forget { uid, branch: name, forget: Forget::All }],
-            ResetWhat::Object(path) => vec![unstage(path)],
+            ResetWhat::Object(path) => self.restaged(&repository, branch, &found, |changed| changed == path)?,
+            // What is staged is sealed with it, which hard resets notice.
             ResetWhat::Prefix(prefix) => {
-                found.uncommitted().keys().filter(|path| path.starts_with(prefix.as_str())).map(unstage).collect()
+                let mut mutations = vec![Mutation::Seal { uid, branch: name }];
+                mutations.extend(self.restaged(&repository, branch, &found, |path| path.starts_with(prefix.as_str()))?);
+                mutations
             }
         };
         self.change(mutations)
+    }
+
+    /// Stages what is committed over what is uncommitted, where a path is wanted: that is how lakeFS gives up single
+    /// changes.
+    fn restaged(
+        &self,
+        repository: &Repository,
+        branch: &str,
+        found: &Branch,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Outcome<Vec<Mutation>> {
+        let mut mutations = Vec::new();
+        for change in self.changes_over(repository, &found.head, &found.uncommitted())? {
+            if wanted(&change.path) {
+                let entry = self.committed_entry(repository, &found.head, &change.path)?;
+                let (uid, branch) = (repository.uid.clone(), branch.to_owned());
+                mutations.push(Mutation::Stage { uid, branch, path: change.path, entry });
+            }
+        }
+        Ok(mutations)
     }
 }
 

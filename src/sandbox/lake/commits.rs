@@ -69,6 +69,9 @@ impl Lake {
         let repository = self.repository(repository)?;
         self.check_unprotected(&repository, branch, "cannot commit to protected branch")?;
         check_writable(&repository, wanted.force)?;
+        if !repository.read_only {
+            self.check_actions(&repository, branch)?;
+        }
         self.exclusively(&repository, branch, || {
             let found = self.branch(&repository, branch)?;
             if wanted.source_metarange.is_some()
@@ -91,6 +94,13 @@ impl Lake {
             };
             self.advance(&repository, branch, commit)
         })
+    }
+
+    /// lakeFS looks for actions on the branch first, and a branch that is not there fails in that.
+    fn check_actions(&self, repository: &Repository, branch: &str) -> Outcome<()> {
+        let run = self.temporary_name();
+        let looking = format!("prepare-commit hook aborted, run id '{run}': list actions from commit: listing actions");
+        self.branch_head(repository, branch).map(drop).map_err(|_| Failure::not_found().within(looking))
     }
 
     fn commit_tree(&self, repository: &Repository, base: &str, changes: &Changes, empty: bool) -> Outcome<String> {

@@ -14,7 +14,7 @@ use super::super::blocks::{Pending, SCHEME};
 use super::super::failure::{Failure, Kind, Outcome};
 use super::super::model::{Addressing, Entry, Repository};
 use super::super::names;
-use super::{Condition, Lake};
+use super::{Condition, Lake, argument, check_branch_name, check_path, check_writable};
 
 /// How long an address handed out for an upload may be linked, in seconds.
 const LINK_SECONDS: i64 = 6 * 3600;
@@ -187,37 +187,26 @@ impl Lake {
         &self,
         repository: &str,
         (branch, path): (&str, &str),
-        address: &str,
+        given: &str,
         about: Attributes,
         signed: bool,
     ) -> Outcome<(Repository, Entry)> {
         let repository = self.repository(repository)?;
-        if !address.starts_with(SCHEME) {
+        if !given.starts_with(SCHEME) {
             let message = "physical address is not valid for block adapter: local";
             return Err(Failure::new(Kind::Invalid, message));
         }
-        let (address, addressing) = self.normalized(&repository, address);
-        if signed && addressing == Addressing::Relative {
-            self.check_signature(&repository.name, branch, path, &address)?;
+        let (address, addressing) = normalized(&repository, given);
+        match (signed, addressing) {
+            (true, Addressing::Relative) => self.check_signature(&repository.name, branch, path, &address)?,
+            (true, _) => {}
+            // An address is looked at as a full one here even where it is kept as a relative one.
+            (false, _) => drop(self.blocks.path(&repository.storage_namespace, given, Addressing::Full)?),
         }
         let (force, condition) = (about.force, about.condition);
-        let keep = about.content_type.clone();
-        let entry = Entry { content_type: keep, ..self.new_entry(address, addressing, about) };
+        let entry = self.new_entry(address, addressing, about);
         self.stage(&repository.name, branch, path, entry.clone(), force, condition)?;
         Ok((repository, entry))
-    }
-
-    /// What is under the namespace's `data/` is relative to it; everything else is not.
-    fn normalized(&self, repository: &Repository, address: &str) -> (String, Addressing) {
-        let namespace = repository.storage_namespace.trim_end_matches('/');
-        let displayed = self.blocks.display(namespace, "", Addressing::Relative).unwrap_or_default();
-        for base in [namespace, displayed.trim_end_matches('/')] {
-            let relative = address.strip_prefix(base).and_then(|rest| rest.strip_prefix('/'));
-            if let Some(relative) = relative.filter(|relative| relative.starts_with("data/")) {
-                return (relative.to_owned(), Addressing::Relative);
-            }
-        }
-        (address.to_owned(), Addressing::Full)
     }
 
     fn check_signature(&self, repository: &str, branch: &str, path: &str, address: &str) -> Outcome<()> {
@@ -241,7 +230,7 @@ impl Lake {
     /// Replaces the user metadata of an entry, as a new change on the branch.
     ///
     /// # Errors
-    /// As [`Self::entry`] and [`Self::stage`].
+    /// `not found` for the path; as [`Self::stage`].
     pub fn set_user_metadata(
         &self,
         repository: &str,
@@ -249,7 +238,27 @@ impl Lake {
         path: &str,
         metadata: BTreeMap<String, String>,
     ) -> Outcome<()> {
-        let entry = Arc::unwrap_or_clone(self.entry(repository, branch, path)?);
-        self.stage(repository, branch, path, Entry { metadata, ..entry }, false, Condition::None)
+        argument("branch", check_branch_name(branch))?;
+        argument("path", check_path(path))?;
+        let found = self.repository(repository)?;
+        self.check_unprotected(&found, branch, "cannot write to protected branch")?;
+        check_writable(&found, false)?;
+        self.branch_head(&found, branch)?;
+        let entry = self.entry(repository, branch, path).map_err(|failure| match failure.kind {
+            Kind::NotFound => failure.within(format!("update user metadata on {repository}/{branch}/{path}")),
+            _ => failure,
+        })?;
+        let entry = Entry { metadata, ..Arc::unwrap_or_clone(entry) };
+        self.stage(repository, branch, path, entry, false, Condition::None)
+    }
+}
+
+/// What is under the namespace's `data/` is relative to it; everything else is not.
+fn normalized(repository: &Repository, address: &str) -> (String, Addressing) {
+    let base = repository.storage_namespace.strip_suffix('/').unwrap_or(&repository.storage_namespace);
+    let relative = address.strip_prefix(base).and_then(|rest| rest.strip_prefix('/'));
+    match relative.filter(|relative| relative.starts_with("data/")) {
+        Some(relative) => (relative.to_owned(), Addressing::Relative),
+        None => (address.to_owned(), Addressing::Full),
     }
 }

@@ -31,7 +31,7 @@ impl Lake {
         self.committed_entry(&repository, &found.commit, path)?.map(Arc::new).ok_or_else(Failure::not_found)
     }
 
-    fn committed_entry(&self, repository: &Repository, commit: &str, path: &str) -> Outcome<Option<Entry>> {
+    pub(super) fn committed_entry(&self, repository: &Repository, commit: &str, path: &str) -> Outcome<Option<Entry>> {
         let metarange = self.commit(repository, commit)?.metarange.clone();
         let record = self.tree(repository, &metarange)?.get(path.as_bytes())?;
         record.map(|record| decoded(&record.value)).transpose()
