@@ -218,4 +218,4 @@ impl<S: Store + ?Sized> Destination for Checker<S> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -57,6 +57,7 @@ pub fn scan(body: &[u8]) -> Result<Page, ListPageError> {
     let content_end = before_closing_tag(body)?;
     let content = Part { bytes: body.get(content_start..content_end).unwrap_or_default(), offset: content_start };
     let (entries, frame) = content.split_entries()?;
+    frame.has_no_key()?;
     let encoded = frame.encoded()?;
     let mut page = Page::with_capacity(content.bytes.len() / ENTRY_LEAST / 4, content.bytes.len() / 8);
     page.more = frame.more()?;
@@ -195,6 +196,16 @@ impl Frame<'_> {
         }
     }
 
+    /// An entry whose own tags are damaged would stand outside of all entries.
+    fn has_no_key(&self) -> Result<(), ListPageError> {
+        for part in [self.head, self.tail] {
+            if memmem::find(part.bytes, b"<Key>").is_some() {
+                return Err(part.malformed("Contents"));
+            }
+        }
+        Ok(())
+    }
+
     fn more(&self) -> Result<bool, ListPageError> {
         let missing = self.tail.malformed("IsTruncated");
         let text = self.element("IsTruncated", b"<IsTruncated>", b"</IsTruncated>")?.ok_or(missing)?;
@@ -236,8 +247,13 @@ impl<'a> Iterator for Entries<'a> {
         let Some(length) = memmem::find(inner, ENTRY_END) else { return Some(Err(rest.malformed("Contents"))) };
         let begin = ENTRY.len();
         let end = begin.saturating_add(length);
+        let entry = rest.sub(begin, end);
+        if memmem::find(entry.bytes, ENTRY).is_some() {
+            // One closing tag is missing: this would be two entries taken for one.
+            return Some(Err(rest.malformed("Contents")));
+        }
         self.rest = rest.sub(end.saturating_add(ENTRY_END.len()), rest.bytes.len());
-        Some(Ok(rest.sub(begin, end)))
+        Some(Ok(entry))
     }
 }
 
@@ -279,4 +295,4 @@ fn url_decode(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

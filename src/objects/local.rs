@@ -204,4 +204,4 @@ fn list(root: &Path, bucket: &str, prefix: &str, after: &str, max: usize) -> Res
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

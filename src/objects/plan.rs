@@ -268,4 +268,4 @@ pub fn split(wanted: &[Wanted], parts: usize, least: usize) -> Vec<&[Wanted]> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

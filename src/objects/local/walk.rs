@@ -19,7 +19,7 @@ pub(super) fn page(bucket: &Path, prefix: &str, after: &str, max: usize) -> io::
     let mut walk = Walk { prefix, after, max, page: Page::default() };
     let folder_end = prefix.rfind('/').map_or(0, |slash| slash.saturating_add(1));
     let folder = prefix.get(..folder_end).unwrap_or_default();
-    if !folder.is_empty() && !super::is_holdable("bucket", folder.trim_end_matches('/')) {
+    if !folder.is_empty() && !super::is_holdable("bucket", folder.strip_suffix('/').unwrap_or_default()) {
         return Ok(walk.page);
     }
     // A link on the way to the prefix is not followed either.
@@ -141,4 +141,4 @@ fn child(entry: &DirEntry) -> io::Result<Option<Child>> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

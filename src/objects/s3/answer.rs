@@ -110,6 +110,7 @@ fn classify(status: u16, code: &str) -> (FaultKind, &'static str) {
         (_, "RequestTimeTooSkewed") => (FaultKind::Denied, "correct this machine's clock"),
         (_, "RequestTimeout" | "SlowDown") => (FaultKind::Retry, ""),
         (401 | 403, _) => (FaultKind::Denied, "a permission is missing, or the credentials are not known here"),
+        (501, _) => (FaultKind::Refused, "the store does not support this request"),
         (408 | 429 | 500..=599, _) => (FaultKind::Retry, ""),
         (404, _) => (FaultKind::Contradiction, "a 404 that is not S3's: is this an S3 endpoint?"),
         (200..=299, _) => (FaultKind::Retry, "the answer could not be read"),
@@ -163,4 +164,4 @@ pub(super) fn chain(error: &dyn Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;
