@@ -1,2 +1,118 @@
-//! To be written.
-pub mod sst;
+//! The command line: what can be asked, and how the answer becomes an exit code.
+//!
+//! Owns the arguments' frame and the texts of `--help`; each noun has its file under `cli/` with its arguments and
+//! what it does with them. Arguments in; lines on standard output, messages on standard error and an exit code out.
+
+mod check;
+mod demo;
+mod exit;
+mod output;
+mod run;
+mod sandbox;
+mod signals;
+mod sst;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{Exit, Failure};
+
+/// What follows the list of commands in `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  lakemirror demo                               see a mirror at work, with nothing else installed
+  lakemirror config check lakemirror.yaml       every problem of a configuration at once
+  lakemirror run --config lakemirror.yaml       serve
+  lakemirror sandbox --listen 127.0.0.1:8000 --dir ./east
+  lakemirror sst ./blocks/sample/_lakefs/*      what metadata files hold, as JSON lines
+
+Exit codes: 0 done, 1 the check that was asked for failed, 2 wrong arguments, 69 something outside cannot be reached,
+70 the journal refuses, 74 reading or writing failed, 78 the configuration is wrong, 130 interrupted.";
+
+#[derive(Debug, Parser)]
+#[command(name = "lakemirror", version, after_help = EXAMPLES)]
+/// Transactional mirroring for lakeFS: a mirror that only ever shows complete commits.
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Mirror, and serve the API.
+    Run(run::RunArguments),
+    /// Look at a configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Serve one small lakeFS-compatible server, to try things on.
+    Sandbox(sandbox::SandboxArguments),
+    /// Print what lakeFS metadata files hold, and check their ids.
+    Sst(sst::SstArguments),
+    /// Show the main job: two sandbox lakeFS installations, replication between them, and a mirror.
+    Demo(demo::DemoArguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Report every problem of a configuration at once.
+    Check(check::CheckArguments),
+}
+
+/// Does what the arguments say; the first is the program's name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => exit::report(dispatch(arguments.command)).into(),
+        Err(error) => {
+            // A closed pipe under `--help | head` is no fault.
+            let _ = error.print();
+            if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() }
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Config { command: ConfigCommand::Check(arguments) } => check::check(&arguments),
+        Command::Sandbox(arguments) => sandbox::sandbox(&arguments),
+        Command::Sst(arguments) => sst::sst(&arguments),
+        Command::Demo(arguments) => demo::demo(&arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_frame_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn examples_of_the_help_parse() {
+        let lines = EXAMPLES.lines().filter_map(|line| line.strip_prefix("  lakemirror "));
+        let mut seen = 0;
+        for line in lines {
+            let words = line.split("  ").next().unwrap_or_default().split_whitespace();
+            let arguments = std::iter::once("lakemirror").chain(words);
+            assert!(Arguments::try_parse_from(arguments).is_ok(), "{line}");
+            seen += 1;
+        }
+        assert_eq!(seen, 5);
+    }
+
+    #[test]
+    fn the_help_names_every_exit_code() {
+        for exit in Exit::ALL {
+            let code = exit.code().to_string();
+            let words = EXAMPLES.split_whitespace();
+            assert!(words.into_iter().any(|word| word == code), "{code} is not in --help");
+        }
+    }
+}

@@ -1,12 +1,15 @@
 //! The composition root: `connect` builds the adapters that a configuration names, `serve` runs the service over
 //! whatever it is given, so that the demo, the tests and the simulation run the same wiring.
 
+mod api;
+mod gate;
 pub mod ledger;
 mod policy;
 pub mod registry;
 pub mod stores;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +32,7 @@ use crate::lakefs;
 use crate::mirrors::embedded::{self, Embedded};
 use crate::mirrors::records::Records;
 use crate::objects;
+use crate::service::RequestLog;
 
 use ledger::Journal;
 use registry::SharedRegistry;
@@ -204,7 +208,8 @@ fn settings(config: &Config) -> Settings {
 /// [`RunError`].
 pub async fn serve(ports: Ports, listener: TcpListener, stop: CancellationToken) -> Result<(), RunError> {
     let startup = Arc::new(Startup::new());
-    let http = tokio::spawn(serve_http(listener, Arc::clone(&startup), stop.clone()));
+    let log = Arc::new(RequestLog::new(Arc::clone(&ports.entropy)));
+    let http = tokio::spawn(serve_http(listener, Arc::clone(&startup), log, stop.clone()));
     let outcome = work(ports, &startup, &stop).await;
     stop.cancel();
     if tokio::time::timeout(STOP_TIME_MAX, http).await.is_err() {
@@ -213,8 +218,8 @@ pub async fn serve(ports: Ports, listener: TcpListener, stop: CancellationToken)
     outcome
 }
 
-async fn serve_http(listener: TcpListener, startup: Arc<Startup>, stop: CancellationToken) {
-    let app = router(startup, Arc::new(crate::service::Tracing));
+async fn serve_http(listener: TcpListener, startup: Arc<Startup>, log: Arc<RequestLog>, stop: CancellationToken) {
+    let app = router(startup, log).into_make_service_with_connect_info::<SocketAddr>();
     let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!("the API ended: {error}");
@@ -239,7 +244,7 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
         entropy: Arc::clone(&ports.entropy),
         settings: Arc::clone(&ports.settings),
     });
-    startup.ready(crate::service::build(&ports, engine.clone()));
+    startup.ready(api::service(&ports, engine.clone()));
     let ended = if begun.is_ok() { engine.run(stop.clone()).await } else { Err(Ended::Journal) };
     match ended {
         Ok(()) | Err(Ended::Stopped) => Ok(()),

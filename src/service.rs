@@ -30,9 +30,10 @@ pub use occupancy::{INCARNATION_KEY, Occupancy};
 pub use validate::{Blockstore, Scheme};
 
 /// What this process knows of mirrors that it drives itself.
+#[async_trait]
 pub trait StatusProvider: Send + Sync {
     /// The status of a mirror, if this process drives it.
-    fn status(&self, incarnation: Incarnation) -> Option<Status>;
+    async fn status(&self, incarnation: Incarnation) -> Option<Status>;
 }
 
 /// A region that mirrors can be in.
@@ -188,8 +189,8 @@ impl MirrorService {
         found.cloned().ok_or_else(|| not_found("mirror not found".to_owned()))
     }
 
-    fn answer(&self, definition: &Definition, summaries: &known::Summaries) -> Mirror {
-        match self.parts.status.status(definition.incarnation) {
+    async fn answer(&self, definition: &Definition, summaries: &known::Summaries) -> Mirror {
+        match self.parts.status.status(definition.incarnation).await {
             Some(status) => answer::mirror(definition, &status, None),
             None => match summaries.get(&definition.incarnation) {
                 Some(summary) => {
@@ -242,7 +243,10 @@ impl Service for MirrorService {
             self.source(source).await?;
         }
         let summaries = self.known.summaries().await;
-        let mirrors = found.into_iter().map(|definition| self.answer(definition, &summaries)).collect();
+        let mut mirrors = Vec::with_capacity(found.len());
+        for definition in found {
+            mirrors.push(self.answer(definition, &summaries).await);
+        }
         Ok(MirrorList::page(mirrors, page))
     }
 
@@ -250,7 +254,7 @@ impl Service for MirrorService {
         self.may(caller, Action::ReadMirrors).await?;
         let definition = self.find(source, mirror).await?;
         let summaries = self.known.summaries().await;
-        Ok(self.answer(&definition, &summaries))
+        Ok(self.answer(&definition, &summaries).await)
     }
 
     async fn delete_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<(), ApiError> {

@@ -1,12 +1,21 @@
 //! `lakemirror run --config FILE`: configuration, log, then the service.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use lakemirror_journal::log::OpenError;
+use tokio::net::TcpListener;
 
-use super::{Exit, Failure, check};
+use super::{Exit, Failure, check, signals};
+use crate::clock::system::{OsEntropy, SystemClock};
 use crate::config::{Config, Warning};
 use crate::logging;
+use crate::run::{self, RunError};
+
+/// Threads of the runtime. Nearly all work is waiting; decoding files has threads of its own.
+const WORKERS: usize = 2;
 
 /// What to run.
 #[derive(Debug, Args)]
@@ -35,6 +44,31 @@ fn log_start(config: &Config, warnings: &[Warning]) {
 }
 
 fn serve(config: Config) -> Result<Exit, Failure> {
-    let what = format!("this build cannot serve {} yet", config.region);
-    Err(Failure::new(Exit::Unavailable, what))
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::because(Exit::Io, "cannot start the runtime", error))?;
+    let ended = runtime.block_on(serve_until_told(config));
+    // What is still under way is repeated after the next start; waiting for it would only delay the end.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    ended
+}
+
+async fn serve_until_told(config: Config) -> Result<Exit, Failure> {
+    let stop = signals::stop_token()?;
+    let listener = TcpListener::bind(&config.listen_address).await.map_err(|error| {
+        Failure::because(Exit::Io, format!("cannot listen on {}; change listen_address", config.listen_address), error)
+    })?;
+    let ports = run::connect(&config, Arc::new(SystemClock::new()), Arc::new(OsEntropy)).await.map_err(failure)?;
+    run::serve(ports, listener, stop).await.map_err(failure)?;
+    tracing::info!("lakemirror ended");
+    Ok(Exit::Ok)
+}
+
+fn failure(error: RunError) -> Failure {
+    let exit = match &error {
+        RunError::Lakefs { .. } | RunError::Blockstore { .. } | RunError::MirrorsKind(_) => Exit::Configuration,
+        RunError::Journal { source: OpenError::NotWritable { .. } | OpenError::DiskFull { .. } | OpenError::Io { .. }, .. } => Exit::Io,
+        RunError::Journal { .. } | RunError::JournalStopped(_) => Exit::Journal,
+        _ => Exit::Io,
+    };
+    Failure::because(exit, "lakemirror cannot go on", error)
 }

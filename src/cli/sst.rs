@@ -15,14 +15,30 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
+use super::{Exit, Failure};
 use crate::graveler::content::ContentHash;
 use crate::graveler::entry::{Entry, EntryRef};
 use crate::graveler::metarange::{self, RangeInfo, RangeOrder};
 use crate::graveler::table::{Record, Table};
 use crate::graveler::value::Value;
 use crate::graveler::{Problem, limits, range};
+
+/// What to print.
+#[derive(Debug, Args)]
+pub(super) struct SstArguments {
+    /// Metadata files, named by their ids as under `_lakefs/`
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+}
+
+/// Prints every file; [`Exit::CheckFailed`] where an id is not the file's name or anything in one is damaged.
+pub(super) fn sst(arguments: &SstArguments) -> Result<Exit, Failure> {
+    let good = run(&arguments.files, &mut io::BufWriter::new(io::stdout().lock())).map_err(Failure::Output)?;
+    Ok(if good { Exit::Ok } else { Exit::CheckFailed })
+}
 
 /// Prints every file. `false` where a file is unreadable, damaged, or not the one that its name says.
 ///

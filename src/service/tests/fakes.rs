@@ -1,5 +1,6 @@
 //! Two lakeFS, a gate, an engine and a database that can be switched off.
 
+use async_trait::async_trait;
 use super::*;
 
 pub(super) const NOW_MS: u64 = 1_795_451_319_500;
@@ -44,8 +45,9 @@ impl Gate for OpenGate {
 #[derive(Default)]
 pub(super) struct Engine(pub(super) Mutex<BTreeMap<Incarnation, Status>>);
 
+#[async_trait]
 impl StatusProvider for Engine {
-    fn status(&self, incarnation: Incarnation) -> Option<Status> {
+    async fn status(&self, incarnation: Incarnation) -> Option<Status> {
         self.0.lock().unwrap().get(&incarnation).cloned()
     }
 }

@@ -1,0 +1,27 @@
+//! SIGTERM and Ctrl-C: the first ends in order, the second at once.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Exit, Failure};
+
+/// A token that is cancelled by the first SIGTERM or SIGINT. A second one ends the process with code 130.
+pub(super) fn stop_token() -> Result<CancellationToken, Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::because(Exit::Io, "cannot listen for signals", error));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if token.is_cancelled() {
+                std::process::exit(i32::from(Exit::Interrupted.code()));
+            }
+            token.cancel();
+        }
+    });
+    Ok(stop)
+}

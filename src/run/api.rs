@@ -1,0 +1,70 @@
+//! The API's service over the ports of this process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lakemirror_api::server::Service;
+
+use super::Ports;
+use super::gate::LakefsGate;
+use super::registry::shown;
+use crate::auth::{Authenticator, Authorizer, CacheSettings, Directory};
+use crate::clock::Clock;
+use crate::engine::Engine;
+use crate::engine::ports::{Incarnation, Lakefs};
+use crate::mirrors::records::Status;
+use crate::service::{Blockstore, MirrorService, Parts, Region, Scheme, StatusProvider, Visible};
+
+struct EngineStatus {
+    engine: Engine,
+    clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl StatusProvider for EngineStatus {
+    async fn status(&self, incarnation: Incarnation) -> Option<Status> {
+        let status = self.engine.status(&incarnation).await?;
+        Some(shown(&status, self.clock.wall_ms()))
+    }
+}
+
+/// Builds the service.
+pub(super) fn service(ports: &Ports, engine: Engine) -> Arc<dyn Service> {
+    let cache = ports.auth.cache.as_ref().map(|cache| CacheSettings {
+        size: usize::try_from(cache.size).unwrap_or(usize::MAX),
+        ttl: cache.ttl,
+        jitter: cache.jitter,
+    });
+    let directory = || Arc::clone(&ports.home) as Arc<dyn Directory>;
+    let (clock, entropy) = (&ports.clock, &ports.entropy);
+    let key = ports.auth.encrypt_secret_key.clone();
+    let gate = LakefsGate {
+        authenticator: Authenticator::new(directory(), key, Arc::clone(clock), Arc::clone(entropy), cache),
+        authorizer: Authorizer::new(directory(), Arc::clone(clock), Arc::clone(entropy), cache),
+    };
+    let blockstore = |region: &str, scheme: &str| Blockstore {
+        scheme: if scheme == "local" { Scheme::Local } else { Scheme::S3 },
+        identity: ports.store_identities.get(region).cloned().unwrap_or_default(),
+    };
+    let others = ports.sources.keys().filter(|region| **region != ports.region);
+    let destinations: BTreeMap<String, Region> = others
+        .map(|name| {
+            let visible = ports.regions.get(name);
+            let visible = visible.map(|region| Visible { lakefs: Arc::clone(&region.lakefs), blockstore: blockstore(name, region.scheme) });
+            (name.clone(), Region { visible })
+        })
+        .collect();
+    let home_scheme = ports.regions.get(&ports.region).map_or("s3", |region| region.scheme);
+    Arc::new(MirrorService::new(Parts {
+        region: ports.region.clone(),
+        lakefs: Arc::clone(&ports.home) as Arc<dyn Lakefs>,
+        blockstore: blockstore(&ports.region, home_scheme),
+        destinations,
+        gate: Arc::new(gate),
+        records: Arc::clone(&ports.records),
+        status: Arc::new(EngineStatus { engine, clock: Arc::clone(clock) }),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+    }))
+}
