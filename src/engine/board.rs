@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lakemirror_journal::ids::CommitId;
 
 use crate::clock::Clock;
+use crate::engine::status::Goings;
 use crate::engine::verify::Subject as Wanted;
 
 /// Notes kept at most; further subjects are left out.
@@ -98,15 +99,12 @@ impl Board {
         self.details.lock().unwrap_or_else(PoisonError::into_inner).remove(&wanted);
     }
 
-    /// All details.
+    /// Everything on it.
     #[must_use]
-    pub fn details(&self) -> BTreeMap<Wanted, Detail> {
-        self.details.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// All notes.
-    #[must_use]
-    pub fn notes(&self) -> BTreeMap<Subject, Note> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn goings(&self) -> Goings {
+        Goings {
+            notes: self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            details: self.details.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
     }
 }

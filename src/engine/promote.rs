@@ -153,7 +153,12 @@ async fn drive_move(site: &Site, name: &str) -> Result<(), Ended> {
         }
     }
     match read_head(site, name).await? {
-        Some(head) if head == under_way.to => drop(site.ask(Ask::FinishMove { branch: name.to_owned() }).await?),
+        Some(head) if head == under_way.to => {
+            site.ask(Ask::FinishMove { branch: name.to_owned() }).await?;
+            let from = under_way.from.map_or("nothing".to_owned(), |from| from.to_string());
+            let took_ms = site.clock.wall_ms().saturating_sub(under_way.at_ms);
+            tracing::info!(mirror = site.name(), branch = name, from, to = %under_way.to, took_ms, "promoted");
+        }
         found => drop(site.ask(Ask::Diverged { branch: name.to_owned(), found }).await?),
     }
     Ok(())

@@ -16,10 +16,10 @@ const COALESCE: Duration = Duration::from_secs(1);
 /// # Errors
 /// [`Ended::Journal`].
 pub async fn status_now(site: &Site) -> Result<Option<MirrorStatus>, Ended> {
-    let (id, notes) = (site.definition.incarnation, site.board.notes());
+    let (id, goings) = (site.definition.incarnation, site.board.goings());
     let look = site
         .recorder
-        .read_with_head(move |state, head| state.mirror(&id).map(|mirror| status::of(mirror, &notes, head)));
+        .read_with_head(move |state, head| state.mirror(&id).map(|mirror| status::of(mirror, &goings, head)));
     look.await.map_err(|_| Ended::Journal)
 }
 

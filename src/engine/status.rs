@@ -2,20 +2,16 @@
 //!
 //! Pure: it only reads. Everything that waits says for what, since when, and when it was last looked for (I11).
 
+mod waits;
+
 use std::collections::BTreeMap;
 
 use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::state::branch::Branch;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
-use lakemirror_journal::state::tree::{Grade, Range};
 
-use crate::engine::board::{Note, Subject};
-
-/// Commits that one branch's status looks into, at most.
-const COMMITS_MAX: usize = 2000;
-
-/// Things one branch says that it waits for, at most.
-const WAITING_MAX: usize = 10;
+use crate::engine::board::{Detail, Note, Subject};
+use crate::engine::verify::Subject as Wanted;
 
 /// One thing that a branch waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,11 +117,21 @@ pub struct MirrorStatus {
     pub journal_hash: [u8; 32],
 }
 
+/// What goes on beside the facts.
+#[derive(Debug, Clone, Default)]
+pub struct Goings {
+    /// Faults that last.
+    pub notes: BTreeMap<Subject, Note>,
+    /// What the last looks at the destination found.
+    pub details: BTreeMap<Wanted, Detail>,
+}
+
 /// Looks at a mirror.
 #[must_use]
-pub fn of(mirror: &Mirror, notes: &BTreeMap<Subject, Note>, head: (u64, [u8; 32])) -> MirrorStatus {
+pub fn of(mirror: &Mirror, goings: &Goings, head: (u64, [u8; 32])) -> MirrorStatus {
+    let notes = &goings.notes;
     let branches: Vec<BranchStatus> =
-        mirror.branches.iter().map(|(name, branch)| branch_status(mirror, name, branch, notes)).collect();
+        mirror.branches.iter().map(|(name, branch)| branch_status(mirror, name, branch, goings)).collect();
     let (standing, message) = standing(mirror, &branches, notes);
     MirrorStatus {
         standing,
@@ -157,7 +163,7 @@ fn standing(mirror: &Mirror, branches: &[BranchStatus], notes: &BTreeMap<Subject
     }
 }
 
-fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, notes: &BTreeMap<Subject, Note>) -> BranchStatus {
+fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, goings: &Goings) -> BranchStatus {
     let standing = match () {
         () if branch.divergence.is_some() => BranchStanding::Diverged,
         () if branch.tombstone_ms.is_some() || branch.removing => BranchStanding::Deleting,
@@ -165,8 +171,8 @@ fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, notes: &BTreeMap<
         () if branch.moving.is_some() => BranchStanding::Promoting,
         () => BranchStanding::Waiting,
     };
-    let mut waiting = waits(mirror, branch, standing);
-    if let Some(note) = notes.get(&Subject::Branch(name.to_owned())) {
+    let mut waiting = waits(mirror, branch, standing, goings);
+    if let Some(note) = goings.notes.get(&Subject::Branch(name.to_owned())) {
         waiting.push(Waiting {
             kind: "fault",
             what: note.text.clone(),
@@ -185,7 +191,7 @@ fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, notes: &BTreeMap<
     }
 }
 
-fn waits(mirror: &Mirror, branch: &Branch, standing: BranchStanding) -> Vec<Waiting> {
+fn waits(mirror: &Mirror, branch: &Branch, standing: BranchStanding, goings: &Goings) -> Vec<Waiting> {
     let say = |kind, what, since_ms| vec![Waiting { kind, what, and_more: 0, since_ms, checked_ms: None }];
     match standing {
         BranchStanding::Level | BranchStanding::Promoting => Vec::new(),
@@ -202,88 +208,9 @@ fn waits(mirror: &Mirror, branch: &Branch, standing: BranchStanding) -> Vec<Wait
             say("divergence", what, divergence.since_ms)
         }),
         BranchStanding::Waiting => {
-            branch.pending.last().map_or_else(Vec::new, |head| content_waits(mirror, &head.commit, head.at_ms))
+            branch.pending.last().map_or_else(Vec::new, |head| waits::content(mirror, &head.commit, head.at_ms, goings))
         }
     }
-}
-
-/// What keeps a head from being promoted: its own tree first, then its ancestors'.
-fn content_waits(mirror: &Mirror, head: &CommitId, since_ms: u64) -> Vec<Waiting> {
-    let mut found = Vec::new();
-    if mirror.graph.get(head).is_none() {
-        let what = format!("the record of commit {head} at the source");
-        return vec![Waiting { kind: "commit", what, and_more: 0, since_ms, checked_ms: None }];
-    }
-    if !mirror.graph.get(head).is_some_and(|commit| commit.rooted || commit.recorded) {
-        let what = format!("the records of {} ancestors at the source", mirror.graph.frontier.len());
-        found.push(Waiting { kind: "history", what, and_more: 0, since_ms, checked_ms: None });
-    }
-    let mut commits = mirror.graph.unrecorded(head, COMMITS_MAX);
-    commits.retain(|id| id != head);
-    commits.insert(0, *head);
-    for id in commits {
-        tree_waits(mirror, &id, id == *head, since_ms, &mut found);
-        if found.len() >= WAITING_MAX {
-            break;
-        }
-    }
-    found
-}
-
-fn tree_waits(mirror: &Mirror, commit: &CommitId, is_head: bool, since_ms: u64, found: &mut Vec<Waiting>) {
-    let Some(id) = mirror.graph.get(commit).and_then(|commit| commit.metarange) else { return };
-    let Some(tree) = mirror.trees.metaranges.get(&id) else { return };
-    let enough = if is_head { Grade::Whole } else { Grade::Expired };
-    if tree.grade() >= enough {
-        return;
-    }
-    let short: String = commit.to_string().chars().take(12).collect();
-    if !tree.is_read() || tree.let_go {
-        found.push(Waiting {
-            kind: "metarange",
-            what: format!("metarange {id} of commit {short}"),
-            and_more: 0,
-            since_ms,
-            checked_ms: None,
-        });
-        return;
-    }
-    for range in mirror.trees.ranges_of(tree).filter(|range| range.grade < enough) {
-        if found.len() >= WAITING_MAX {
-            return;
-        }
-        found.push(range_wait(range, &short, since_ms));
-    }
-}
-
-fn range_wait(range: &Range, commit: &str, since_ms: u64) -> Waiting {
-    let checked_ms = (range.checked_ms > 0).then_some(range.checked_ms);
-    let say = |kind, what| Waiting { kind, what, and_more: 0, since_ms, checked_ms };
-    if !range.read {
-        return say("range", format!("range {} of commit {commit}", range.id));
-    }
-    let Some(detail) = range.detail.as_deref() else {
-        return say("objects", format!("range {} to be checked", range.id));
-    };
-    let missing = detail.missing.count();
-    if missing == 0 && detail.expired.is_empty() {
-        return say(
-            "wrong_size",
-            format!("{} objects of commit {commit} that have another size than their entries", detail.wrong_size.len()),
-        );
-    }
-    if missing == 0 {
-        return say(
-            "objects",
-            format!("{} objects of commit {commit} that are gone at the source as well", detail.expired.len()),
-        );
-    }
-    let forbidden = if detail.forbidden > 0 {
-        format!(" ({} of them: the store refuses to say, check its permissions)", detail.forbidden)
-    } else {
-        String::new()
-    };
-    say("objects", format!("{missing} of {} objects of commit {commit}, range {}{forbidden}", range.entries, range.id))
 }
 
 fn sums(mirror: &Mirror) -> Sums {
