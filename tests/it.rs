@@ -2,5 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "it/sandbox.rs"]
+mod sandbox;
 #[path = "it/tape.rs"]
 mod tape;

@@ -16,6 +16,9 @@ use crate::graveler::writer::TableWriter;
 use lakemirror_journal::ids::RangeId;
 use prost::Message;
 
+/// Outcomes of dumps that are kept.
+const TASKS_MAX: usize = 1000;
+
 #[derive(Clone, PartialEq, Message)]
 struct Time {
     #[prost(int64, tag = "1")]
@@ -81,6 +84,30 @@ fn commit_data(commit: &Commit) -> CommitData {
 }
 
 impl Lake {
+    /// Dumps all refs as a task, whose outcome is asked for by its id. The dump is done when this returns.
+    ///
+    /// # Errors
+    /// As [`Self::dump_refs`].
+    pub fn submit_dump(&self, repository: &str) -> Outcome<String> {
+        let dump = self.dump_refs(repository)?;
+        let id = format!("DR{}", self.temporary_name());
+        let mut tasks = crate::sandbox::lock(&self.dumps);
+        if tasks.len() >= TASKS_MAX {
+            tasks.pop_first();
+        }
+        tasks.insert(id.clone(), (dump, self.seconds()));
+        Ok(id)
+    }
+
+    /// The outcome of a dump, and when it was done (seconds since 1970). Forgotten with the process.
+    ///
+    /// # Errors
+    /// `not found`.
+    pub fn dump_status(&self, repository: &str, id: &str) -> Outcome<(Dump, i64)> {
+        self.repository(repository)?;
+        crate::sandbox::lock(&self.dumps).get(id).cloned().ok_or_else(Failure::not_found)
+    }
+
     /// Dumps all refs; allowed on read-only repositories.
     ///
     /// # Errors
