@@ -24,3 +24,6 @@ mod varint;
 pub mod writer;
 
 pub use damage::{Damage, Problem};
+
+#[cfg(test)]
+mod tests;

@@ -49,6 +49,16 @@ impl AddressType {
         }
     }
 
+    /// The name in lakeFS's protocol, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ByPrefixDeprecated => "BY_PREFIX_DEPRECATED",
+            Self::Relative => "RELATIVE",
+            Self::Full => "FULL",
+            Self::Unknown(_) => "UNKNOWN",
+        }
+    }
+
     /// The type of a number on the wire.
     pub fn from_number(number: i32) -> Self {
         match number {
