@@ -39,6 +39,7 @@ pub use faults::Faults;
 pub use lake::Lake;
 pub use log::{Durability, LogError};
 
+use std::fs::TryLockError;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -98,6 +99,12 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
+    /// Another sandbox uses the folder.
+    #[error("sandbox folder {dir} is in use by another process: stop it, or choose another folder")]
+    InUse {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// The state cannot be used.
     #[error("sandbox folder {dir}")]
     State {
@@ -126,6 +133,8 @@ pub struct Sandbox {
     access: Arc<auth::Access>,
     clock: Arc<dyn Clock>,
     control: bool,
+    /// Holds the folder's lock.
+    _held: Arc<std::fs::File>,
 }
 
 impl Sandbox {
@@ -137,6 +146,11 @@ impl Sandbox {
         let Options { dir, credentials, secret_key, caches, durability, control } = options;
         let io = |source| OpenError::Dir { dir: dir.clone(), source };
         std::fs::create_dir_all(&dir).map_err(io)?;
+        let held = std::fs::File::create(dir.join("lock")).map_err(io)?;
+        held.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => OpenError::InUse { dir: dir.clone() },
+            TryLockError::Error(source) => io(source),
+        })?;
         let blocks = blocks::Blocks::open(dir.join("blocks"), dir.join("tmp"), durability).map_err(io)?;
         let (log, state) = log::Log::open(&dir.join("state.jsonl"), durability)
             .map_err(|source| OpenError::State { dir: dir.clone(), source })?;
@@ -151,7 +165,7 @@ impl Sandbox {
         })
         .map_err(|source| OpenError::First { dir, source })?;
         let access = Arc::new(auth::Access::new(credentials, secret_key));
-        Ok(Self { lake: Arc::new(lake), faults: Arc::default(), access, clock, control })
+        Ok(Self { lake: Arc::new(lake), faults: Arc::default(), access, clock, control, _held: Arc::new(held) })
     }
 
     /// The server's rules and state, for use within the process.

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+<<<<<<< HEAD
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,5 +14,9 @@
 
 #[path = "it/config.rs"]
 mod config;
+=======
+#[path = "it/sandbox.rs"]
+mod sandbox;
+>>>>>>> wt-sandbox
 #[path = "it/tape.rs"]
 mod tape;

@@ -136,12 +136,15 @@ fn print_records(file: &str, bytes: Bytes, summary: &mut Summary, out: &mut dyn 
             }
         };
         hash.record(record.key, record.value);
-        let mut line = json!({ "file": file, "ordinal": summary.records, "key": text(record.key) });
+        let mut line = Map::new();
+        line.insert("file".to_owned(), file.into());
+        line.insert("ordinal".to_owned(), summary.records.into());
+        line.insert("key".to_owned(), text(record.key));
         if let Err(problem) = describe(&record, kind, &mut order, &mut line) {
-            line["problem"] = problem.to_string().into();
+            line.insert("problem".to_owned(), problem.to_string().into());
             summary.note(record.damage(problem));
         }
-        writeln!(out, "{line}")?;
+        writeln!(out, "{}", Json::from(line))?;
         summary.records += 1;
     }
     summary.computed_id = Some(hex::encode(hash.finish(&properties.user)));
@@ -167,26 +170,32 @@ impl Kind {
     }
 }
 
-fn describe(record: &Record<'_>, kind: Kind, order: &mut RangeOrder, line: &mut Json) -> Result<(), Problem> {
+fn describe(
+    record: &Record<'_>,
+    kind: Kind,
+    order: &mut RangeOrder,
+    line: &mut Map<String, Json>,
+) -> Result<(), Problem> {
     let value = Value::decode(record.value)?;
-    line["identity"] = match kind {
+    let identity = match kind {
         Kind::Ranges => String::from_utf8_lossy(value.identity).into(),
         Kind::Entries | Kind::Other => hex::encode(value.identity).into(),
     };
+    line.insert("identity".to_owned(), identity);
     match kind {
         Kind::Entries => {
             let entry = EntryRef::decode(record.value)?;
-            line["entry"] = entry_json(&entry.to_owned());
+            line.insert("entry".to_owned(), entry_json(&entry.to_owned()));
             if !entry.identity_matches() {
                 return Err(Problem::Expected("the identity of the entry's fields"));
             }
         }
         Kind::Ranges => {
             let range = RangeInfo::decode(record.key, record.value)?;
-            line["range"] = range_json(&range);
+            line.insert("range".to_owned(), range_json(&range));
             order.take(&range)?;
         }
-        Kind::Other => line["data"] = hex::encode(value.data).into(),
+        Kind::Other => drop(line.insert("data".to_owned(), hex::encode(value.data).into())),
     }
     Ok(())
 }

@@ -101,3 +101,6 @@ fn read_metaindex(file: &[u8], at: Handle) -> Result<Handle, Damage> {
     }
     properties.ok_or(Damage::at(at.offset, Problem::Expected("an entry for the properties block in the metaindex")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ pub use objects::{Attributes, OCTET_STREAM, Upload};
 pub use repositories::CreateRepository;
 pub use staging::DELETES_MAX;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
@@ -67,6 +67,7 @@ pub struct Lake {
     entropy: Arc<dyn Entropy>,
     latest: Mutex<u64>,
     branch_locks: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+    dumps: Mutex<BTreeMap<String, (Dump, i64)>>,
     signing_key: Vec<u8>,
 }
 
@@ -107,6 +108,7 @@ impl Lake {
             entropy,
             latest: Mutex::new(0),
             branch_locks: Mutex::default(),
+            dumps: Mutex::default(),
             signing_key,
         };
         if fresh {

@@ -23,6 +23,9 @@ use self::scan::{Found, Scan};
 use super::pattern;
 use crate::clock::{Clock, Entropy};
 
+/// What one turn does at most, so that it neither holds the lock nor puts off an end for long.
+const EVENTS_PER_TURN_MAX: usize = 1000;
+
 /// How replication behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Behaviour {
@@ -194,7 +197,7 @@ impl Replication {
         super::lock(&self.state).parked.iter().cloned().collect()
     }
 
-    /// Looks at the source once and does what is due. Blocks on files.
+    /// Looks at the source once and does what is due, up to a thousand files. Blocks on files.
     ///
     /// # Errors
     /// What reading the source's folders says; single files that fail are an event.
@@ -206,7 +209,9 @@ impl Replication {
             self.plan(&mut state, found, now);
         }
         let mut events = Vec::new();
-        while let Some(Reverse((_, key, action))) = state.next_due(now) {
+        while events.len() < EVENTS_PER_TURN_MAX
+            && let Some(Reverse((_, key, action))) = state.next_due(now)
+        {
             let event = match action {
                 Action::Copy if state.is_held(&key) => {
                     state.parked.insert(key.clone());
@@ -283,8 +288,10 @@ impl Replication {
         loop {
             let this = Arc::clone(&self);
             let events = tokio::task::spawn_blocking(move || this.turn()).await.map_err(io::Error::other)??;
+            let more = events.len() >= EVENTS_PER_TURN_MAX;
             events.into_iter().for_each(&mut show);
-            let pause = super::lock(&self.state).behaviour.scan_every;
+            let scan_every = super::lock(&self.state).behaviour.scan_every;
+            let pause = if more { Duration::ZERO } else { scan_every };
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
                 () = self.clock.sleep(pause) => {}

@@ -21,7 +21,7 @@ use sha2::{Sha256, Sha512};
 /// When the tape was made: with it, the ids of first commits are the recorded ones.
 const TAPE_SECONDS: u64 = 1_795_451_810;
 
-struct TapeClock(AtomicU64);
+pub(crate) struct TapeClock(pub(crate) AtomicU64);
 
 #[async_trait::async_trait]
 impl Clock for TapeClock {
@@ -36,7 +36,7 @@ impl Clock for TapeClock {
     async fn sleep(&self, _: Duration) {}
 }
 
-struct Counting(AtomicU64);
+pub(crate) struct Counting(pub(crate) AtomicU64);
 
 impl Entropy for Counting {
     fn random_u64(&self) -> u64 {

@@ -13,7 +13,7 @@ const WORD: usize = size_of::<u32>();
 #[derive(Debug)]
 pub(super) struct BlockBuilder {
     restart_interval: usize,
-    /// Keys share prefixes only within their own first bytes of this many less than their length.
+    /// This many bytes at the end of a key are never left out, even where the key before has the same.
     trailer: usize,
     bytes: Vec<u8>,
     restarts: Vec<u32>,
@@ -40,7 +40,7 @@ impl BlockBuilder {
     /// Whether to finish the block before an entry of these lengths.
     pub(super) fn is_full_for(&self, key_len: usize, value_len: usize) -> bool {
         let size = self.estimated_size();
-        if self.entries == 0 || (size < TARGET_BYTES && size <= THRESHOLD_BYTES) {
+        if self.entries == 0 || size <= THRESHOLD_BYTES {
             return false;
         }
         let restart = if self.entries.is_multiple_of(self.restart_interval) { WORD } else { 0 };

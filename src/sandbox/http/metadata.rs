@@ -1,11 +1,11 @@
 //! Metadata files, where they are, and the dump of all refs.
 
 use axum::http::{Method, StatusCode, header};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::{Call, Failure, Kind, Operation, Outcome, flag};
-use crate::sandbox::{blocks::Blocks, validate};
+use super::{Call, Failure, Kind, Operation, Outcome, flag, required};
+use crate::sandbox::{blocks::Blocks, lake::Dump, validate};
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -14,6 +14,8 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::new(Method::GET, "/repositories/{repository}/metadata/meta_range/{id}", location),
         Operation::new(Method::GET, "/repositories/{repository}/metadata/range/{id}", location),
         Operation::new(Method::PUT, "/repositories/{repository}/refs/dump", dump),
+        Operation::new(Method::POST, "/repositories/{repository}/dump", submit_dump),
+        Operation::new(Method::GET, "/repositories/{repository}/dump", dump_status).query([required("task_id")]),
     ]
 }
 
@@ -43,11 +45,26 @@ fn location(call: &Call) -> Outcome<Answer> {
     Ok(Answer::ok(&json!({ "location": location }))?.header(header::LOCATION, &location))
 }
 
+fn shown(dump: &Dump) -> Value {
+    json!({
+        "branches_meta_range_id": dump.branches,
+        "commits_meta_range_id": dump.commits,
+        "tags_meta_range_id": dump.tags,
+    })
+}
+
 fn dump(call: &Call) -> Outcome<Answer> {
-    let dumped = call.lake().dump_refs(call.param("repository"))?;
-    Answer::created(&json!({
-        "branches_meta_range_id": dumped.branches,
-        "commits_meta_range_id": dumped.commits,
-        "tags_meta_range_id": dumped.tags,
-    }))
+    Answer::created(&shown(&call.lake().dump_refs(call.param("repository"))?))
+}
+
+fn submit_dump(call: &Call) -> Outcome<Answer> {
+    let id = call.lake().submit_dump(call.param("repository"))?;
+    Ok(Answer::json(StatusCode::ACCEPTED, &json!({ "id": id })))
+}
+
+fn dump_status(call: &Call) -> Outcome<Answer> {
+    let id = call.text("task_id");
+    let (dump, done) = call.lake().dump_status(call.param("repository"), id)?;
+    let time = jiff::Timestamp::from_second(done).unwrap_or_default().to_string();
+    Answer::ok(&json!({"done": true, "id": id, "refs": shown(&dump), "update_time": time}))
 }

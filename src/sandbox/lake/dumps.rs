@@ -3,8 +3,6 @@
 //! Commits, branches and tags each become one range of Protocol Buffers messages under a metarange; `refs_manifest.json`
 //! names the three. Message numbers: lakeFS `pkg/graveler/graveler.proto`.
 
-use std::collections::BTreeMap;
-
 use super::super::blocks::Blocks;
 use super::super::failure::{Failure, Outcome};
 use super::super::model::{Addressing, Branch, Commit, Repository};
@@ -14,45 +12,48 @@ use crate::graveler::range;
 use crate::graveler::value::Value;
 use crate::graveler::writer::TableWriter;
 use lakemirror_journal::ids::RangeId;
-use prost::Message;
 
-#[derive(Clone, PartialEq, Message)]
-struct Time {
-    #[prost(int64, tag = "1")]
-    seconds: i64,
-    #[prost(int32, tag = "2")]
-    nanos: i32,
-}
+/// Outcomes of dumps that are kept.
+const TASKS_MAX: usize = 1000;
 
-#[derive(Clone, PartialEq, Message)]
-struct CommitData {
-    #[prost(string, tag = "1")]
-    id: String,
-    #[prost(string, tag = "2")]
-    committer: String,
-    #[prost(string, tag = "3")]
-    message: String,
-    #[prost(message, optional, tag = "4")]
-    creation_date: Option<Time>,
-    #[prost(string, tag = "5")]
-    meta_range_id: String,
-    #[prost(btree_map = "string, string", tag = "6")]
-    metadata: BTreeMap<String, String>,
-    #[prost(string, repeated, tag = "7")]
-    parents: Vec<String>,
-    #[prost(int32, tag = "8")]
-    version: i32,
-    #[prost(int32, tag = "9")]
-    generation: i32,
+/// A Protocol Buffers message that is being written. Fields that have their default value are left out.
+#[derive(Default)]
+struct Message(Vec<u8>);
+
+impl Message {
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(u8::try_from(value & 0x7f).unwrap_or_default() | 0x80);
+            value >>= 7;
+        }
+        self.0.push(u8::try_from(value).unwrap_or_default());
+    }
+
+    fn number(mut self, field: u64, value: i64) -> Self {
+        if value != 0 {
+            self.varint(field << 3);
+            // Negative numbers are written as their two's complement.
+            self.varint(value.cast_unsigned());
+        }
+        self
+    }
+
+    /// A list's items are written even if they are empty.
+    fn item(mut self, field: u64, bytes: &[u8]) -> Self {
+        self.varint(field << 3 | 2);
+        self.varint(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn text(self, field: u64, text: &str) -> Self {
+        if text.is_empty() { self } else { self.item(field, text.as_bytes()) }
+    }
 }
 
 /// A branch or a tag: the first two fields are the same.
-#[derive(Clone, PartialEq, Message)]
-struct RefData {
-    #[prost(string, tag = "1")]
-    id: String,
-    #[prost(string, tag = "2")]
-    commit_id: String,
+fn ref_data(id: &str, commit: &str) -> Vec<u8> {
+    Message::default().text(1, id).text(2, commit).0
 }
 
 /// The metaranges of a dump.
@@ -66,21 +67,47 @@ pub struct Dump {
     pub tags: String,
 }
 
-fn commit_data(commit: &Commit) -> CommitData {
-    CommitData {
-        id: commit.id.clone(),
-        committer: commit.committer.clone(),
-        message: commit.message.clone(),
-        creation_date: Some(Time { seconds: commit.seconds, nanos: i32::try_from(commit.nanos).unwrap_or_default() }),
-        meta_range_id: commit.metarange.clone(),
-        metadata: commit.metadata.clone(),
-        parents: commit.parents.clone(),
-        version: commit.version,
-        generation: commit.generation,
-    }
+fn commit_data(commit: &Commit) -> Vec<u8> {
+    let time = Message::default().number(1, commit.seconds).number(2, i64::from(commit.nanos));
+    let message = Message::default()
+        .text(1, &commit.id)
+        .text(2, &commit.committer)
+        .text(3, &commit.message)
+        .item(4, &time.0)
+        .text(5, &commit.metarange);
+    let with_metadata = commit
+        .metadata
+        .iter()
+        .fold(message, |message, (key, value)| message.item(6, &Message::default().text(1, key).text(2, value).0));
+    let with_parents = commit.parents.iter().fold(with_metadata, |message, parent| message.item(7, parent.as_bytes()));
+    with_parents.number(8, i64::from(commit.version)).number(9, i64::from(commit.generation)).0
 }
 
 impl Lake {
+    /// Dumps all refs as a task, whose outcome is asked for by its id. The dump is done when this returns.
+    ///
+    /// # Errors
+    /// As [`Self::dump_refs`].
+    pub fn submit_dump(&self, repository: &str) -> Outcome<String> {
+        let dump = self.dump_refs(repository)?;
+        let id = format!("DR{}", self.temporary_name());
+        let mut tasks = crate::sandbox::lock(&self.dumps);
+        if tasks.len() >= TASKS_MAX {
+            tasks.pop_first();
+        }
+        tasks.insert(id.clone(), (dump, self.seconds()));
+        Ok(id)
+    }
+
+    /// The outcome of a dump, and when it was done (seconds since 1970). Forgotten with the process.
+    ///
+    /// # Errors
+    /// `not found`.
+    pub fn dump_status(&self, repository: &str, id: &str) -> Outcome<(Dump, i64)> {
+        self.repository(repository)?;
+        crate::sandbox::lock(&self.dumps).get(id).cloned().ok_or_else(Failure::not_found)
+    }
+
     /// Dumps all refs; allowed on read-only repositories.
     ///
     /// # Errors
@@ -88,13 +115,9 @@ impl Lake {
     pub fn dump_refs(&self, repository: &str) -> Outcome<Dump> {
         let repository = self.repository(repository)?;
         let partition = self.look(&repository, Clone::clone);
-        let reference = |(id, commit): (&String, &String)| {
-            (id.clone(), RefData { id: id.clone(), commit_id: commit.clone() }.encode_to_vec())
-        };
-        let head = |(id, branch): (&String, &Branch)| {
-            (id.clone(), RefData { id: id.clone(), commit_id: branch.head.clone() }.encode_to_vec())
-        };
-        let commits = partition.commits.values().map(|commit| (commit.id.clone(), commit_data(commit).encode_to_vec()));
+        let reference = |(id, commit): (&String, &String)| (id.clone(), ref_data(id, commit));
+        let head = |(id, branch): (&String, &Branch)| (id.clone(), ref_data(id, &branch.head));
+        let commits = partition.commits.values().map(|commit| (commit.id.clone(), commit_data(commit)));
         let dump = Dump {
             tags: self.dump_table(&repository, "tag", partition.tags.iter().map(reference).collect())?,
             branches: self.dump_table(&repository, "branch", partition.branches.iter().map(head).collect())?,

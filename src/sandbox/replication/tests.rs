@@ -179,6 +179,16 @@ fn a_run_with_the_same_seed_repeats() {
     assert_eq!(run(), run());
 }
 
+#[test]
+fn a_turn_is_bounded() {
+    let world = World::new(Behaviour { delay_min: Duration::ZERO, delay_max: Duration::ZERO, ..Behaviour::default() });
+    for at in 0..EVENTS_PER_TURN_MAX + 1 {
+        world.write(&format!("b/{at}"), "");
+    }
+    assert_eq!(world.replication.turn().unwrap().len(), EVENTS_PER_TURN_MAX);
+    assert_eq!(world.replication.turn().unwrap().len(), 1);
+}
+
 #[tokio::test]
 async fn a_running_replication_ends_when_it_is_cancelled() {
     let world = World::new(Behaviour { delay_max: Duration::ZERO, delay_min: Duration::ZERO, ..Behaviour::default() });
