@@ -62,6 +62,23 @@ pub enum Credentials {
     Chain,
 }
 
+/// How long one attempt may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// HEAD, as a whole.
+    pub head: Duration,
+    /// LIST and GET, up to the answer's headers: a page may have to climb over very many delete markers.
+    pub page: Duration,
+    /// The body of a page or file.
+    pub body: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { head: Duration::from_secs(5), page: Duration::from_secs(90), body: Duration::from_secs(60) }
+    }
+}
+
 /// `blockstore.s3`, as far as reading needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -77,6 +94,8 @@ pub struct Settings {
     pub checksums: Checksums,
     /// More trusted certificates (PEM); `None`: the file that `AWS_CA_BUNDLE` names, if any.
     pub ca_bundle: Option<PathBuf>,
+    /// See [`Timeouts`].
+    pub timeouts: Timeouts,
     /// Requests a second of this process; `None` for the default of [`super::checker::Limits::S3`].
     pub requests_per_second: Option<u32>,
 }
@@ -90,17 +109,12 @@ impl Default for Settings {
             credentials: Credentials::Chain,
             checksums: Checksums::default(),
             ca_bundle: None,
+            timeouts: Timeouts::default(),
             requests_per_second: None,
         }
     }
 }
 
-/// HEAD, from the first byte sent to the last received.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// LIST and GET up to the answer's headers: a page may have to climb over very many delete markers.
-const BODY_TIMEOUT: Duration = Duration::from_secs(90);
-/// The body of a page or file.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// A page of 1,000 keys of 1,024 bytes, each byte encoded as three, with room for the rest.
 const PAGE_BYTES_MAX: u64 = 8 << 20;
 /// S3's longest key.
@@ -113,6 +127,7 @@ pub struct S3 {
     /// Waits longer.
     bodies: Client,
     clock: Arc<dyn Clock>,
+    body_timeout: Duration,
     name: String,
 }
 
@@ -129,9 +144,10 @@ impl S3 {
             (None, None) => "S3".to_owned(),
         };
         Ok(Self {
-            heads: client::with_timeout(&base, settings, HEAD_TIMEOUT),
-            bodies: client::with_timeout(&base, settings, BODY_TIMEOUT),
+            heads: client::with_timeout(&base, settings, settings.timeouts.head),
+            bodies: client::with_timeout(&base, settings, settings.timeouts.page),
             clock,
+            body_timeout: settings.timeouts.body,
             name,
         })
     }
@@ -140,7 +156,7 @@ impl S3 {
         format!("{verb} s3://{bucket}/{key} at {}", self.name)
     }
 
-    /// Reads a body of at most `limit` bytes within [`READ_TIMEOUT`]; `None` if it is longer.
+    /// Reads a body of at most `limit` bytes within the time for bodies; `None` if it is longer.
     async fn read_body(&self, mut body: ByteStream, limit: u64, expected: u64) -> Result<Option<Bytes>, String> {
         let read = async {
             let capacity = usize::try_from(expected.min(limit)).unwrap_or(0);
@@ -157,8 +173,8 @@ impl S3 {
         };
         tokio::select! {
             result = read => result,
-            () = self.clock.sleep(READ_TIMEOUT) => {
-                Err(format!("the body did not come within {} seconds", READ_TIMEOUT.as_secs()))
+            () = self.clock.sleep(self.body_timeout) => {
+                Err(format!("the body did not come within {:?}", self.body_timeout))
             }
         }
     }

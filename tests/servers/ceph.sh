@@ -133,6 +133,8 @@ launch() {
     shift
     setsid "$@" </dev/null >"$home/$name.out" 2>&1 &
     pids+=($!)
+    # The shell is not to report their end.
+    disown "$!"
 }
 
 admin() { ceph -c "$conf" --connect-timeout 5 "$@"; }

@@ -34,6 +34,8 @@ jclouds.provider=transient-nio2
 CONF
 setsid java -Xmx256m -XX:+UseSerialGC -jar "$jar" --properties "$home/s3proxy.conf" </dev/null >"$home/out" 2>&1 &
 pid=$!
+# The shell is not to report its end.
+disown "$pid"
 for _ in $(seq 300); do
     kill -0 "$pid" 2>/dev/null || { echo "FAILED S3Proxy: $(tail -n 3 "$home/out" | tr '\n' ' ' | cut -c 1-600)"; exit 1; }
     if python3 -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])), 1)' "$port" 2>/dev/null; then

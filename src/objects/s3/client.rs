@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_s3::Client;
@@ -58,9 +59,9 @@ pub(super) async fn base(settings: &Settings) -> Result<SdkConfig, S3Error> {
     }
     let http = http_client(settings.ca_bundle.clone().or_else(environment_bundle).as_deref())?;
     let mut loader = aws_config::defaults(behavior())
-        .http_client(http)
+        .http_client(http.clone())
         .retry_config(RetryConfig::disabled())
-        .timeout_config(timeouts(super::BODY_TIMEOUT));
+        .timeout_config(timeouts(settings.timeouts.page));
     if let Some(endpoint) = &settings.endpoint {
         loader = loader.endpoint_url(endpoint);
     }
@@ -73,7 +74,10 @@ pub(super) async fn base(settings: &Settings) -> Result<SdkConfig, S3Error> {
             let (id, secret) = (access_key_id.expose(), secret_access_key.expose());
             loader.credentials_provider(StaticCredentials::new(id, secret, token, None, "configuration"))
         }
-        Credentials::Profile { name, file } => profile(loader, name.as_deref(), file.as_deref()),
+        Credentials::Profile { name, file } => {
+            let region = region(settings).unwrap_or(Region::from_static(REGION_DEFAULT));
+            profile(loader, http, region, name.as_deref(), file.as_deref())
+        }
         Credentials::Chain => loader,
     };
     let config = loader.load().await;
@@ -93,8 +97,16 @@ fn region(settings: &Settings) -> Option<Region> {
     settings.region.clone().or_else(|| own.then(|| REGION_DEFAULT.to_owned())).map(Region::new)
 }
 
-fn profile(loader: aws_config::ConfigLoader, name: Option<&str>, file: Option<&Path>) -> aws_config::ConfigLoader {
-    let mut provider = ProfileFileCredentialsProvider::builder();
+fn profile(
+    loader: aws_config::ConfigLoader,
+    http: SharedHttpClient,
+    region: Region,
+    name: Option<&str>,
+    file: Option<&Path>,
+) -> aws_config::ConfigLoader {
+    // A profile may name a role: without a client of ours, assuming it would end in a panic of the SDK.
+    let own = ProviderConfig::without_region().with_http_client(http).with_region(Some(region));
+    let mut provider = ProfileFileCredentialsProvider::builder().configure(&own);
     let mut loader = loader;
     if let Some(name) = name {
         provider = provider.profile_name(name);

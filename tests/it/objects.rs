@@ -1,0 +1,14 @@
+//! Object stores: one conformance suite against memory, directories, Ceph and S3Proxy, and faults by a server of ours.
+
+#[path = "objects/conformance.rs"]
+mod conformance;
+#[path = "objects/faults.rs"]
+mod faults;
+#[path = "objects/faulty_s3.rs"]
+mod faulty_s3;
+#[path = "objects/real_s3.rs"]
+mod real_s3;
+#[path = "objects/server.rs"]
+mod server;
+#[path = "objects/simple.rs"]
+mod simple;

@@ -1,0 +1,62 @@
+//! Servers by others, each started once for all tests of the process and stopped when the process ends.
+//!
+//! A script starts a server and stops it when its input closes. The input's other end is held here for good, so that
+//! only the end of this process closes it, whatever the reason. Where a server is not installed, tests are skipped
+//! aloud; with `CI=true` they fail.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+
+/// A running server.
+pub(super) struct Server {
+    pub(super) endpoint: String,
+    /// Never dropped: it is part of a static.
+    _script: Child,
+}
+
+static CEPH: LazyLock<Option<Server>> = LazyLock::new(|| start("ceph"));
+static S3PROXY: LazyLock<Option<Server>> = LazyLock::new(|| start("s3proxy"));
+
+/// The Ceph mini-cluster; `None`: skip.
+pub(super) fn ceph(test: &str) -> Option<&'static Server> {
+    or_skip(CEPH.as_ref(), "ceph", test)
+}
+
+/// S3Proxy; `None`: skip.
+pub(super) fn s3proxy(test: &str) -> Option<&'static Server> {
+    or_skip(S3PROXY.as_ref(), "s3proxy", test)
+}
+
+fn or_skip<'a>(server: Option<&'a Server>, name: &str, test: &str) -> Option<&'a Server> {
+    if server.is_none() {
+        aloud(&format!("SKIPPED: {test}: {name} is not installed (bash .ci/parts)"));
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{name} must be there in CI: bash .ci/parts");
+    }
+    server
+}
+
+/// Past the capture of the test harness, which shows nothing of tests that pass.
+fn aloud(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn start(name: &str) -> Option<Server> {
+    let path = format!("{}/tests/servers/{name}.sh", env!("CARGO_MANIFEST_DIR"));
+    let mut script = Command::new("bash")
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut line = String::new();
+    BufReader::new(script.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    match line.trim().split_once(' ') {
+        Some(("READY", endpoint)) => Some(Server { endpoint: endpoint.to_owned(), _script: script }),
+        Some(("MISSING", what)) => {
+            aloud(&format!("{name}: missing {what}"));
+            None
+        }
+        _ => panic!("{path}: {line}"),
+    }
+}
