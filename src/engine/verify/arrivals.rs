@@ -13,22 +13,22 @@ const SPAN: u32 = 4096;
 
 /// What the batches of one range have in common.
 #[derive(Debug, Clone, Copy)]
-pub struct Checked {
+pub(super) struct Checked {
     /// The mirror.
-    pub mirror: Incarnation,
+    pub(super) mirror: Incarnation,
     /// The range.
-    pub range: RangeId,
+    pub(super) range: RangeId,
     /// Its entries.
-    pub entries: u32,
+    pub(super) entries: u32,
     /// When the first was asked, milliseconds since 1970.
-    pub started_ms: u64,
+    pub(super) started_ms: u64,
     /// When the last was answered, milliseconds since 1970.
-    pub finished_ms: u64,
+    pub(super) finished_ms: u64,
 }
 
 /// The batches that hold each answer once. Of several answers for one ordinal the last counts.
 #[must_use]
-pub fn batches(of: &Checked, mut answers: Vec<(u32, Outcome)>) -> Vec<ArrivalsCheckedV1> {
+pub(super) fn batches(of: &Checked, mut answers: Vec<(u32, Outcome)>) -> Vec<ArrivalsCheckedV1> {
     answers.retain(|(ordinal, _)| *ordinal < of.entries);
     answers.sort_by_key(|(ordinal, _)| *ordinal);
     answers.dedup_by(|later, earlier| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// At most `limit` bytes of values; the one used longest ago goes first.
 #[derive(Debug)]
-pub struct Recent<K, V> {
+pub(super) struct Recent<K, V> {
     limit: usize,
     bytes: usize,
     tick: u64,
@@ -15,12 +15,12 @@ pub struct Recent<K, V> {
 impl<K: Ord + Clone, V: Clone> Recent<K, V> {
     /// Holds nothing yet.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self { limit, bytes: 0, tick: 0, values: BTreeMap::new(), order: BTreeMap::new() }
     }
 
     /// The value, which is now the one used last.
-    pub fn get(&mut self, key: &K) -> Option<V> {
+    pub(super) fn get(&mut self, key: &K) -> Option<V> {
         self.tick += 1;
         let (value, _, used) = self.values.get_mut(key)?;
         self.order.remove(used);
@@ -30,7 +30,7 @@ impl<K: Ord + Clone, V: Clone> Recent<K, V> {
     }
 
     /// Keeps a value of `weight` bytes, unless it is larger than a quarter of the limit.
-    pub fn put(&mut self, key: K, value: V, weight: usize) {
+    pub(super) fn put(&mut self, key: K, value: V, weight: usize) {
         self.take(&key);
         if weight > self.limit / 4 {
             return;

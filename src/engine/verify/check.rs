@@ -60,7 +60,7 @@ pub(super) struct Looked {
     pub(super) kept: Option<Arc<Vec<Missing>>>,
     /// Up to three of those, with the size found where it was a wrong one.
     pub(super) samples: Vec<(Missing, Option<u64>)>,
-    /// Ordinals that were plainly absent or deleted, if few: what the source may be asked about.
+    /// Why the check failed as a whole, or could not begin.
     pub(super) miss: Option<Miss>,
 }
 

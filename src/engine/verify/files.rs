@@ -24,7 +24,7 @@ const RANGES_KEPT_BYTES: usize = 128 << 20;
 
 /// Why there is no result this time.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Miss {
+pub(super) enum Miss {
     /// The file is not there yet.
     #[error("{0} has not arrived")]
     Absent(String),

@@ -68,6 +68,11 @@ impl Track {
         Self { since: now, ..Self::default() }
     }
 
+    /// Whether the file is about to be read, or was just now and the plan does not know it yet.
+    fn is_hopeful(&self) -> bool {
+        self.tries == 0 || self.tries < 3 && self.fault.is_none()
+    }
+
     fn is_few(&self) -> bool {
         self.tries > 0 && self.kept.is_some() && self.wanted as usize <= KEPT_MAX
     }
@@ -313,11 +318,14 @@ impl Tracks {
             let Some(place) = self.places.get(parent).filter(|place| **place < bounds.place) else { return false };
             let Some(tree) = self.plan.trees.get(*place) else { return false };
             if tree.total.is_none() {
-                return self.trees.get(parent).is_some_and(|track| track.tries == 0);
+                return self.trees.get(parent).is_some_and(Track::is_hopeful);
             }
             let fresh = |id: &RangeId| {
-                *id != need.id
-                    && self.ranges.get(id).is_some_and(|track| track.tries == 0 && (!track.read || track.wanted > 0))
+                let track = self.ranges.get(id).filter(|_| *id != need.id);
+                track.is_some_and(|track| match track.read {
+                    true => track.tries == 0 && track.wanted > 0,
+                    false => track.is_hopeful(),
+                })
             };
             let Some((theirs, (min, max))) = files.kept_metarange(parent).zip(keys.as_ref()) else { return false };
             let first = theirs.partition_point(|base| base.max_key < *min);
