@@ -2,4 +2,3 @@
 
 pub mod ports;
 pub mod recorder;
-pub mod verify;

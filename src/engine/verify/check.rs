@@ -149,7 +149,8 @@ fn missing_of(namespace: &Namespace, ordinal: u32, key: &[u8], entry: &EntryRef<
 }
 
 /// For each bucket, the objects to ask for, each with the entries (target, place in its list) that wait for it.
-type Questions = BTreeMap<Arc<str>, Vec<(Wanted, Vec<(usize, usize)>)>>;
+type Questions = BTreeMap<Arc<str>, Vec<(Wanted, Waiting)>>;
+type Waiting = Vec<(usize, usize)>;
 
 fn questions(targets: &mut [Target]) -> Questions {
     let mut known: HashMap<(Arc<str>, Box<str>, u64), usize> = HashMap::new();
@@ -185,11 +186,11 @@ fn note_sample(samples: &mut Vec<(Missing, Option<u64>)>, missing: &Missing, fou
 async fn ask(
     shop: &Shop,
     bucket: &str,
-    asked: Vec<(Wanted, Vec<(usize, usize)>)>,
+    asked: Vec<(Wanted, Waiting)>,
     effort: Effort,
     targets: &mut [Target],
 ) -> Result<(), Miss> {
-    let (wanted, waiting): (Vec<Wanted>, Vec<Vec<(usize, usize)>>) = asked.into_iter().unzip();
+    let (wanted, waiting): (Vec<Wanted>, Vec<Waiting>) = asked.into_iter().unzip();
     let started_ms = shop.clock.wall_ms();
     // Every key is answered once, so the queue is bounded by what is asked.
     let (sender, mut answers) = mpsc::unbounded_channel::<Vec<Answer>>();
@@ -219,7 +220,7 @@ async fn ask(
 }
 
 /// Hands the answers to the entries that wait for them; says whether any arrived.
-fn take(targets: &mut [Target], waiting: &[Vec<(usize, usize)>], answers: &[Answer]) -> bool {
+fn take(targets: &mut [Target], waiting: &[Waiting], answers: &[Answer]) -> bool {
     let mut arrived = false;
     for answer in answers {
         let entries = usize::try_from(answer.tag).ok().and_then(|tag| waiting.get(tag));

@@ -223,23 +223,17 @@ impl Tracks {
         if held.large {
             step(&mut self.running_large);
         }
+        let mark = |track: &mut Track| track.running = running;
         match &held.job {
-            Job::Metarange(id) => self.trees.entry(*id).and_modify(|track| track.running = running),
-            Job::Range(id, ..) => {
-                self.ranges.entry(*id).and_modify(|track| track.running = running);
-                return;
-            }
+            Job::Metarange(id) => self.trees.get_mut(id).into_iter().for_each(mark),
+            Job::Range(id, ..) => self.ranges.get_mut(id).into_iter().for_each(mark),
             Job::Check(looks, _) => {
                 for look in looks {
-                    self.ranges.entry(look.range).and_modify(|track| track.running = running);
+                    self.ranges.get_mut(&look.range).into_iter().for_each(mark);
                 }
-                return;
             }
-            Job::Probe(_) => {
-                self.probing = running;
-                return;
-            }
-        };
+            Job::Probe(_) => self.probing = running,
+        }
     }
 
     /// The few missing keys of all ranges that are due, in one job.
@@ -255,7 +249,7 @@ impl Tracks {
                 break;
             }
         }
-        (!looks.is_empty()).then(|| Held { job: Job::Check(looks, Effort::Recheck), large: false })
+        (!looks.is_empty()).then_some(Held { job: Job::Check(looks, Effort::Recheck), large: false })
     }
 
     /// One job of the next tree that has any.
@@ -275,7 +269,7 @@ impl Tracks {
     fn of_tree(&self, tree: &TreeNeed, place: usize, now: Duration, large_may: bool, files: &Files) -> Option<Held> {
         if tree.total.is_none() {
             let track = self.trees.get(&tree.id).filter(|track| !track.running)?;
-            return (self.due(track, now) <= now).then(|| Held { job: Job::Metarange(tree.id), large: false });
+            return (self.due(track, now) <= now).then_some(Held { job: Job::Metarange(tree.id), large: false });
         }
         let (mut batch, mut keys) = (Batch::default(), 0u32);
         let mut unread = None;
@@ -462,7 +456,7 @@ impl Batch {
 
     fn held(self) -> Option<Held> {
         let effort = if self.again { Effort::Recheck } else { Effort::Sweep };
-        (!self.looks.is_empty()).then(|| Held { job: Job::Check(self.looks, effort), large: self.is_large })
+        (!self.looks.is_empty()).then_some(Held { job: Job::Check(self.looks, effort), large: self.is_large })
     }
 }
 
