@@ -170,9 +170,8 @@ pub fn take(world: &World, desk: &mut Desk, step: &Step) -> Vec<Event> {
 /// The branches that the state has and that are not missed, at their heads.
 fn listing(desk: &Desk) -> Vec<Option<u8>> {
     let branches = &desk.mirror().branches;
-    let there = |name: &&str| {
-        branches.get(*name).filter(|b| b.presence == lakemirror_journal::state::branch::Presence::There)
-    };
+    let there =
+        |name: &&str| branches.get(*name).filter(|b| b.presence == lakemirror_journal::state::branch::Presence::There);
     BRANCHES.iter().map(|name| there(name).map(|branch| branch.head.0[0] - 1)).collect()
 }
 

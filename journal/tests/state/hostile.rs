@@ -44,7 +44,16 @@ fn tree() -> impl Strategy<Value = MetarangeId> + Clone {
 
 /// A sample with small ids and wild numbers in it.
 fn event() -> impl Strategy<Value = Event> {
-    let parts = (0usize..one_of_each().len(), vec(commit(), 5), vec(range(), 3), tree(), vec(number(), 4), vec(time(), 3), vec(bits(), 2), any::<u8>());
+    let parts = (
+        0usize..one_of_each().len(),
+        vec(commit(), 5),
+        vec(range(), 3),
+        tree(),
+        vec(number(), 4),
+        vec(time(), 3),
+        vec(bits(), 2),
+        any::<u8>(),
+    );
     parts.prop_map(|(which, commits, ranges, tree, numbers, times, bits, flags)| {
         let mut event = one_of_each().swap_remove(which);
         scramble(&mut event, &commits, &ranges, tree, &numbers, &times, &bits, flags);
@@ -53,28 +62,46 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 #[expect(clippy::too_many_arguments, reason = "raw material for every field there is")]
-fn scramble(event: &mut Event, commits: &[CommitId], ranges: &[RangeId], tree: MetarangeId, numbers: &[u32], times: &[u64], bits: &[EncodedBits], flags: u8) {
+fn scramble(
+    event: &mut Event,
+    commits: &[CommitId],
+    ranges: &[RangeId],
+    tree: MetarangeId,
+    numbers: &[u32],
+    times: &[u64],
+    bits: &[EncodedBits],
+    flags: u8,
+) {
     let branch = ["a", "b"][usize::from(flags & 1)].to_owned();
     match event {
         Event::ServiceStarted(e) => e.writer_epoch = times[0],
         Event::PolicySet(e) => {
-            (e.history, e.size, e.imports, e.on_divergence) = (flags & 1, flags >> 1 & 1, flags >> 2 & 3, flags >> 4 & 1);
-            (e.evidence_age_ms_max, e.deletion_grace_ms, e.deletion_permille_max) = (times[0], times[1], numbers[0] as u16);
+            (e.history, e.size, e.imports, e.on_divergence) =
+                (flags & 1, flags >> 1 & 1, flags >> 2 & 3, flags >> 4 & 1);
+            (e.evidence_age_ms_max, e.deletion_grace_ms, e.deletion_permille_max) =
+                (times[0], times[1], numbers[0] as u16);
         }
-        Event::TroubleNoted(e) => e.text = ["", "the source lost", "the source repository was deleted and made again"][usize::from(flags % 3)].to_owned(),
+        Event::TroubleNoted(e) => {
+            e.text = ["", "the source lost", "the source repository was deleted and made again"][usize::from(flags % 3)]
+                .to_owned()
+        }
         Event::BranchSeen(e) => (e.branch, e.head, e.at_ms) = (branch, commits[0], times[0]),
         Event::BranchMissed(e) => (e.branch, e.writer_epoch) = (branch, times[0]),
         Event::BranchTombstoned(e) => (e.branch, e.at_ms) = (branch, times[0]),
         Event::BranchRemovalStarted(e) => e.branch = branch,
         Event::BranchRemoved(e) => e.branch = branch,
-        Event::BranchDiverged(e) => (e.branch, e.expected, e.found) = (branch, Some(commits[0]), (flags > 99).then_some(commits[1])),
+        Event::BranchDiverged(e) => {
+            (e.branch, e.expected, e.found) = (branch, Some(commits[0]), (flags > 99).then_some(commits[1]))
+        }
         Event::BranchAdopted(e) => (e.branch, e.found) = (branch, commits[0]),
         Event::CommitObserved(e) => {
-            (e.id, e.parents, e.metarange) = (commits[0], commits[1..usize::from(flags % 4) + 1].to_vec(), (flags > 30).then_some(tree));
+            (e.id, e.parents, e.metarange) =
+                (commits[0], commits[1..usize::from(flags % 4) + 1].to_vec(), (flags > 30).then_some(tree));
         }
         Event::MetarangeRead(e) => {
             (e.metarange, e.total, e.first) = (tree, numbers[0], numbers[1]);
-            e.ranges = ranges[..usize::from(flags % 4)].iter().zip(numbers).map(|(range, number)| (*range, *number)).collect();
+            e.ranges =
+                ranges[..usize::from(flags % 4)].iter().zip(numbers).map(|(range, number)| (*range, *number)).collect();
         }
         Event::RangeRead(e) => {
             (e.range, e.entries, e.imports, e.inherited) = (ranges[0], numbers[0], bits[0].clone(), bits[1].clone());
@@ -83,9 +110,14 @@ fn scramble(event: &mut Event, commits: &[CommitId], ranges: &[RangeId], tree: M
         Event::ArrivalsChecked(e) => {
             (e.range, e.base, e.asked, e.present) = (ranges[0], numbers[0], bits[0].clone(), bits[1].clone());
             (e.started_ms, e.finished_ms) = (times[0], times[1]);
-            e.exceptions = numbers.iter().map(|ordinal| ArrivalExceptionV1 { ordinal: *ordinal, code: flags % 6, found: times[2] }).collect();
+            e.exceptions = numbers
+                .iter()
+                .map(|ordinal| ArrivalExceptionV1 { ordinal: *ordinal, code: flags % 6, found: times[2] })
+                .collect();
         }
-        Event::SourceProbed(e) => (e.range, e.gone, e.there) = (ranges[0], numbers[..2].to_vec(), numbers[2..].to_vec()),
+        Event::SourceProbed(e) => {
+            (e.range, e.gone, e.there) = (ranges[0], numbers[..2].to_vec(), numbers[2..].to_vec())
+        }
         Event::RangesReopened(e) => e.ranges = ranges.to_vec(),
         Event::MoveStarted(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
         Event::RecordsWritten(e) => e.commits = commits[..3].to_vec(),
@@ -115,14 +147,18 @@ fn asks(event: &Event) -> Vec<Ask> {
         Event::SourceProbed(e) => asks.push(Ask::ProbeSource(e.clone())),
         Event::RecordsWritten(e) => asks.push(Ask::RecordsWritten(e.commits.clone())),
         Event::BranchAdopted(e) => asks.push(Ask::Adopt { branch, found: e.found }),
-        Event::BranchSeen(e) => asks.push(Ask::ObserveBranches { listed: vec![(branch, e.head)], hidden: [].into(), proven_gone: Vec::new() }),
+        Event::BranchSeen(e) => asks.push(Ask::ObserveBranches {
+            listed: vec![(branch, e.head)],
+            hidden: [].into(),
+            proven_gone: Vec::new(),
+        }),
         _ => {}
     }
     asks
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_fact_can_be_applied_and_any_command_decided(events in vec(event(), 0..60)) {

@@ -134,7 +134,11 @@ impl Judge {
     /// I1, I2, and the age of evidence.
     fn move_started(&mut self, e: &MoveStartedV1) -> Result<(), String> {
         self.moves_started += 1;
-        self.complete(&e.to, true, e.at_ms).map_err(|why| format!("I1: head {:?}: {why}", e.to))?;
+        // Back to where this journal moved it: it was complete then, and only somebody else took the branch away.
+        let back = self.branches.get(&e.branch).is_some_and(|b| b.diverged && b.mirror == Some(e.to));
+        if !(back && e.seen == 0 && self.recorded.contains(&e.to)) {
+            self.complete(&e.to, true, e.at_ms).map_err(|why| format!("I1: head {:?}: {why}", e.to))?;
+        }
         if self.policy.history == HistoryRule::Complete && !self.recorded.contains(&e.to) {
             for ancestor in self.unrecorded_ancestors(&e.to)? {
                 self.complete(&ancestor, false, e.at_ms).map_err(|why| format!("I1: ancestor {ancestor:?}: {why}"))?;
@@ -144,11 +148,10 @@ impl Judge {
         if branch.moving.is_some() || branch.removing {
             return Err("a branch moves that moves already, or goes".to_owned());
         }
-        let back = branch.diverged && branch.mirror == Some(e.to);
         let place = branch.seen.iter().skip(branch.moved).position(|head| *head == e.to);
         match place {
-            Some(place) => branch.moved += place,
-            None if back => {}
+            _ if back && e.seen == 0 => {}
+            Some(_) => {}
             None => return Err(format!("I2: {:?} was not seen, or before what it moved to last", e.to)),
         }
         branch.moving = Some(e.to);

@@ -41,7 +41,10 @@ fn mass_deletion(before: &State, desk: &Desk, step: &Step, live: usize) {
     let vanished = known.iter().filter(|(name, b)| b.tombstone_ms.is_none() && !listed(name)).count();
     if vanished > (live / 2).max(3) {
         let trouble = desk.mirror().trouble.as_ref();
-        assert!(trouble.is_some_and(|trouble| trouble.text.contains("the source lost")), "{vanished} of {live} vanished");
+        assert!(
+            trouble.is_some_and(|trouble| trouble.text.contains("the source lost")),
+            "{vanished} of {live} vanished"
+        );
         for (name, branch) in known.iter().filter(|(name, _)| !listed(name)) {
             assert_eq!(&desk.mirror().branches[name], branch, "nothing is noted against {name}");
         }
@@ -65,7 +68,7 @@ fn replay<'a>(state: State, events: impl IntoIterator<Item = &'a Event>) -> Stat
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// I1, I2, I6, evidence's age, counters and flags; then determinism and I4.
     #[test]

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::Mirror;
-use lakemirror_journal::state::policy::{Policy, SizeRule};
+use lakemirror_journal::state::policy::{ImportsRule, Policy, SizeRule};
 use lakemirror_journal::state::tree::{Grade, Range};
 
 fn grade(range: &Range, policy: &Policy) -> Grade {
     let Some(detail) = range.detail.as_deref() else { return if range.read { Grade::Whole } else { Grade::Open } };
     let sizes = policy.size == SizeRule::Strict && !detail.wrong_size.is_empty();
-    match range.read && !sizes && detail.missing.count() == 0 {
+    let blocked = policy.imports == ImportsRule::Block && detail.imports.count() > 0;
+    match range.read && !sizes && !blocked && detail.missing.count() == 0 {
         false => Grade::Open,
         true if detail.expired.is_empty() => Grade::Whole,
         true => Grade::Expired,

@@ -76,7 +76,13 @@ fn branch() -> Vec<Event> {
         Event::BranchTombstoned(BranchTombstonedV1 { mirror, branch: name(), at_ms }),
         Event::BranchRemovalStarted(BranchRemovalStartedV1 { mirror, branch: name(), at_ms }),
         Event::BranchRemoved(BranchRemovedV1 { mirror, branch: name(), at_ms }),
-        Event::BranchDiverged(BranchDivergedV1 { mirror, branch: name(), expected: Some(commit(2)), found: None, at_ms }),
+        Event::BranchDiverged(BranchDivergedV1 {
+            mirror,
+            branch: name(),
+            expected: Some(commit(2)),
+            found: None,
+            at_ms,
+        }),
         Event::BranchAdopted(BranchAdoptedV1 { mirror, branch, found: commit(3), at_ms }),
     ]
 }
@@ -145,7 +151,14 @@ fn moves() -> Vec<Event> {
             at_ms,
         }),
         Event::RecordsWritten(RecordsWrittenV1 { mirror, commits: vec![commit(4), commit(3), commit(2)], at_ms }),
-        Event::MoveFinished(MoveFinishedV1 { mirror, branch: name(), from: Some(commit(3)), to: commit(2), seen: 4, at_ms }),
+        Event::MoveFinished(MoveFinishedV1 {
+            mirror,
+            branch: name(),
+            from: Some(commit(3)),
+            to: commit(2),
+            seen: 4,
+            at_ms,
+        }),
         Event::SummaryPublished(SummaryPublishedV1 { mirror, number: 12, at_ms }),
     ]
 }
