@@ -11,6 +11,8 @@
 
 #[path = "it/config.rs"]
 mod config;
+#[path = "it/engine.rs"]
+mod engine;
 #[path = "it/objects.rs"]
 mod objects;
 #[path = "it/sandbox.rs"]

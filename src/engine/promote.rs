@@ -37,6 +37,7 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
     let slots = Arc::new(Semaphore::new(site.settings.branch_concurrency.max(1)));
     let mut tasks: JoinSet<Result<(), Ended>> = JoinSet::new();
     let removing = Removing::default();
+    let mut audit_due = site.clock.monotonic() + AUDIT_QUIET;
     for job in unfinished(site).await? {
         spawn(site, job, &slots, &removing, &mut tasks);
     }
@@ -49,7 +50,12 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
             spawn(site, job, &slots, &removing, &mut tasks);
         }
         let diverged = site.look(|mirror| mirror.branches.values().any(|branch| branch.divergence.is_some())).await?;
-        let nap = if diverged == Some(true) { AUDIT_DIVERGED } else { AUDIT_QUIET };
+        // A mirror at work is audited as often as one at rest.
+        let now = site.clock.monotonic();
+        if diverged == Some(true) {
+            audit_due = audit_due.min(now + AUDIT_DIVERGED);
+        }
+        let nap = audit_due.saturating_sub(now);
         tokio::select! {
             () = site.stop.cancelled() => break,
             changed = changes.changed() => if changed.is_err() { return Err(Ended::Journal) },
@@ -58,7 +64,10 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
                 Ok(Ok(()) | Err(Ended::Stopped)) => {}
                 Err(crash) => tracing::error!(mirror = site.name(), "a move ended with a panic: {crash}"),
             },
-            () = site.clock.sleep(nap) => audit(site).await?,
+            () = site.clock.sleep(nap) => {
+                audit(site).await?;
+                audit_due = site.clock.monotonic() + AUDIT_QUIET;
+            }
         }
     }
     while tasks.join_next().await.is_some() {}
