@@ -60,6 +60,7 @@ impl Disk for RealDisk {
         DirBuilder::new().recursive(true).mode(DIR_MODE).create(self.path(path))
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the caller syncs the file before and the directory after")]
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.path(from), self.path(to))
     }
