@@ -101,15 +101,15 @@ impl<'a> Walker<'a> {
 
     /// One frame further.
     pub(super) fn next(&mut self) -> Result<Next, WalkError> {
-        let stop = match self.from_segment().map_err(WalkError::Disk)? {
+        let stop = match self.read_segment().map_err(WalkError::Disk)? {
             Next::Newer(what) => return Ok(Next::Newer(what)),
             found @ Next::Frame { .. } => return Ok(found),
             stop @ (Next::End | Next::Fault(_)) => stop,
         };
-        Ok(self.from_hot().map_err(WalkError::Hot)?.unwrap_or(stop))
+        Ok(self.ask_hot().map_err(WalkError::Hot)?.unwrap_or(stop))
     }
 
-    fn from_segment(&mut self) -> io::Result<Next> {
+    fn read_segment(&mut self) -> io::Result<Next> {
         match self.reader.at(self.offset)? {
             At::End => return Ok(Next::End),
             At::Fault(fault) => return Ok(Next::Fault(fault.to_string())),
@@ -121,7 +121,7 @@ impl<'a> Walker<'a> {
         Ok(self.accept(false))
     }
 
-    fn from_hot(&mut self) -> Result<Option<Next>, HotError> {
+    fn ask_hot(&mut self) -> Result<Option<Next>, HotError> {
         let Some(hot) = self.hot else { return Ok(None) };
         let Some(frame) = hot.get(self.position.next_seq())? else { return Ok(None) };
         self.frame = frame;
