@@ -6,8 +6,8 @@
 //! mended, and hands every record to a [`Replay`]. `FORMAT.md` has the bytes.
 //!
 //! One thread owns a `Log`; another lives only while a commit's segment is being synced, so an idle log costs nothing.
-//! After any failed write or sync it is latched:
-//! everything returns [`CommitError::PreviousFailure`], and the process has to end.
+//! After any failed write or sync it is latched: everything returns [`CommitError::PreviousFailure`], and the process
+//! has to end.
 
 mod bytes;
 mod chain;

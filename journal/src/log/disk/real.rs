@@ -78,10 +78,20 @@ impl Disk for RealDisk {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(self.path(path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(file))),
+            Ok(()) => Ok(Some(Box::new(RealLock(file)))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+struct RealLock(File);
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that is just being started shares the open file, and with it the lock,
+        // until it runs its own program. If unlocking fails, closing is all that is left.
+        let _ = self.0.unlock();
     }
 }
 
