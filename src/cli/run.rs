@@ -66,7 +66,10 @@ async fn serve_until_told(config: Config) -> Result<Exit, Failure> {
 fn failure(error: RunError) -> Failure {
     let exit = match &error {
         RunError::Lakefs { .. } | RunError::Blockstore { .. } | RunError::MirrorsKind(_) => Exit::Configuration,
-        RunError::Journal { source: OpenError::NotWritable { .. } | OpenError::DiskFull { .. } | OpenError::Io { .. }, .. } => Exit::Io,
+        RunError::Journal {
+            source: OpenError::NotWritable { .. } | OpenError::DiskFull { .. } | OpenError::Io { .. },
+            ..
+        } => Exit::Io,
         RunError::Journal { .. } | RunError::JournalStopped(_) => Exit::Journal,
         _ => Exit::Io,
     };

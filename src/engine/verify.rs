@@ -50,7 +50,9 @@ impl<'a> Verifier<'a> {
         let namespace = match Namespace::parse(&site.definition.storage_namespace) {
             Ok(namespace) => namespace,
             Err(error) => {
-                let text = format!("the storage namespace of the mirror cannot be used: {error}; delete the mirror and create it with another");
+                let text = format!(
+                    "the storage namespace of the mirror cannot be used: {error}; delete the mirror and create it with another"
+                );
                 site.ask(lakemirror_journal::command::Ask::NoteTrouble(text)).await?;
                 site.stop.cancelled().await;
                 return Err(Ended::Stopped);

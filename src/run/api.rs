@@ -51,7 +51,10 @@ pub(super) fn service(ports: &Ports, engine: Engine) -> Arc<dyn Service> {
     let destinations: BTreeMap<String, Region> = others
         .map(|name| {
             let visible = ports.regions.get(name);
-            let visible = visible.map(|region| Visible { lakefs: Arc::clone(&region.lakefs), blockstore: blockstore(name, region.scheme) });
+            let visible = visible.map(|region| Visible {
+                lakefs: Arc::clone(&region.lakefs),
+                blockstore: blockstore(name, region.scheme),
+            });
             (name.clone(), Region { visible })
         })
         .collect();

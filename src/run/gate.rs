@@ -16,9 +16,12 @@ pub(super) struct LakefsGate {
 impl Gate for LakefsGate {
     async fn check(&self, caller: &Caller, action: Action<'_>) -> Result<User, Denied> {
         let header = caller.credentials.to_header();
-        let user = self.authenticator.authenticate(header.as_ref().map(|header| header.expose())).await.map_err(denied)?;
+        let user =
+            self.authenticator.authenticate(header.as_ref().map(|header| header.expose())).await.map_err(denied)?;
         let action = match action {
-            Action::CreateMirror { mirror, source, namespace } => auth::Action::CreateMirror { mirror, source, namespace },
+            Action::CreateMirror { mirror, source, namespace } => {
+                auth::Action::CreateMirror { mirror, source, namespace }
+            }
             Action::DeleteMirror { mirror } => auth::Action::DeleteMirror { mirror },
             Action::ReadMirrors => auth::Action::ReadMirrors,
         };

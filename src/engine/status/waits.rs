@@ -21,7 +21,8 @@ pub(super) fn content(mirror: &Mirror, head: &CommitId, since_ms: u64, goings: &
         return vec![Waiting { kind: "commit", what, and_more: 0, since_ms, checked_ms: None }];
     };
     if !commit.rooted && !commit.recorded {
-        let what = format!("the records of ancestors at the source ({} are known to be missing)", mirror.graph.frontier.len());
+        let what =
+            format!("the records of ancestors at the source ({} are known to be missing)", mirror.graph.frontier.len());
         found.push(Waiting { kind: "history", what, and_more: 0, since_ms, checked_ms: None });
     }
     let mut commits = mirror.graph.unrecorded(head, COMMITS_MAX);
@@ -45,8 +46,13 @@ fn tree(mirror: &Mirror, commit: &CommitId, is_head: bool, since_ms: u64, goings
     }
     let short: String = commit.to_string().chars().take(12).collect();
     if !tree.is_read() || tree.let_go {
-        let waiting =
-            Waiting { kind: "metarange", what: format!("metarange {id} of commit {short}"), and_more: 0, since_ms, checked_ms: None };
+        let waiting = Waiting {
+            kind: "metarange",
+            what: format!("metarange {id} of commit {short}"),
+            and_more: 0,
+            since_ms,
+            checked_ms: None,
+        };
         found.push(with_detail(waiting, Wanted::Metarange(id), goings));
         return;
     }
@@ -84,8 +90,12 @@ fn range_wait(range: &Range, commit: &str, since_ms: u64) -> Waiting {
     };
     let (missing, wrong, expired) = (detail.missing.count(), detail.wrong_size.len(), detail.expired.len());
     match () {
-        () if missing > 0 => say("objects", format!("{missing} of {} objects of commit {commit}, range {}", range.entries, range.id)),
-        () if wrong > 0 => say("wrong_size", format!("{wrong} objects of commit {commit} that have another size than their entries")),
+        () if missing > 0 => {
+            say("objects", format!("{missing} of {} objects of commit {commit}, range {}", range.entries, range.id))
+        }
+        () if wrong > 0 => {
+            say("wrong_size", format!("{wrong} objects of commit {commit} that have another size than their entries"))
+        }
         () => say("expired", format!("{expired} objects of commit {commit} that are gone at the source as well")),
     }
 }

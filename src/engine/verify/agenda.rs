@@ -91,7 +91,10 @@ impl Agenda {
             .take(LOOKS_PER_JOB)
             .collect();
         if !looks.is_empty() {
-            return Some(Work { again: true, parts: looks.into_iter().filter_map(|subject| self.take(subject, now)).collect() });
+            return Some(Work {
+                again: true,
+                parts: looks.into_iter().filter_map(|subject| self.take(subject, now)).collect(),
+            });
         }
         let mut chosen = Vec::new();
         let mut keys = 0;
@@ -115,7 +118,12 @@ impl Agenda {
         entry.busy = true;
         let lacks = entry.lacks.take();
         self.kept = self.kept.saturating_sub(lacks.as_ref().map_or(0, Vec::len));
-        Some(super::job::Part { need: entry.need.clone(), lacks, waited: now.saturating_sub(entry.since), may_probe: entry.probe_due <= now })
+        Some(super::job::Part {
+            need: entry.need.clone(),
+            lacks,
+            waited: now.saturating_sub(entry.since),
+            may_probe: entry.probe_due <= now,
+        })
     }
 
     /// Notes what a job came to, and when its items are looked at again.
@@ -128,7 +136,8 @@ impl Agenda {
                 entry.progress = now;
             }
             entry.missing = part.missing;
-            let look = Look { since_progress: now.saturating_sub(entry.progress), took: report.took, refused: part.refused };
+            let look =
+                Look { since_progress: now.saturating_sub(entry.progress), took: report.took, refused: part.refused };
             entry.due = now + if part.moved { Duration::ZERO } else { pace::next(&look, site.settings.recheck) };
             match part.probed {
                 Some(probed) if probed.gone > 0 => {

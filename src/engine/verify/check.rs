@@ -107,7 +107,8 @@ pub async fn ask(site: &Site, questions: &[Question], effort: Effort) -> Result<
 }
 
 fn tally(question: &Question, answers: &[(usize, Outcome)]) -> Tally {
-    let mut tally = Tally { unknown: u32::try_from(question.lacks.len() - answers.len()).unwrap_or(u32::MAX), ..Tally::default() };
+    let mut tally =
+        Tally { unknown: u32::try_from(question.lacks.len() - answers.len()).unwrap_or(u32::MAX), ..Tally::default() };
     for (place, outcome) in answers {
         match outcome {
             Outcome::Present => tally.present += 1,
@@ -121,17 +122,25 @@ fn tally(question: &Question, answers: &[(usize, Outcome)]) -> Tally {
 }
 
 /// The answers to a question as batches: windows of ordinals, each with what was asked in it and what is there.
-fn batches_of(question: &Question, answers: &[(usize, Outcome)], started_ms: u64, finished_ms: u64) -> Vec<ArrivalsCheckedV1> {
+fn batches_of(
+    question: &Question,
+    answers: &[(usize, Outcome)],
+    started_ms: u64,
+    finished_ms: u64,
+) -> Vec<ArrivalsCheckedV1> {
     let mut batches = Vec::new();
-    let mut rest: Vec<(u32, Outcome)> =
-        answers.iter().filter_map(|(place, outcome)| question.lacks.get(*place).map(|lack| (lack.ordinal, *outcome))).collect();
+    let mut rest: Vec<(u32, Outcome)> = answers
+        .iter()
+        .filter_map(|(place, outcome)| question.lacks.get(*place).map(|lack| (lack.ordinal, *outcome)))
+        .collect();
     rest.sort_unstable_by_key(|(ordinal, _)| *ordinal);
     let mut rest = rest.as_slice();
     while let Some((base, _)) = rest.first().copied() {
         let (window, later) = rest.split_at(rest.partition_point(|(ordinal, _)| ordinal - base < BATCH_SPAN));
         let span = window.last().map_or(0, |(ordinal, _)| ordinal - base + 1);
         let asked = Bits::from_ordinals(span, window.iter().map(|(ordinal, _)| ordinal - base));
-        let there = window.iter().zip(0u32..).filter(|((_, outcome), _)| *outcome == Outcome::Present).map(|(_, rank)| rank);
+        let there =
+            window.iter().zip(0u32..).filter(|((_, outcome), _)| *outcome == Outcome::Present).map(|(_, rank)| rank);
         let present = Bits::from_ordinals(asked.count(), there);
         batches.push(ArrivalsCheckedV1 {
             mirror: lakemirror_journal::ids::Incarnation([0; 16]),
@@ -183,13 +192,19 @@ mod tests {
                 assert_eq!(seen.insert(batch.base + offset, present.contains(rank)), None);
             }
         }
-        let expected: BTreeMap<u32, bool> = ordinals.iter().enumerate().map(|(place, ordinal)| (*ordinal, place % 7 != 0)).collect();
+        let expected: BTreeMap<u32, bool> =
+            ordinals.iter().enumerate().map(|(place, ordinal)| (*ordinal, place % 7 != 0)).collect();
         assert_eq!(seen, expected);
     }
 
     #[test]
     fn what_is_neither_there_nor_absent_is_named() {
-        let answers = [(0, Outcome::WrongSize { found: 9 }), (1, Outcome::Forbidden), (2, Outcome::Deleted), (3, Outcome::Unknown)];
+        let answers = [
+            (0, Outcome::WrongSize { found: 9 }),
+            (1, Outcome::Forbidden),
+            (2, Outcome::Deleted),
+            (3, Outcome::Unknown),
+        ];
         let batch = batches_of(&question(&[5, 6, 7, 8]), &answers, 1, 2).remove(0);
         let codes: Vec<(u32, u8, u64)> = batch.exceptions.iter().map(|e| (e.ordinal, e.code, e.found)).collect();
         assert_eq!(codes, [(5, WRONG_SIZE, 9), (6, FORBIDDEN, 0), (7, DELETED, 0), (8, UNKNOWN, 0)]);

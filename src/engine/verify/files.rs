@@ -117,13 +117,19 @@ impl Files {
     }
 }
 
-fn decode(namespace: &Namespace, scheme: &str, bytes: bytes::Bytes, id: RangeId) -> Result<Vec<Item>, crate::graveler::Damage> {
+fn decode(
+    namespace: &Namespace,
+    scheme: &str,
+    bytes: bytes::Bytes,
+    id: RangeId,
+) -> Result<Vec<Item>, crate::graveler::Damage> {
     let mut items = Vec::new();
     range::scan(bytes, id, |_, key, entry| {
         let (place, import) = match namespace.resolve(entry.address, entry.address_type) {
-            Ok(at) if at.scheme.to_string() != scheme => {
-                (Err(format!("its address {} is of another kind of store than the mirror's", entry.address)), at.reach == Reach::Full)
-            }
+            Ok(at) if at.scheme.to_string() != scheme => (
+                Err(format!("its address {} is of another kind of store than the mirror's", entry.address)),
+                at.reach == Reach::Full,
+            ),
             Ok(at) => (Ok(Location { bucket: at.bucket, key: at.key }), at.reach == Reach::Full),
             Err(error) => (Err(error.to_string()), true),
         };

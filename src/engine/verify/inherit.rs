@@ -39,14 +39,22 @@ impl Inheritance {
 ///
 /// # Errors
 /// [`Ended::Journal`].
-pub async fn inherit(site: &Site, files: &Files, need: &Need, id: RangeId, items: &[Item]) -> Result<Inheritance, Ended> {
+pub async fn inherit(
+    site: &Site,
+    files: &Files,
+    need: &Need,
+    id: RangeId,
+    items: &[Item],
+) -> Result<Inheritance, Ended> {
     let entries = u32::try_from(items.len()).unwrap_or(u32::MAX);
     let mut inheritance = Inheritance::none(entries);
     let (Some(first), Some(last)) = (items.first(), items.last()) else { return Ok(inheritance) };
     let mut candidates = Vec::new();
     for parent in &need.parents {
         let Ok(FileRead::There(ranges)) = files.metarange(site, *parent).await else { continue };
-        let overlapping = ranges.iter().filter(|range| range.max_key.as_slice() >= &*first.path && range.min_key.as_slice() <= &*last.path);
+        let overlapping = ranges
+            .iter()
+            .filter(|range| range.max_key.as_slice() >= &*first.path && range.min_key.as_slice() <= &*last.path);
         candidates.extend(overlapping.map(|range| range.id).filter(|other| *other != id));
     }
     candidates.dedup();
@@ -93,13 +101,19 @@ mod tests {
     use crate::engine::ports::Location;
 
     fn item(path: &str, key: &str, size: u64) -> Item {
-        Item { path: path.as_bytes().into(), place: Ok(Location { bucket: "b".into(), key: key.to_owned() }), size, import: false }
+        Item {
+            path: path.as_bytes().into(),
+            place: Ok(Location { bucket: "b".into(), key: key.to_owned() }),
+            size,
+            import: false,
+        }
     }
 
     #[test]
     fn only_the_same_entry_that_is_proven_is_inherited() {
         let theirs = [item("a", "k1", 1), item("b", "k2", 2), item("c", "k3", 3), item("d", "k4", 4)];
-        let mine = [item("a", "k1", 1), item("b", "other", 2), item("bb", "k9", 9), item("c", "k3", 30), item("d", "k4", 4)];
+        let mine =
+            [item("a", "k1", 1), item("b", "other", 2), item("bb", "k9", 9), item("c", "k3", 30), item("d", "k4", 4)];
         let proof = Base { proven: Bits::from_ordinals(4, [0, 1, 2]), oldest_ms: 5 };
         let mut inherited = Bits::none(5);
         join(&mine, &theirs, &proof, &mut inherited);

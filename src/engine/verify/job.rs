@@ -131,9 +131,18 @@ async fn read_metarange(site: &Site, files: &Files, id: MetarangeId) -> Result<D
     let subject = Subject::Metarange(id);
     let (text, refused) = match files.metarange(site, id).await {
         Ok(FileRead::There(ranges)) => {
-            let ranges = ranges.iter().map(|range| (range.id, u32::try_from(range.count).unwrap_or(u32::MAX))).collect();
+            let ranges =
+                ranges.iter().map(|range| (range.id, u32::try_from(range.count).unwrap_or(u32::MAX))).collect();
             site.ask(Ask::ReadMetarange { metarange: id, ranges }).await?;
-            return Ok(Done { subject, missing: 0, moved: true, refused: false, lacks: None, probed: None, detail: detail(site, String::new()) });
+            return Ok(Done {
+                subject,
+                missing: 0,
+                moved: true,
+                refused: false,
+                lacks: None,
+                probed: None,
+                detail: detail(site, String::new()),
+            });
         }
         Ok(FileRead::NotYet(why)) => (format!("metarange {id}: {why}"), false),
         Err(fault) => (fault.to_string(), fault.kind != FaultKind::Retry),
@@ -150,7 +159,8 @@ async fn read_range(site: &Site, files: &Files, part: Part, id: RangeId) -> Resu
     };
     let entries = u32::try_from(items.len()).unwrap_or(u32::MAX);
     let inheritance = inherit(site, files, &part.need, id, &items).await?;
-    let imports = Bits::from_ordinals(entries, items.iter().zip(0..).filter(|(item, _)| item.import).map(|(_, ordinal)| ordinal));
+    let imports =
+        Bits::from_ordinals(entries, items.iter().zip(0..).filter(|(item, _)| item.import).map(|(_, ordinal)| ordinal));
     site.ask(Ask::ReadRange(fact(id, entries, &imports, inheritance))).await?;
     let mut asked = asked_of(site, id, part.need.whole).await?;
     if asked.is_none() {
@@ -202,7 +212,13 @@ fn failed(part: &Part, fault: &Fault, site: &Site) -> Prepared {
 }
 
 /// After the answers are durable: asks the source where that is due, and says what is still missing.
-async fn conclude(site: &Site, part: Part, question: Question, tally: Tally, fault: Option<&Fault>) -> Result<Done, Ended> {
+async fn conclude(
+    site: &Site,
+    part: Part,
+    question: Question,
+    tally: Tally,
+    fault: Option<&Fault>,
+) -> Result<Done, Ended> {
     let overdue = part.need.ancestor || part.waited >= site.settings.diagnose_after;
     let probed = if part.may_probe && overdue && !tally.absent.is_empty() {
         Some(probe(site, commit_of(&part.need), &question, &tally).await?)
@@ -234,13 +250,20 @@ fn still_missing(lacks: Vec<Lack>, tally: &Tally) -> Vec<Lack> {
     if tally.present == 0 {
         return lacks;
     }
-    let answered: std::collections::BTreeSet<usize> = tally.absent.iter().copied().chain(tally.wrong_size.iter().map(|(place, _)| *place)).collect();
+    let answered: std::collections::BTreeSet<usize> =
+        tally.absent.iter().copied().chain(tally.wrong_size.iter().map(|(place, _)| *place)).collect();
     let certain = tally.unknown == 0 && tally.forbidden == 0;
-    lacks.into_iter().enumerate().filter(|(place, _)| !certain || answered.contains(place)).map(|(_, lack)| lack).collect()
+    lacks
+        .into_iter()
+        .enumerate()
+        .filter(|(place, _)| !certain || answered.contains(place))
+        .map(|(_, lack)| lack)
+        .collect()
 }
 
 fn describe(question: &Question, tally: &Tally, fault: Option<&Fault>) -> String {
-    let path = |place: &usize| question.lacks.get(*place).map(|lack| String::from_utf8_lossy(&lack.item.path).into_owned());
+    let path =
+        |place: &usize| question.lacks.get(*place).map(|lack| String::from_utf8_lossy(&lack.item.path).into_owned());
     let mut parts: Vec<String> = Vec::new();
     let samples: Vec<String> = tally.absent.iter().filter_map(path).take(SAMPLES).collect();
     if !samples.is_empty() {
@@ -248,13 +271,20 @@ fn describe(question: &Question, tally: &Tally, fault: Option<&Fault>) -> String
     }
     for (place, found) in tally.wrong_size.iter().take(SAMPLES) {
         if let Some(lack) = question.lacks.get(*place) {
-            parts.push(format!("{} has {found} bytes, its entry says {}", String::from_utf8_lossy(&lack.item.path), lack.item.size));
+            parts.push(format!(
+                "{} has {found} bytes, its entry says {}",
+                String::from_utf8_lossy(&lack.item.path),
+                lack.item.size
+            ));
         }
     }
     let unresolvable = question.lacks.iter().filter_map(|lack| lack.item.place.as_ref().err());
     parts.extend(unresolvable.take(SAMPLES).cloned());
     if tally.forbidden > 0 {
-        parts.push(format!("the store refuses to say for {} objects: give the service the right to list the bucket", tally.forbidden));
+        parts.push(format!(
+            "the store refuses to say for {} objects: give the service the right to list the bucket",
+            tally.forbidden
+        ));
     }
     parts.extend(fault.map(ToString::to_string));
     parts.join("; ")

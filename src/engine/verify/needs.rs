@@ -87,7 +87,9 @@ fn roles(mirror: &Mirror) -> BTreeMap<CommitId, Role> {
             roles.entry(head.commit).or_default().head = true;
             let mut stack = vec![head.commit];
             while let Some(id) = stack.pop() {
-                let Some(commit) = mirror.graph.get(&id).filter(|commit| !commit.recorded && walked.insert(id)) else { continue };
+                let Some(commit) = mirror.graph.get(&id).filter(|commit| !commit.recorded && walked.insert(id)) else {
+                    continue;
+                };
                 for parent in &commit.parents {
                     if mirror.graph.get(parent).is_some_and(|parent| !parent.recorded) {
                         roles.entry(*parent).or_default().ancestor = true;
@@ -102,9 +104,18 @@ fn roles(mirror: &Mirror) -> BTreeMap<CommitId, Role> {
 
 fn of_commit(mirror: &Mirror, id: CommitId, role: Role, seen: &mut BTreeMap<Subject, usize>, found: &mut Vec<Need>) {
     let Some(commit) = mirror.graph.get(&id) else { return };
-    let Some((tree_id, tree)) = commit.metarange.and_then(|id| mirror.trees.metaranges.get(&id).map(|tree| (id, tree))) else { return };
-    let parents = commit.parents.iter().filter_map(|parent| mirror.graph.get(parent)).filter_map(|parent| parent.metarange).collect::<Vec<_>>();
-    let mut push = |subject, entries, missing| match seen.get(&subject).and_then(|place: &usize| found.get_mut(*place)) {
+    let Some((tree_id, tree)) = commit.metarange.and_then(|id| mirror.trees.metaranges.get(&id).map(|tree| (id, tree)))
+    else {
+        return;
+    };
+    let parents = commit
+        .parents
+        .iter()
+        .filter_map(|parent| mirror.graph.get(parent))
+        .filter_map(|parent| parent.metarange)
+        .collect::<Vec<_>>();
+    let mut push = |subject, entries, missing| match seen.get(&subject).and_then(|place: &usize| found.get_mut(*place))
+    {
         Some(known) => {
             known.ancestor |= role.ancestor;
             known.whole |= role.head;

@@ -43,7 +43,14 @@ mod tests {
     use super::*;
 
     fn after(since_progress: u64, took_ms: u64, refused: bool) -> Duration {
-        next(&Look { since_progress: Duration::from_secs(since_progress), took: Duration::from_millis(took_ms), refused }, None)
+        next(
+            &Look {
+                since_progress: Duration::from_secs(since_progress),
+                took: Duration::from_millis(took_ms),
+                refused,
+            },
+            None,
+        )
     }
 
     #[test]

@@ -139,7 +139,10 @@ async fn a_recheck_of_few_lists_nothing_and_tells_deleted_from_absent() {
     rig.memory().mark_deleted("b", "data/000001");
     rig.memory().remove("b", "data/000002");
     let answers = rig.check(wanted(0..3), Effort::Recheck).await.unwrap();
-    assert_eq!(answers, std::collections::HashMap::from([(0, Outcome::Present), (1, Outcome::Deleted), (2, Outcome::Absent)]));
+    assert_eq!(
+        answers,
+        std::collections::HashMap::from([(0, Outcome::Present), (1, Outcome::Deleted), (2, Outcome::Absent)])
+    );
     assert_eq!((rig.memory().heads(), rig.memory().lists()), (3, 0));
 }
 
@@ -176,7 +179,10 @@ async fn one_key_without_an_answer_is_unknown_and_delays_no_other() {
     let rig = Rig::new(|verb, key| (verb == "head" && key == "data/000001").then(|| retry(500)));
     rig.fill(3);
     let answers = rig.check(wanted(0..3), Effort::Recheck).await.unwrap();
-    assert_eq!(answers, std::collections::HashMap::from([(0, Outcome::Present), (1, Outcome::Unknown), (2, Outcome::Present)]));
+    assert_eq!(
+        answers,
+        std::collections::HashMap::from([(0, Outcome::Present), (1, Outcome::Unknown), (2, Outcome::Present)])
+    );
 }
 
 #[tokio::test]

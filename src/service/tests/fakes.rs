@@ -1,7 +1,7 @@
 //! Two lakeFS, a gate, an engine and a database that can be switched off.
 
-use async_trait::async_trait;
 use super::*;
+use async_trait::async_trait;
 
 pub(super) const NOW_MS: u64 = 1_795_451_319_500;
 
