@@ -146,6 +146,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// Held while the source is changed or looked at, so that heads are recorded in their order.
     gate: tokio::sync::Mutex<()>,
+    /// Held during a look: two at once would judge one move twice.
+    turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -183,6 +185,7 @@ impl Checker {
             ancestors_complete: setup.ancestors_complete,
             clock,
             gate: tokio::sync::Mutex::new(()),
+            turn: tokio::sync::Mutex::new(()),
             state: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })

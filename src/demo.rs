@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use self::screen::{Screen, Voice};
 use self::script::Script;
 use self::service::Lakemirror;
-use self::show::Show;
+use self::show::{Moves, Show};
 use self::source::Source;
 use self::stage::{Plan, Stage, StageError};
 use crate::checker::http::HttpError;
@@ -39,7 +39,7 @@ use crate::run::RunError;
 use crate::sandbox::replication::Behaviour;
 
 /// Copies come this much later than their files, each by its own draw: so they come out of order.
-const COPIES: (Duration, Duration) = (Duration::from_millis(150), Duration::from_millis(1100));
+const COPIES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1800));
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -145,11 +145,12 @@ pub async fn run(
         () = stop.cancelled() => return Ok(Outcome::Stopped),
         cast = begin(&home.dir, screen, &clock, &entropy) => cast?,
     };
-    let mut show = Show::new(&cast.lakemirror.api, &cast.checker, screen, &*clock);
+    let moves = Moves::new(&cast.checker, screen);
+    let mut show = Show::new(&cast.lakemirror.api, &moves, &*clock);
     let outcome = tokio::select! {
         () = stop.cancelled() => Ok(Outcome::Stopped),
         what = cast.stage.broken().told() => Err(DemoError::Ended(what)),
-        outcome = play(&cast, options, screen, &*clock) => outcome,
+        outcome = play(&cast, options, &moves, screen, &*clock) => outcome,
         () = show.run() => Ok(Outcome::Stopped),
     };
     let outcome = match outcome {
@@ -158,7 +159,7 @@ pub async fn run(
         }
         outcome => outcome,
     };
-    show.moves();
+    moves.show();
     if matches!(outcome, Ok(Outcome::Stopped)) {
         screen.say(Voice::Demo, "stopped before the verdict");
     }
@@ -214,19 +215,27 @@ async fn begin(
     Ok(Cast { stage, lakemirror, checker, watching, stop })
 }
 
-async fn play(cast: &Cast, options: &Options, screen: &Screen, clock: &dyn Clock) -> Result<Outcome, DemoError> {
+async fn play(
+    cast: &Cast,
+    options: &Options,
+    moves: &Moves<'_>,
+    screen: &Screen,
+    clock: &dyn Clock,
+) -> Result<Outcome, DemoError> {
     let source = Source::new(cast.stage.source.clone(), cast.checker.clone());
     let script = Script {
         stage: &cast.stage,
         api: &cast.lakemirror.api,
         checker: &cast.checker,
         source,
+        moves,
         screen,
         clock,
         round: script::round(cast.stage.dir())?,
     };
     script.run().await?;
     let report = cast.checker.final_check().await?;
+    moves.show();
     report.differences.iter().for_each(|text| screen.say(Voice::Bad, text));
     let (voice, outcome, word) = match report.holds() {
         true => (Voice::Good, Outcome::Holds, "the mirror is right"),

@@ -30,6 +30,7 @@ impl Checker {
     /// # Errors
     /// The mirror, or both, do not answer: what moved is judged at the next look.
     pub async fn look(&self) -> Result<(), CheckError> {
+        let _turn = self.inner.turn.lock().await;
         let mirror = self.inner.mirror.branches().await?;
         let at_ms = self.inner.clock.wall_ms();
         let gate = self.inner.gate.lock().await;

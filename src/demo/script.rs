@@ -9,7 +9,7 @@ use lakemirror_api::types::Mirror;
 use super::DemoError;
 use super::screen::{Screen, Voice, short};
 use super::service::Api;
-use super::show;
+use super::show::{self, Moves};
 use super::source::{Source, table};
 use super::stage::{MIRROR, Stage};
 use crate::checker::http::encode;
@@ -27,6 +27,7 @@ pub(super) struct Script<'a> {
     pub(super) api: &'a Api,
     pub(super) checker: &'a Checker,
     pub(super) source: Source,
+    pub(super) moves: &'a Moves<'a>,
     pub(super) screen: &'a Screen,
     pub(super) clock: &'a dyn Clock,
     /// Which start over the same directory this is, from 1.
@@ -202,15 +203,22 @@ impl Script<'_> {
     async fn mirrored(&self, branch: &str, commit: &str) -> Result<(), DemoError> {
         let what = format!("the mirror's {branch} at {}", short(commit));
         let there = async || Ok(self.mirror_head(branch).await?.filter(|head| head == commit));
-        self.until(&what, there).await.map(drop)
+        self.until(&what, there).await?;
+        self.judged().await
     }
 
     /// Waits until both sides have the same branches and heads, and the checker has judged the moves.
     async fn level(&self, what: &str) -> Result<(), DemoError> {
         self.until(what, async || Ok::<_, CheckError>(self.checker.is_level().await?.then_some(())).map_err(Into::into))
             .await?;
-        // What the mirror shows now is judged by the end of the next look at the latest.
-        Ok(self.checker.look().await?)
+        self.judged().await
+    }
+
+    /// What the mirror shows now is judged and shown before the script goes on.
+    async fn judged(&self) -> Result<(), DemoError> {
+        self.checker.look().await?;
+        self.moves.show();
+        Ok(())
     }
 
     async fn until<T>(

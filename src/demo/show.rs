@@ -1,6 +1,7 @@
 //! What is shown while things happen: what lakemirror says it waits for, and each move that the checker saw.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lakemirror_api::types::{BranchState, Mirror};
@@ -15,42 +16,55 @@ const EVERY: Duration = Duration::from_millis(100);
 /// One branch's waiting is told no more often.
 const TOLD_EVERY: Duration = Duration::from_millis(700);
 
+/// The moves and violations that the checker saw, each shown once.
+pub(super) struct Moves<'a> {
+    checker: &'a Checker,
+    screen: &'a Screen,
+    /// How many of both have been shown.
+    shown: Mutex<(usize, usize)>,
+}
+
+impl<'a> Moves<'a> {
+    pub(super) fn new(checker: &'a Checker, screen: &'a Screen) -> Self {
+        Self { checker, screen, shown: Mutex::default() }
+    }
+
+    /// Shows those that were not shown yet.
+    pub(super) fn show(&self) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for seen in self.checker.moves(shown.0) {
+            shown.0 += 1;
+            self.screen.say(Voice::Mirror, &moved(&seen));
+        }
+        for violation in self.checker.violations().iter().skip(shown.1) {
+            shown.1 += 1;
+            self.screen.say(Voice::Bad, &violation.to_string());
+        }
+    }
+}
+
 /// The commentator.
 pub(super) struct Show<'a> {
-    pub(super) api: &'a Api,
-    pub(super) checker: &'a Checker,
-    pub(super) screen: &'a Screen,
-    pub(super) clock: &'a dyn Clock,
-    pub(super) moves: usize,
-    pub(super) violations: usize,
-    pub(super) told: HashMap<String, (String, Duration)>,
+    api: &'a Api,
+    moves: &'a Moves<'a>,
+    clock: &'a dyn Clock,
+    told: HashMap<String, (String, Duration)>,
 }
 
 impl<'a> Show<'a> {
-    pub(super) fn new(api: &'a Api, checker: &'a Checker, screen: &'a Screen, clock: &'a dyn Clock) -> Self {
-        Self { api, checker, screen, clock, moves: 0, violations: 0, told: HashMap::new() }
+    pub(super) fn new(api: &'a Api, moves: &'a Moves<'a>, clock: &'a dyn Clock) -> Self {
+        Self { api, moves, clock, told: HashMap::new() }
     }
 
     /// Comments until dropped.
     pub(super) async fn run(&mut self) {
         loop {
-            if let Ok(mirror) = self.api.mirror().await {
+            let mirror = self.api.mirror().await;
+            self.moves.show();
+            if let Ok(mirror) = mirror {
                 self.waiting(&mirror);
             }
-            self.moves();
             self.clock.sleep(EVERY).await;
-        }
-    }
-
-    /// Shows the moves and violations that were not shown yet.
-    pub(super) fn moves(&mut self) {
-        for seen in self.checker.moves(self.moves) {
-            self.moves += 1;
-            self.screen.say(Voice::Mirror, &moved(&seen));
-        }
-        for violation in self.checker.violations().iter().skip(self.violations) {
-            self.violations += 1;
-            self.screen.say(Voice::Bad, &violation.to_string());
         }
     }
 
@@ -63,7 +77,7 @@ impl<'a> Show<'a> {
                 None => true,
             };
             if fresh {
-                self.screen.say(Voice::Waiting, &text);
+                self.moves.screen.say(Voice::Waiting, &text);
                 self.told.insert(branch.id.clone(), (text, now));
             }
         }
@@ -85,9 +99,15 @@ pub(super) fn waiting(branch: &lakemirror_api::types::Branch) -> Option<String> 
 
 /// Content ids of 64 digits, cut to what people compare.
 fn shortened(text: &str) -> String {
-    let is_id = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let words = text.split(' ').map(|word| if is_id(word) { short(word) } else { word });
-    words.collect::<Vec<_>>().join(" ")
+    let is_hex = |c: char| c.is_ascii_hexdigit();
+    let words = text.split_inclusive(|c| !is_hex(c)).map(|word| {
+        let digits = word.trim_end_matches(|c| !is_hex(c));
+        match digits.len() {
+            64 => format!("{}{}", short(digits), word.get(64..).unwrap_or_default()),
+            _ => word.to_owned(),
+        }
+    });
+    words.collect()
 }
 
 /// One move with its evidence, in one line.
@@ -123,7 +143,7 @@ mod tests {
     #[test]
     fn ids_are_shortened_and_nothing_else() {
         let id = "0123456789abcdef".repeat(4);
-        assert_eq!(shortened(&format!("range {id} of x")), "range 0123456789 of x");
+        assert_eq!(shortened(&format!("range {id} of (x {id}: é)")), "range 0123456789 of (x 0123456789: é)");
         assert_eq!(shortened("3 of 4 objects"), "3 of 4 objects");
     }
 }
