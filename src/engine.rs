@@ -168,13 +168,13 @@ impl Engine {
             source,
             mirror: region.lakefs,
             destination: region.destination,
-            scheme: region.scheme,
             registry: Arc::clone(&self.parts.registry),
             recorder: self.parts.recorder.clone(),
             clock: Arc::clone(&self.parts.clock),
             entropy: Arc::clone(&self.parts.entropy),
             settings: Arc::clone(&self.parts.settings),
             board: Board::new(Arc::clone(&self.parts.clock)),
+            verify: Arc::default(),
             stop: stop.child_token(),
         }
     }
@@ -206,11 +206,10 @@ async fn work(site: Site) -> Result<(), Ended> {
     if site.look(|mirror| mirror.phase == Phase::Deleting).await? == Some(true) {
         return keeper::dismantle(&site).await;
     }
-    let verifier = verify::Verifier::new(&site);
     let stages = async {
         tokio::try_join!(
             observe::run(&site),
-            verifier.run(),
+            verify_until_stopped(&site),
             promote::run(&site),
             publish::run(&site),
             keeper::ensure(&site)
@@ -223,4 +222,26 @@ async fn work(site: Site) -> Result<(), Ended> {
             Err(ended)
         }
     }
+}
+
+async fn verify_until_stopped(site: &Site) -> Result<(), Ended> {
+    let verifier = verify::Verifier {
+        mirror: site.definition.incarnation,
+        recorder: site.recorder.clone(),
+        destination: Arc::clone(&site.destination),
+        source: Arc::clone(&site.source),
+        clock: Arc::clone(&site.clock),
+        entropy: Arc::clone(&site.entropy),
+        settings: verify::Settings {
+            metadata_prefix: site.settings.metadata_prefix.clone(),
+            recheck: site.settings.recheck,
+            diagnose_after: site.settings.diagnose_after,
+            workers: site.settings.workers.max(2),
+        },
+        status: Arc::clone(&site.verify),
+    };
+    verifier.run(site.stop.clone()).await;
+    // It ends early where the namespace cannot be used, and says so in its status; the other stages go on.
+    site.stop.cancelled().await;
+    Err(Ended::Stopped)
 }

@@ -8,8 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lakemirror_journal::ids::CommitId;
 
 use crate::clock::Clock;
-use crate::engine::status::Goings;
-use crate::engine::verify::Subject as Wanted;
 
 /// Notes kept at most; further subjects are left out.
 const NOTES_MAX: usize = 512;
@@ -40,20 +38,10 @@ pub enum Subject {
     Commit(CommitId),
 }
 
-/// What the last look for something at the destination found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Detail {
-    /// In words; empty for nothing worth a word.
-    pub text: String,
-    /// When the look was, milliseconds since 1970.
-    pub checked_ms: u64,
-}
-
 /// The notes about one mirror.
 #[derive(Clone)]
 pub struct Board {
     notes: Arc<Mutex<BTreeMap<Subject, Note>>>,
-    details: Arc<Mutex<BTreeMap<Wanted, Detail>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -61,7 +49,7 @@ impl Board {
     /// An empty board.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { notes: Arc::default(), details: Arc::default(), clock }
+        Self { notes: Arc::default(), clock }
     }
 
     /// Notes a fault; logs it when the text is new.
@@ -89,22 +77,9 @@ impl Board {
         }
     }
 
-    /// Keeps what the last look for a file or range found.
-    pub fn detail(&self, wanted: Wanted, detail: Detail) {
-        self.details.lock().unwrap_or_else(PoisonError::into_inner).insert(wanted, detail);
-    }
-
-    /// Forgets what is needed no more.
-    pub fn forget(&self, wanted: Wanted) {
-        self.details.lock().unwrap_or_else(PoisonError::into_inner).remove(&wanted);
-    }
-
-    /// Everything on it.
+    /// All notes.
     #[must_use]
-    pub fn goings(&self) -> Goings {
-        Goings {
-            notes: self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            details: self.details.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        }
+    pub fn notes(&self) -> BTreeMap<Subject, Note> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

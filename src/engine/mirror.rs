@@ -1,6 +1,6 @@
 //! What all stages of one mirror share: its definition, its ports, the journal's handle, its board.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lakemirror_journal::command::Ask;
@@ -12,6 +12,7 @@ use crate::clock::{Clock, Entropy};
 use crate::engine::board::{Board, Subject};
 use crate::engine::ports::{Destination, Fault, FaultKind, Lakefs, MirrorDefinition, Registry};
 use crate::engine::recorder::{RecordError, Recorder};
+use crate::engine::verify::status::VerifyStatus;
 
 /// How the engine goes about its work; nothing here changes what may be promoted.
 #[derive(Debug, Clone)]
@@ -43,8 +44,6 @@ pub struct Site {
     pub mirror: Arc<dyn Lakefs>,
     /// The mirror's blockstore.
     pub destination: Arc<dyn Destination>,
-    /// The scheme of its addresses: `s3` or `local`.
-    pub scheme: &'static str,
     /// The mirrors database.
     pub registry: Arc<dyn Registry>,
     /// The journal.
@@ -57,6 +56,8 @@ pub struct Site {
     pub settings: Arc<Settings>,
     /// What is going on.
     pub board: Board,
+    /// What the verifier waits for.
+    pub verify: Arc<Mutex<VerifyStatus>>,
     /// Ends the mirror's work.
     pub stop: CancellationToken,
 }

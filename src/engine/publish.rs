@@ -6,7 +6,7 @@ use lakemirror_journal::command::Ask;
 
 use crate::engine::board::Subject;
 use crate::engine::mirror::{Ended, Site};
-use crate::engine::status::{self, MirrorStatus};
+use crate::engine::status::{self, Goings, MirrorStatus};
 
 /// Changes that follow each other within this time are published as one.
 const COALESCE: Duration = Duration::from_secs(1);
@@ -16,7 +16,9 @@ const COALESCE: Duration = Duration::from_secs(1);
 /// # Errors
 /// [`Ended::Journal`].
 pub async fn status_now(site: &Site) -> Result<Option<MirrorStatus>, Ended> {
-    let (id, goings) = (site.definition.incarnation, site.board.goings());
+    let id = site.definition.incarnation;
+    let verify = site.verify.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let goings = Goings { notes: site.board.notes(), verify };
     let look = site
         .recorder
         .read_with_head(move |state, head| state.mirror(&id).map(|mirror| status::of(mirror, &goings, head)));

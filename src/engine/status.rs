@@ -10,8 +10,8 @@ use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::state::branch::Branch;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
 
-use crate::engine::board::{Detail, Note, Subject};
-use crate::engine::verify::Subject as Wanted;
+use crate::engine::board::{Note, Subject};
+use crate::engine::verify::status::VerifyStatus;
 
 /// One thing that a branch waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,8 +122,8 @@ pub struct MirrorStatus {
 pub struct Goings {
     /// Faults that last.
     pub notes: BTreeMap<Subject, Note>,
-    /// What the last looks at the destination found.
-    pub details: BTreeMap<Wanted, Detail>,
+    /// What the verifier waits for.
+    pub verify: VerifyStatus,
 }
 
 /// Looks at a mirror.
@@ -138,7 +138,7 @@ pub fn of(mirror: &Mirror, goings: &Goings, head: (u64, [u8; 32])) -> MirrorStat
         message,
         branches,
         sums: sums(mirror),
-        problems: notes.values().map(|note| note.text.clone()).collect(),
+        problems: notes.values().map(|note| note.text.clone()).chain(goings.verify.fault.clone()).collect(),
         journal_seq: head.0,
         journal_hash: head.1,
     }

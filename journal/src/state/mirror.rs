@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ids::{CommitId, MetarangeId};
 use crate::state::branch::Branch;
 use crate::state::graph::Graph;
-use crate::state::tree::{Touched, Trees};
+use crate::state::tree::{Grade, Metarange, Touched, Trees};
 
 /// How far the mirror repository is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +135,8 @@ impl Mirror {
             if let Some(tree) = tree
                 && !live.contains(&tree)
             {
-                if self.trees.metaranges.get(&tree).is_some_and(|tree| !self.all_recorded(&tree.commits)) {
+                let open = |tree: &Metarange| tree.grade() == Grade::Open || !self.all_recorded(&tree.commits);
+                if self.trees.metaranges.get(&tree).is_some_and(open) {
                     continue;
                 }
                 self.trees.let_go(&tree);

@@ -1,0 +1,276 @@
+//! Which trees are needed, for what, and what is open about them: a look at the durable state, taken on the journal's
+//! thread. Owns no I/O and changes nothing; the verifier compares it with what it has under way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lakemirror_journal::bits::Bits;
+use lakemirror_journal::ids::{CommitId, MetarangeId, RangeId};
+use lakemirror_journal::state::State;
+use lakemirror_journal::state::mirror::Mirror;
+use lakemirror_journal::state::policy::{HistoryRule, ImportsRule, Policy, SizeRule};
+use lakemirror_journal::state::tree::{Grade, Range, RangeDetail};
+
+/// What a tree is needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// A commit that is itself to become a head: everything must be there.
+    Head,
+    /// An ancestor that is not on the mirror: what is gone at the source may be missing.
+    Ancestor,
+}
+
+/// A tree that is needed and not proven.
+#[derive(Debug, Clone)]
+pub struct TreeNeed {
+    /// Which.
+    pub id: MetarangeId,
+    /// What for; the stricter of several.
+    pub role: Role,
+    /// Whether an ancestor commit has it (also).
+    pub of_ancestor: bool,
+    /// A commit that has it, for questions to the source.
+    pub commit: CommitId,
+    /// The generation of the oldest commit that needs it.
+    pub generation: i64,
+    /// Since when a head is waiting for it, milliseconds since 1970.
+    pub since_ms: u64,
+    /// Ranges of the tree; none while its file is unread.
+    pub total: Option<u32>,
+    /// Ranges that are open.
+    pub open: u32,
+    /// The ranges that are open (or expired, for a head), but for those that an earlier tree of the plan names.
+    pub ranges: Vec<RangeNeed>,
+    /// Earlier trees of the plan that name the other open ranges of this one.
+    pub borrowed_from: Vec<MetarangeId>,
+    /// Trees of the parents.
+    pub parents: Vec<MetarangeId>,
+}
+
+/// A range that is needed and not proven.
+#[derive(Debug, Clone)]
+pub struct RangeNeed {
+    /// Which.
+    pub id: RangeId,
+    /// Its entries.
+    pub entries: u32,
+    /// Whether its file was read.
+    pub read: bool,
+    /// Entries to ask for.
+    pub wanted: u32,
+    /// Entries found with another size.
+    pub wrong_size: u32,
+    /// Entries that the store would not speak of.
+    pub forbidden: u32,
+    /// Entries that are gone at the source as well.
+    pub expired: u32,
+    /// Missing entries with a full address.
+    pub imports: u32,
+    /// Whether a head needs it.
+    pub for_head: bool,
+    /// Whether an ancestor needs it.
+    pub for_ancestor: bool,
+    /// When it was asked about last, milliseconds since 1970; 0 for never.
+    pub checked_ms: u64,
+}
+
+/// Everything that is needed now.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// In the order of work: heads before ancestors under `history: head`, else by generation.
+    pub trees: Vec<TreeNeed>,
+}
+
+/// The entries of a range to ask for: what is missing, what has a wrong size where that counts, and, for a head, what
+/// is gone at the source as well: it may come back.
+#[must_use]
+pub fn wanted(range: &Range, policy: &Policy, for_head: bool) -> Bits {
+    let Some(detail) = range.detail.as_deref() else { return Bits::none(range.entries) };
+    let mut wanted = detail.missing.clone();
+    if policy.size == SizeRule::Strict {
+        insert_all(&mut wanted, detail.wrong_size.keys());
+    }
+    if for_head {
+        insert_all(&mut wanted, detail.expired.iter());
+    }
+    if policy.imports == ImportsRule::Block {
+        wanted.subtract(&detail.imports);
+    }
+    wanted
+}
+
+fn insert_all<'a>(bits: &mut Bits, ordinals: impl Iterator<Item = &'a u32>) {
+    for ordinal in ordinals {
+        bits.insert(*ordinal);
+    }
+}
+
+/// What the mirror needs. Linear in the commits that are not closed and the ranges of their trees.
+#[must_use]
+pub fn plan(state: &State, mirror: &Mirror) -> Plan {
+    let mut found = Found::default();
+    found.walk(mirror);
+    if state.policy.history == HistoryRule::Head {
+        found.background(mirror);
+    }
+    let heads_first = state.policy.history == HistoryRule::Head;
+    let mut trees: Vec<TreeNeed> = found.trees.into_values().collect();
+    trees.sort_by_key(|tree| {
+        (heads_first && tree.role == Role::Ancestor, tree.generation, tree.open, tree.since_ms, tree.id)
+    });
+    let mut seen: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
+    for place in 0..trees.len() {
+        expand(state, mirror, &mut trees, place, &mut seen);
+    }
+    Plan { trees }
+}
+
+#[derive(Default)]
+struct Found {
+    trees: BTreeMap<MetarangeId, TreeNeed>,
+    visited: BTreeSet<CommitId>,
+}
+
+impl Found {
+    /// From every pending head through its ancestors that are neither on the mirror nor proven with all of theirs.
+    fn walk(&mut self, mirror: &Mirror) {
+        let mut heads: Vec<(u64, CommitId)> = mirror
+            .branches
+            .values()
+            .filter(|branch| branch.tombstone_ms.is_none())
+            .flat_map(|branch| branch.pending.iter().map(|head| (head.at_ms, head.commit)))
+            .collect();
+        heads.sort_unstable();
+        for (since_ms, head) in &heads {
+            self.add(mirror, head, Role::Head, *since_ms);
+        }
+        for (since_ms, head) in heads {
+            let mut stack = parents_of(mirror, &head);
+            while let Some(id) = stack.pop() {
+                let Some(commit) = mirror.graph.get(&id).filter(|commit| !commit.recorded && !commit.closed) else {
+                    continue;
+                };
+                if self.visited.insert(id) {
+                    self.add(mirror, &id, Role::Ancestor, since_ms);
+                    stack.extend_from_slice(&commit.parents);
+                }
+            }
+        }
+    }
+
+    /// Trees of ancestors that got their records before they were verified.
+    fn background(&mut self, mirror: &Mirror) {
+        for tree in mirror.trees.metaranges.values().filter(|tree| tree.grade() == Grade::Open) {
+            if let Some(id) = tree.commits.iter().find(|id| mirror.graph.is_recorded(id)) {
+                self.add(mirror, id, Role::Ancestor, tree.read_ms);
+            }
+        }
+    }
+
+    fn add(&mut self, mirror: &Mirror, id: &CommitId, role: Role, since_ms: u64) {
+        let Some(commit) = mirror.graph.get(id) else { return };
+        let Some((metarange, tree)) =
+            commit.metarange.and_then(|id| mirror.trees.metaranges.get(&id).map(|tree| (id, tree)))
+        else {
+            return;
+        };
+        let enough = if role == Role::Head { Grade::Whole } else { Grade::Expired };
+        if tree.grade() >= enough {
+            return;
+        }
+        let need = self.trees.entry(metarange).or_insert_with(|| TreeNeed {
+            id: metarange,
+            role,
+            of_ancestor: false,
+            commit: *id,
+            generation: commit.generation,
+            since_ms,
+            total: tree.total.filter(|_| tree.is_read() && !tree.let_go),
+            open: tree.open,
+            ranges: Vec::new(),
+            borrowed_from: Vec::new(),
+            parents: Vec::new(),
+        });
+        need.role = need.role.min(role);
+        need.of_ancestor |= role == Role::Ancestor;
+        need.generation = need.generation.min(commit.generation);
+        need.since_ms = need.since_ms.min(since_ms);
+        let parents = commit.parents.iter().filter_map(|id| mirror.graph.get(id)?.metarange);
+        for parent in parents.filter(|parent| *parent != metarange) {
+            if !need.parents.contains(&parent) {
+                need.parents.push(parent);
+            }
+        }
+    }
+}
+
+fn parents_of(mirror: &Mirror, id: &CommitId) -> Vec<CommitId> {
+    mirror.graph.get(id).map(|commit| commit.parents.clone()).unwrap_or_default()
+}
+
+/// Lists the ranges that are open. A range that several trees have belongs to the first, with the roles of all.
+fn expand(
+    state: &State,
+    mirror: &Mirror,
+    trees: &mut [TreeNeed],
+    place: usize,
+    seen: &mut BTreeMap<u32, (usize, usize)>,
+) {
+    let Some((role, of_ancestor, id)) = trees.get(place).map(|tree| (tree.role, tree.of_ancestor, tree.id)) else {
+        return;
+    };
+    let Some(tree) = mirror.trees.metaranges.get(&id).filter(|tree| tree.is_read() && !tree.let_go) else { return };
+    let for_head = role == Role::Head;
+    let enough = if for_head { Grade::Whole } else { Grade::Expired };
+    for index in &tree.ranges {
+        let Some(range) = mirror.trees.ranges.get(*index as usize).filter(|range| range.grade < enough) else {
+            continue;
+        };
+        if let Some((tree, slot)) = seen.get(index) {
+            share(trees, (*tree, *slot), place, |known| {
+                if for_head && !known.for_head {
+                    known.wanted = wanted(range, &state.policy, true).count();
+                }
+                known.for_head |= for_head;
+                known.for_ancestor |= of_ancestor;
+            });
+            continue;
+        }
+        let Some(need) = trees.get_mut(place) else { return };
+        seen.insert(*index, (place, need.ranges.len()));
+        need.ranges.push(range_need(range, &state.policy, for_head, of_ancestor));
+    }
+}
+
+/// Notes that the tree at `place` needs a range as well that an earlier one names.
+fn share(trees: &mut [TreeNeed], at: (usize, usize), place: usize, change: impl FnOnce(&mut RangeNeed)) {
+    let Some(owner) = trees.get_mut(at.0) else { return };
+    if let Some(known) = owner.ranges.get_mut(at.1) {
+        change(known);
+    }
+    let owner = owner.id;
+    if let Some(need) = trees.get_mut(place).filter(|need| need.id != owner && !need.borrowed_from.contains(&owner)) {
+        need.borrowed_from.push(owner);
+    }
+}
+
+fn range_need(range: &Range, policy: &Policy, for_head: bool, for_ancestor: bool) -> RangeNeed {
+    let count = |of: fn(&RangeDetail) -> usize| range.detail.as_deref().map_or(0, |detail| of(detail) as u32);
+    let imports = range.detail.as_deref().map_or(0, |detail| {
+        let mut rest = detail.missing.clone();
+        rest.subtract(&detail.imports);
+        detail.missing.count() - rest.count()
+    });
+    RangeNeed {
+        id: range.id,
+        entries: range.entries,
+        read: range.read,
+        wanted: wanted(range, policy, for_head).count(),
+        wrong_size: count(|detail| detail.wrong_size.len()),
+        forbidden: count(|detail| detail.forbidden as usize),
+        expired: count(|detail| detail.expired.len()),
+        imports,
+        for_head,
+        for_ancestor,
+        checked_ms: range.checked_ms,
+    }
+}

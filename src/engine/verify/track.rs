@@ -1,0 +1,483 @@
+//! What the verifier has under way and tried before: one track for each file and range, and the choice of the next job.
+//!
+//! Owns fairness (I9): trees take turns, large jobs never take the last places, and what was tried waits by
+//! [`super::schedule`]. Synchronous; all of it can be lost and is rebuilt from the durable state.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lakemirror_journal::ids::{MetarangeId, RangeId};
+
+use super::check::{KEPT_MAX, Look, Looked, Missing, Suspect};
+use super::files::{Files, Miss};
+use super::need::{Plan, RangeNeed, TreeNeed};
+use super::probe::{PASS, Probed, SAMPLE};
+use super::schedule;
+use crate::engine::ports::Effort;
+
+/// Ranges of one tree that are checked together.
+const CHECK_RANGES_MAX: usize = 16;
+/// Keys that are checked together, unless one range has more.
+const CHECK_KEYS_MAX: u32 = 250_000;
+/// Ranges of all trees whose few missing keys are looked for together.
+const RECHECK_RANGES_MAX: usize = 512;
+/// Entries from which on a job is a large one.
+const LARGE: u32 = 2_000;
+/// Rechecks this close to being due come along.
+const EARLY: Duration = Duration::from_millis(20);
+/// Missing entries that one missing file counts for in the rate of looking.
+const FILE_WEIGHT: u64 = 5;
+/// Time that one question to the source takes of the budget: 50 a second.
+const PROBE_COST: Duration = Duration::from_millis(20);
+const PROBE_AGAIN: Duration = Duration::from_secs(1);
+const PROBE_BACKOFF_MIN: Duration = Duration::from_secs(30);
+const PROBE_BACKOFF_MAX: Duration = Duration::from_secs(600);
+/// Replication that was seen to be at work makes old waits no longer than this, for as long as [`STIR`].
+const STIRRED_WAIT_MAX: Duration = Duration::from_secs(5);
+const STIR: Duration = Duration::from_secs(10);
+
+/// What was tried of one file or range, by monotonic time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Track {
+    pub(super) read: bool,
+    pub(super) wanted: u32,
+    pub(super) tries: u32,
+    pub(super) running: bool,
+    pub(super) last: Duration,
+    since: Duration,
+    jitter: u64,
+    least: Duration,
+    pub(super) fault: Option<String>,
+    pub(super) looked: Looked,
+    kept: Option<Arc<Vec<Missing>>>,
+    probe: ProbeTrack,
+}
+
+#[derive(Debug, Clone, Default)]
+struct ProbeTrack {
+    last: Duration,
+    next: Duration,
+    backoff: Duration,
+    cursor: u32,
+    found_gone: bool,
+}
+
+impl Track {
+    fn new(now: Duration) -> Self {
+        Self { since: now, ..Self::default() }
+    }
+
+    /// Whether the file is about to be read, or was just now and the plan does not know it yet.
+    fn is_hopeful(&self) -> bool {
+        self.tries == 0 || self.tries < 3 && self.fault.is_none()
+    }
+
+    fn is_few(&self) -> bool {
+        self.tries > 0 && self.kept.is_some() && self.wanted as usize <= KEPT_MAX
+    }
+}
+
+/// A job to start.
+#[derive(Debug, Clone)]
+pub(super) enum Job {
+    /// Read a metarange.
+    Metarange(MetarangeId),
+    /// Read a range of a tree, with the trees of the parents to inherit from.
+    Range(RangeId, MetarangeId, Vec<MetarangeId>),
+    /// Ask the destination for missing objects.
+    Check(Vec<Look>, Effort),
+    /// Ask the source.
+    Probe(Suspect),
+}
+
+/// What a running job holds, so that it is let go whatever becomes of the job.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) job: Job,
+    pub(super) large: bool,
+}
+
+/// How a job ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// A file was read, or not.
+    Read(Result<(), Miss>),
+    /// Ranges were checked.
+    Checked(Vec<(RangeId, Looked)>),
+    /// The source was asked.
+    Probed(Result<Probed, Miss>),
+}
+
+/// The rules of choosing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    pub(super) workers: usize,
+    pub(super) recheck: Option<Duration>,
+    pub(super) diagnose_after_ms: u64,
+}
+
+/// Everything that is tracked.
+pub(super) struct Tracks {
+    pub(super) rules: Rules,
+    pub(super) plan: Plan,
+    pub(super) trees: HashMap<MetarangeId, Track>,
+    pub(super) ranges: HashMap<RangeId, Track>,
+    places: HashMap<MetarangeId, usize>,
+    missing: u64,
+    running: usize,
+    running_large: usize,
+    probing: bool,
+    probes_free_at: Duration,
+    progressed: Option<Duration>,
+    turn: usize,
+}
+
+impl Tracks {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            plan: Plan::default(),
+            trees: HashMap::new(),
+            ranges: HashMap::new(),
+            places: HashMap::new(),
+            missing: 0,
+            running: 0,
+            running_large: 0,
+            probing: false,
+            probes_free_at: Duration::ZERO,
+            progressed: None,
+            turn: 0,
+        }
+    }
+
+    /// Takes a new plan: tracks of what is needed no more are dropped.
+    pub(super) fn follow(&mut self, plan: Plan, now: Duration) {
+        let (mut trees, mut ranges) = (HashMap::new(), HashMap::new());
+        self.missing = 0;
+        for tree in &plan.trees {
+            let track = self.trees.remove(&tree.id).unwrap_or_else(|| Track::new(now));
+            self.missing += if tree.total.is_none() { FILE_WEIGHT } else { 0 };
+            trees.insert(tree.id, track);
+            for need in &tree.ranges {
+                let mut track = self.ranges.remove(&need.id).unwrap_or_else(|| Track::new(now));
+                if track.read != need.read {
+                    track = Track { read: need.read, running: track.running, ..Track::new(now) };
+                }
+                track.wanted = need.wanted;
+                self.missing += if need.read { u64::from(need.wanted) } else { FILE_WEIGHT };
+                ranges.insert(need.id, track);
+            }
+        }
+        self.places = plan.trees.iter().enumerate().map(|(place, tree)| (tree.id, place)).collect();
+        (self.trees, self.ranges, self.plan) = (trees, ranges, plan);
+    }
+
+    /// When the track is due, by monotonic time.
+    pub(super) fn due(&self, track: &Track, now: Duration) -> Duration {
+        if track.tries == 0 {
+            return Duration::ZERO;
+        }
+        let look = schedule::Look {
+            age: track.last.saturating_sub(track.since),
+            missing: self.missing,
+            fixed: self.rules.recheck,
+            jitter: track.jitter,
+            least: track.least,
+        };
+        let mut wait = schedule::interval(&look);
+        let stirred = self.progressed.is_some_and(|at| now.saturating_sub(at) < STIR);
+        if stirred && self.rules.recheck.is_none() && self.missing <= schedule::FEW {
+            wait = wait.min(STIRRED_WAIT_MAX.max(track.least));
+        }
+        track.last + wait
+    }
+
+    /// When something is to be done next without any news; none when nothing is needed.
+    pub(super) fn wake_at(&self, now: Duration) -> Option<Duration> {
+        let unread = self.plan.trees.iter().filter(|tree| tree.total.is_none());
+        let trees = unread.filter_map(|tree| self.trees.get(&tree.id));
+        let ranges = self.ranges.values().filter(|track| !track.read || track.wanted > 0);
+        let waiting = trees.chain(ranges).filter(|track| !track.running && track.tries > 0);
+        waiting.map(|track| self.due(track, now)).min()
+    }
+
+    /// The next job that may start now.
+    pub(super) fn next(&mut self, now: Duration, wall_ms: u64, files: &Files) -> Option<Held> {
+        let total = self.rules.workers.max(2);
+        if self.running >= total {
+            return None;
+        }
+        let large_may = self.running_large < total - (total / 4).max(1);
+        let held = self
+            .few(now)
+            .or_else(|| self.in_turn(now, large_may, files))
+            .or_else(|| self.suspect(now, wall_ms).map(|suspect| Held { job: Job::Probe(suspect), large: false }))?;
+        self.set_running(&held, true);
+        Some(held)
+    }
+
+    fn set_running(&mut self, held: &Held, running: bool) {
+        let step = |count: &mut usize| *count = if running { *count + 1 } else { count.saturating_sub(1) };
+        step(&mut self.running);
+        if held.large {
+            step(&mut self.running_large);
+        }
+        let mark = |track: &mut Track| track.running = running;
+        match &held.job {
+            Job::Metarange(id) => self.trees.get_mut(id).into_iter().for_each(mark),
+            Job::Range(id, ..) => self.ranges.get_mut(id).into_iter().for_each(mark),
+            Job::Check(looks, _) => {
+                for look in looks {
+                    self.ranges.get_mut(&look.range).into_iter().for_each(mark);
+                }
+            }
+            Job::Probe(_) => self.probing = running,
+        }
+    }
+
+    /// The few missing keys of all ranges that are due, in one job.
+    fn few(&self, now: Duration) -> Option<Held> {
+        let mut looks = Vec::new();
+        for need in self.plan.trees.iter().flat_map(|tree| &tree.ranges) {
+            let Some(track) = self.ranges.get(&need.id) else { continue };
+            let ready = track.read && !track.running && track.wanted > 0 && track.is_few();
+            if ready && self.due(track, now) <= now + if looks.is_empty() { Duration::ZERO } else { EARLY } {
+                looks.push(Look { range: need.id, for_head: need.for_head, kept: track.kept.clone() });
+            }
+            if looks.len() >= RECHECK_RANGES_MAX {
+                break;
+            }
+        }
+        (!looks.is_empty()).then_some(Held { job: Job::Check(looks, Effort::Recheck), large: false })
+    }
+
+    /// One job of the next tree that has any.
+    fn in_turn(&mut self, now: Duration, large_may: bool, files: &Files) -> Option<Held> {
+        let count = self.plan.trees.len();
+        for step in 0..count {
+            let place = (self.turn + step) % count;
+            let Some(tree) = self.plan.trees.get(place) else { continue };
+            if let Some(held) = self.of_tree(tree, place, now, large_may, files) {
+                self.turn = (place + 1) % count;
+                return Some(held);
+            }
+        }
+        None
+    }
+
+    fn of_tree(&self, tree: &TreeNeed, place: usize, now: Duration, large_may: bool, files: &Files) -> Option<Held> {
+        if tree.total.is_none() {
+            let track = self.trees.get(&tree.id).filter(|track| !track.running)?;
+            return (self.due(track, now) <= now).then_some(Held { job: Job::Metarange(tree.id), large: false });
+        }
+        let (mut batch, mut keys) = (Batch::default(), 0u32);
+        let mut unread = None;
+        let mut reading = false;
+        let mut bounds = Bounds::new(tree, place, files);
+        for need in &tree.ranges {
+            let Some(track) = self.ranges.get(&need.id) else { continue };
+            if track.running {
+                reading |= !need.read;
+                continue;
+            }
+            let large = need.entries.min(if need.read { need.wanted } else { u32::MAX }) > LARGE;
+            if large && !large_may || self.due(track, now) > now {
+                continue;
+            }
+            if !need.read {
+                if unread.is_none() && !self.must_wait(&mut bounds, need, files) {
+                    unread = Some((need.id, large));
+                }
+            } else if need.wanted > 0 && !track.is_few() && batch.takes(track) {
+                keys = keys.saturating_add(need.wanted);
+                batch.add(need, track, large);
+                if batch.looks.len() >= CHECK_RANGES_MAX || keys >= CHECK_KEYS_MAX {
+                    return batch.held();
+                }
+            }
+        }
+        match unread {
+            Some((id, large)) => Some(Held { job: Job::Range(id, tree.id, tree.parents.clone()), large }),
+            None if reading && batch.is_large => None,
+            None => batch.held(),
+        }
+    }
+
+    /// Whether the parents' part of this range is about to be read and checked: then it is worth waiting for, because
+    /// most answers can be inherited. What was tried without success is not waited for.
+    fn must_wait(&self, bounds: &mut Bounds<'_>, need: &RangeNeed, files: &Files) -> bool {
+        let keys = bounds.of(need);
+        bounds.tree.parents.iter().any(|parent| {
+            let Some(place) = self.places.get(parent).filter(|place| **place < bounds.place) else { return false };
+            let Some(tree) = self.plan.trees.get(*place) else { return false };
+            if tree.total.is_none() {
+                return self.trees.get(parent).is_some_and(Track::is_hopeful);
+            }
+            let fresh = |id: &RangeId| {
+                let track = self.ranges.get(id).filter(|_| *id != need.id);
+                track.is_some_and(|track| match track.read {
+                    true => track.tries == 0 && track.wanted > 0,
+                    false => track.is_hopeful(),
+                })
+            };
+            let Some((theirs, (min, max))) = files.kept_metarange(parent).zip(keys.as_ref()) else { return false };
+            let first = theirs.partition_point(|base| base.max_key < *min);
+            theirs.iter().skip(first).take_while(|base| base.min_key <= *max).any(|base| fresh(&base.id))
+        })
+    }
+
+    /// A range whose missing entries the source should be asked about.
+    fn suspect(&self, now: Duration, wall_ms: u64) -> Option<Suspect> {
+        if self.probing || now < self.probes_free_at {
+            return None;
+        }
+        let mut best: Option<(Duration, Suspect)> = None;
+        for tree in &self.plan.trees {
+            let late = wall_ms.saturating_sub(tree.since_ms) >= self.rules.diagnose_after_ms;
+            for need in tree.ranges.iter().filter(|need| need.read && (need.for_ancestor || late)) {
+                let Some(track) = self.ranges.get(&need.id) else { continue };
+                let probe = &track.probe;
+                let absent = need.wanted.saturating_sub(need.wrong_size.saturating_add(need.forbidden)) > 0;
+                let checked = track.tries > 0 && !track.running && track.last > probe.last;
+                if !absent || !checked || now < probe.next || best.as_ref().is_some_and(|(last, _)| *last <= probe.last)
+                {
+                    continue;
+                }
+                let limit = if probe.found_gone { PASS } else { SAMPLE };
+                let suspect = Suspect { range: need.id, commit: tree.commit, limit, cursor: probe.cursor };
+                best = Some((probe.last, suspect));
+            }
+        }
+        best.map(|(_, suspect)| suspect)
+    }
+
+    /// Takes what came of a job.
+    pub(super) fn finish(&mut self, held: &Held, ended: Ended, now: Duration, random: &mut dyn FnMut() -> u64) {
+        self.set_running(held, false);
+        match (&held.job, ended) {
+            (Job::Metarange(id), Ended::Read(result)) => {
+                if let Some(track) = self.trees.get_mut(id) {
+                    track.tried(now, random(), result.err().as_ref());
+                }
+            }
+            (Job::Range(id, ..), Ended::Read(result)) => {
+                if let Some(track) = self.ranges.get_mut(id) {
+                    track.tried(now, random(), result.err().as_ref());
+                }
+            }
+            (Job::Check(looks, _), ended) => {
+                let mut results: HashMap<RangeId, Looked> = match ended {
+                    Ended::Checked(results) => results.into_iter().collect(),
+                    Ended::Read(_) | Ended::Probed(_) => HashMap::new(),
+                };
+                for look in looks {
+                    let looked = results.remove(&look.range).unwrap_or_default();
+                    if looked.arrived > 0 {
+                        self.progressed = Some(now);
+                    }
+                    if let Some(track) = self.ranges.get_mut(&look.range) {
+                        track.checked(now, random(), looked);
+                    }
+                }
+            }
+            (Job::Probe(suspect), Ended::Probed(result)) => {
+                let asked = result.as_ref().map_or(SAMPLE, |probed| probed.asked);
+                self.probes_free_at = now + PROBE_COST * asked as u32;
+                if let Some(track) = self.ranges.get_mut(&suspect.range) {
+                    track.probed(now, result);
+                }
+            }
+            (_, Ended::Read(_) | Ended::Checked(_) | Ended::Probed(_)) => {}
+        }
+    }
+}
+
+impl Track {
+    fn tried(&mut self, now: Duration, jitter: u64, miss: Option<&Miss>) {
+        (self.tries, self.last, self.jitter) = (self.tries.saturating_add(1), now, jitter);
+        self.least = miss.map_or(Duration::ZERO, Miss::least_wait);
+        self.fault = miss.map(ToString::to_string);
+    }
+
+    fn checked(&mut self, now: Duration, jitter: u64, looked: Looked) {
+        self.tried(now, jitter, looked.miss.as_ref());
+        if looked.arrived > 0 {
+            self.since = now;
+        }
+        if looked.forbidden > 0 && looked.arrived == 0 {
+            self.least = self.least.max(Duration::from_secs(5));
+        }
+        self.kept = looked.kept.clone();
+        self.looked = looked;
+    }
+
+    fn probed(&mut self, now: Duration, result: Result<Probed, Miss>) {
+        let probe = &mut self.probe;
+        probe.last = now;
+        let backoff = (probe.backoff * 2).clamp(PROBE_BACKOFF_MIN, PROBE_BACKOFF_MAX);
+        match result {
+            Ok(probed) if probed.gone > 0 => {
+                (probe.backoff, probe.next, probe.found_gone) = (Duration::ZERO, now + PROBE_AGAIN, true);
+                self.fault = probed.oddity;
+            }
+            Ok(probed) => {
+                (probe.backoff, probe.next, probe.found_gone) = (backoff, now + backoff, false);
+                probe.cursor = probe.cursor.wrapping_add(probed.asked as u32);
+                self.fault = probed.oddity;
+            }
+            Err(miss) => {
+                probe.backoff = (probe.backoff * 2).clamp(Duration::from_secs(5), Duration::from_secs(60));
+                probe.next = now + probe.backoff;
+                self.fault = Some(format!("asking the source failed: {miss}"));
+            }
+        }
+    }
+}
+
+/// Ranges of one tree to be checked together, all for the first time or all again.
+#[derive(Default)]
+struct Batch {
+    looks: Vec<Look>,
+    again: bool,
+    is_large: bool,
+}
+
+impl Batch {
+    fn takes(&self, track: &Track) -> bool {
+        self.looks.is_empty() || self.again == (track.tries > 0)
+    }
+
+    fn add(&mut self, need: &RangeNeed, track: &Track, large: bool) {
+        self.again = track.tries > 0;
+        self.is_large |= large;
+        self.looks.push(Look { range: need.id, for_head: need.for_head, kept: track.kept.clone() });
+    }
+
+    fn held(self) -> Option<Held> {
+        let effort = if self.again { Effort::Recheck } else { Effort::Sweep };
+        (!self.looks.is_empty()).then_some(Held { job: Job::Check(self.looks, effort), large: self.is_large })
+    }
+}
+
+/// First and last keys of a tree's ranges, looked up in the order of the tree.
+struct Bounds<'a> {
+    tree: &'a TreeNeed,
+    place: usize,
+    ranges: Option<super::files::Ranges>,
+    at: usize,
+}
+
+impl<'a> Bounds<'a> {
+    fn new(tree: &'a TreeNeed, place: usize, files: &Files) -> Self {
+        Self { tree, place, ranges: files.kept_metarange(&tree.id), at: 0 }
+    }
+
+    fn of(&mut self, need: &RangeNeed) -> Option<(Vec<u8>, Vec<u8>)> {
+        let ranges = self.ranges.as_ref()?;
+        let found = ranges.iter().enumerate().skip(self.at).find(|(_, range)| range.id == need.id);
+        let (at, range) = found?;
+        self.at = at;
+        Some((range.min_key.clone(), range.max_key.clone()))
+    }
+}
