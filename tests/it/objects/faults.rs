@@ -66,7 +66,9 @@ async fn listings_that_break_the_rules_lead_to_right_answers() {
     ];
     for mood in moods {
         let server = FaultyS3::with(even(2400), mood).await;
-        let answers = checked(Arc::clone(&server.store), "bucket", wanted(2400), Effort::Sweep).await;
+        // More objects than a page has, and few enough wanted for a test that has to ask for each.
+        let fifth = wanted(2400).into_iter().step_by(5).collect();
+        let answers = checked(Arc::clone(&server.store), "bucket", fifth, Effort::Sweep).await;
         for (n, outcome) in answers {
             let expected = if n % 2 == 0 { Outcome::Present } else { Outcome::Absent };
             assert_eq!(outcome, expected, "{n} with {mood:?}");

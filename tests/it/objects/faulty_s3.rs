@@ -107,7 +107,7 @@ async fn answer(State((service, shared)): State<(S3Service, Arc<Shared>)>, reque
     }
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 1 << 20).await.unwrap();
-    let answered = service.call(axum::http::Request::from_parts(parts, s3s::Body::from(body)).into()).await.unwrap();
+    let answered = service.call(axum::http::Request::from_parts(parts, s3s::Body::from(body))).await.unwrap();
     let answered = answered.map(Body::new);
     match mood {
         Mood::Cut(length) if is_list => {

@@ -194,7 +194,7 @@ async fn credentials_come_from_a_file_by_profile() {
 #[tokio::test]
 async fn thousands_of_keys_are_checked_by_pages_and_single_requests() {
     let Some(backend) = ceph("thousands of keys").await else { return };
-    let (bucket, count) = ("t1-thousands", 3000_u64);
+    let (bucket, count) = ("t1-thousands", 2100_u64);
     backend.create_bucket(bucket).await;
     let key = |n: u64| format!("ns/data/p/{n:06}");
     let puts: Vec<_> = (0..count).filter(|n| n % 100 != 99).collect();
