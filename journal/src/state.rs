@@ -179,13 +179,22 @@ impl Mirror {
         true
     }
 
+    /// A branch that came back at the source while it was being removed is one that was just seen.
+    fn remove_branch(&mut self, name: &str, at_ms: u64) -> bool {
+        let Some(branch) = self.branches.remove(name) else { return false };
+        if branch.presence == Presence::There {
+            self.see_branch(name, branch.head, branch.hidden, at_ms);
+        }
+        true
+    }
+
     fn apply_about_branch(&mut self, event: &Event) -> bool {
         if let Event::BranchSeen(e) = event {
             self.see_branch(&e.branch, e.head, e.hidden, e.at_ms);
             return true;
         }
         if let Event::BranchRemoved(e) = event {
-            return self.branches.remove(&e.branch).is_some();
+            return self.remove_branch(&e.branch, e.at_ms);
         }
         let Some(branch) = event.branch().and_then(|name| self.branches.get_mut(name)) else { return false };
         match event {
