@@ -44,7 +44,7 @@ pub(super) fn sst(arguments: &SstArguments) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// Writing failed. A reader that has gone away is no error: printing ends, and the verdict is that on what was printed.
-pub fn run(files: &[PathBuf], out: &mut dyn Write) -> io::Result<bool> {
+pub(super) fn run(files: &[PathBuf], out: &mut dyn Write) -> io::Result<bool> {
     let mut good = true;
     for file in files {
         match print_file(file, out) {

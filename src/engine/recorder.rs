@@ -56,10 +56,13 @@ pub enum RecordError {
     Stopped,
 }
 
+/// What a command came to.
+type Facts = Result<Vec<Event>, RecordError>;
+
 type Read = Box<dyn FnOnce(&State, (u64, [u8; 32])) + Send>;
 
 enum Request {
-    Command(Command, oneshot::Sender<Result<Vec<Event>, RecordError>>),
+    Command(Command, oneshot::Sender<Facts>),
     Read(Read),
 }
 
@@ -172,7 +175,7 @@ struct Desk {
 struct Group {
     entries: Vec<Entry>,
     touched: Vec<Incarnation>,
-    answers: Vec<(oneshot::Sender<Result<Vec<Event>, RecordError>>, Result<Vec<Event>, RecordError>)>,
+    answers: Vec<(oneshot::Sender<Facts>, Facts)>,
     reads: Vec<Read>,
 }
 

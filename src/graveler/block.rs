@@ -1,7 +1,7 @@
 //! The inside of a block: prefix-compressed entries and their restart points.
 //!
 //! Owns the walk over one block's contents and the order of keys from block to block; knows nothing of files,
-//! checksums or what keys mean. Layout (`lakefs-facts`: pebble's block format): entries of `shared`, `unshared` and
+//! checksums or what keys mean. Layout (pebble's, the same as LevelDB's): entries of `shared`, `unshared` and
 //! value lengths (varints), the key's unshared bytes and the value; then restart offsets and their number, u32 LE.
 
 use super::damage::Problem;

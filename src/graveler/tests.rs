@@ -135,8 +135,30 @@ fn an_intact_file_under_another_name_or_of_another_type_is_refused() {
     let other = MetarangeId([1; 32]);
     let damage = metarange::read(object("emptied", id), other).unwrap_err();
     assert_eq!(damage.problem, Problem::WrongId { computed: id.to_owned(), expected: other.to_string() });
+    let mut writer = super::writer::RangeWriter::new();
+    writer.add(b"key", &Entry::default()).unwrap();
+    let damage = range::read(writer.finish().bytes.into(), RangeId([1; 32])).unwrap_err();
+    assert!(matches!(damage.problem, Problem::WrongId { .. }), "{damage}");
     let damage = range::read(object("emptied", id), RangeId::parse(id).unwrap()).unwrap_err();
     assert!(matches!(damage.problem, Problem::WrongType { ref found, .. } if found == "metaranges"), "{damage}");
+}
+
+#[test]
+fn ranges_that_contradict_themselves_are_refused() {
+    let (id, key) = (RangeId([5; 32]), b"m".as_slice());
+    let info = |min_key: &[u8], max_key: &[u8]| {
+        let (min_key, max_key) = (min_key.to_vec(), max_key.to_vec());
+        metarange::RangeInfo { id, min_key, max_key, estimated_size: 1, count: 1 }.to_value()
+    };
+    let verdict = |value: &[u8]| metarange::RangeInfo::decode(key, value).map_err(|problem| problem.to_string());
+    assert!(verdict(&info(b"a", b"m")).is_ok());
+    assert_eq!(verdict(&info(b"a", b"n")).unwrap_err(), "expected the range's last key to be the record's key");
+    assert_eq!(verdict(&info(b"n", b"m")).unwrap_err(), "expected a first key not above the last");
+    let mut value = info(b"a", b"m");
+    value[2] = b'G';
+    assert_eq!(verdict(&value).unwrap_err(), "expected a range id of 64 hexadecimal digits");
+    let len = value.len();
+    assert_eq!(verdict(&value[..len - 1]).unwrap_err(), "expected data with their length in the value");
 }
 
 #[test]

@@ -90,7 +90,8 @@ impl BlockBuffer {
         let (body, stored_crc) =
             file.get(range.clone()).and_then(|block| block.split_last_chunk::<4>()).ok_or_else(outside)?;
         let (stored, computed) = (u32::from_le_bytes(*stored_crc), masked_crc(body));
-        if stored != computed {
+        // A fuzzer cannot guess checksums; everything behind them is to be reached all the same.
+        if stored != computed && !cfg!(fuzzing) {
             return Err(Damage::at(at.offset, Problem::Checksum { stored, computed }));
         }
         let (&kind, contents) = body.split_last().ok_or_else(outside)?;

@@ -77,7 +77,10 @@ proptest! {
 
 /// What the reader says of a forgery.
 fn verdict(edit: impl FnOnce(&mut Forgery)) -> String {
-    let mut forgery = Forgery::good();
+    verdict_on(Forgery::good(), edit)
+}
+
+fn verdict_on(mut forgery: Forgery, edit: impl FnOnce(&mut Forgery)) -> String {
     edit(&mut forgery);
     read(forgery.build()).map(|records| records.len()).unwrap_err().to_string()
 }
@@ -97,6 +100,21 @@ fn blocks_cannot_be_left_out_repeated_or_exchanged() {
     assert!(verdict(|f| f.index[1].1 = 0).ends_with(gap));
     assert!(verdict(|f| f.data.swap(0, 1)).contains("expected"));
     assert!(verdict(|f| f.index.swap(0, 1)).contains("expected"));
+}
+
+#[test]
+fn index_blocks_cannot_be_left_out_or_overlap() {
+    assert_eq!(read(Forgery::two_level().build()).unwrap().len(), 6);
+    let verdict = |edit: fn(&mut Forgery)| verdict_on(Forgery::two_level(), edit);
+    let gap = verdict(|f| f.partition_gaps[0].push(0));
+    assert!(gap.ends_with("expected index blocks that follow one another without a gap"), "{gap}");
+    let end = verdict(|f| f.partition_gaps[1].push(0));
+    assert!(end.ends_with("expected index blocks up to where the upper level begins"), "{end}");
+    let short = verdict(|f| f.partitions[0].0 = set(b"c"));
+    assert!(short.ends_with("expected no index key above that of the upper level"), "{short}");
+    let (none, one) = (verdict(|f| f.partitions.truncate(1)), verdict(|f| f.partitions[1].1 = 0));
+    assert!(none.ends_with("expected data blocks up to where the index begins"), "{none}");
+    assert!(one.ends_with("expected data blocks up to where the index begins"), "{one}");
 }
 
 #[test]
@@ -141,6 +159,15 @@ fn restart_points_are_checked() {
     assert!(verdict(|f| f.restarts = Some(vec![4])).ends_with("expected a first restart offset of 0"));
     assert!(verdict(|f| f.restarts = Some(vec![])).ends_with("expected a first restart offset of 0"));
     assert!(verdict(|f| f.restarts = Some(vec![0, 0])).ends_with("expected restart offsets in ascending order"));
+    // "a" and, sharing its first byte, "aa": with a restart point at the second, or with none.
+    let entries = [&[0, 9, 1], set(b"a").as_slice(), b"v", &[1, 9, 1], set(b"a").as_slice(), b"v"].concat();
+    let with_restarts = |tail: &[u8]| [entries.as_slice(), tail].concat();
+    let (shared, whole) =
+        (with_restarts(&[0, 0, 0, 0, 13, 0, 0, 0, 2, 0, 0, 0]), with_restarts(&[0, 0, 0, 0, 1, 0, 0, 0]));
+    let shared = verdict(|f| f.stored = Some((shared, physical::TYPE_RAW)));
+    assert!(shared.ends_with("expected a whole key at the restart offset"), "{shared}");
+    let whole = verdict(|f| f.stored = Some((whole, physical::TYPE_RAW)));
+    assert!(whole.contains("property rocksdb.data.size"), "{whole}");
     let beyond = verdict(|f| f.restarts = Some(vec![0, 9999]));
     assert!(beyond.ends_with("expected every restart offset to be that of an entry"), "{beyond}");
 }
@@ -194,6 +221,8 @@ fn other_features_are_named() {
     assert!(hash_index.contains("unsupported index type: found 01000000"), "{hash_index}");
     let comparator = verdict(|f| f.property("rocksdb.comparator", b"x"));
     assert!(comparator.contains("unsupported comparator: found x"), "{comparator}");
+    let footer = verdict(|f| f.footer_gap = vec![0]);
+    assert!(footer.ends_with("expected the metaindex block to end where the footer begins"), "{footer}");
     let padded = verdict(|f| f.gap = vec![0]);
     assert!(padded.ends_with("expected the index block to end where the properties begin"), "{padded}");
 }

@@ -200,7 +200,7 @@ impl Mend<'_> {
         }
         // Unacknowledged ones are part of what is rolled forward.
         let acknowledged = || missing.iter().filter(|kept| kept.first_seq <= self.durable.last_seq);
-        if let (Some(first), Some(last)) = (acknowledged().next(), acknowledged().last()) {
+        if let (Some(first), Some(last)) = (acknowledged().next(), acknowledged().next_back()) {
             let next = self.scanned.recent.iter().find(|kept| kept.first_seq > last.first_seq);
             let to = next.map_or(self.scanned.end.last_seq, |kept| kept.first_seq - 1).min(self.durable.last_seq);
             let (witness, from) = (Witness::Hot, first.first_seq);

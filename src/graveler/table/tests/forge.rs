@@ -21,6 +21,10 @@ pub(super) struct Forgery {
     pub(super) data: Vec<Rows>,
     /// Index keys and the number of the data block that they lead to.
     pub(super) index: Vec<(Vec<u8>, usize)>,
+    /// With two levels: the upper level's keys, and how many entries each lower block takes of `index`.
+    pub(super) partitions: Vec<(Vec<u8>, usize)>,
+    /// With two levels: bytes behind each lower block.
+    pub(super) partition_gaps: Vec<Vec<u8>>,
     properties: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Restart offsets of the first data block.
     pub(super) restarts: Option<Vec<u32>>,
@@ -28,6 +32,8 @@ pub(super) struct Forgery {
     pub(super) stored: Option<(Vec<u8>, u8)>,
     /// Bytes between index and properties.
     pub(super) gap: Vec<u8>,
+    /// Bytes between metaindex and footer.
+    pub(super) footer_gap: Vec<u8>,
     /// The name in the metaindex.
     pub(super) metaindex: Vec<u8>,
 }
@@ -39,10 +45,13 @@ impl Forgery {
         let mut forgery = Self {
             data: vec![rows([b"a", b"b"]), rows([b"c", b"d"]), rows([b"e", b"f"])],
             index: vec![(set(b"b"), 0), (set(b"d"), 1), (set(b"f"), 2)],
+            partitions: Vec::new(),
+            partition_gaps: vec![Vec::new(); 2],
             properties: BTreeMap::new(),
             restarts: None,
             stored: None,
             gap: Vec::new(),
+            footer_gap: Vec::new(),
             metaindex: b"rocksdb.properties".to_vec(),
         };
         forgery.property("count", b"6");
@@ -52,6 +61,14 @@ impl Forgery {
         forgery.property("rocksdb.num.entries", &[6]);
         // Three blocks of 2 × (3 + 9 + 5) + 2 × 4 + 4 bytes and a trailer of 5.
         forgery.property("rocksdb.data.size", &[0x80 | 25, 1]);
+        forgery
+    }
+
+    /// The same with an index of two levels.
+    pub(super) fn two_level() -> Self {
+        let mut forgery = Self::good();
+        forgery.partitions = vec![(set(b"d"), 2), (set(b"f"), 1)];
+        forgery.property("rocksdb.block.based.table.index.type", &[2, 0, 0, 0]);
         forgery
     }
 
@@ -68,13 +85,24 @@ impl Forgery {
             let (stored, kind) = self.stored.clone().filter(|_| number == 0).unwrap_or(contents);
             handles.push(append(&mut file, &stored, kind));
         }
-        let index: Rows = self.index.iter().map(|(key, number)| (key.clone(), encode(handles[*number]))).collect();
+        let mut index: Rows = self.index.iter().map(|(key, number)| (key.clone(), encode(handles[*number]))).collect();
+        if !self.partitions.is_empty() {
+            let mut top = Rows::new();
+            for ((key, count), gap) in self.partitions.iter().zip(&self.partition_gaps) {
+                let lower: Rows = index.drain(..*count).collect();
+                let handle = append(&mut file, &block(&lower, None), physical::TYPE_RAW);
+                top.push((key.clone(), encode(handle)));
+                file.extend(gap);
+            }
+            index = top;
+        }
         let index = append(&mut file, &block(&index, None), physical::TYPE_RAW);
         file.extend(self.gap);
         let properties: Rows = self.properties.into_iter().collect();
         let properties = append(&mut file, &block(&properties, None), physical::TYPE_RAW);
         let metaindex = block(&[(self.metaindex, encode(properties))], None);
         let metaindex = append(&mut file, &metaindex, physical::TYPE_RAW);
+        file.extend(self.footer_gap);
         file.extend(Footer { metaindex, index }.encode());
         file.into()
     }
