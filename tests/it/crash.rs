@@ -210,6 +210,14 @@ async fn a_mirror_that_is_killed_at_any_moment_is_never_wrong() {
     scene.holds();
     assert!(report.moves as u64 > rounds / 2, "too little happened: {report}");
 
+    ends_in_order(&scene, &mut process).await;
+    done.cancel();
+    watching.await.unwrap();
+    scene.stage.close().await;
+    dir.disable_cleanup(false);
+}
+
+async fn ends_in_order(scene: &Scene, process: &mut Process) {
     // An order to end is followed at once.
     let begun = scene.clock.monotonic();
     process.signal("TERM");
@@ -224,8 +232,4 @@ async fn a_mirror_that_is_killed_at_any_moment_is_never_wrong() {
     assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", scene.log());
     // The bound, which is a promise to whoever stops it.
     assert!(took < Duration::from_secs(5), "it took {took:?} to end");
-    done.cancel();
-    watching.await.unwrap();
-    scene.stage.close().await;
-    dir.disable_cleanup(false);
 }

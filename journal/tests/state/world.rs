@@ -187,6 +187,12 @@ impl Desk {
         desk
     }
 
+    /// Plans removals in a turn that proved every known branch gone.
+    pub fn plan_removals(&mut self) -> Result<Vec<Event>, Refused> {
+        let proven_gone = self.mirror().branches.keys().cloned().collect();
+        self.ask(Ask::PlanRemovals { proven_gone })
+    }
+
     pub fn start(&mut self, policy: Policy) -> Vec<Event> {
         let command = Command::Start {
             writer_epoch: self.state.writer_epoch + 1,

@@ -94,23 +94,7 @@ async fn the_whole_life_of_a_mirror_on_a_real_lakefs() {
     assert_eq!(client.log(&name, &child.id, 9).await.map(|log| log.len()), Ok(2));
     assert_eq!(client.log(&name, &child.id, 1).await.map(|log| log.len()), Ok(1));
 
-    assert_eq!(client.create_branch(&name, "main", &root.id, false).await, Ok(Made::Created));
-    assert_eq!(client.create_branch(&name, "main", &root.id, false).await, Ok(Made::Existed));
-    assert_eq!(client.create_branch(&name, "hidden_1", &root.id, true).await, Ok(Made::Created));
-    assert_eq!(client.create_branch(&name, "x", &root.id, false).await, Ok(Made::Created));
-    client.reset_branch(&name, "main", &child.id).await.unwrap();
-    assert_eq!(client.branch(&name, "main").await, Ok(child.id));
-    assert_eq!(kind(client.reset_branch(&name, "none", &child.id).await), FaultKind::Absent);
-    assert_eq!(kind(client.reset_branch(&name, "main", &id(0)).await), FaultKind::Refused);
-    let head = |name: &str, head| BranchHead { name: name.into(), head };
-    let all = vec![head("hidden_1", root.id), head("main", child.id), head("x", root.id)];
-    assert_eq!(client.branches(&name, true).await.as_ref(), Ok(&all), "over three pages");
-    assert_eq!(client.branches(&name, false).await.map(|all| all.len()), Ok(2));
-    client.delete_branch(&name, "x").await.unwrap();
-    assert_eq!(kind(client.delete_branch(&name, "x").await), FaultKind::Absent);
-    assert_eq!(kind(client.delete_branch(&name, "main").await), FaultKind::Refused, "the default branch");
-    assert_eq!(kind(client.branch(&name, "a/b").await), FaultKind::Refused);
-
+    branches_live(&client, &name, &root, &child).await;
     assert_eq!(
         client.probe_object(&name, &root.id, "a/ü +%&").await,
         Ok(crate::engine::ports::SourceObject::NoSuchPath)
@@ -120,4 +104,23 @@ async fn the_whole_life_of_a_mirror_on_a_real_lakefs() {
     client.delete_repository(&name).await.unwrap();
     assert_eq!(kind(client.delete_repository(&name).await), FaultKind::Absent);
     assert_eq!(kind(client.branches(&name, true).await), FaultKind::Refused);
+}
+
+async fn branches_live(client: &Client, name: &str, root: &CommitRecord, child: &CommitRecord) {
+    assert_eq!(client.create_branch(name, "main", &root.id, false).await, Ok(Made::Created));
+    assert_eq!(client.create_branch(name, "main", &root.id, false).await, Ok(Made::Existed));
+    assert_eq!(client.create_branch(name, "hidden_1", &root.id, true).await, Ok(Made::Created));
+    assert_eq!(client.create_branch(name, "x", &root.id, false).await, Ok(Made::Created));
+    client.reset_branch(name, "main", &child.id).await.unwrap();
+    assert_eq!(client.branch(name, "main").await, Ok(child.id));
+    assert_eq!(kind(client.reset_branch(name, "none", &child.id).await), FaultKind::Absent);
+    assert_eq!(kind(client.reset_branch(name, "main", &id(0)).await), FaultKind::Refused);
+    let head = |name: &str, head| BranchHead { name: name.into(), head };
+    let all = vec![head("hidden_1", root.id), head("main", child.id), head("x", root.id)];
+    assert_eq!(client.branches(name, true).await.as_ref(), Ok(&all), "over three pages");
+    assert_eq!(client.branches(name, false).await.map(|all| all.len()), Ok(2));
+    client.delete_branch(name, "x").await.unwrap();
+    assert_eq!(kind(client.delete_branch(name, "x").await), FaultKind::Absent);
+    assert_eq!(kind(client.delete_branch(name, "main").await), FaultKind::Refused, "the default branch");
+    assert_eq!(kind(client.branch(name, "a/b").await), FaultKind::Refused);
 }
