@@ -1,5 +1,7 @@
 //! When a branch is removed from the mirror, and what never removes one (I6).
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails, in its helper functions too")]
+
 use std::collections::BTreeSet;
 
 use lakemirror_journal::command::{Ask, Command};
