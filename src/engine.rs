@@ -11,6 +11,7 @@ pub mod ports;
 pub mod promote;
 pub mod publish;
 pub mod recorder;
+pub mod scrub;
 pub mod status;
 pub mod verify;
 
@@ -212,6 +213,7 @@ async fn work(site: Site) -> Result<(), Ended> {
             verify_until_stopped(&site),
             promote::run(&site),
             publish::run(&site),
+            scrub::run(&site),
             keeper::ensure(&site)
         )
     };

@@ -81,6 +81,8 @@ pub enum Ask {
     ProbeSource(SourceProbedV1),
     /// Which branches may move now?
     PlanMoves,
+    /// Which ranges of the heads that the mirror shows were proven too long ago?
+    Scrub,
     /// These commit records are on the mirror.
     RecordsWritten(Vec<CommitId>),
     /// The branch was read after its move and is where it should be.

@@ -82,6 +82,7 @@ fn decide_about(case: &Case<'_>, ask: Ask) -> Result<Vec<Event>, Refused> {
         Ask::CheckArrivals(batches) => verify::arrivals(case, batches),
         Ask::ProbeSource(probed) => verify::probes(case, probed),
         Ask::PlanMoves => Ok(promote::plan(case)),
+        Ask::Scrub => Ok(promote::scrub(case)),
         Ask::RecordsWritten(commits) => promote::records(case, commits),
         Ask::FinishMove { branch } => promote::finish(case, branch),
         Ask::Diverged { branch, found } => promote::diverged(case, branch, found),
