@@ -114,7 +114,9 @@ struct Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        if self.temporary && let Err(error) = fs::remove_dir_all(&self.dir) {
+        if self.temporary
+            && let Err(error) = fs::remove_dir_all(&self.dir)
+        {
             tracing::warn!("the temporary directory {} stays: {error}", self.dir.display());
         }
     }
@@ -172,9 +174,10 @@ pub async fn run(
 
 fn home(options: &Options, entropy: &dyn Entropy) -> Result<Home, DemoError> {
     let temporary = options.dir.is_none();
-    let dir = options.dir.clone().unwrap_or_else(|| {
-        std::env::temp_dir().join(format!("lakemirror-demo-{:016x}", entropy.random_u64()))
-    });
+    let dir = options
+        .dir
+        .clone()
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("lakemirror-demo-{:016x}", entropy.random_u64())));
     let wrong = |source| DemoError::Dir { dir: dir.clone(), source };
     fs::create_dir_all(&dir).map_err(wrong)?;
     let dir = fs::canonicalize(&dir).map_err(wrong)?;
@@ -202,7 +205,10 @@ async fn begin(
     let mut stage = Stage::open(plan, Arc::clone(clock), Arc::clone(entropy)).await?;
     let checker = stage.checker()?;
     let source = Source::new(stage.source.clone(), checker.clone());
-    screen.say(Voice::Demo, &format!("lakeFS sandbox us-east-1 on {}, us-west-2 on {}", stage.source_url, stage.mirror_url));
+    screen.say(
+        Voice::Demo,
+        &format!("lakeFS sandbox us-east-1 on {}, us-west-2 on {}", stage.source_url, stage.mirror_url),
+    );
     script::prologue(&source, screen).await?;
     stage.replicate();
     let stop = CancellationToken::new();
@@ -273,12 +279,26 @@ fn hints(cast: &Cast, screen: &Screen) {
     screen.plain("");
     screen.plain("Everything stays up; Ctrl-C ends it. To play with it, paste these into another terminal:");
     for (what, line) in [
-        ("a new branch", format!("curl {user} -X POST {source}/branches {json} -d '{{\"name\":\"mine\",\"source\":\"main\"}}'")),
-        ("an object", format!("echo hello | curl {user} -X POST '{source}/branches/mine/objects?path=hello.txt' -H 'Content-Type: text/plain' --data-binary @-")),
-        ("a commit", format!("curl {user} -X POST {source}/branches/mine/commits {json} -d '{{\"message\":\"My first\"}}'")),
+        (
+            "a new branch",
+            format!("curl {user} -X POST {source}/branches {json} -d '{{\"name\":\"mine\",\"source\":\"main\"}}'"),
+        ),
+        (
+            "an object",
+            format!(
+                "echo hello | curl {user} -X POST '{source}/branches/mine/objects?path=hello.txt' -H 'Content-Type: text/plain' --data-binary @-"
+            ),
+        ),
+        (
+            "a commit",
+            format!("curl {user} -X POST {source}/branches/mine/commits {json} -d '{{\"message\":\"My first\"}}'"),
+        ),
         ("what the mirror waits for", format!("curl {user} {api}/repositories/sample/mirrors/sample-mirror")),
         ("the mirror's branches", format!("curl {user} {mirror}/repositories/sample-mirror/branches")),
-        ("the object on the mirror", format!("curl {user} '{mirror}/repositories/sample-mirror/refs/mine/objects?path=hello.txt'")),
+        (
+            "the object on the mirror",
+            format!("curl {user} '{mirror}/repositories/sample-mirror/refs/mine/objects?path=hello.txt'"),
+        ),
         ("lakemirror's health", format!("curl {}/_health", cast.lakemirror.url)),
     ] {
         screen.plain(&format!("\n# {what}\n{line}"));

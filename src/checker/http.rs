@@ -125,7 +125,8 @@ impl Http {
     pub async fn send(&self, method: Method, path: &str, body: Option<(&str, Bytes)>) -> Result<Bytes, HttpError> {
         let url = format!("{}{path}", self.base);
         let call = format!("{method} {url}");
-        let mut request = self.client.request(method, url).basic_auth(&self.access.id, Some(self.access.secret.expose()));
+        let mut request =
+            self.client.request(method, url).basic_auth(&self.access.id, Some(self.access.secret.expose()));
         if let Some((media, bytes)) = body {
             request = request.header(header::CONTENT_TYPE, media).body(bytes);
         }

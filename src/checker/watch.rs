@@ -60,9 +60,10 @@ impl Checker {
                     seen.push((branch.clone(), Some(head.clone())));
                 }
             }
-            let gone = state.histories.iter().filter(|(name, history)| {
-                history.head().is_some() && !branches.contains_key(*name)
-            });
+            let gone = state
+                .histories
+                .iter()
+                .filter(|(name, history)| history.head().is_some() && !branches.contains_key(*name));
             seen.extend(gone.map(|(name, _)| (name.clone(), None)));
         }
         for (branch, head) in seen {

@@ -73,12 +73,7 @@ struct Out {
 
 impl Screen {
     /// A screen whose time starts now. `closed` is cancelled once nothing can be written any more.
-    pub fn new(
-        writer: Box<dyn Write + Send>,
-        colours: bool,
-        clock: Arc<dyn Clock>,
-        closed: CancellationToken,
-    ) -> Self {
+    pub fn new(writer: Box<dyn Write + Send>, colours: bool, clock: Arc<dyn Clock>, closed: CancellationToken) -> Self {
         let out = Mutex::new(Out { writer, error: None });
         Self { started: clock.monotonic(), clock, colours, out, closed }
     }

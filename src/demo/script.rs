@@ -148,7 +148,8 @@ impl Script<'_> {
     async fn reset_and_delete(&self, before: &str) -> Result<(), DemoError> {
         let branch = format!("feature-{}", self.round);
         self.source.delete_branch(&branch).await?;
-        self.screen.say(Voice::Source, &format!("{branch:<11} deleted; it goes on the mirror after a time of grace (3 s)"));
+        self.screen
+            .say(Voice::Source, &format!("{branch:<11} deleted; it goes on the mirror after a time of grace (3 s)"));
         self.source.hard_reset("main", before).await?;
         self.source_says("main", before, "hard reset: the returns are undone");
         self.mirrored("main", before).await?;
@@ -209,8 +210,10 @@ impl Script<'_> {
 
     /// Waits until both sides have the same branches and heads, and the checker has judged the moves.
     async fn level(&self, what: &str) -> Result<(), DemoError> {
-        self.until(what, async || Ok::<_, CheckError>(self.checker.is_level().await?.then_some(())).map_err(Into::into))
-            .await?;
+        self.until(what, async || {
+            Ok::<_, CheckError>(self.checker.is_level().await?.then_some(())).map_err(Into::into)
+        })
+        .await?;
         self.judged().await
     }
 

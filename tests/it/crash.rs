@@ -198,11 +198,12 @@ async fn a_mirror_that_is_killed_at_any_moment_is_never_wrong() {
     }
 
     scene.stage.replication.behave(Behaviour { lost_one_in: 0, ..Behaviour::default() });
-    scene.until("a level mirror at the end", async || {
-        scene.stage.replication.release_all();
-        scene.checker.is_level().await.unwrap_or(false)
-    })
-    .await;
+    scene
+        .until("a level mirror at the end", async || {
+            scene.stage.replication.release_all();
+            scene.checker.is_level().await.unwrap_or(false)
+        })
+        .await;
     let report = scene.checker.final_check().await.unwrap();
     let directory = dir.path().display();
     assert!(report.holds(), "seed {seed}, kept in {directory}: {report}\n{:#?}\n{}", report.differences, scene.log());
@@ -213,11 +214,12 @@ async fn a_mirror_that_is_killed_at_any_moment_is_never_wrong() {
     let begun = scene.clock.monotonic();
     process.signal("TERM");
     let mut status = None;
-    scene.until("its end", async || {
-        status = process.ended();
-        status.is_some()
-    })
-    .await;
+    scene
+        .until("its end", async || {
+            status = process.ended();
+            status.is_some()
+        })
+        .await;
     let took = scene.clock.monotonic().saturating_sub(begun);
     assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", scene.log());
     // The bound, which is a promise to whoever stops it.

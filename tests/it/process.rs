@@ -32,7 +32,9 @@ impl Process {
         let (out, err): (ChildStdout, ChildStderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let (send, lines) = channel();
         let also = send.clone();
-        std::thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).all(|line| send.send(line).is_ok()));
+        std::thread::spawn(move || {
+            BufReader::new(out).lines().map_while(Result::ok).all(|line| send.send(line).is_ok())
+        });
         std::thread::spawn(move || {
             BufReader::new(err).lines().map_while(Result::ok).all(|line| also.send(format!("stderr: {line}")).is_ok())
         });
