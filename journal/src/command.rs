@@ -102,8 +102,11 @@ pub enum Ask {
         /// Where it is.
         found: CommitId,
     },
-    /// Which branches' times of grace are over?
-    PlanRemovals,
+    /// Which branches' times of grace are over? Asked only after a listing that was believed.
+    PlanRemovals {
+        /// Branches that this very turn proved gone, as in [`Ask::ObserveBranches`]; no other is removed.
+        proven_gone: BTreeSet<String>,
+    },
     /// The branch is gone from the mirror.
     FinishRemoval {
         /// Which branch.

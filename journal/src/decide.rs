@@ -75,7 +75,7 @@ fn decide_about(case: &Case<'_>, ask: Ask) -> Result<Vec<Event>, Refused> {
         Ask::Published(number) => Ok(repository::published(case, number)),
         Ask::ObserveBranches { listed, hidden, proven_gone } => observe::branches(case, listed, &hidden, proven_gone),
         Ask::ObserveCommits(records) => Ok(observe::commits(case, &records)),
-        Ask::PlanRemovals => Ok(observe::removals(case)),
+        Ask::PlanRemovals { proven_gone } => Ok(observe::removals(case, &proven_gone)),
         Ask::FinishRemoval { branch } => observe::finish_removal(case, branch),
         Ask::ReadMetarange { metarange, ranges } => Ok(verify::metarange(case, metarange, &ranges)),
         Ask::ReadRange(read) => verify::range(case, read),

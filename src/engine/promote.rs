@@ -40,6 +40,7 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
     for job in unfinished(site).await? {
         spawn(site, job, &slots, &removing, &mut tasks);
     }
+    let mut audited = site.clock.monotonic();
     loop {
         changes.borrow_and_update();
         for job in site.ask(Ask::PlanMoves).await?.iter().filter_map(job_of) {
@@ -49,7 +50,9 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
             spawn(site, job, &slots, &removing, &mut tasks);
         }
         let diverged = site.look(|mirror| mirror.branches.values().any(|branch| branch.divergence.is_some())).await?;
-        let nap = if diverged == Some(true) { AUDIT_DIVERGED } else { AUDIT_QUIET };
+        let interval = if diverged == Some(true) { AUDIT_DIVERGED } else { AUDIT_QUIET };
+        // Counted from the last one: a busy mirror is compared as often as a quiet one.
+        let nap = interval.saturating_sub(site.clock.monotonic().saturating_sub(audited));
         tokio::select! {
             () = site.stop.cancelled() => break,
             changed = changes.changed() => if changed.is_err() { return Err(Ended::Journal) },
@@ -58,7 +61,10 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
                 Ok(Ok(()) | Err(Ended::Stopped)) => {}
                 Err(crash) => tracing::error!(mirror = site.name(), "a move ended with a panic: {crash}"),
             },
-            () = site.clock.sleep(nap) => audit(site).await?,
+            () = site.clock.sleep(nap) => {
+                audit(site).await?;
+                audited = site.clock.monotonic();
+            }
         }
     }
     while tasks.join_next().await.is_some() {}
@@ -180,7 +186,7 @@ async fn may_move(
     }
     if let (None, Some(found)) = (under_way.from, found) {
         let known = site.look(move |mirror| mirror.graph.get(&found).is_some()).await?;
-        if known == Some(true) {
+        if known == Some(true) || learn(site, name, &found).await? {
             site.ask(Ask::Adopt { branch: name.to_owned(), found }).await?;
             return Ok(true);
         }
@@ -192,6 +198,19 @@ async fn may_move(
     tracing::warn!(mirror = site.name(), "{text}; promotion.on_divergence: restore would put it back");
     site.ask(Ask::Diverged { branch: name.to_owned(), found }).await?;
     Ok(false)
+}
+
+/// Where the journal began after the mirror repository, an earlier one may have left a branch at a commit that no branch
+/// of the source leads to any more. The source still has its record: then it is a past of the source, and learnt.
+async fn learn(site: &Site, name: &str, found: &CommitId) -> Result<bool, Ended> {
+    if site.look(|mirror| mirror.adopted_ms.is_some()).await? != Some(true) {
+        return Ok(false);
+    }
+    let subject = Subject::Branch(name.to_owned());
+    let repository = &site.definition.source_repository;
+    let Some(record) = site.insist(&subject, || site.source.commit(repository, found)).await? else { return Ok(false) };
+    site.ask(Ask::ObserveCommits(vec![record])).await?;
+    Ok(true)
 }
 
 async fn restores(site: &Site) -> Result<bool, Ended> {

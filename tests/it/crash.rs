@@ -125,22 +125,6 @@ impl Scene {
         let wrong: Vec<String> = self.checker.violations().iter().map(ToString::to_string).collect();
         assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), self.log());
     }
-
-    /// SIGTERM ends it within 5 s with exit code 0.
-    async fn ends_in_order(&self, mut process: Process) {
-        let begun = self.clock.monotonic();
-        process.signal("TERM");
-        let mut status = None;
-        self.until("its end", async || {
-            status = process.ended();
-            status.is_some()
-        })
-        .await;
-        let took = self.clock.monotonic().saturating_sub(begun);
-        assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", self.log());
-        // The bound, which is a promise to whoever stops it.
-        assert!(took < Duration::from_secs(5), "it took {took:?} to end");
-    }
 }
 
 async fn scene(dir: &Path) -> Scene {
@@ -226,9 +210,26 @@ async fn a_mirror_that_is_killed_at_any_moment_is_never_wrong() {
     scene.holds();
     assert!(report.moves as u64 > rounds / 2, "too little happened: {report}");
 
-    scene.ends_in_order(process).await;
+    ends_in_order(&scene, &mut process).await;
     done.cancel();
     watching.await.unwrap();
     scene.stage.close().await;
     dir.disable_cleanup(false);
+}
+
+async fn ends_in_order(scene: &Scene, process: &mut Process) {
+    // An order to end is followed at once.
+    let begun = scene.clock.monotonic();
+    process.signal("TERM");
+    let mut status = None;
+    scene
+        .until("its end", async || {
+            status = process.ended();
+            status.is_some()
+        })
+        .await;
+    let took = scene.clock.monotonic().saturating_sub(begun);
+    assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", scene.log());
+    // The bound, which is a promise to whoever stops it.
+    assert!(took < Duration::from_secs(5), "it took {took:?} to end");
 }

@@ -30,9 +30,16 @@ pub(super) fn branches(
         return Err(Refused::Rule("the source is another repository than the one that was mirrored".to_owned()));
     }
     let listed: BTreeMap<String, CommitId> = listed.into_iter().collect();
+    // lakeFS never deletes a default branch: a listing without it is that of a repository that is coming or going.
+    let default = case.mirror.source.as_ref().map(|source| &source.default_branch);
+    if let Some(default) = default.filter(|default| !listed.contains_key(*default)) {
+        return Err(Refused::Rule(format!("a listing of the source lacks its default branch {default}: not believed")));
+    }
     let gone: Vec<String> = proven_gone.into_iter().filter(|name| !listed.contains_key(name)).collect();
+    let vanished = |(name, branch): &(&String, &Branch)| branch.tombstone_ms.is_none() && !listed.contains_key(*name);
+    let vanished = case.mirror.branches.iter().filter(vanished).count();
     let mut events: Vec<Event> = listed.into_iter().filter_map(|(name, head)| seen(case, name, head, hidden)).collect();
-    events.extend(missed(case, &gone));
+    events.extend(missed(case, &gone, vanished));
     Ok(events)
 }
 
@@ -45,21 +52,16 @@ fn seen(case: &Case<'_>, branch: String, head: CommitId, hidden: &BTreeSet<Strin
     Some(Event::BranchSeen(BranchSeenV1 { mirror: case.id, branch, head, hidden, at_ms: case.at_ms }))
 }
 
-fn missed(case: &Case<'_>, gone: &[String]) -> Vec<Event> {
+/// `vanished` counts what the listing lacks, proven gone or not: only some of it is asked about singly in one turn.
+fn missed(case: &Case<'_>, gone: &[String], vanished: usize) -> Vec<Event> {
     let live = case.mirror.branches.values().filter(|branch| branch.tombstone_ms.is_none()).count();
-    let fresh: Vec<(&String, &Branch)> = gone
-        .iter()
-        .filter_map(|name| case.mirror.branches.get(name).map(|branch| (name, branch)))
-        .filter(|(_, branch)| branch.tombstone_ms.is_none())
-        .collect();
     let allowed = (live * usize::from(case.state.policy.deletion_permille_max) / 1000).max(VANISH_FREELY);
-    if fresh.len() > allowed {
+    if vanished > allowed {
         return trouble(
             case,
             format!(
-                "{MASS_DELETION} {} of {live} branches at once, more than deletion.max_fraction allows: nothing is removed on the mirror; \
-                 raise deletion.max_fraction if this is meant",
-                fresh.len()
+                "{MASS_DELETION} {vanished} of {live} branches at once, more than deletion.max_fraction allows: nothing is removed on the mirror; \
+                 raise deletion.max_fraction if this is meant"
             ),
         );
     }
@@ -103,13 +105,22 @@ fn misses_of_this_run(case: &Case<'_>, branch: &Branch) -> u32 {
     }
 }
 
-pub(super) fn removals(case: &Case<'_>) -> Vec<Event> {
-    let due = case.mirror.branches.iter().filter(|(_, branch)| {
+/// Removals that are due. A source that is another repository now, under the same name, proves nothing about the
+/// branches of the one that was mirrored.
+pub(super) fn removals(case: &Case<'_>, proven_gone: &BTreeSet<String>) -> Vec<Event> {
+    if is_recreated(case.mirror) {
+        return Vec::new();
+    }
+    let due = case.mirror.branches.iter().filter(|(name, branch)| {
         let over = branch
             .tombstone_ms
             .is_some_and(|since| case.at_ms.saturating_sub(since) >= case.state.policy.deletion_grace_ms);
         let sure = misses_of_this_run(case, branch) >= MISSES;
-        over && sure && !branch.removing && branch.moving.is_none() && branch.divergence.is_none()
+        over && sure
+            && proven_gone.contains(*name)
+            && !branch.removing
+            && branch.moving.is_none()
+            && branch.divergence.is_none()
     });
     due.map(|(name, _)| {
         Event::BranchRemovalStarted(BranchRemovalStartedV1 { mirror: case.id, branch: name.clone(), at_ms: case.at_ms })
