@@ -9,6 +9,8 @@
     reason = "a test ends where it fails, in its helper functions too"
 )]
 
+#[path = "it/checker.rs"]
+mod checker;
 #[path = "it/config.rs"]
 mod config;
 #[path = "it/crash.rs"]

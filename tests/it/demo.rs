@@ -22,7 +22,6 @@ fn the_demo_holds_and_a_second_start_resumes() {
         "Orders 1a",
         "PROMOTED  feature-1   (new)",
         "Merge feature-1",
-        "1 of ",
         "missing: returns/round-1/part-002.csv",
         "the mirror's main stays at",
         "the withheld object is let go",
