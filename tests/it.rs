@@ -17,6 +17,8 @@ mod config;
 mod crash;
 #[path = "it/demo.rs"]
 mod demo;
+#[path = "it/engine.rs"]
+mod engine;
 #[path = "it/objects.rs"]
 mod objects;
 #[path = "it/process.rs"]

@@ -180,9 +180,11 @@ pub async fn dismantle(site: &Site) -> Result<(), Ended> {
     } else {
         tracing::info!(mirror = site.name(), "there is no repository of this mirror to delete");
     }
+    // First the fact, then its acknowledgement: what is acknowledged is never asked for again, so that a crash between
+    // the two would leave the mirror in deletion for good, and its name taken.
     let writer_epoch = site.recorder.read(|state| state.writer_epoch).await.map_err(|_| Ended::Journal)?;
-    site.insist(&Subject::Registry, || site.registry.acknowledge_deletion(&site.definition, writer_epoch)).await?;
     site.ask(Ask::Gone).await?;
+    site.insist(&Subject::Registry, || site.registry.acknowledge_deletion(&site.definition, writer_epoch)).await?;
     Ok(())
 }
 

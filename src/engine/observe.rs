@@ -94,6 +94,7 @@ impl Watch {
         }
         let hidden = find_hidden(site, &listed, &known).await?;
         let missing = missing_branches(&listed, &known);
+<<<<<<< HEAD
         let proven_gone = confirm_gone(site, &missing).await?;
         let heads: BTreeSet<CommitId> = listed.iter().map(|branch| branch.head).collect();
         let pairs = listed.iter().map(|branch| (branch.name.clone(), branch.head)).collect();
@@ -101,8 +102,20 @@ impl Watch {
         site.ask(Ask::ObserveBranches { listed: pairs, hidden, proven_gone }).await?;
         if !gone_now.is_empty() {
             site.ask(Ask::PlanRemovals { proven_gone: gone_now }).await?;
+=======
+        let Confirmed { gone, there, fault } = confirm_gone(site, &missing).await;
+        let pairs: Vec<(String, CommitId)> =
+            listed.iter().map(|branch| (branch.name.clone(), branch.head)).chain(there).collect();
+        let heads: BTreeSet<CommitId> = pairs.iter().map(|(_, head)| *head).collect();
+        site.ask(Ask::ObserveBranches { listed: pairs, hidden, proven_gone: gone }).await?;
+        if !missing.is_empty() {
+            site.ask(Ask::PlanRemovals).await?;
+>>>>>>> wt-proof
         }
         read_commits(site, heads).await?;
+        if let Some(fault) = fault {
+            return Err(fault.into());
+        }
         if missing.is_empty() && frontier(site, 1).await?.is_empty() {
             self.quiet = Some(listed);
         }
@@ -154,17 +167,30 @@ fn missing_branches(listed: &[BranchHead], known: &BTreeMap<String, bool>) -> Ve
     known.keys().filter(|name| !listed.contains(name.as_str())).cloned().collect()
 }
 
-/// Those of the missing branches that answer 404 themselves, after the repository itself answered.
-async fn confirm_gone(site: &Site, missing: &[String]) -> Result<Vec<String>, Turn> {
-    let mut gone = Vec::new();
+/// What the missing branches answer themselves, after the repository itself answered.
+#[derive(Default)]
+struct Confirmed {
+    /// Those that answer 404.
+    gone: Vec<String>,
+    /// Those that are there after all, and their heads.
+    there: Vec<(String, CommitId)>,
+    /// What another one answered; it and those behind it prove nothing, and hold up nobody else (I9).
+    fault: Option<Fault>,
+}
+
+async fn confirm_gone(site: &Site, missing: &[String]) -> Confirmed {
+    let mut confirmed = Confirmed::default();
     for name in missing.iter().take(CONFIRMATIONS_MAX) {
         match site.source.branch(&site.definition.source_repository, name).await {
-            Ok(_) => {}
-            Err(fault) if fault.kind == FaultKind::Absent => gone.push(name.clone()),
-            Err(fault) => return Err(fault.into()),
+            Ok(head) => confirmed.there.push((name.clone(), head)),
+            Err(fault) if fault.kind == FaultKind::Absent => confirmed.gone.push(name.clone()),
+            Err(fault) => {
+                confirmed.fault = Some(fault);
+                break;
+            }
         }
     }
-    Ok(gone)
+    confirmed
 }
 
 async fn frontier(site: &Site, limit: usize) -> Result<Vec<CommitId>, Ended> {
@@ -195,10 +221,13 @@ async fn read_commits(site: &Site, heads: BTreeSet<CommitId>) -> Result<(), Turn
             }
         }
         drop(answers);
-        let some = !records.is_empty();
-        record_commits(site, records).await?;
+        let some = record_commits(site, records).await?;
         if let Some(fault) = fault.filter(|fault| !some || fault.kind == FaultKind::Contradiction) {
             return Err(fault.into());
+        }
+        // What was read cannot be recorded: reading it again at once would go on for ever.
+        if !some {
+            return Ok(());
         }
         if site.stop.is_cancelled() {
             return Err(Ended::Stopped.into());
@@ -223,8 +252,9 @@ async fn read_stretch(site: &Site, from: CommitId, amount: usize) -> Result<Vec<
 }
 
 /// Journals what was read. A commit with a message or metadata beyond what a journal record can hold is left out and
-/// said: its branch waits for it, the others go on.
-async fn record_commits(site: &Site, mut records: Vec<CommitRecord>) -> Result<(), Ended> {
+/// said: its branch waits for it, the others go on. Says whether anything was new.
+async fn record_commits(site: &Site, mut records: Vec<CommitRecord>) -> Result<bool, Ended> {
+    let mut some = false;
     records.retain(|record| {
         let fits = text_bytes(record) <= COMMIT_BYTES_MAX;
         if !fits {
@@ -238,8 +268,8 @@ async fn record_commits(site: &Site, mut records: Vec<CommitRecord>) -> Result<(
     });
     while !records.is_empty() {
         let rest = records.split_off(records.len().min(COMMITS_PER_COMMAND));
-        site.ask(Ask::ObserveCommits(records)).await?;
+        some |= !site.ask(Ask::ObserveCommits(records)).await?.is_empty();
         records = rest;
     }
-    Ok(())
+    Ok(some)
 }
