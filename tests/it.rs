@@ -11,8 +11,14 @@
 
 #[path = "it/config.rs"]
 mod config;
+#[path = "it/crash.rs"]
+mod crash;
+#[path = "it/demo.rs"]
+mod demo;
 #[path = "it/objects.rs"]
 mod objects;
+#[path = "it/process.rs"]
+mod process;
 #[path = "it/sandbox.rs"]
 mod sandbox;
 #[path = "it/tape.rs"]

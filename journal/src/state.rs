@@ -46,7 +46,7 @@ impl State {
     /// Adds one fact.
     pub fn apply(&mut self, event: &Event) {
         match event {
-            Event::ServiceStarted(started) => self.writer_epoch = started.writer_epoch,
+            Event::ServiceStarted(started) => self.start(started.writer_epoch),
             Event::PolicySet(set) => self.set_policy(Policy::from_event(set)),
             Event::JournalRecovered(_) => {}
             Event::MirrorDefined(defined) => {
@@ -65,6 +65,15 @@ impl State {
                 None => self.strays += 1,
             },
             other => self.apply_to_mirror(other),
+        }
+    }
+
+    /// A run's removals are its own: what the one before had begun is proven again (I6). Whether it was done or not,
+    /// the next removal ends it.
+    fn start(&mut self, writer_epoch: u64) {
+        self.writer_epoch = writer_epoch;
+        for branch in self.mirrors.values_mut().flat_map(|mirror| mirror.branches.values_mut()) {
+            branch.removing = false;
         }
     }
 
@@ -179,22 +188,13 @@ impl Mirror {
         true
     }
 
-    /// A branch that came back at the source while it was being removed is one that was just seen.
-    fn remove_branch(&mut self, name: &str, at_ms: u64) -> bool {
-        let Some(branch) = self.branches.remove(name) else { return false };
-        if branch.presence == Presence::There {
-            self.see_branch(name, branch.head, branch.hidden, at_ms);
-        }
-        true
-    }
-
     fn apply_about_branch(&mut self, event: &Event) -> bool {
         if let Event::BranchSeen(e) = event {
             self.see_branch(&e.branch, e.head, e.hidden, e.at_ms);
             return true;
         }
         if let Event::BranchRemoved(e) = event {
-            return self.remove_branch(&e.branch, e.at_ms);
+            return self.remove_branch(&e.branch);
         }
         let Some(branch) = event.branch().and_then(|name| self.branches.get_mut(name)) else { return false };
         match event {

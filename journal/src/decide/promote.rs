@@ -29,20 +29,25 @@ pub(super) fn plan(case: &Case<'_>) -> Vec<Event> {
         }
         if let Some(divergence) = branch.divergence {
             if case.state.policy.on_divergence == DivergenceRule::Restore {
-                events.extend(restore(case, name, branch, divergence.found));
+                events.extend(restore(case, name, branch, divergence.found, &mut stale));
             }
             continue;
         }
-        let Some(head) = branch.pending.iter().rev().find(|head| is_ready(case, &head.commit)) else { continue };
-        let old = stale_ranges(case, &head.commit);
-        if old.is_empty() {
-            events.push(start(case, name, branch, head, branch.mirror));
-        } else {
-            stale.extend(old);
+        if let Some(head) = newest(case, branch, &mut stale) {
+            events.push(start(case, name, branch, &head, branch.mirror));
         }
     }
     events.extend(reopen(case, &stale));
     events
+}
+
+/// The newest complete head seen, if its evidence is young enough; else the ranges to look at again go to `stale`.
+fn newest(case: &Case<'_>, branch: &Branch, stale: &mut BTreeSet<RangeId>) -> Option<SeenHead> {
+    let head = branch.pending.iter().rev().find(|head| is_ready(case, &head.commit))?;
+    let old = stale_ranges(case, &head.commit);
+    let young = old.is_empty();
+    stale.extend(old);
+    young.then_some(*head)
 }
 
 /// Whether the commit may become a head: its own tree is whole, and its history is what the policy asks for.
@@ -88,11 +93,18 @@ fn start(case: &Case<'_>, name: &str, branch: &Branch, head: &SeenHead, from: Op
     })
 }
 
-/// Puts a diverged branch where it should be: to the newest complete head seen, else back to where it was.
-fn restore(case: &Case<'_>, name: &str, branch: &Branch, found: Option<CommitId>) -> Option<Event> {
-    let newest = branch.pending.iter().rev().find(|head| is_ready(case, &head.commit)).copied();
-    let back = branch.mirror.map(|commit| SeenHead { seen: 0, commit, at_ms: case.at_ms });
-    let head = newest.or(back)?;
+/// Puts a diverged branch where it should be: to the newest complete head seen, else back to where this journal moved
+/// it. Where it was only found (adopted) and never proven, it is left until something is.
+fn restore(
+    case: &Case<'_>,
+    name: &str,
+    branch: &Branch,
+    found: Option<CommitId>,
+    stale: &mut BTreeSet<RangeId>,
+) -> Option<Event> {
+    let proven = |commit: &CommitId| case.mirror.graph.is_recorded(commit);
+    let back = branch.mirror.filter(proven).map(|commit| SeenHead { seen: 0, commit, at_ms: case.at_ms });
+    let head = newest(case, branch, stale).or(back)?;
     Some(start(case, name, branch, &head, found))
 }
 

@@ -1,11 +1,17 @@
 //! Decisions about what was found at the destination: which answers count as evidence.
 
+use std::collections::BTreeSet;
+
 use super::{Case, Refused};
+use crate::bits::{Bits, EncodedBits};
 use crate::event::{ArrivalsCheckedV1, Event, MetarangeReadV1, RangeReadV1, SourceProbedV1};
 use crate::ids::{MetarangeId, RangeId};
 
 /// Ranges in one record of a metarange: 36 bytes each, well under the record limit.
 const RANGES_PER_RECORD: usize = 4000;
+
+/// Bytes that the two sets of a range may have together: a record of the journal holds 192 KiB in all.
+const SETS_BYTES_MAX: usize = 160 * 1024;
 
 /// The largest number of ordinals in one arrival batch.
 const BATCH_ORDINALS_MAX: u32 = 4096;
@@ -42,15 +48,36 @@ pub(super) fn range(case: &Case<'_>, read: RangeReadV1) -> Result<Vec<Event>, Re
             read.range, read.entries, known.entries
         )));
     }
+    check_sets(&read)?;
     check_inherited(case, &read)?;
     Ok(vec![Event::RangeRead(RangeReadV1 { mirror: case.id, at_ms: case.at_ms, ..read })])
 }
 
+/// Both sets are over the range's entries, and fit into one record.
+fn check_sets(read: &RangeReadV1) -> Result<(), Refused> {
+    let fits = |set: &EncodedBits| set.decode().is_ok_and(|bits| bits.len() == read.entries);
+    if !fits(&read.imports) || !fits(&read.inherited) {
+        return Err(Refused::Rule(format!("the sets of entries of range {} are malformed", read.range)));
+    }
+    if read.imports.bytes.len() + read.inherited.bytes.len() > SETS_BYTES_MAX {
+        return Err(Refused::Rule(format!(
+            "range {} of {} entries is too large for a record of the journal",
+            read.range, read.entries
+        )));
+    }
+    Ok(())
+}
+
 /// An inherited answer is as old as the oldest check behind it, and that check must still stand.
 fn check_inherited(case: &Case<'_>, read: &RangeReadV1) -> Result<(), Refused> {
+    let inherits = read.inherited.decode().is_ok_and(|inherited| !inherited.is_none());
+    if inherits && (read.inherited_from.is_empty() || read.inherited_oldest_ms == u64::MAX) {
+        return Err(Refused::Rule(format!("range {} would inherit answers that nothing is behind", read.range)));
+    }
     for id in &read.inherited_from {
         let base = known_range(case, id)?;
-        if !base.read || base.oldest_ms < read.inherited_oldest_ms {
+        // A base that was opened again has no oldest check: nothing of it stands.
+        if !base.read || base.oldest_ms == u64::MAX || base.oldest_ms < read.inherited_oldest_ms {
             return Err(Refused::Rule(format!(
                 "range {id} does not prove what range {} would inherit from it",
                 read.range
@@ -71,7 +98,7 @@ pub(super) fn arrivals(case: &Case<'_>, batches: Vec<ArrivalsCheckedV1>) -> Resu
         let fits = asked.len() <= BATCH_ORDINALS_MAX
             && batch.base.saturating_add(asked.len()) <= range.entries
             && present.len() == asked.count();
-        if !range.read || !fits {
+        if !range.read || !fits || !exceptions_fit(&batch, &asked, &present) {
             return Err(Refused::Rule(format!(
                 "a batch of checks does not fit range {} of {} entries",
                 batch.range, range.entries
@@ -82,9 +109,20 @@ pub(super) fn arrivals(case: &Case<'_>, batches: Vec<ArrivalsCheckedV1>) -> Resu
     Ok(events)
 }
 
+/// An exception speaks of an entry that was asked for and is not present, and each of another one.
+fn exceptions_fit(batch: &ArrivalsCheckedV1, asked: &Bits, present: &Bits) -> bool {
+    let absent = asked.iter().zip(0u32..).filter(|(_, rank)| !present.contains(*rank));
+    let mut left: BTreeSet<u32> = absent.map(|(offset, _)| batch.base.saturating_add(offset)).collect();
+    batch.exceptions.iter().all(|exception| left.remove(&exception.ordinal))
+}
+
+/// One answer names an entry once: an object is expired only by two answers.
 pub(super) fn probes(case: &Case<'_>, probed: SourceProbedV1) -> Result<Vec<Event>, Refused> {
     known_range(case, &probed.range)?;
-    Ok(vec![Event::SourceProbed(SourceProbedV1 { mirror: case.id, at_ms: case.at_ms, ..probed })])
+    let there: BTreeSet<u32> = probed.there.iter().copied().collect();
+    let gone: BTreeSet<u32> = probed.gone.iter().copied().filter(|ordinal| !there.contains(ordinal)).collect();
+    let (gone, there) = (gone.into_iter().collect(), there.into_iter().collect());
+    Ok(vec![Event::SourceProbed(SourceProbedV1 { mirror: case.id, at_ms: case.at_ms, gone, there, ..probed })])
 }
 
 fn known_range<'a>(case: &Case<'a>, id: &RangeId) -> Result<&'a crate::state::tree::Range, Refused> {

@@ -103,7 +103,7 @@ impl Graph {
         for tree in touched.iter().filter_map(|id| trees.metaranges.get(id)) {
             for id in &tree.commits {
                 match (tree.grade(), self.commits.get(id)) {
-                    (Grade::Open, Some(commit)) if commit.closed => fallen = true,
+                    (Grade::Open, Some(commit)) if commit.closed && !commit.recorded => fallen = true,
                     (Grade::Expired | Grade::Whole, Some(commit)) if !commit.closed => risen.push(*id),
                     _ => {}
                 }

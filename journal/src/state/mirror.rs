@@ -109,8 +109,20 @@ impl Mirror {
         branch.see(head, at_ms);
         self.graph.want(head);
         if let Some(tree) = self.graph.get(&head).and_then(|commit| commit.metarange) {
-            self.trees.take_back(&tree);
+            let touched = self.trees.take_back(&tree);
+            self.touch(&touched);
         }
+    }
+
+    /// The branch is gone from the mirror; it is forgotten, unless it has come back at the source meanwhile.
+    pub(crate) fn remove_branch(&mut self, name: &str) -> bool {
+        let Some(branch) = self.branches.get_mut(name) else { return false };
+        if branch.tombstone_ms.is_some() {
+            self.branches.remove(name);
+        } else {
+            (branch.mirror, branch.removing, branch.divergence) = (None, false, None);
+        }
+        true
     }
 
     pub(crate) fn write_records(&mut self, commits: &[CommitId]) {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bits::Bits;
+use crate::bits::{BITS_MAX, Bits};
 use crate::event::{ArrivalsCheckedV1, MetarangeReadV1, RangeReadV1, SourceProbedV1};
 use crate::ids::{CommitId, MetarangeId, RangeId};
 use crate::state::policy::{ImportsRule, Policy, SizeRule};
@@ -87,7 +87,8 @@ impl Range {
             return if self.read { Grade::Whole } else { Grade::Open };
         };
         let sizes_count = policy.size == SizeRule::Strict && !detail.wrong_size.is_empty();
-        if !self.read || sizes_count || !detail.missing.is_none() {
+        let blocked = policy.imports == ImportsRule::Block && !detail.imports.is_none();
+        if !self.read || sizes_count || blocked || !detail.missing.is_none() {
             Grade::Open
         } else if detail.expired.is_empty() {
             Grade::Whole
@@ -194,6 +195,12 @@ impl Trees {
             return Touched::new();
         }
         if event.first == 0 {
+            // A crash between its records leaves a part of a list, whose ranges must not count this tree twice.
+            for index in std::mem::take(&mut tree.ranges) {
+                if let Some(range) = self.ranges.get_mut(index as usize) {
+                    range.users.retain(|user| *user != event.metarange);
+                }
+            }
             *tree = Metarange { commits: std::mem::take(&mut tree.commits), ..Metarange::new() };
         }
         (tree.total, tree.read_ms) = (Some(event.total), event.at_ms);
@@ -216,6 +223,9 @@ impl Trees {
         let (Ok(imports), Ok(inherited)) = (event.imports.decode(), event.inherited.decode()) else {
             return Touched::new();
         };
+        if event.entries > BITS_MAX {
+            return Touched::new();
+        }
         self.change(&event.range, policy, |range| {
             range.entries = event.entries;
             range.read = true;
@@ -240,6 +250,9 @@ impl Trees {
         let (Ok(asked), Ok(present)) = (event.asked.decode(), event.present.decode()) else {
             return Touched::new();
         };
+        if self.range(&event.range).is_none_or(|range| !range.read) {
+            return Touched::new();
+        }
         self.change(&event.range, policy, |range| {
             range.checked_ms = range.checked_ms.max(event.finished_ms);
             let blank = || RangeDetail::blank(range.entries);
@@ -260,7 +273,10 @@ impl Trees {
             for exception in &event.exceptions {
                 detail.forbidden += u32::from(exception.code == FORBIDDEN);
                 if exception.code == WRONG_SIZE {
+                    range.oldest_ms = range.oldest_ms.min(event.started_ms);
                     detail.missing.remove(exception.ordinal);
+                    detail.gone_once.remove(&exception.ordinal);
+                    detail.expired.remove(&exception.ordinal);
                     detail.wrong_size.insert(exception.ordinal, exception.found);
                 }
             }
@@ -287,7 +303,7 @@ impl Trees {
 
     pub(crate) fn apply_reopen(&mut self, ids: &[RangeId], policy: &Policy) -> Touched {
         let mut touched = Touched::new();
-        for id in ids {
+        for id in ids.iter().filter(|id| self.range(id).is_some_and(|range| range.read)).collect::<Vec<_>>() {
             touched.extend(self.change(id, policy, |range| {
                 let mut detail = RangeDetail::blank(range.entries);
                 if let Some(old) = range.detail.take() {
@@ -338,10 +354,10 @@ impl Trees {
     }
 
     /// A tree that was let go is needed for a head again: it counts as unread.
-    pub(crate) fn take_back(&mut self, id: &MetarangeId) {
-        if let Some(tree) = self.metaranges.get_mut(id).filter(|tree| tree.let_go) {
-            *tree = Metarange { commits: std::mem::take(&mut tree.commits), ..Metarange::new() };
-        }
+    pub(crate) fn take_back(&mut self, id: &MetarangeId) -> Touched {
+        let Some(tree) = self.metaranges.get_mut(id).filter(|tree| tree.let_go) else { return Touched::new() };
+        *tree = Metarange { commits: std::mem::take(&mut tree.commits), ..Metarange::new() };
+        Touched::from([*id])
     }
 
     /// Changes one range and keeps the counters of the trees that list it.

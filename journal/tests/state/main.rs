@@ -1,0 +1,19 @@
+//! The state machine from outside: properties over command sequences, single rules, totality, and the bytes of facts.
+#![allow(missing_docs, unreachable_pub, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod drive;
+mod golden;
+mod hostile;
+mod model;
+mod properties;
+mod recount;
+mod rules;
+mod samples;
+mod world;

@@ -1,0 +1,268 @@
+//! A judge that knows nothing of counters, flags or grades: it reads the list of facts from the first one on and says
+//! whether the last one was allowed (I1, I2, I6, age of evidence). Slow and plain on purpose.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lakemirror_journal::event::{Event, MoveStartedV1, PolicySetV1};
+use lakemirror_journal::ids::{CommitId, MetarangeId, RangeId};
+use lakemirror_journal::state::policy::{HistoryRule, ImportsRule, Policy, SizeRule};
+use lakemirror_journal::state::tree::WRONG_SIZE;
+
+/// What is known of one entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    Missing { gone: u8 },
+    Present { since_ms: u64 },
+    OtherSize { since_ms: u64 },
+    Expired,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Commit {
+    parents: Vec<CommitId>,
+    tree: Option<MetarangeId>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Branch {
+    /// Heads in the order in which they were seen since the branch last came.
+    seen: Vec<CommitId>,
+    /// The place in `seen` up to which it has moved.
+    moved: usize,
+    mirror: Option<CommitId>,
+    moving: Option<CommitId>,
+    diverged: bool,
+    /// Misses of this run with nothing seen in between.
+    misses: u32,
+    tombstone_ms: Option<u64>,
+    removing: bool,
+}
+
+/// Everything that the facts so far say, as plainly as possible.
+#[derive(Debug, Default)]
+pub struct Judge {
+    policy: Policy,
+    commits: BTreeMap<CommitId, Commit>,
+    recorded: BTreeSet<CommitId>,
+    trees: BTreeMap<MetarangeId, (u32, Vec<RangeId>)>,
+    ranges: BTreeMap<RangeId, Vec<Entry>>,
+    imports: BTreeMap<RangeId, BTreeSet<u32>>,
+    branches: BTreeMap<String, Branch>,
+    pub checks: u64,
+    pub moves_started: u32,
+    pub removals: u32,
+}
+
+impl Judge {
+    /// Takes one fact; says what is wrong about it.
+    pub fn take(&mut self, event: &Event) -> Result<(), String> {
+        match event {
+            Event::ServiceStarted(_) => {
+                for branch in self.branches.values_mut() {
+                    (branch.misses, branch.removing) = (0, false);
+                }
+            }
+            Event::PolicySet(set) => self.policy = policy(set),
+            Event::CommitObserved(e) => {
+                let commit = Commit { parents: e.parents.clone(), tree: e.metarange };
+                self.commits.entry(e.id).or_insert(commit);
+            }
+            Event::MoveStarted(e) => return self.move_started(e),
+            Event::RecordsWritten(e) => self.recorded.extend(&e.commits),
+            _ if event.branch().is_some() => return self.branch_fact(event),
+            _ => self.content_fact(event),
+        }
+        Ok(())
+    }
+
+    fn content_fact(&mut self, event: &Event) {
+        match event {
+            Event::MetarangeRead(e) => {
+                let tree = self.trees.entry(e.metarange).or_default();
+                if e.first == 0 {
+                    *tree = (e.total, Vec::new());
+                }
+                tree.1.extend(e.ranges.iter().map(|(id, _)| *id));
+            }
+            Event::RangeRead(e) => {
+                let inherited = e.inherited.decode().unwrap();
+                let entry = |ordinal| match inherited.contains(ordinal) {
+                    true => Entry::Present { since_ms: e.inherited_oldest_ms },
+                    false => Entry::Missing { gone: 0 },
+                };
+                self.ranges.insert(e.range, (0..e.entries).map(entry).collect());
+                self.imports.insert(e.range, e.imports.decode().unwrap().iter().collect());
+            }
+            Event::ArrivalsChecked(e) => {
+                let (asked, present) = (e.asked.decode().unwrap(), e.present.decode().unwrap());
+                self.checks += u64::from(asked.count());
+                let entries = self.ranges.get_mut(&e.range).unwrap();
+                for (offset, rank) in asked.iter().zip(0u32..) {
+                    let entry = &mut entries[(e.base + offset) as usize];
+                    let size = e.exceptions.iter().any(|x| x.ordinal == e.base + offset && x.code == WRONG_SIZE);
+                    *entry = match (present.contains(rank), size, *entry) {
+                        (true, ..) => Entry::Present { since_ms: e.started_ms },
+                        (false, true, _) => Entry::OtherSize { since_ms: e.started_ms },
+                        (false, false, Entry::Expired) => Entry::Expired,
+                        (false, false, Entry::Missing { gone }) => Entry::Missing { gone },
+                        (false, false, _) => Entry::Missing { gone: 0 },
+                    };
+                }
+            }
+            Event::SourceProbed(e) => {
+                let Some(entries) = self.ranges.get_mut(&e.range) else { return };
+                for (ordinal, entry) in entries.iter_mut().enumerate() {
+                    let ordinal = ordinal as u32;
+                    let Entry::Missing { gone } = *entry else { continue };
+                    let gone = if e.there.contains(&ordinal) { 0 } else { gone };
+                    *entry = match (e.gone.contains(&ordinal), gone) {
+                        (true, 0) => Entry::Missing { gone: 1 },
+                        (true, _) => Entry::Expired,
+                        (false, gone) => Entry::Missing { gone },
+                    };
+                }
+            }
+            Event::RangesReopened(e) => {
+                for entry in e.ranges.iter().filter_map(|id| self.ranges.get_mut(id).map(|_| *id)).collect::<Vec<_>>() {
+                    self.ranges.get_mut(&entry).unwrap().fill(Entry::Missing { gone: 0 });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// I1, I2, and the age of evidence.
+    fn move_started(&mut self, e: &MoveStartedV1) -> Result<(), String> {
+        self.moves_started += 1;
+        // Back to where this journal moved it: it was complete then, and only somebody else took the branch away.
+        let back = self.branches.get(&e.branch).is_some_and(|b| b.diverged && b.mirror == Some(e.to));
+        if !(back && e.seen == 0 && self.recorded.contains(&e.to)) {
+            self.complete(&e.to, true, e.at_ms).map_err(|why| format!("I1: head {:?}: {why}", e.to))?;
+        }
+        if self.policy.history == HistoryRule::Complete && !self.recorded.contains(&e.to) {
+            for ancestor in self.unrecorded_ancestors(&e.to)? {
+                self.complete(&ancestor, false, e.at_ms).map_err(|why| format!("I1: ancestor {ancestor:?}: {why}"))?;
+            }
+        }
+        let branch = self.branches.get_mut(&e.branch).ok_or("I2: a branch that was never seen moves")?;
+        if branch.moving.is_some() || branch.removing {
+            return Err("a branch moves that moves already, or goes".to_owned());
+        }
+        let place = branch.seen.iter().skip(branch.moved).position(|head| *head == e.to);
+        match place {
+            _ if back && e.seen == 0 => {}
+            Some(_) => {}
+            None => return Err(format!("I2: {:?} was not seen, or before what it moved to last", e.to)),
+        }
+        branch.moving = Some(e.to);
+        Ok(())
+    }
+
+    fn unrecorded_ancestors(&self, head: &CommitId) -> Result<BTreeSet<CommitId>, String> {
+        let mut found = BTreeSet::new();
+        let mut stack = vec![*head];
+        while let Some(id) = stack.pop() {
+            let commit = self.commits.get(&id).ok_or_else(|| format!("I1: ancestor {id:?} was never observed"))?;
+            for parent in commit.parents.iter().filter(|parent| !self.recorded.contains(parent)) {
+                if found.insert(*parent) {
+                    stack.push(*parent);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether every entry of every range of the commit's tree is proven, and recently enough.
+    fn complete(&self, id: &CommitId, head: bool, at_ms: u64) -> Result<(), String> {
+        let commit = self.commits.get(id).ok_or("it was never observed")?;
+        let Some(tree) = commit.tree else { return Ok(()) };
+        // A tree that is on the mirror already was complete when it went there; that is enough for an ancestor.
+        let mirrored = |other: &CommitId| self.commits.get(other).is_some_and(|other| other.tree == Some(tree));
+        if !head && self.recorded.iter().any(mirrored) {
+            return Ok(());
+        }
+        let (total, ranges) = self.trees.get(&tree).ok_or("its metarange was never read")?;
+        if ranges.len() != *total as usize {
+            return Err("its metarange was read in part".to_owned());
+        }
+        let oldest = at_ms.saturating_sub(self.policy.evidence_age_ms_max);
+        for range in ranges {
+            let entries = self.ranges.get(range).ok_or_else(|| format!("{range:?} was never read"))?;
+            for (ordinal, entry) in entries.iter().enumerate() {
+                let import = self.imports.get(range).is_some_and(|imports| imports.contains(&(ordinal as u32)));
+                self.proven(*entry, import, head, oldest).map_err(|why| format!("{range:?} entry {ordinal}: {why}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn proven(&self, entry: Entry, import: bool, head: bool, oldest: u64) -> Result<(), String> {
+        match (import, self.policy.imports) {
+            (true, ImportsRule::Block) => return Err("an import, which blocks".to_owned()),
+            (true, ImportsRule::Ignore) => return Ok(()),
+            _ => {}
+        }
+        match entry {
+            Entry::Present { since_ms } if since_ms >= oldest => Ok(()),
+            Entry::OtherSize { since_ms } if self.policy.size == SizeRule::Report && since_ms >= oldest => Ok(()),
+            Entry::Expired if !head => Ok(()),
+            other => Err(format!("{other:?}, oldest that counts {oldest}")),
+        }
+    }
+
+    fn branch_fact(&mut self, event: &Event) -> Result<(), String> {
+        let (grace, name) = (self.policy.deletion_grace_ms, event.branch().unwrap().to_owned());
+        if let Event::BranchRemoved(_) = event {
+            let branch = self.branches.get_mut(&name).ok_or("a branch goes that is not there")?;
+            if !branch.removing {
+                return Err("I6: a branch goes whose removal did not start in this run".to_owned());
+            }
+            if branch.tombstone_ms.is_some() {
+                self.branches.remove(&name);
+            } else {
+                (branch.removing, branch.mirror, branch.diverged) = (false, None, false);
+            }
+            return Ok(());
+        }
+        let branch = self.branches.entry(name).or_default();
+        match event {
+            Event::BranchSeen(e) => {
+                branch.seen.push(e.head);
+                (branch.misses, branch.tombstone_ms) = (0, None);
+            }
+            Event::BranchMissed(_) => branch.misses += 1,
+            Event::BranchTombstoned(e) => {
+                if branch.misses < 2 {
+                    return Err("I6: a tombstone without two misses of one run".to_owned());
+                }
+                (branch.tombstone_ms, branch.moved) = (Some(e.at_ms), branch.seen.len());
+            }
+            Event::BranchRemovalStarted(e) => {
+                let since = branch.tombstone_ms.ok_or("I6: a removal without a tombstone")?;
+                if branch.misses < 2 || e.at_ms.saturating_sub(since) < grace || branch.moving.is_some() {
+                    return Err(format!("I6: a removal too early: {branch:?}"));
+                }
+                branch.removing = true;
+                self.removals += 1;
+            }
+            Event::MoveFinished(e) => {
+                let open = branch.moving.take();
+                if open.is_some_and(|to| to != e.to) || open.is_none() && branch.mirror != Some(e.to) {
+                    return Err(format!("I2: finished at {:?}, which was not the goal", e.to));
+                }
+                if let Some(place) = branch.seen.iter().skip(branch.moved).position(|head| *head == e.to) {
+                    branch.moved += place;
+                }
+                (branch.mirror, branch.diverged) = (Some(e.to), false);
+            }
+            Event::BranchDiverged(_) => (branch.diverged, branch.moving, branch.removing) = (true, None, false),
+            Event::BranchAdopted(e) => (branch.mirror, branch.diverged) = (Some(e.found), false),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn policy(set: &PolicySetV1) -> Policy {
+    Policy::from_event(set)
+}

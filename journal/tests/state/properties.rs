@@ -1,0 +1,98 @@
+//! What holds of every history.
+
+use lakemirror_journal::codec;
+use lakemirror_journal::event::Event;
+use lakemirror_journal::state::State;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+
+use super::drive::{self, Step};
+use super::model::Judge;
+use super::recount::recount;
+use super::world::{Desk, World};
+
+fn run(world: &World, steps: &[Step], policy: &lakemirror_journal::state::policy::Policy) -> (Desk, Judge) {
+    let mut desk = Desk::ready(policy.clone());
+    let mut judge = Judge::default();
+    for event in &desk.journal {
+        judge.take(event).unwrap();
+    }
+    for step in steps {
+        let live = desk.mirror().branches.values().filter(|branch| branch.tombstone_ms.is_none()).count();
+        let before = desk.state.clone();
+        for event in drive::take(world, &mut desk, step) {
+            if let Err(why) = judge.take(&event) {
+                panic!("{why}\nafter {step:?}: {event:?}\nbefore: {before:#?}");
+            }
+        }
+        mass_deletion(&before, &desk, step, live);
+        recount(&desk.state);
+    }
+    assert_eq!(desk.state.checks, judge.checks);
+    assert_eq!(desk.mirror().checks, judge.checks);
+    (desk, judge)
+}
+
+/// I6: when more branches vanish at once than may, none of them is missed.
+fn mass_deletion(before: &State, desk: &Desk, step: &Step, live: usize) {
+    let Step::Observe(heads, _) = step else { return };
+    let known = &before.mirror(&super::world::MIRROR).unwrap().branches;
+    let listed = |name: &str| drive::BRANCHES.iter().zip(heads).any(|(other, head)| *other == name && head.is_some());
+    let vanished = known.iter().filter(|(name, b)| b.tombstone_ms.is_none() && !listed(name)).count();
+    if vanished > (live / 2).max(3) {
+        let trouble = desk.mirror().trouble.as_ref();
+        assert!(
+            trouble.is_some_and(|trouble| trouble.text.contains("the source lost")),
+            "{vanished} of {live} vanished"
+        );
+        for (name, branch) in known.iter().filter(|(name, _)| !listed(name)) {
+            assert_eq!(&desk.mirror().branches[name], branch, "nothing is noted against {name}");
+        }
+    }
+}
+
+fn histories() -> impl Strategy<Value = (World, Vec<Step>, lakemirror_journal::state::policy::Policy)> {
+    (drive::world(), proptest::collection::vec(drive::step(), 10..120), drive::policies())
+}
+
+/// Applies the facts one by one, each through its bytes.
+fn replay<'a>(state: State, events: impl IntoIterator<Item = &'a Event>) -> State {
+    events.into_iter().fold(state, |mut state, event| {
+        let payload = codec::encode(event).unwrap();
+        let decoded = codec::decode(payload.kind, payload.version, &payload.bytes).unwrap();
+        assert_eq!(&decoded, event);
+        assert_eq!(codec::encode(&decoded).unwrap(), payload, "equal facts have equal bytes");
+        state.apply(&decoded);
+        state
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// I1, I2, I6, evidence's age, counters and flags; then determinism and I4.
+    #[test]
+    fn every_history_keeps_the_invariants_and_replays_exactly((world, steps, policy) in histories(), cut in any::<prop::sample::Index>()) {
+        let (desk, _) = run(&world, &steps, &policy);
+        let (again, _) = run(&world, &steps, &policy);
+        prop_assert_eq!(&again.journal, &desk.journal);
+        prop_assert_eq!(&again.state, &desk.state);
+        let (head, tail) = desk.journal.split_at(cut.index(desk.journal.len()));
+        let prefix = replay(State::default(), head);
+        prop_assert_eq!(&replay(prefix, tail), &desk.state);
+    }
+}
+
+/// The histories are worth something: most move branches, and some remove them.
+#[test]
+fn histories_do_what_the_properties_are_about() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (mut moves, mut removals) = (0, 0);
+    for _ in 0..100 {
+        let (world, steps, policy) = histories().new_tree(&mut runner).unwrap().current();
+        let (_, judge) = run(&world, &steps, &policy);
+        moves += judge.moves_started;
+        removals += judge.removals;
+    }
+    assert!(moves > 100 && removals > 3, "{moves} moves, {removals} removals in 100 histories");
+}

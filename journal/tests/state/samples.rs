@@ -1,0 +1,164 @@
+//! One fact of every kind, every field filled. Their bytes are the golden file: never change a sample of a version
+//! that was released, add one for the new version.
+
+use lakemirror_journal::bits::{Bits, EncodedBits};
+use lakemirror_journal::event::*;
+use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
+
+const MIRROR: Incarnation = Incarnation([1; 16]);
+const AT_MS: u64 = 1_795_451_810_123;
+
+fn name() -> String {
+    "main".to_owned()
+}
+
+fn commit(byte: u8) -> CommitId {
+    CommitId([byte; 32])
+}
+
+fn bits(len: u32, ordinals: &[u32]) -> EncodedBits {
+    Bits::from_ordinals(len, ordinals.iter().copied()).encode()
+}
+
+/// In the order of their numbers.
+pub fn one_of_each() -> Vec<Event> {
+    [service(), mirror(), branch(), content(), moves()].concat()
+}
+
+fn service() -> Vec<Event> {
+    vec![
+        Event::ServiceStarted(ServiceStartedV1 { writer_epoch: 3, software: "0.1.0".to_owned(), at_ms: AT_MS }),
+        Event::PolicySet(PolicySetV1 {
+            history: 1,
+            size: 1,
+            imports: 2,
+            on_divergence: 1,
+            evidence_age_ms_max: 86_400_000,
+            deletion_grace_ms: 600_000,
+            deletion_permille_max: 500,
+        }),
+        Event::JournalRecovered(JournalRecoveredV1 { text: "cut 12 bytes".to_owned(), at_ms: AT_MS }),
+    ]
+}
+
+fn mirror() -> Vec<Event> {
+    let (mirror, at_ms) = (MIRROR, AT_MS);
+    vec![
+        Event::MirrorDefined(MirrorDefinedV1 {
+            mirror,
+            name: "sample-mirror".to_owned(),
+            source_repository: "sample".to_owned(),
+            source_region: "us-east-1".to_owned(),
+            region: "us-west-2".to_owned(),
+            storage_namespace: "s3://west/sample".to_owned(),
+            at_ms,
+        }),
+        Event::SourceIdentified(SourceIdentifiedV1 {
+            mirror,
+            storage_namespace: "s3://east/sample".to_owned(),
+            default_branch: name(),
+            creation_date: -5,
+            at_ms,
+        }),
+        Event::RepositoryIntended(RepositoryIntendedV1 { mirror, at_ms }),
+        Event::RepositoryReady(RepositoryReadyV1 { mirror, adopted: true, at_ms }),
+        Event::TroubleNoted(TroubleNotedV1 { mirror, text: "trouble, with \u{e9}".to_owned(), at_ms }),
+        Event::MirrorDeletionStarted(MirrorDeletionStartedV1 { mirror, at_ms }),
+        Event::MirrorGone(MirrorGoneV1 { mirror, at_ms }),
+    ]
+}
+
+fn branch() -> Vec<Event> {
+    let (mirror, at_ms, branch) = (MIRROR, AT_MS, name());
+    vec![
+        Event::BranchSeen(BranchSeenV1 { mirror, branch: name(), head: commit(2), hidden: true, at_ms }),
+        Event::BranchMissed(BranchMissedV1 { mirror, branch: name(), writer_epoch: 3, at_ms }),
+        Event::BranchTombstoned(BranchTombstonedV1 { mirror, branch: name(), at_ms }),
+        Event::BranchRemovalStarted(BranchRemovalStartedV1 { mirror, branch: name(), at_ms }),
+        Event::BranchRemoved(BranchRemovedV1 { mirror, branch: name(), at_ms }),
+        Event::BranchDiverged(BranchDivergedV1 {
+            mirror,
+            branch: name(),
+            expected: Some(commit(2)),
+            found: None,
+            at_ms,
+        }),
+        Event::BranchAdopted(BranchAdoptedV1 { mirror, branch, found: commit(3), at_ms }),
+    ]
+}
+
+fn content() -> Vec<Event> {
+    let (mirror, at_ms, range) = (MIRROR, AT_MS, RangeId([5; 32]));
+    vec![
+        Event::CommitObserved(CommitObservedV1 {
+            mirror,
+            id: commit(2),
+            parents: vec![commit(3), commit(4)],
+            committer: "somebody".to_owned(),
+            message: "a message\nof two lines".to_owned(),
+            creation_date: 1_700_000_000,
+            metarange: Some(MetarangeId([6; 32])),
+            metadata: vec![("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())],
+            generation: 9,
+            version: 1,
+            at_ms,
+        }),
+        Event::MetarangeRead(MetarangeReadV1 {
+            mirror,
+            metarange: MetarangeId([6; 32]),
+            total: 2,
+            first: 0,
+            ranges: vec![(range, 70), (RangeId([7; 32]), 1)],
+            at_ms,
+        }),
+        Event::RangeRead(RangeReadV1 {
+            mirror,
+            range,
+            entries: 70,
+            imports: bits(70, &[69]),
+            inherited: bits(70, &[0, 1, 2, 3, 4]),
+            inherited_from: vec![RangeId([8; 32])],
+            inherited_oldest_ms: AT_MS - 1,
+            at_ms,
+        }),
+        Event::ArrivalsChecked(ArrivalsCheckedV1 {
+            mirror,
+            range,
+            base: 5,
+            asked: bits(64, &(0..64).step_by(2).collect::<Vec<_>>()),
+            present: bits(32, &(1..32).collect::<Vec<_>>()),
+            exceptions: vec![ArrivalExceptionV1 { ordinal: 5, code: 2, found: 1 << 40 }],
+            started_ms: AT_MS - 20,
+            finished_ms: AT_MS,
+        }),
+        Event::SourceProbed(SourceProbedV1 { mirror, range, gone: vec![5], there: vec![6, 7], at_ms }),
+        Event::RangesReopened(RangesReopenedV1 { mirror, ranges: vec![range], at_ms }),
+    ]
+}
+
+fn moves() -> Vec<Event> {
+    let (mirror, at_ms) = (MIRROR, AT_MS);
+    vec![
+        Event::MoveStarted(MoveStartedV1 {
+            mirror,
+            branch: name(),
+            from: None,
+            to: commit(2),
+            seen: 4,
+            ranges: 2,
+            entries: 71,
+            oldest_evidence_ms: AT_MS - 20,
+            at_ms,
+        }),
+        Event::RecordsWritten(RecordsWrittenV1 { mirror, commits: vec![commit(4), commit(3), commit(2)], at_ms }),
+        Event::MoveFinished(MoveFinishedV1 {
+            mirror,
+            branch: name(),
+            from: Some(commit(3)),
+            to: commit(2),
+            seen: 4,
+            at_ms,
+        }),
+        Event::SummaryPublished(SummaryPublishedV1 { mirror, number: 12, at_ms }),
+    ]
+}
