@@ -94,23 +94,14 @@ impl Watch {
         }
         let hidden = find_hidden(site, &listed, &known).await?;
         let missing = missing_branches(&listed, &known);
-<<<<<<< HEAD
-        let proven_gone = confirm_gone(site, &missing).await?;
-        let heads: BTreeSet<CommitId> = listed.iter().map(|branch| branch.head).collect();
-        let pairs = listed.iter().map(|branch| (branch.name.clone(), branch.head)).collect();
-        let gone_now: BTreeSet<String> = proven_gone.iter().cloned().collect();
-        site.ask(Ask::ObserveBranches { listed: pairs, hidden, proven_gone }).await?;
-        if !gone_now.is_empty() {
-            site.ask(Ask::PlanRemovals { proven_gone: gone_now }).await?;
-=======
         let Confirmed { gone, there, fault } = confirm_gone(site, &missing).await;
         let pairs: Vec<(String, CommitId)> =
             listed.iter().map(|branch| (branch.name.clone(), branch.head)).chain(there).collect();
         let heads: BTreeSet<CommitId> = pairs.iter().map(|(_, head)| *head).collect();
+        let gone_now: BTreeSet<String> = gone.iter().cloned().collect();
         site.ask(Ask::ObserveBranches { listed: pairs, hidden, proven_gone: gone }).await?;
-        if !missing.is_empty() {
-            site.ask(Ask::PlanRemovals).await?;
->>>>>>> wt-proof
+        if !gone_now.is_empty() {
+            site.ask(Ask::PlanRemovals { proven_gone: gone_now }).await?;
         }
         read_commits(site, heads).await?;
         if let Some(fault) = fault {

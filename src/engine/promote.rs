@@ -35,11 +35,7 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
     let slots = Arc::new(Semaphore::new(site.settings.branch_concurrency.max(1)));
     let mut tasks: JoinSet<Result<(), Ended>> = JoinSet::new();
     let removing = Removing::default();
-<<<<<<< HEAD
-    let mut audit_due = site.clock.monotonic() + AUDIT_QUIET;
-=======
     let ownership = Arc::new(Ownership::default());
->>>>>>> wt-qa
     for job in unfinished(site).await? {
         spawn(site, job, &slots, &removing, &ownership, &mut tasks);
     }
@@ -56,22 +52,9 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
             spawn(site, job, &slots, &removing, &ownership, &mut tasks);
         }
         let diverged = site.look(|mirror| mirror.branches.values().any(|branch| branch.divergence.is_some())).await?;
-<<<<<<< HEAD
-<<<<<<< HEAD
-        let interval = if diverged == Some(true) { AUDIT_DIVERGED } else { AUDIT_QUIET };
-=======
         let interval = if first || diverged == Some(true) { audit::SOON } else { audit::QUIET };
->>>>>>> wt-qa
         // Counted from the last one: a busy mirror is compared as often as a quiet one.
         let nap = interval.saturating_sub(site.clock.monotonic().saturating_sub(audited));
-=======
-        // A mirror at work is audited as often as one at rest.
-        let now = site.clock.monotonic();
-        if diverged == Some(true) {
-            audit_due = audit_due.min(now + AUDIT_DIVERGED);
-        }
-        let nap = audit_due.saturating_sub(now);
->>>>>>> wt-proof
         tokio::select! {
             () = site.stop.cancelled() => break,
             changed = changes.changed() => if changed.is_err() { return Err(Ended::Journal) },
@@ -81,17 +64,8 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
                 Err(crash) => tracing::error!(mirror = site.name(), "a move ended with a panic: {crash}"),
             },
             () = site.clock.sleep(nap) => {
-<<<<<<< HEAD
-                audit(site).await?;
-<<<<<<< HEAD
-                audited = site.clock.monotonic();
-=======
-                audit_due = site.clock.monotonic() + AUDIT_QUIET;
->>>>>>> wt-proof
-=======
                 audit(site, &ownership, &mut strangers).await?;
                 (audited, first) = (site.clock.monotonic(), false);
->>>>>>> wt-qa
             }
         }
     }

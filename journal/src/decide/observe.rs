@@ -30,8 +30,10 @@ pub(super) fn branches(
         return Err(Refused::Rule("the source is another repository than the one that was mirrored".to_owned()));
     }
     let listed: BTreeMap<String, CommitId> = listed.into_iter().collect();
-    // lakeFS never deletes a default branch: a listing without it is that of a repository that is coming or going.
+    // lakeFS never deletes a default branch: a listing that lacks one which was there is of a repository that is coming
+    // or going.
     let default = case.mirror.source.as_ref().map(|source| &source.default_branch);
+    let default = default.filter(|default| case.mirror.branches.contains_key(*default));
     if let Some(default) = default.filter(|default| !listed.contains_key(*default)) {
         return Err(Refused::Rule(format!("a listing of the source lacks its default branch {default}: not believed")));
     }

@@ -176,7 +176,7 @@ impl Desk {
             Ask::Define(definition()),
             Ask::IdentifySource(Source {
                 storage_namespace: "s3://east/sample".to_owned(),
-                default_branch: "main".to_owned(),
+                default_branch: "trunk".to_owned(),
                 creation_date: 5,
             }),
             Ask::IntendRepository,

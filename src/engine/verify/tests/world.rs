@@ -251,7 +251,7 @@ impl World {
             created_ms: 0,
         };
         let source =
-            Source { storage_namespace: "s3://here/ns".into(), default_branch: "main".into(), creation_date: 1 };
+            Source { storage_namespace: "s3://here/ns".into(), default_branch: "trunk".into(), creation_date: 1 };
         for ask in [
             Ask::Define(definition),
             Ask::IdentifySource(source),
