@@ -3,14 +3,17 @@
 //! One task looks after the list of mirrors; each mirror has four stages that share nothing but the journal. A stage
 //! that ends with a stopped journal ends the engine, and so the process: nothing may be done that is not recorded.
 
+pub mod audit;
 pub mod board;
 pub mod keeper;
 pub mod mirror;
 pub mod observe;
+pub mod ownership;
 pub mod ports;
 pub mod promote;
 pub mod publish;
 pub mod recorder;
+pub mod scrub;
 pub mod status;
 pub mod verify;
 
@@ -212,6 +215,7 @@ async fn work(site: Site) -> Result<(), Ended> {
             verify_until_stopped(&site),
             promote::run(&site),
             publish::run(&site),
+            scrub::run(&site),
             keeper::ensure(&site)
         )
     };

@@ -2,9 +2,11 @@
 
 pub mod auth;
 pub mod backoff;
+pub mod checker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod engine;
 pub mod graveler;
 pub mod lakefs;

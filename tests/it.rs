@@ -9,12 +9,20 @@
     reason = "a test ends where it fails, in its helper functions too"
 )]
 
+#[path = "it/checker.rs"]
+mod checker;
 #[path = "it/config.rs"]
 mod config;
+#[path = "it/crash.rs"]
+mod crash;
+#[path = "it/demo.rs"]
+mod demo;
 #[path = "it/engine.rs"]
 mod engine;
 #[path = "it/objects.rs"]
 mod objects;
+#[path = "it/process.rs"]
+mod process;
 #[path = "it/sandbox.rs"]
 mod sandbox;
 #[path = "it/tape.rs"]

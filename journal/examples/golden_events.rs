@@ -1,6 +1,13 @@
 //! Prints one fact of every kind as it stands in a journal. Its output is `tests/golden/events.txt`: for a new kind or
 //! version add the new line there; a line of a released version never changes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_macros,
+    unreachable_pub,
+    reason = "a tool for one person at a terminal"
+)]
+
 #[path = "../tests/state/samples.rs"]
 mod samples;
 

@@ -81,6 +81,8 @@ pub enum Ask {
     ProbeSource(SourceProbedV1),
     /// Which branches may move now?
     PlanMoves,
+    /// Which ranges of the heads that the mirror shows were proven too long ago?
+    Scrub,
     /// These commit records are on the mirror.
     RecordsWritten(Vec<CommitId>),
     /// The branch was read after its move and is where it should be.
@@ -102,8 +104,11 @@ pub enum Ask {
         /// Where it is.
         found: CommitId,
     },
-    /// Which branches' times of grace are over?
-    PlanRemovals,
+    /// Which branches' times of grace are over? Asked only after a listing that was believed.
+    PlanRemovals {
+        /// Branches that this very turn proved gone, as in [`Ask::ObserveBranches`]; no other is removed.
+        proven_gone: BTreeSet<String>,
+    },
     /// The branch is gone from the mirror.
     FinishRemoval {
         /// Which branch.

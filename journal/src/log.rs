@@ -1,12 +1,13 @@
 //! The durable log: records in, group commits out, each acknowledged only when it survives a power cut.
 //!
 //! Owns the journal's directory and everything in it. Does not know what a record means: payloads are opaque bytes with
-//! a kind and a version. Data flows one way: [`Log::commit`] makes a frame, appends it to the segment and syncs,
-//! inserts it into the hot store and flushes, moves HEAD and syncs; [`Log::open`] reads it all back, mends what can be
+//! a kind and a version. Data flows one way: [`Log::commit`] makes a frame, appends it to the segment, inserts it into
+//! the hot store, waits until both are synced, moves HEAD and syncs; [`Log::open`] reads it all back, mends what can be
 //! mended, and hands every record to a [`Replay`]. `FORMAT.md` has the bytes.
 //!
-//! One thread owns a `Log`; it starts none and costs nothing while idle. After any failed write or sync it is latched:
-//! everything returns [`CommitError::PreviousFailure`], and the process has to end.
+//! One thread owns a `Log`; another lives only while a commit's segment is being synced, so an idle log costs nothing.
+//! After any failed write or sync it is latched: everything returns [`CommitError::PreviousFailure`], and the process
+//! has to end.
 
 mod bytes;
 mod chain;
@@ -164,6 +165,7 @@ impl Log {
         self.check_fence()?;
         self.append()?;
         self.insert(next.first_seq)?;
+        self.opened.segment.sync().map_err(|error| CommitError::io("segment", error))?;
         self.advance(&next)?;
         self.latched = false;
         let Next { first_seq, position } = next;
@@ -218,7 +220,10 @@ impl Log {
         let Opened { segment, segment_end, .. } = &mut self.opened;
         let failed = |error| CommitError::io("segment", error);
         segment.write_at(*segment_end, &self.buffer).map_err(failed)?;
-        segment.sync().map_err(failed)
+        // The two witnesses sync side by side. Which of them has an unacknowledged frame after a crash does not matter:
+        // opening gives it to the other.
+        segment.begin_sync();
+        Ok(())
     }
 
     fn insert(&mut self, first_seq: Seq) -> Result<(), CommitError> {
@@ -226,7 +231,7 @@ impl Log {
         let bytes = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
         window.push(Kept { first_seq, offset: *segment_end, bytes });
         if window.is_overfull() {
-            // They go durably with the flush below; all of them are durable in the segment.
+            // They go durably with the flush below; all of them are durable in the segment since earlier commits.
             while let Some(oldest) = window.pop_excess() {
                 hot.remove(oldest.first_seq).map_err(CommitError::hot)?;
             }

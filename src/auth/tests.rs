@@ -1,3 +1,5 @@
+//! Callers and permissions: session tokens, policies and their conditions, what is answered when lakeFS cannot be asked.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! The back-off policy and the bounded loop of tries, on a clock driven by hand.
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,10 +1,17 @@
 //! `lakemirror demo`: the main job on embedded defaults, nothing else installed.
 
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, signals};
+use crate::clock::system::{OsEntropy, SystemClock};
+use crate::demo::screen::Screen;
+use crate::demo::{self, DemoError, Options, Outcome};
 
 /// How to show it.
 #[derive(Debug, Args)]
@@ -19,6 +26,34 @@ pub(super) struct DemoArguments {
 
 /// Runs the demo to its end.
 pub(super) fn demo(arguments: &DemoArguments) -> Result<Exit, Failure> {
-    let kept = if arguments.dir.is_some() || arguments.interactive { " and keep it" } else { "" };
-    Err(Failure::new(Exit::Unavailable, format!("this build cannot run the demo{kept} yet")))
+    let options = Options { interactive: arguments.interactive, dir: arguments.dir.clone() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::because(Exit::Io, "cannot start the runtime", error))?;
+    let ended = runtime.block_on(async { play(options, signals::stop_token()?).await });
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    ended
+}
+
+async fn play(options: Options, stop: CancellationToken) -> Result<Exit, Failure> {
+    let clock = Arc::new(SystemClock::new());
+    let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let screen = Screen::new(Box::new(io::stdout()), colours, clock.clone(), stop.clone());
+    let outcome = demo::run(&options, &screen, stop, clock, Arc::new(OsEntropy)).await;
+    if let Some(error) = screen.error() {
+        return Err(Failure::Output(error));
+    }
+    match outcome {
+        Ok(Outcome::Holds | Outcome::Stopped) => Ok(Exit::Ok),
+        Ok(Outcome::Wrong) => Ok(Exit::CheckFailed),
+        Err(error) => Err(failure(error)),
+    }
+}
+
+fn failure(error: DemoError) -> Failure {
+    let exit = match &error {
+        DemoError::Dir { .. } | DemoError::InUse(_) | DemoError::Stage(_) => Exit::Io,
+        DemoError::Overdue { .. } => Exit::CheckFailed,
+        _ => Exit::Unavailable,
+    };
+    Failure::because(exit, "the demo failed", error)
 }

@@ -86,16 +86,22 @@ impl Watch {
         }
         self.quiet = None;
         let Some(known) = known_branches(site).await? else { return Ok(()) };
-        identify(site).await?;
+        let default_branch = identify(site).await?;
+        if !listed.iter().any(|branch| branch.name == default_branch) {
+            let call = format!("list the branches of repository {repository}");
+            let message = format!("the answer lacks the default branch {default_branch}: it is not believed");
+            return Err(Fault { kind: FaultKind::Retry, call, status: None, message }.into());
+        }
         let hidden = find_hidden(site, &listed, &known).await?;
         let missing = missing_branches(&listed, &known);
         let Confirmed { gone, there, fault } = confirm_gone(site, &missing).await;
         let pairs: Vec<(String, CommitId)> =
             listed.iter().map(|branch| (branch.name.clone(), branch.head)).chain(there).collect();
         let heads: BTreeSet<CommitId> = pairs.iter().map(|(_, head)| *head).collect();
+        let gone_now: BTreeSet<String> = gone.iter().cloned().collect();
         site.ask(Ask::ObserveBranches { listed: pairs, hidden, proven_gone: gone }).await?;
-        if !missing.is_empty() {
-            site.ask(Ask::PlanRemovals).await?;
+        if !gone_now.is_empty() {
+            site.ask(Ask::PlanRemovals { proven_gone: gone_now }).await?;
         }
         read_commits(site, heads).await?;
         if let Some(fault) = fault {
@@ -118,15 +124,17 @@ async fn known_branches(site: &Site) -> Result<Option<BTreeMap<String, bool>>, E
 
 /// Asks who the source is. Before anything that changed is believed: a repository that was deleted and made again
 /// under its name must not be followed.
-async fn identify(site: &Site) -> Result<(), Turn> {
+/// Returns its default branch.
+async fn identify(site: &Site) -> Result<String, Turn> {
     let repository = site.source.repository(&site.definition.source_repository).await?;
+    let default_branch = repository.default_branch.clone();
     let source = Source {
         storage_namespace: repository.storage_namespace,
         default_branch: repository.default_branch,
         creation_date: repository.creation_date,
     };
     site.ask(Ask::IdentifySource(source)).await?;
-    Ok(())
+    Ok(default_branch)
 }
 
 /// Which of the branches that are new are hidden: no field says so, only their absence from the plain listing.

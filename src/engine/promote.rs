@@ -5,28 +5,26 @@
 //! the journal until it is finished (I5). lakeFS has no compare-and-set, so a head that is not where the journal left it
 //! is reported and left alone, unless the policy says to put it back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::CommitId;
-use lakemirror_journal::state::branch::{Branch, Divergence, Move};
+use lakemirror_journal::state::branch::{Branch, Move};
 use lakemirror_journal::state::policy::DivergenceRule;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::engine::audit::{self, audit};
 use crate::engine::board::Subject;
 use crate::engine::mirror::{Ended, Site};
+use crate::engine::ownership::Ownership;
 use crate::engine::ports::{CommitRecord, FaultKind, Made};
 
 /// Commit records that are journaled as written together.
 const RECORDS_PER_COMMAND: usize = 256;
-
-/// How often the mirror's branches are compared with the journal while all is well, and while one has diverged.
-const AUDIT_QUIET: Duration = Duration::from_secs(600);
-const AUDIT_DIVERGED: Duration = Duration::from_secs(15);
 
 /// Plans and drives moves until stopped.
 ///
@@ -37,25 +35,26 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
     let slots = Arc::new(Semaphore::new(site.settings.branch_concurrency.max(1)));
     let mut tasks: JoinSet<Result<(), Ended>> = JoinSet::new();
     let removing = Removing::default();
-    let mut audit_due = site.clock.monotonic() + AUDIT_QUIET;
+    let ownership = Arc::new(Ownership::default());
     for job in unfinished(site).await? {
-        spawn(site, job, &slots, &removing, &mut tasks);
+        spawn(site, job, &slots, &removing, &ownership, &mut tasks);
     }
+    // The first comparison follows soon after the start, once the source was listed.
+    let mut audited = site.clock.monotonic();
+    let mut first = true;
+    let mut strangers = BTreeSet::new();
     loop {
         changes.borrow_and_update();
         for job in site.ask(Ask::PlanMoves).await?.iter().filter_map(job_of) {
-            spawn(site, job, &slots, &removing, &mut tasks);
+            spawn(site, job, &slots, &removing, &ownership, &mut tasks);
         }
         for job in unfinished_removals(site).await? {
-            spawn(site, job, &slots, &removing, &mut tasks);
+            spawn(site, job, &slots, &removing, &ownership, &mut tasks);
         }
         let diverged = site.look(|mirror| mirror.branches.values().any(|branch| branch.divergence.is_some())).await?;
-        // A mirror at work is audited as often as one at rest.
-        let now = site.clock.monotonic();
-        if diverged == Some(true) {
-            audit_due = audit_due.min(now + AUDIT_DIVERGED);
-        }
-        let nap = audit_due.saturating_sub(now);
+        let interval = if first || diverged == Some(true) { audit::SOON } else { audit::QUIET };
+        // Counted from the last one: a busy mirror is compared as often as a quiet one.
+        let nap = interval.saturating_sub(site.clock.monotonic().saturating_sub(audited));
         tokio::select! {
             () = site.stop.cancelled() => break,
             changed = changes.changed() => if changed.is_err() { return Err(Ended::Journal) },
@@ -65,8 +64,8 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
                 Err(crash) => tracing::error!(mirror = site.name(), "a move ended with a panic: {crash}"),
             },
             () = site.clock.sleep(nap) => {
-                audit(site).await?;
-                audit_due = site.clock.monotonic() + AUDIT_QUIET;
+                audit(site, &ownership, &mut strangers).await?;
+                (audited, first) = (site.clock.monotonic(), false);
             }
         }
     }
@@ -107,22 +106,30 @@ async fn unfinished_removals(site: &Site) -> Result<Vec<Job>, Ended> {
 /// Removals that are being driven: a removal stays open in the journal until it is done.
 type Removing = Arc<Mutex<BTreeSet<String>>>;
 
-fn spawn(site: &Site, job: Job, slots: &Arc<Semaphore>, removing: &Removing, tasks: &mut JoinSet<Result<(), Ended>>) {
+fn spawn(
+    site: &Site,
+    job: Job,
+    slots: &Arc<Semaphore>,
+    removing: &Removing,
+    ownership: &Arc<Ownership>,
+    tasks: &mut JoinSet<Result<(), Ended>>,
+) {
     if let Job::Remove(branch) = &job
         && !removing.lock().unwrap_or_else(PoisonError::into_inner).insert(branch.clone())
     {
         return;
     }
-    let (site, slots, removing) = (site.clone(), Arc::clone(slots), Arc::clone(removing));
+    let (site, slots, removing, ownership) =
+        (site.clone(), Arc::clone(slots), Arc::clone(removing), Arc::clone(ownership));
     tasks.spawn(async move {
         let slot = tokio::select! {
             () = site.stop.cancelled() => return Err(Ended::Stopped),
             slot = slots.acquire_owned() => slot.map_err(|_| Ended::Stopped)?,
         };
         let done = match job {
-            Job::Move(branch) => drive_move(&site, &branch).await,
+            Job::Move(branch) => drive_move(&site, &branch, &ownership).await,
             Job::Remove(branch) => {
-                let done = drive_removal(&site, &branch).await;
+                let done = drive_removal(&site, &branch, &ownership).await;
                 removing.lock().unwrap_or_else(PoisonError::into_inner).remove(&branch);
                 done
             }
@@ -138,10 +145,15 @@ async fn branch_state(site: &Site, name: &str) -> Result<Option<Branch>, Ended> 
 }
 
 /// Drives one move to its end, or until the branch turns out to be in other hands.
-async fn drive_move(site: &Site, name: &str) -> Result<(), Ended> {
+async fn drive_move(site: &Site, name: &str, ownership: &Ownership) -> Result<(), Ended> {
     let Some(branch) = branch_state(site, name).await? else { return Ok(()) };
     let Some(under_way) = branch.moving else { return Ok(()) };
-    write_records(site, name, &under_way.to).await?;
+    ownership.assure(site).await?;
+    while !write_records(site, name, &under_way.to).await? {
+        ownership.forget();
+        ownership.assure(site).await?;
+        site.pause(Duration::from_secs(1)).await?;
+    }
     let subject = Subject::Branch(name.to_owned());
     let before = read_head(site, name).await?;
     if !may_move(site, name, &branch, &under_way, before).await? {
@@ -189,7 +201,7 @@ async fn may_move(
     }
     if let (None, Some(found)) = (under_way.from, found) {
         let known = site.look(move |mirror| mirror.graph.get(&found).is_some()).await?;
-        if known == Some(true) {
+        if known == Some(true) || learn(site, name, &found).await? {
             site.ask(Ask::Adopt { branch: name.to_owned(), found }).await?;
             return Ok(true);
         }
@@ -203,6 +215,19 @@ async fn may_move(
     Ok(false)
 }
 
+/// Where the journal began after the mirror repository, an earlier one may have left a branch at a commit that no branch
+/// of the source leads to any more. The source still has its record: then it is a past of the source, and learnt.
+async fn learn(site: &Site, name: &str, found: &CommitId) -> Result<bool, Ended> {
+    if site.look(|mirror| mirror.adopted_ms.is_some()).await? != Some(true) {
+        return Ok(false);
+    }
+    let subject = Subject::Branch(name.to_owned());
+    let repository = &site.definition.source_repository;
+    let Some(record) = site.insist(&subject, || site.source.commit(repository, found)).await? else { return Ok(false) };
+    site.ask(Ask::ObserveCommits(vec![record])).await?;
+    Ok(true)
+}
+
 async fn restores(site: &Site) -> Result<bool, Ended> {
     let rule = site.recorder.read(|state| state.policy.on_divergence).await.map_err(|_| Ended::Journal)?;
     Ok(rule == DivergenceRule::Restore)
@@ -214,7 +239,9 @@ async fn read_head(site: &Site, branch: &str) -> Result<Option<CommitId>, Ended>
 
 /// Writes the records of `head` and of its ancestors that are not on the mirror, parents first. Always by POST:
 /// that `getCommit` on the mirror answers proves nothing.
-async fn write_records(site: &Site, branch: &str, head: &CommitId) -> Result<(), Ended> {
+///
+/// False when the repository did not take one: then it is not there.
+async fn write_records(site: &Site, branch: &str, head: &CommitId) -> Result<bool, Ended> {
     let subject = Subject::Branch(branch.to_owned());
     loop {
         let head = *head;
@@ -227,20 +254,28 @@ async fn write_records(site: &Site, branch: &str, head: &CommitId) -> Result<(),
         });
         let records = next.await?.unwrap_or_default();
         if records.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
+        let mut complete = true;
         let mut written = Vec::with_capacity(records.len());
         for record in &records {
-            site.insist(&subject, || site.mirror.put_commit(site.name(), record)).await?;
+            if site.insist(&subject, || site.mirror.put_commit(site.name(), record)).await?.is_none() {
+                complete = false;
+                break;
+            }
             written.push(record.id);
         }
         site.ask(Ask::RecordsWritten(written)).await?;
+        if !complete {
+            return Ok(false);
+        }
     }
 }
 
 /// Deletes a branch whose time of grace is over, if it is still where the journal left it.
-async fn drive_removal(site: &Site, name: &str) -> Result<(), Ended> {
+async fn drive_removal(site: &Site, name: &str, ownership: &Ownership) -> Result<(), Ended> {
     let Some(branch) = branch_state(site, name).await?.filter(|branch| branch.removing) else { return Ok(()) };
+    ownership.assure(site).await?;
     let found = read_head(site, name).await?;
     if found.is_some() && found != branch.mirror {
         site.ask(Ask::Diverged { branch: name.to_owned(), found }).await?;
@@ -258,29 +293,6 @@ async fn drive_removal(site: &Site, name: &str) -> Result<(), Ended> {
     site.board.clear(site.name(), &Subject::Branch(name.to_owned()));
     if branch_state(site, name).await?.is_some_and(|branch| branch.removing) {
         site.ask(Ask::FinishRemoval { branch: name.to_owned() }).await?;
-    }
-    Ok(())
-}
-
-/// Compares the mirror's branches with where the journal left them.
-async fn audit(site: &Site) -> Result<(), Ended> {
-    let Ok(listed) = site.mirror.branches(site.name(), true).await else { return Ok(()) };
-    let listed: BTreeMap<String, CommitId> = listed.into_iter().map(|branch| (branch.name, branch.head)).collect();
-    let ours = site.look(|mirror| {
-        let resting = mirror.branches.iter().filter(|(_, branch)| branch.moving.is_none() && !branch.removing);
-        resting
-            .filter_map(|(name, branch)| branch.mirror.map(|head| (name.clone(), head, branch.divergence)))
-            .collect::<Vec<_>>()
-    });
-    for (branch, head, divergence) in ours.await?.unwrap_or_default() {
-        let found = listed.get(&branch).copied();
-        match (found, divergence) {
-            (Some(found), Some(Divergence { .. })) if found == head => {
-                drop(site.ask(Ask::Adopt { branch, found }).await?)
-            }
-            (found, _) if found != Some(head) => drop(site.ask(Ask::Diverged { branch, found }).await?),
-            _ => {}
-        }
     }
     Ok(())
 }

@@ -194,7 +194,11 @@ fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, goings: &Goings) 
 fn waits(mirror: &Mirror, branch: &Branch, standing: BranchStanding, goings: &Goings) -> Vec<Waiting> {
     let say = |kind, what, since_ms| vec![Waiting { kind, what, and_more: 0, since_ms, checked_ms: None }];
     match standing {
-        BranchStanding::Level | BranchStanding::Promoting => Vec::new(),
+        BranchStanding::Promoting => Vec::new(),
+        // What is looked for again of a head that the mirror shows; nothing as long as it is whole.
+        BranchStanding::Level => {
+            branch.mirror.map_or_else(Vec::new, |head| waits::content(mirror, &head, branch.moved_ms, goings))
+        }
         BranchStanding::Deleting => {
             say("deletion", "the branch is gone at the source".to_owned(), branch.tombstone_ms.unwrap_or_default())
         }

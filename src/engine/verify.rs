@@ -14,8 +14,6 @@ mod probe;
 mod read;
 pub mod schedule;
 pub mod status;
-#[cfg(test)]
-mod tests;
 mod track;
 
 use std::collections::HashMap;
@@ -334,3 +332,6 @@ async fn work(shop: Arc<Shop>, job: Job) -> Ended {
         Job::Probe(suspect) => Ended::Probed(probe::probe(&shop, suspect).await),
     }
 }
+
+#[cfg(test)]
+mod tests;

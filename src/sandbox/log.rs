@@ -85,6 +85,7 @@ impl Log {
     ///
     /// # Errors
     /// [`LogError::Io`], and [`LogError::Damaged`] for anything but a torn last line.
+    #[expect(clippy::disallowed_methods, reason = "the sandbox survives its process, not the machine, unless asked to")]
     pub fn open(path: &Path, durability: Durability) -> Result<(Self, State), LogError> {
         let io = |source| LogError::Io { path: path.to_owned(), source };
         let bytes = match fs::read(path) {

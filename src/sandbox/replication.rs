@@ -316,6 +316,7 @@ impl State {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a copy that is lost is made again")]
 fn copy_whole(from: &Path, pending: &Path, to: &Path) -> io::Result<u64> {
     let bytes = fs::copy(from, pending)?;
     if let Some(folder) = to.parent() {

@@ -49,7 +49,8 @@ impl Pair {
         let (east, east_url) = open(dir.path().join("east")).await;
         let (west, west_url) = open(dir.path().join("west")).await;
         let quick = Duration::from_millis(20);
-        let behaviour = Behaviour { scan_every: quick, delay_min: Duration::ZERO, delay_max: quick, ..Behaviour::default() };
+        let behaviour =
+            Behaviour { scan_every: quick, delay_min: Duration::ZERO, delay_max: quick, ..Behaviour::default() };
         let (from, to) = (east.lake().blocks_root(), west.lake().blocks_root());
         let clock = Arc::new(SystemClock::new());
         let replication =
@@ -157,7 +158,8 @@ impl Pair {
 
     fn config(&self, more: &str) -> Config {
         let [east, west] = &self.urls;
-        let (root, blocks) = (self.dir.path().display(), |sandbox: &Sandbox| sandbox.lake().blocks_root().display().to_string());
+        let (root, blocks) =
+            (self.dir.path().display(), |sandbox: &Sandbox| sandbox.lake().blocks_root().display().to_string());
         let (east_blocks, west_blocks) = (blocks(&self.east), blocks(&self.west));
         let text = format!(
             "region: east\norganization_id: acme\nregional_endpoint: {east}\ndst_endpoints: {{ west: '{west}' }}\n\

@@ -30,6 +30,13 @@ pub(super) fn branches(
         return Err(Refused::Rule("the source is another repository than the one that was mirrored".to_owned()));
     }
     let listed: BTreeMap<String, CommitId> = listed.into_iter().collect();
+    // lakeFS never deletes a default branch: a listing that lacks one which was there is of a repository that is coming
+    // or going.
+    let default = case.mirror.source.as_ref().map(|source| &source.default_branch);
+    let default = default.filter(|default| case.mirror.branches.contains_key(*default));
+    if let Some(default) = default.filter(|default| !listed.contains_key(*default)) {
+        return Err(Refused::Rule(format!("a listing of the source lacks its default branch {default}: not believed")));
+    }
     let gone: Vec<String> = proven_gone.into_iter().filter(|name| !listed.contains_key(name)).collect();
     let vanished = |(name, branch): &(&String, &Branch)| branch.tombstone_ms.is_none() && !listed.contains_key(*name);
     let vanished = case.mirror.branches.iter().filter(vanished).count();
@@ -100,13 +107,22 @@ fn misses_of_this_run(case: &Case<'_>, branch: &Branch) -> u32 {
     }
 }
 
-pub(super) fn removals(case: &Case<'_>) -> Vec<Event> {
-    let due = case.mirror.branches.iter().filter(|(_, branch)| {
+/// Removals that are due. A source that is another repository now, under the same name, proves nothing about the
+/// branches of the one that was mirrored.
+pub(super) fn removals(case: &Case<'_>, proven_gone: &BTreeSet<String>) -> Vec<Event> {
+    if is_recreated(case.mirror) {
+        return Vec::new();
+    }
+    let due = case.mirror.branches.iter().filter(|(name, branch)| {
         let over = branch
             .tombstone_ms
             .is_some_and(|since| case.at_ms.saturating_sub(since) >= case.state.policy.deletion_grace_ms);
         let sure = misses_of_this_run(case, branch) >= MISSES;
-        over && sure && !branch.removing && branch.moving.is_none() && branch.divergence.is_none()
+        over && sure
+            && proven_gone.contains(*name)
+            && !branch.removing
+            && branch.moving.is_none()
+            && branch.divergence.is_none()
     });
     due.map(|(name, _)| {
         Event::BranchRemovalStarted(BranchRemovalStartedV1 { mirror: case.id, branch: name.clone(), at_ms: case.at_ms })

@@ -15,6 +15,9 @@ use crate::state::tree::{Grade, Range};
 /// Range ids in one record: 32 bytes each, well under the record limit.
 const RANGES_PER_RECORD: usize = 4000;
 
+/// Ranges that one scrub opens again.
+const RANGES_PER_SCRUB: usize = 256;
+
 /// Every branch that may move now, each to the newest of its seen heads that is complete. Where the evidence for one
 /// is too old, its ranges are opened again instead.
 pub(super) fn plan(case: &Case<'_>) -> Vec<Event> {
@@ -132,6 +135,23 @@ fn stale_ranges(case: &Case<'_>, head: &CommitId) -> BTreeSet<RangeId> {
         }
     }
     stale
+}
+
+/// The ranges of the heads that the mirror shows whose proof is older than evidence may be, some at a time: they are
+/// looked for again, and nothing is taken back meanwhile.
+pub(super) fn scrub(case: &Case<'_>) -> Vec<Event> {
+    let before = case.at_ms.saturating_sub(case.state.policy.evidence_age_ms_max);
+    let heads =
+        case.mirror.branches.values().filter(|branch| branch.moving.is_none()).filter_map(|branch| branch.mirror);
+    let mut stale = BTreeSet::new();
+    for head in heads {
+        let old = tree_ranges(case, &head).filter(|range| range.grade == Grade::Whole && range.oldest_ms < before);
+        stale.extend(old.map(|range| range.id).take(RANGES_PER_SCRUB));
+        if stale.len() >= RANGES_PER_SCRUB {
+            break;
+        }
+    }
+    reopen(case, &stale)
 }
 
 fn reopen(case: &Case<'_>, stale: &BTreeSet<RangeId>) -> Vec<Event> {

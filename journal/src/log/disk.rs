@@ -46,6 +46,10 @@ pub trait DiskFile: Send {
     /// As the operating system says.
     fn truncate(&mut self, size: u64) -> io::Result<()>;
 
+    /// Says that [`DiskFile::sync`] will be called soon, so that the drive can begin. Promises nothing by itself, and
+    /// an implementation may do nothing.
+    fn begin_sync(&mut self) {}
+
     /// Makes content and length durable, past the drive's cache.
     ///
     /// # Errors

@@ -238,7 +238,8 @@ pub(super) fn whole_len(start: &[u8]) -> Result<usize, FrameFault> {
         return Err(FrameFault::Incomplete { have, need: HEADER_BYTES as u64 });
     }
     let body = body_len as usize;
-    if !(RECORD_HEADER_BYTES..=FRAME_BYTES_LIMIT - HEADER_BYTES).contains(&body) || !body.is_multiple_of(RECORD_ALIGN) {
+    let possible = (RECORD_HEADER_BYTES..=FRAME_BYTES_LIMIT - HEADER_BYTES).contains(&body);
+    if !possible || !body.is_multiple_of(RECORD_ALIGN) {
         return Err(FrameFault::BodyLen(body_len));
     }
     Ok(HEADER_BYTES + body)

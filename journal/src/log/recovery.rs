@@ -165,11 +165,11 @@ impl Scan<'_> {
         let (mut patches, mut frames) = (Vec::new(), 0);
         let tail_fault = loop {
             match walker.next().map_err(|error| self.walk_error(error))? {
-                Next::Frame { info, next_of_hot } => {
+                Next::Frame { info, from_hot } => {
                     self.compare(&info, &mut hot.inventory)?;
                     let refused = |(seq, source)| OpenError::Refused { seq, source };
                     walker.replay(&info, replay).map_err(refused)?;
-                    patches.extend(next_of_hot.then_some(info));
+                    patches.extend(from_hot.then_some(info));
                     recent.push(Kept { first_seq: info.first_seq, offset: info.offset, bytes: info.bytes });
                     while recent.pop_excess().is_some() {}
                     frames += 1;

@@ -52,7 +52,7 @@ pub(super) enum Next {
     Frame {
         info: FrameInfo,
         /// The segment does not have it, the hot store does.
-        next_of_hot: bool,
+        from_hot: bool,
     },
     /// The segment ends, and the hot store goes no further.
     End,
@@ -101,15 +101,15 @@ impl<'a> Walker<'a> {
 
     /// One frame further.
     pub(super) fn next(&mut self) -> Result<Next, WalkError> {
-        let stop = match self.next_of_segment().map_err(WalkError::Disk)? {
+        let stop = match self.read_segment().map_err(WalkError::Disk)? {
             Next::Newer(what) => return Ok(Next::Newer(what)),
             found @ Next::Frame { .. } => return Ok(found),
             stop @ (Next::End | Next::Fault(_)) => stop,
         };
-        Ok(self.next_of_hot().map_err(WalkError::Hot)?.unwrap_or(stop))
+        Ok(self.ask_hot().map_err(WalkError::Hot)?.unwrap_or(stop))
     }
 
-    fn next_of_segment(&mut self) -> io::Result<Next> {
+    fn read_segment(&mut self) -> io::Result<Next> {
         match self.reader.at(self.offset)? {
             At::End => return Ok(Next::End),
             At::Fault(fault) => return Ok(Next::Fault(fault.to_string())),
@@ -121,7 +121,7 @@ impl<'a> Walker<'a> {
         Ok(self.accept(false))
     }
 
-    fn next_of_hot(&mut self) -> Result<Option<Next>, HotError> {
+    fn ask_hot(&mut self) -> Result<Option<Next>, HotError> {
         let Some(hot) = self.hot else { return Ok(None) };
         let Some(frame) = hot.get(self.position.next_seq())? else { return Ok(None) };
         self.frame = frame;
@@ -132,7 +132,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Checks the held frame and steps over it if it is the next one.
-    fn accept(&mut self, next_of_hot: bool) -> Next {
+    fn accept(&mut self, from_hot: bool) -> Next {
         let frame = match Frame::check(&self.frame) {
             Ok(frame) => frame,
             Err(FrameFault::Newer(what)) => return Next::Newer(what),
@@ -144,7 +144,7 @@ impl<'a> Walker<'a> {
         let info = describe(&frame, self.offset);
         self.position = Position::after(&frame, info.hash);
         self.offset = self.offset.saturating_add(u64::from(info.bytes));
-        Next::Frame { info, next_of_hot }
+        Next::Frame { info, from_hot }
     }
 
     /// Hands the records of the frame that was found last to `replay`. With an error comes the record's number.

@@ -1,6 +1,6 @@
 //! Which frames the hot store keeps: the newest ones, within a number and a size.
 //!
-//! Owns the arithmetic only. A frame is durable in the segment before it is in the hot store, so any may go; the newest
+//! Owns the arithmetic only. All but the newest frame are durable in the segment, so any of them may go; the newest
 //! stay so that damage to the recent part of a segment can be repaired. Removing is done in batches, because the store
 //! rewrites a whole leaf for each entry that goes.
 

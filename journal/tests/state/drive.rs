@@ -159,7 +159,7 @@ pub fn take(world: &World, desk: &mut Desk, step: &Step) -> Vec<Event> {
             let _ = desk.ask(Ask::Diverged { branch: name(branch), found: found.map(commit_id) });
         }
         Step::Adopt(branch, found) => drop(desk.ask(Ask::Adopt { branch: name(branch), found: commit_id(*found) })),
-        Step::Removals => drop(desk.ask(Ask::PlanRemovals)),
+        Step::Removals => drop(desk.plan_removals()),
         Step::FinishRemoval(branch) => drop(desk.ask(Ask::FinishRemoval { branch: name(branch) })),
         Step::Published(number) => drop(desk.ask(Ask::Published(*number))),
         Step::Wait(ms) => desk.now_ms += u64::from(*ms),

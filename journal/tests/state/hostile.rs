@@ -131,7 +131,7 @@ fn asks(event: &Event) -> Vec<Ask> {
     let branch = event.branch().unwrap_or("a").to_owned();
     let mut asks = vec![
         Ask::PlanMoves,
-        Ask::PlanRemovals,
+        Ask::PlanRemovals { proven_gone: ["a".into(), "b".into(), branch.clone()].into() },
         Ask::Gone,
         Ask::StartDeletion,
         Ask::FinishMove { branch: branch.clone() },

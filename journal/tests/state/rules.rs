@@ -244,7 +244,7 @@ fn a_listing_that_lacks_most_branches_is_not_believed() {
     for _ in 0..3 {
         desk.see(&listed, &proven);
         desk.now_ms += 10_000;
-        assert_eq!(desk.ask(Ask::PlanRemovals).unwrap(), []);
+        assert_eq!(desk.plan_removals().unwrap(), []);
     }
     assert!(
         desk.mirror().trouble.as_ref().unwrap().text.contains("the source lost 12 of 20"),
@@ -269,13 +269,13 @@ fn a_branch_goes_after_two_misses_of_one_run_and_its_grace() {
     desk.start(day());
     desk.see(&[], &["main"]);
     desk.now_ms += 10_000;
-    assert_eq!(desk.ask(Ask::PlanRemovals).unwrap(), [], "one miss in each of two runs");
+    assert_eq!(desk.plan_removals().unwrap(), [], "one miss in each of two runs");
     desk.see(&[], &[]);
-    assert_eq!(desk.ask(Ask::PlanRemovals).unwrap(), [], "a listing alone proves nothing");
+    assert_eq!(desk.plan_removals().unwrap(), [], "a listing alone proves nothing");
     desk.see(&[], &["main"]);
-    assert_eq!(desk.ask(Ask::PlanRemovals).unwrap(), [], "the grace begins with the second miss");
+    assert_eq!(desk.plan_removals().unwrap(), [], "the grace begins with the second miss");
     desk.now_ms += 1000;
-    assert_eq!(desk.ask(Ask::PlanRemovals).unwrap().len(), 1);
+    assert_eq!(desk.plan_removals().unwrap().len(), 1);
 }
 
 /// The first turn after a start removes nothing, not even what the last run had begun to.
@@ -284,13 +284,13 @@ fn a_removal_that_was_begun_is_proven_again_by_the_next_run() {
     let mut desk = Desk::ready(day());
     desk.see(&[("main", 0)], &[]);
     bury(&mut desk);
-    assert_eq!(desk.ask(Ask::PlanRemovals).unwrap().len(), 1);
+    assert_eq!(desk.plan_removals().unwrap().len(), 1);
     desk.start(day());
     assert!(!desk.mirror().branches["main"].removing);
     assert!(desk.ask(Ask::FinishRemoval { branch: "main".to_owned() }).is_err());
-    assert_eq!(desk.ask(Ask::PlanRemovals).unwrap(), []);
+    assert_eq!(desk.plan_removals().unwrap(), []);
     bury(&mut desk);
-    assert_eq!(desk.ask(Ask::PlanRemovals).unwrap().len(), 1);
+    assert_eq!(desk.plan_removals().unwrap().len(), 1);
     desk.ask(Ask::FinishRemoval { branch: "main".to_owned() }).unwrap();
     assert!(desk.mirror().branches.is_empty());
 }
@@ -304,7 +304,7 @@ fn a_branch_that_comes_back_while_it_goes_is_not_forgotten() {
     desk.arrive(&world, &[0, 1], &[0, 1]);
     assert_eq!(started(&desk.promote()), [0]);
     bury(&mut desk);
-    desk.ask(Ask::PlanRemovals).unwrap();
+    desk.plan_removals().unwrap();
     desk.see(&[("main", 1)], &[]);
     assert_eq!(started(&desk.promote()), [0u8; 0], "its removal is under way");
     desk.ask(Ask::FinishRemoval { branch: "main".to_owned() }).unwrap();

@@ -176,7 +176,7 @@ impl Desk {
             Ask::Define(definition()),
             Ask::IdentifySource(Source {
                 storage_namespace: "s3://east/sample".to_owned(),
-                default_branch: "main".to_owned(),
+                default_branch: "trunk".to_owned(),
                 creation_date: 5,
             }),
             Ask::IntendRepository,
@@ -185,6 +185,12 @@ impl Desk {
             desk.ask(ask).unwrap();
         }
         desk
+    }
+
+    /// Plans removals in a turn that proved every known branch gone.
+    pub fn plan_removals(&mut self) -> Result<Vec<Event>, Refused> {
+        let proven_gone = self.mirror().branches.keys().cloned().collect();
+        self.ask(Ask::PlanRemovals { proven_gone })
     }
 
     pub fn start(&mut self, policy: Policy) -> Vec<Event> {

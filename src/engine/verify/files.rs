@@ -35,7 +35,7 @@ pub(super) enum Miss {
     #[error("{0}")]
     Fault(Fault),
     /// The journal did not take the result.
-    #[error("{0}")]
+    #[error(transparent)]
     Record(#[from] RecordError),
     /// The work was cut off.
     #[error("the work ended early: {0}")]

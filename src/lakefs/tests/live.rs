@@ -7,6 +7,7 @@ use crate::clock::system::{OsEntropy, SystemClock};
 use crate::engine::ports::{BranchHead, Fault, FaultKind, Lakefs as _, Made};
 use crate::graveler::commit::commit_id;
 use crate::lakefs::CallerCredentials;
+use std::io::Write as _;
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(format!("LAKEMIRROR_TEST_LAKEFS_{name}")).ok().filter(|value| !value.is_empty())
@@ -47,7 +48,10 @@ async fn the_whole_life_of_a_mirror_on_a_real_lakefs() {
     let (Some(endpoint), Some(access_key), Some(secret)) =
         (variable("ENDPOINT"), variable("ACCESS_KEY"), variable("SECRET"))
     else {
-        eprintln!("SKIPPED: no real lakeFS given in LAKEMIRROR_TEST_LAKEFS_{{ENDPOINT,ACCESS_KEY,SECRET}}");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: no real lakeFS given in LAKEMIRROR_TEST_LAKEFS_{{ENDPOINT,ACCESS_KEY,SECRET}}"
+        );
         return;
     };
     let clock = Arc::new(SystemClock::new());
@@ -62,13 +66,13 @@ async fn the_whole_life_of_a_mirror_on_a_real_lakefs() {
     let name = format!("lakemirror-test-{}", clock.wall_ms());
     let namespace = format!("{}://{name}", client.blockstore_type().await.unwrap());
     let [root, child] = commits((clock.wall_ms() / 1000) as i64);
-    println!("lakeFS {} at {}", client.version().await.unwrap(), client.endpoint());
+    let _ = writeln!(std::io::stderr(), "lakeFS {} at {}", client.version().await.unwrap(), client.endpoint());
 
     let caller =
         |secret: &str| CallerCredentials::Basic { access_key_id: access_key.clone(), secret_access_key: secret.into() };
     let user = client.whoami(&caller(&secret)).await.unwrap().unwrap();
     assert_eq!(client.whoami(&caller("wrong")).await, Ok(None));
-    println!("user {user}, policies {:?}", client.policies(&user).await.unwrap());
+    let _ = writeln!(std::io::stderr(), "user {user}, policies {:?}", client.policies(&user).await.unwrap());
 
     assert_eq!(kind(client.repository(&name).await), FaultKind::Absent);
     assert_eq!(client.create_mirror_repository(&name, &namespace, "main").await, Ok(Made::Created));
@@ -76,7 +80,7 @@ async fn the_whole_life_of_a_mirror_on_a_real_lakefs() {
     let repository = client.repository(&name).await.unwrap();
     assert!(repository.read_only && repository.storage_namespace == namespace, "{repository:?}");
     assert!(client.repositories(&name).await.unwrap().contains(&repository));
-    println!("metadata files are under {}", client.metadata_prefix(&name).await.unwrap());
+    let _ = writeln!(std::io::stderr(), "metadata files are under {}", client.metadata_prefix(&name).await.unwrap());
 
     assert_eq!(client.metadata(&name).await, Ok(Default::default()));
     client.set_metadata(&name, &child.metadata).await.unwrap();
@@ -94,23 +98,7 @@ async fn the_whole_life_of_a_mirror_on_a_real_lakefs() {
     assert_eq!(client.log(&name, &child.id, 9).await.map(|log| log.len()), Ok(2));
     assert_eq!(client.log(&name, &child.id, 1).await.map(|log| log.len()), Ok(1));
 
-    assert_eq!(client.create_branch(&name, "main", &root.id, false).await, Ok(Made::Created));
-    assert_eq!(client.create_branch(&name, "main", &root.id, false).await, Ok(Made::Existed));
-    assert_eq!(client.create_branch(&name, "hidden_1", &root.id, true).await, Ok(Made::Created));
-    assert_eq!(client.create_branch(&name, "x", &root.id, false).await, Ok(Made::Created));
-    client.reset_branch(&name, "main", &child.id).await.unwrap();
-    assert_eq!(client.branch(&name, "main").await, Ok(child.id));
-    assert_eq!(kind(client.reset_branch(&name, "none", &child.id).await), FaultKind::Absent);
-    assert_eq!(kind(client.reset_branch(&name, "main", &id(0)).await), FaultKind::Refused);
-    let head = |name: &str, head| BranchHead { name: name.into(), head };
-    let all = vec![head("hidden_1", root.id), head("main", child.id), head("x", root.id)];
-    assert_eq!(client.branches(&name, true).await.as_ref(), Ok(&all), "over three pages");
-    assert_eq!(client.branches(&name, false).await.map(|all| all.len()), Ok(2));
-    client.delete_branch(&name, "x").await.unwrap();
-    assert_eq!(kind(client.delete_branch(&name, "x").await), FaultKind::Absent);
-    assert_eq!(kind(client.delete_branch(&name, "main").await), FaultKind::Refused, "the default branch");
-    assert_eq!(kind(client.branch(&name, "a/b").await), FaultKind::Refused);
-
+    branches_live(&client, &name, &root, &child).await;
     assert_eq!(
         client.probe_object(&name, &root.id, "a/ü +%&").await,
         Ok(crate::engine::ports::SourceObject::NoSuchPath)
@@ -120,4 +108,23 @@ async fn the_whole_life_of_a_mirror_on_a_real_lakefs() {
     client.delete_repository(&name).await.unwrap();
     assert_eq!(kind(client.delete_repository(&name).await), FaultKind::Absent);
     assert_eq!(kind(client.branches(&name, true).await), FaultKind::Refused);
+}
+
+async fn branches_live(client: &Client, name: &str, root: &CommitRecord, child: &CommitRecord) {
+    assert_eq!(client.create_branch(name, "main", &root.id, false).await, Ok(Made::Created));
+    assert_eq!(client.create_branch(name, "main", &root.id, false).await, Ok(Made::Existed));
+    assert_eq!(client.create_branch(name, "hidden_1", &root.id, true).await, Ok(Made::Created));
+    assert_eq!(client.create_branch(name, "x", &root.id, false).await, Ok(Made::Created));
+    client.reset_branch(name, "main", &child.id).await.unwrap();
+    assert_eq!(client.branch(name, "main").await, Ok(child.id));
+    assert_eq!(kind(client.reset_branch(name, "none", &child.id).await), FaultKind::Absent);
+    assert_eq!(kind(client.reset_branch(name, "main", &id(0)).await), FaultKind::Refused);
+    let head = |name: &str, head| BranchHead { name: name.into(), head };
+    let all = vec![head("hidden_1", root.id), head("main", child.id), head("x", root.id)];
+    assert_eq!(client.branches(name, true).await.as_ref(), Ok(&all), "over three pages");
+    assert_eq!(client.branches(name, false).await.map(|all| all.len()), Ok(2));
+    client.delete_branch(name, "x").await.unwrap();
+    assert_eq!(kind(client.delete_branch(name, "x").await), FaultKind::Absent);
+    assert_eq!(kind(client.delete_branch(name, "main").await), FaultKind::Refused, "the default branch");
+    assert_eq!(kind(client.branch(name, "a/b").await), FaultKind::Refused);
 }

@@ -23,8 +23,10 @@ use crate::log::disk::{Access, Disk, read_small};
 const LEAF_FANOUT: usize = 4;
 /// sled's cache of what it has read. We hardly read.
 const CACHE_BYTES: usize = 1024 * 1024;
-/// Payloads are digests, bitmaps and times: more effort hardly makes them smaller.
-const ZSTD_LEVEL: i32 = 1;
+/// The fastest: frames stay here for a short while, and a tenth of a commit's time went into compressing digests.
+const ZSTD_LEVEL: i32 = -7;
+/// Each takes some milliseconds.
+const OPEN_TRIES: usize = 20;
 const FRAME_PREFIX: u8 = 0x01;
 const HOT_DIR: &str = "hot";
 const MARKER: &str = "hot.opening";
@@ -84,13 +86,25 @@ impl SledOpener {
     }
 }
 
+/// We hold the journal's lock, so sled's own is at most left over for a moment: a child process that another thread is
+/// just starting (sled itself starts one) shares the files of a store that was closed meanwhile.
+fn open_unlocked(config: &sled::Config) -> io::Result<Db> {
+    for _ in 1..OPEN_TRIES {
+        match config.open() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::yield_now(),
+            opened => return opened,
+        }
+    }
+    config.open()
+}
+
 fn open_and_walk(dir: &Path) -> io::Result<Db> {
     let config = sled::Config::new()
         .path(dir)
         .flush_every_ms(None)
         .cache_capacity_bytes(CACHE_BYTES)
         .zstd_compression_level(ZSTD_LEVEL);
-    let db: Db = config.open()?;
+    let db = open_unlocked(&config)?;
     // Damage can also make reading spin, so everything is read once while the deadline runs.
     for entry in db.iter() {
         entry?;

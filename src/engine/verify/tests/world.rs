@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use lakemirror_journal::codec::Payload;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_journal::state::State;
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Entropy};
 use crate::engine::ports::*;
-use crate::engine::recorder::{self, Ledger, Recorder};
+use crate::engine::recorder::{self, Entry as Fact, Ledger, Recorder};
 use crate::engine::verify::status::VerifyStatus;
 use crate::engine::verify::{Settings, Verifier};
 use crate::graveler::entry::{AddressType, Entry};
@@ -65,7 +64,7 @@ impl Entropy for Hand {
 struct NoDisk;
 
 impl Ledger for NoDisk {
-    fn commit(&mut self, _: &[Payload], _: u64, _: u64) -> Result<(), String> {
+    fn commit(&mut self, _: &[Fact], _: u64) -> Result<(), String> {
         Ok(())
     }
     fn head(&self) -> (u64, [u8; 32]) {
@@ -252,7 +251,7 @@ impl World {
             created_ms: 0,
         };
         let source =
-            Source { storage_namespace: "s3://here/ns".into(), default_branch: "main".into(), creation_date: 1 };
+            Source { storage_namespace: "s3://here/ns".into(), default_branch: "trunk".into(), creation_date: 1 };
         for ask in [
             Ask::Define(definition),
             Ask::IdentifySource(source),

@@ -1,0 +1,105 @@
+//! lakemirror itself in the demo: the production wiring in this process, and its HTTP API as curl would call it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use lakemirror_api::types::Mirror;
+use reqwest::Method;
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::DemoError;
+use super::stage::{Broken, MIRROR, MIRROR_NAMESPACE, MIRROR_REGION, SOURCE, Stage, access, listen};
+use crate::checker::http::{Http, HttpError};
+use crate::clock::{Clock, Entropy};
+use crate::config::Config;
+use crate::run;
+
+/// The API's base path.
+pub const BASE: &str = "/service/replication/v1";
+
+/// lakemirror's API, as far as the demo needs it.
+#[derive(Debug, Clone)]
+pub struct Api {
+    http: Http,
+}
+
+impl Api {
+    /// For a lakemirror's URL.
+    ///
+    /// # Errors
+    /// [`HttpError::Client`].
+    pub fn new(url: &str) -> Result<Self, HttpError> {
+        Ok(Self { http: Http::new(&format!("{url}{BASE}"), &access())? })
+    }
+
+    /// Asks for the mirror to be created. False when it is there already, or another of its name.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn create(&self) -> Result<bool, HttpError> {
+        let body = json!({"name": MIRROR, "region": MIRROR_REGION, "storage_namespace": MIRROR_NAMESPACE});
+        match self.http.send_json(Method::POST, &format!("/repositories/{SOURCE}/mirrors"), &body).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.status() == Some(409) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How the mirror is doing.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn mirror(&self) -> Result<Mirror, HttpError> {
+        self.http.get(&format!("/repositories/{SOURCE}/mirrors/{MIRROR}")).await
+    }
+}
+
+/// lakemirror, running in this process.
+pub(super) struct Lakemirror {
+    pub(super) url: String,
+    pub(super) api: Api,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Lakemirror {
+    /// Starts it over a stage, by a configuration as a file would have it.
+    pub(super) async fn start(
+        stage: &Stage,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, DemoError> {
+        let (listener, address) = listen().await?;
+        let text = stage.config(&address);
+        let parsed = Config::parse(Path::new("demo.yaml"), &text, &BTreeMap::new());
+        let (config, _) = parsed.map_err(|problems| {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            DemoError::Ended(format!("the demo's own configuration is refused: {}", lines.join("; ")))
+        })?;
+        let ports = run::connect(&config, clock, entropy).await?;
+        let (stop, told) = (CancellationToken::new(), stage.broken().clone());
+        let serving = tokio::spawn(serve(ports, listener, stop.clone(), told));
+        let url = format!("http://{address}");
+        Ok(Self { api: Api::new(&url)?, url, stop, serving })
+    }
+
+    /// Ends it as SIGTERM would.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        if let Err(crash) = self.serving.await {
+            tracing::error!("lakemirror ended with a panic: {crash}");
+        }
+    }
+}
+
+async fn serve(ports: run::Ports, listener: tokio::net::TcpListener, stop: CancellationToken, told: Broken) {
+    let ended = run::serve(ports, listener, stop.clone()).await;
+    match ended {
+        Err(error) => told.tell(format!("lakemirror ended: {}", super::chain(&error))),
+        Ok(()) if !stop.is_cancelled() => told.tell("lakemirror ended by itself".to_owned()),
+        Ok(()) => {}
+    }
+}

@@ -1,0 +1,82 @@
+//! Whether the mirror repository still is ours: asked before anything is written to it.
+//!
+//! A repository that was deleted behind our back, or replaced by another of its name, is never written to. The answer
+//! counts for some seconds, so that a busy mirror costs one question in that time and a quiet one none.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use lakemirror_journal::command::Ask;
+
+use crate::engine::board::Subject;
+use crate::engine::keeper::MARK;
+use crate::engine::mirror::{Ended, Site};
+
+/// How long an answer counts.
+const ANSWER_COUNTS: Duration = Duration::from_secs(10);
+
+/// How soon is asked again while the repository is not ours.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// How the text of this trouble begins.
+const LOST: &str = "the mirror repository";
+
+/// When the repository was last seen to be ours, on the monotonic clock.
+#[derive(Debug, Default)]
+pub struct Ownership(Mutex<Option<Duration>>);
+
+impl Ownership {
+    /// Returns once the repository is known to be ours; says so while it is not.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub async fn assure(&self, site: &Site) -> Result<(), Ended> {
+        while !self.is_fresh(site) && !self.look(site).await? {
+            site.pause(ASK_AGAIN).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks once, and notes what came of it.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub async fn look(&self, site: &Site) -> Result<bool, Ended> {
+        let metadata = site.insist(&Subject::Repository, || site.mirror.metadata(site.name())).await?;
+        let what = match metadata.as_ref().map(|metadata| metadata.get(MARK)) {
+            Some(Some(mark)) if *mark == site.definition.incarnation.to_string() => {
+                self.set(Some(site.clock.monotonic()));
+                end_trouble(site).await?;
+                return Ok(true);
+            }
+            Some(_) => "was replaced by another one of its name, which is left alone",
+            None => "was deleted by somebody else",
+        };
+        self.forget();
+        let text = format!("{LOST} {what}: delete this mirror and create it again");
+        site.ask(Ask::NoteTrouble(text)).await?;
+        Ok(false)
+    }
+
+    /// The next question is asked at once: something was not there that should have been.
+    pub fn forget(&self) {
+        self.set(None);
+    }
+
+    fn set(&self, seen: Option<Duration>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+
+    fn is_fresh(&self, site: &Site) -> bool {
+        let seen = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.is_some_and(|seen| site.clock.monotonic().saturating_sub(seen) < ANSWER_COUNTS)
+    }
+}
+
+async fn end_trouble(site: &Site) -> Result<(), Ended> {
+    let ours = site.look(|mirror| mirror.trouble.as_ref().is_some_and(|trouble| trouble.text.starts_with(LOST)));
+    if ours.await? == Some(true) {
+        site.ask(Ask::NoteTrouble(String::new())).await?;
+    }
+    Ok(())
+}
