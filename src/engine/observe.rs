@@ -87,14 +87,10 @@ impl Watch {
         self.quiet = None;
         let Some(known) = known_branches(site).await? else { return Ok(()) };
         let default_branch = identify(site).await?;
-        if !listed.iter().any(|branch| branch.name == default_branch) {
-            let call = format!("list the branches of repository {repository}");
-            let message = format!("the answer lacks the default branch {default_branch}: it is not believed");
-            return Err(Fault { kind: FaultKind::Retry, call, status: None, message }.into());
-        }
         let hidden = find_hidden(site, &listed, &known).await?;
         let missing = missing_branches(&listed, &known);
-        let proven_gone = confirm_gone(site, &missing).await?;
+        let whole = listed.iter().any(|branch| branch.name == default_branch);
+        let proven_gone = if whole { confirm_gone(site, &missing).await? } else { Vec::new() };
         let heads: BTreeSet<CommitId> = listed.iter().map(|branch| branch.head).collect();
         let pairs = listed.iter().map(|branch| (branch.name.clone(), branch.head)).collect();
         let gone_now: BTreeSet<String> = proven_gone.iter().cloned().collect();
@@ -103,6 +99,12 @@ impl Watch {
             site.ask(Ask::PlanRemovals { proven_gone: gone_now }).await?;
         }
         read_commits(site, heads).await?;
+        if !whole && !missing.is_empty() {
+            let call = format!("list the branches of repository {repository}");
+            let message =
+                format!("the answer lacks the default branch {default_branch}: it proves no branch to be gone");
+            return Err(Fault { kind: FaultKind::Retry, call, status: None, message }.into());
+        }
         if missing.is_empty() && frontier(site, 1).await?.is_empty() {
             self.quiet = Some(listed);
         }
