@@ -87,14 +87,11 @@ impl Watch {
         self.quiet = None;
         let Some(known) = known_branches(site).await? else { return Ok(()) };
         let default_branch = identify(site).await?;
-        if !listed.iter().any(|branch| branch.name == default_branch) {
-            let call = format!("list the branches of repository {repository}");
-            let message = format!("the answer lacks the default branch {default_branch}: it is not believed");
-            return Err(Fault { kind: FaultKind::Retry, call, status: None, message }.into());
-        }
         let hidden = find_hidden(site, &listed, &known).await?;
         let missing = missing_branches(&listed, &known);
-        let Confirmed { gone, there, fault } = confirm_gone(site, &missing).await;
+        let whole = listed.iter().any(|branch| branch.name == default_branch);
+        let Confirmed { gone, there, fault } =
+            if whole { confirm_gone(site, &missing).await } else { Confirmed::default() };
         let pairs: Vec<(String, CommitId)> =
             listed.iter().map(|branch| (branch.name.clone(), branch.head)).chain(there).collect();
         let heads: BTreeSet<CommitId> = pairs.iter().map(|(_, head)| *head).collect();
@@ -106,6 +103,12 @@ impl Watch {
         read_commits(site, heads).await?;
         if let Some(fault) = fault {
             return Err(fault.into());
+        }
+        if !whole && !missing.is_empty() {
+            let call = format!("list the branches of repository {repository}");
+            let message =
+                format!("the answer lacks the default branch {default_branch}: it proves no branch to be gone");
+            return Err(Fault { kind: FaultKind::Retry, call, status: None, message }.into());
         }
         if missing.is_empty() && frontier(site, 1).await?.is_empty() {
             self.quiet = Some(listed);
@@ -159,7 +162,7 @@ fn missing_branches(listed: &[BranchHead], known: &BTreeMap<String, bool>) -> Ve
 }
 
 /// What the missing branches answer themselves, after the repository itself answered.
-#[derive(Default)]
+#[derive(Default, Default)]
 struct Confirmed {
     /// Those that answer 404.
     gone: Vec<String>,

@@ -30,14 +30,14 @@ pub(super) fn branches(
         return Err(Refused::Rule("the source is another repository than the one that was mirrored".to_owned()));
     }
     let listed: BTreeMap<String, CommitId> = listed.into_iter().collect();
+    let gone: Vec<String> = proven_gone.into_iter().filter(|name| !listed.contains_key(name)).collect();
     // lakeFS never deletes a default branch: a listing that lacks one which was there is of a repository that is coming
-    // or going.
+    // or going, and proves nothing to be gone.
     let default = case.mirror.source.as_ref().map(|source| &source.default_branch);
-    let default = default.filter(|default| case.mirror.branches.contains_key(*default));
+    let default = default.filter(|default| !gone.is_empty() && case.mirror.branches.contains_key(*default));
     if let Some(default) = default.filter(|default| !listed.contains_key(*default)) {
         return Err(Refused::Rule(format!("a listing of the source lacks its default branch {default}: not believed")));
     }
-    let gone: Vec<String> = proven_gone.into_iter().filter(|name| !listed.contains_key(name)).collect();
     let vanished = |(name, branch): &(&String, &Branch)| branch.tombstone_ms.is_none() && !listed.contains_key(*name);
     let vanished = case.mirror.branches.iter().filter(vanished).count();
     let mut events: Vec<Event> = listed.into_iter().filter_map(|(name, head)| seen(case, name, head, hidden)).collect();
