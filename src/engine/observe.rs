@@ -162,7 +162,7 @@ fn missing_branches(listed: &[BranchHead], known: &BTreeMap<String, bool>) -> Ve
 }
 
 /// What the missing branches answer themselves, after the repository itself answered.
-#[derive(Default, Default)]
+#[derive(Default)]
 struct Confirmed {
     /// Those that answer 404.
     gone: Vec<String>,
