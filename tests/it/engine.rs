@@ -446,7 +446,9 @@ async fn sizes_and_imports_count_as_configured() {
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, "another size").unwrap();
     let sized = pair.commit("four", "main");
-    let waiting = service.status("four", "four-m", "main", |main| main.to_string().contains("sized (12 bytes, its entry says 5)")).await;
+    let waiting = service
+        .status("four", "four-m", "main", |main| main.to_string().contains("sized (12 bytes, its entry says 5)"))
+        .await;
     assert_eq!(waiting["promoted_commit_id"], json!(first), "{waiting}");
     service.stop().await;
     let service = pair.serve("verification: { size: report }\n").await;
