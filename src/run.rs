@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Entropy};
 use crate::config::{Config, MirrorsDatabase, Recheck};
 use crate::engine::mirror::{Ended, Settings};
-use crate::engine::ports::{Lakefs, Registry};
+use crate::engine::ports::{FaultKind, Lakefs, Registry};
 use crate::engine::recorder::{self, Ledger, Recorder};
 use crate::engine::{Engine, Parts, Region};
 use crate::lakefs;
@@ -228,6 +228,7 @@ async fn serve_http(listener: TcpListener, startup: Arc<Startup>, log: Arc<Reque
 
 async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Result<(), RunError> {
     startup.doing("replaying the journal");
+    introduce(&ports, stop);
     let (state, journal, recovery) = open_journal(&ports).await?;
     let writer_epoch = journal.writer_epoch();
     let (recorder, thread) = recorder::start(state, Box::new(journal) as Box<dyn Ledger>, Arc::clone(&ports.clock))
@@ -254,6 +255,31 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
                 why.ok().and_then(Result::err).unwrap_or_else(|| "its thread ended".to_owned()),
             ))
         }
+    }
+}
+
+/// Asks every lakeFS once whether it takes our credentials, beside everything else: what is down may come up later, but
+/// a wrong key is to be read in the log at start and not to be guessed from what does not happen.
+fn introduce(ports: &Ports, stop: &CancellationToken) {
+    for (region, lakefs) in ports.sources.clone() {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            // Whether there is such a repository does not matter.
+            let asked = stop.run_until_cancelled(lakefs.repository("lakemirror-start-check")).await;
+            match asked {
+                Some(Err(fault)) if fault.kind == FaultKind::Denied => {
+                    tracing::error!(
+                        region,
+                        "lakeFS refuses our credentials, nothing can be mirrored: set lakefs_access_key_id and lakefs_secret_access_key ({fault})"
+                    );
+                }
+                Some(Err(fault)) if fault.kind != FaultKind::Absent => {
+                    tracing::warn!(region, "lakeFS does not answer yet: {fault}");
+                }
+                Some(_) => tracing::info!(region, endpoint = lakefs.endpoint(), "lakeFS answers"),
+                None => {}
+            }
+        });
     }
 }
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use lakemirror_api::server::Caller;
 
 use crate::auth::{self, AuthError, Authenticator, Authorizer};
+use crate::engine::ports::FaultKind;
 use crate::service::{Action, Denied, Gate, User};
 
 /// Credentials and permissions by lakeFS.
@@ -37,6 +38,12 @@ fn denied(error: AuthError) -> Denied {
     match error {
         AuthError::Unauthenticated => Denied::Unauthenticated(text),
         AuthError::NotPermitted { .. } => Denied::NotPermitted(text),
+        AuthError::Unavailable(fault) if fault.kind == FaultKind::Denied => {
+            tracing::error!("lakemirror's own credentials are refused: {fault}");
+            let text =
+                "lakeFS refuses lakemirror's own credentials: set lakefs_access_key_id and lakefs_secret_access_key";
+            Denied::Unavailable(text.to_owned())
+        }
         AuthError::Unavailable(fault) => {
             tracing::warn!("a caller's credentials cannot be checked: {fault}");
             Denied::Unavailable(text)
