@@ -91,7 +91,6 @@ impl Pair {
         self.east.lake().commit_branch(repository, branch, wanted).unwrap().id.clone()
     }
 
-    /// An object and a commit.
     fn push(&self, repository: &str, branch: &str, path: &str) -> String {
         self.put(repository, branch, path);
         self.commit(repository, branch)
@@ -102,7 +101,6 @@ impl Pair {
         self.east.lake().create_branch(repository, wanted).unwrap();
     }
 
-    /// Where a branch of a mirror is.
     fn head(&self, mirror: &str, branch: &str) -> Option<String> {
         self.west.lake().get_branch(mirror, branch).ok()
     }
@@ -189,7 +187,6 @@ impl Service {
         self.task.await.unwrap().unwrap();
     }
 
-    /// One call of the API: its status and body.
     async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let key = STANDARD.encode(format!("{}:{}", sandbox::EXAMPLE_ACCESS_KEY_ID, sandbox::EXAMPLE_SECRET_ACCESS_KEY));
         let body = body.map_or(String::new(), |body| body.to_string());
