@@ -107,9 +107,9 @@ fn rim(file: &Source) -> Vec<String> {
 }
 
 fn machine_paths(file: &Source) -> Vec<String> {
-    let forbidden = ["/work/", "/root/", "artifactory", "index.crates.io:"];
+    let forbidden = [concat!(env!("CARGO_MANIFEST_DIR"), "/"), "/root/"];
     // A container's own `/root/` has no place here either; `/home/` would be somebody's.
-    all_lines(file, "a path or host of one machine", |line| {
+    all_lines(file, "a path of one machine", |line| {
         forbidden.iter().any(|text| line.contains(text)) || line.contains("/home/")
     })
 }

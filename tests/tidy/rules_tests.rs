@@ -59,7 +59,7 @@ fn pure_files_and_the_rim() {
 
 #[test]
 fn paths_of_a_machine() {
-    finds(machine_paths, "README.md", "see /work/x\n");
+    finds(machine_paths, "README.md", concat!("see ", env!("CARGO_MANIFEST_DIR"), "/x\n"));
     finds(machine_paths, "src/a.rs", "//! in /home/me\n");
     passes(machine_paths, "README.md", "https://docs.rs/x and ./work\n");
 }
