@@ -17,7 +17,7 @@ mod problem;
 mod reader;
 mod root;
 mod scalar;
-mod suggest;
+pub(crate) mod suggest;
 mod summary;
 mod yaml;
 

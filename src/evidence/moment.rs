@@ -1,0 +1,165 @@
+//! Moments of a journal: how a person names one, and how one is shown.
+//!
+//! A moment is a record's number or a time. A time is RFC 3339 (`2026-11-24T12:34:56.5Z`, any offset), the same without
+//! an offset (UTC), a date (its midnight, UTC), or a time of day (`12:34`, `12:34:56.789`), which means that time on
+//! the UTC day of the journal's last record. Times are those of the writer's clock at each commit, in milliseconds.
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
+use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused};
+
+use super::{EvidenceError, Source};
+
+/// A moment, as a person names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// After this record.
+    Seq(u64),
+    /// At this time, milliseconds since 1970.
+    At(u64),
+    /// At this time of the last day, milliseconds since midnight UTC.
+    OfLastDay(u64),
+}
+
+/// A moment of one journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// After this record.
+    Seq(u64),
+    /// At this time, milliseconds since 1970: after the last frame before the first one that was committed later.
+    At(u64),
+}
+
+/// A text that names no moment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is neither a record's number nor a time: write 8123, 2026-11-24T12:34:56Z, or 12:34:56 for a time (UTC) of the journal's last day"
+)]
+pub struct NotAMoment(String);
+
+impl FromStr for Asked {
+    type Err = NotAMoment;
+
+    fn from_str(text: &str) -> Result<Self, NotAMoment> {
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return text.parse().map(Self::Seq).map_err(|_| NotAMoment(text.to_owned()));
+        }
+        parse_time(text).ok_or_else(|| NotAMoment(text.to_owned()))
+    }
+}
+
+/// A time; never a record's number.
+///
+/// # Errors
+/// [`NotAMoment`].
+pub fn time(text: &str) -> Result<Asked, NotAMoment> {
+    parse_time(text).ok_or_else(|| NotAMoment(text.to_owned()))
+}
+
+fn parse_time(text: &str) -> Option<Asked> {
+    let at = |stamp: Timestamp| u64::try_from(stamp.as_millisecond()).ok().map(Asked::At);
+    // A colon first: jiff would also take `1234` and `T12` for times.
+    let looks_like_time_of_day = text.get(2..3) == Some(":");
+    if looks_like_time_of_day {
+        let midnight = Time::midnight();
+        let since = text.parse::<Time>().ok()?.duration_since(midnight).as_millis();
+        return u64::try_from(since).ok().map(Asked::OfLastDay);
+    }
+    if let Ok(stamp) = text.parse::<Timestamp>() {
+        return at(stamp);
+    }
+    let civil = text.parse::<Date>().ok().filter(|_| text.len() == 10).map(DateTime::from);
+    let civil = civil.or_else(|| text.parse::<DateTime>().ok())?;
+    at(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+impl Asked {
+    /// The moment of the journal in `source`. Reads it once where only a time of day is given.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub fn resolve(self, source: &Source) -> Result<Moment, EvidenceError> {
+        match self {
+            Self::Seq(seq) => Ok(Moment::Seq(seq)),
+            Self::At(ms) => Ok(Moment::At(ms)),
+            Self::OfLastDay(since_midnight) => {
+                let mut last = LastTime(0);
+                source.read(&mut last)?;
+                Ok(Moment::At(last.0 - last.0 % DAY_MS + since_midnight))
+            }
+        }
+    }
+}
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+struct LastTime(u64);
+
+impl Replay for LastTime {
+    fn record(&mut self, _: u64, _: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused> {
+        self.0 = frame.wall_ms;
+        Ok(())
+    }
+}
+
+impl Moment {
+    /// Whether a record is part of what was durable at the moment. The first one that is not ends it.
+    pub(crate) fn includes(&self, seq: u64, frame: &FrameInfo) -> bool {
+        match self {
+            Self::Seq(last) => seq <= *last,
+            Self::At(ms) => frame.wall_ms <= *ms,
+        }
+    }
+}
+
+/// A time as RFC 3339 in UTC with milliseconds; as a number where it is past all calendars.
+#[must_use]
+pub fn show(ms: u64) -> String {
+    match i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
+        Some(stamp) => format!("{stamp:.3}"),
+        None => format!("{ms} ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: u64 = 1_795_523_696_000;
+
+    #[test]
+    fn moments_are_read() {
+        for (text, asked) in [
+            ("8123", Asked::Seq(8123)),
+            ("2026-11-24T12:34:56Z", Asked::At(NOON)),
+            ("2026-11-24T12:34:56.789Z", Asked::At(NOON + 789)),
+            ("2026-11-24T14:34:56+02:00", Asked::At(NOON)),
+            ("2026-11-24T12:34:56", Asked::At(NOON)),
+            ("2026-11-24 12:34:56", Asked::At(NOON)),
+            ("2026-11-24", Asked::At(NOON - 45_296_000)),
+            ("12:34:56", Asked::OfLastDay(45_296_000)),
+            ("12:34", Asked::OfLastDay(45_240_000)),
+            ("12:34:56.5", Asked::OfLastDay(45_296_500)),
+        ] {
+            assert_eq!(text.parse(), Ok(asked), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_moment_is_refused() {
+        for text in ["", "x", "-1", "25:00", "12:34:56 ", "1234567890123456789012", "2026-13-01", "1969-01-01"] {
+            assert_eq!(text.parse::<Asked>(), Err(NotAMoment(text.to_owned())));
+        }
+        assert!(time("8123").is_err(), "a number is no time");
+    }
+
+    #[test]
+    fn times_are_shown_with_milliseconds() {
+        assert_eq!(show(NOON), "2026-11-24T12:34:56.000Z");
+        assert_eq!(show(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(show(u64::MAX), "18446744073709551615 ms");
+    }
+}

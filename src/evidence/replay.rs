@@ -1,0 +1,68 @@
+//! The state at any moment: the facts up to there, applied one after the other as the service applied them.
+
+use lakemirror_journal::log::{FrameHash, FrameInfo, RawRecord, Replay, ReplayRefused, ScanReport};
+use lakemirror_journal::state::State;
+
+use super::moment::{Moment, show};
+use super::{EvidenceError, Source, decode, enough};
+
+/// A state, and which moment it is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replayed {
+    /// The journal's id, 32 hexadecimal digits.
+    pub uuid: String,
+    /// The state.
+    pub state: State,
+    /// Up to where.
+    pub at: End,
+    /// Whether the journal goes on after that.
+    pub more: bool,
+}
+
+/// The end of what was replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct End {
+    /// The last record; 0 before the first.
+    pub seq: u64,
+    /// When the frame that has it was committed, milliseconds since 1970; 0 before the first.
+    pub wall_ms: u64,
+    /// Hash of that frame, if the record is its last one.
+    pub frame_hash: Option<FrameHash>,
+}
+
+/// Replays the journal in `source` up to `until`, or to its end. A moment before the first record has the empty state.
+///
+/// # Errors
+/// As for every reading; and [`EvidenceError::NotSeen`] for a record's number that the journal has not come to.
+pub fn replay(source: &Source, until: Option<Moment>) -> Result<Replayed, EvidenceError> {
+    let mut rebuild = Rebuild { until, state: State::default(), at: End::default() };
+    let scan: Option<ScanReport> = source.read(&mut rebuild)?;
+    let Rebuild { state, at, .. } = rebuild;
+    if let Some(Moment::Seq(asked)) = until
+        && asked > at.seq
+    {
+        return Err(EvidenceError::NotSeen(match at.seq {
+            0 => "the journal has no records yet".to_owned(),
+            last => format!("the journal has no record {asked}: it ends with record {last}, of {}", show(at.wall_ms)),
+        }));
+    }
+    Ok(Replayed { uuid: source.uuid()?, state, at, more: scan.is_none() })
+}
+
+struct Rebuild {
+    until: Option<Moment>,
+    state: State,
+    at: End,
+}
+
+impl Replay for Rebuild {
+    fn record(&mut self, seq: u64, record: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused> {
+        if self.until.is_some_and(|until| !until.includes(seq, frame)) {
+            return Err(enough());
+        }
+        self.state.apply(&decode(&record)?);
+        let frame_hash = (seq == frame.last_seq).then_some(frame.hash);
+        self.at = End { seq, wall_ms: frame.wall_ms, frame_hash };
+        Ok(())
+    }
+}

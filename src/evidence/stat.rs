@@ -1,0 +1,163 @@
+//! What is in a journal: how much of what kind, by whom, how fast, and how far along its ladder.
+//!
+//! Counts every record and replays the state on the way, for the facts that made no sense where they stood. A kind
+//! that this version does not know is counted under its number.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lakemirror_journal::codec;
+use lakemirror_journal::codec::CodecError;
+use lakemirror_journal::event::Event;
+use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, ScanReport};
+use lakemirror_journal::state::State;
+
+use super::{EvidenceError, Source};
+
+/// The counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    /// What the scan itself found.
+    pub scan: ScanReport,
+    /// Bytes of frames.
+    pub bytes: u64,
+    /// Arrival checks, by the frames' totals.
+    pub checks: u64,
+    /// Bytes of the records that hold arrival checks.
+    pub check_bytes: u64,
+    /// Wall time of the first and the last frame, milliseconds since 1970; none without frames.
+    pub span_ms: Option<(u64, u64)>,
+    /// How often the writer's clock went back from one frame to the next.
+    pub clock_back: u64,
+    /// Records by kind.
+    pub kinds: BTreeMap<(u16, u16), Kind>,
+    /// Openings of the journal, by epoch.
+    pub writers: BTreeMap<u64, Writer>,
+    /// Facts that made no sense where they stood.
+    pub strays: u64,
+    /// The state at the end.
+    pub state: State,
+}
+
+/// Records of one kind and version.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kind {
+    /// Its name; none for one that this version does not know.
+    pub name: Option<&'static str>,
+    /// Records.
+    pub records: u64,
+    /// Bytes of payload.
+    pub bytes: u64,
+}
+
+/// One opening of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Writer {
+    /// Its first record.
+    pub first_seq: u64,
+    /// Its last record.
+    pub last_seq: u64,
+    /// Wall time of its first frame, milliseconds since 1970.
+    pub first_ms: u64,
+    /// Wall time of its last frame, milliseconds since 1970.
+    pub last_ms: u64,
+    /// Its software's version, where it says it.
+    pub software: Option<String>,
+}
+
+impl Stat {
+    /// Time between the first and the last frame.
+    #[must_use]
+    pub fn span(&self) -> Duration {
+        let (first, last) = self.span_ms.unwrap_or_default();
+        Duration::from_millis(last.saturating_sub(first))
+    }
+
+    /// `count` a second over the journal's time; none where that is no time.
+    #[must_use]
+    pub fn rate(&self, count: u64) -> Option<f64> {
+        let seconds = self.span().as_secs_f64();
+        (seconds > 0.0).then(|| count as f64 / seconds)
+    }
+
+    /// Bytes of records a check; none without checks.
+    #[must_use]
+    pub fn bytes_per_check(&self) -> Option<f64> {
+        (self.checks > 0).then(|| self.check_bytes as f64 / self.checks as f64)
+    }
+}
+
+/// Counts the journal in `source`.
+///
+/// # Errors
+/// As for every reading.
+pub fn stat(source: &Source) -> Result<Stat, EvidenceError> {
+    let mut count = Count::default();
+    // This consumer never has enough, so there is a report.
+    let scan = source.read(&mut count)?.ok_or_else(|| EvidenceError::NotSeen("reading ended early".to_owned()))?;
+    let Count { bytes, checks, check_bytes, span_ms, clock_back, kinds, writers, state } = count;
+    let strays = state.strays;
+    Ok(Stat { scan, bytes, checks, check_bytes, span_ms, clock_back, kinds, writers, strays, state })
+}
+
+#[derive(Default)]
+struct Count {
+    bytes: u64,
+    checks: u64,
+    check_bytes: u64,
+    span_ms: Option<(u64, u64)>,
+    clock_back: u64,
+    kinds: BTreeMap<(u16, u16), Kind>,
+    writers: BTreeMap<u64, Writer>,
+    state: State,
+}
+
+impl Replay for Count {
+    fn record(&mut self, seq: u64, record: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused> {
+        let event = match codec::decode(record.kind, record.version, record.payload) {
+            Ok(event) => Some(event),
+            Err(CodecError::Unknown { .. }) => None,
+            Err(error) => return Err(ReplayRefused(Box::new(error))),
+        };
+        if seq == frame.first_seq {
+            self.frame(frame);
+        }
+        let kind = self.kinds.entry((record.kind, record.version)).or_default();
+        kind.name = event.as_ref().map(Event::name);
+        kind.records += 1;
+        kind.bytes += record.payload.len() as u64;
+        if let Some(event) = event {
+            self.event(&event, record.payload.len() as u64, frame.writer_epoch);
+        }
+        Ok(())
+    }
+}
+
+impl Count {
+    fn frame(&mut self, frame: &FrameInfo) {
+        self.bytes += u64::from(frame.bytes);
+        self.checks = frame.checks_total;
+        let (first, last) = self.span_ms.unwrap_or((frame.wall_ms, frame.wall_ms));
+        self.clock_back += u64::from(frame.wall_ms < last);
+        self.span_ms = Some((first, frame.wall_ms));
+        let writer = self.writers.entry(frame.writer_epoch).or_insert_with(|| Writer {
+            first_seq: frame.first_seq,
+            first_ms: frame.wall_ms,
+            ..Writer::default()
+        });
+        (writer.last_seq, writer.last_ms) = (frame.last_seq, frame.wall_ms);
+    }
+
+    fn event(&mut self, event: &Event, bytes: u64, writer_epoch: u64) {
+        match event {
+            Event::ArrivalsChecked(_) => self.check_bytes += bytes,
+            Event::ServiceStarted(started) => {
+                if let Some(writer) = self.writers.get_mut(&writer_epoch) {
+                    writer.software = Some(started.software.clone());
+                }
+            }
+            _ => {}
+        }
+        self.state.apply(event);
+    }
+}
