@@ -6,6 +6,7 @@
 mod check;
 mod demo;
 mod exit;
+mod journal;
 mod output;
 mod run;
 mod sandbox;
@@ -27,6 +28,7 @@ Examples:
   lakemirror run --config lakemirror.yaml       serve
   lakemirror sandbox --listen 127.0.0.1:8000 --dir ./east
   lakemirror sst ./blocks/sample/_lakefs/*      what metadata files hold, as JSON lines
+  lakemirror journal verify ./journal           whether a journal is sound; `journal --help` has the other questions
 
 Exit codes: 0 done, 1 the check that was asked for failed, 2 wrong arguments, 69 something outside cannot be reached,
 70 the journal refuses, 74 reading or writing failed, 78 the configuration is wrong, 130 interrupted.";
@@ -52,6 +54,12 @@ enum Command {
     Sandbox(sandbox::SandboxArguments),
     /// Print what lakeFS metadata files hold, and check their ids.
     Sst(sst::SstArguments),
+    /// Ask a journal: what was shown when, why, and whether it is sound. Offline, and never written to.
+    #[command(after_help = journal::EXAMPLES)]
+    Journal {
+        #[command(subcommand)]
+        command: journal::JournalCommand,
+    },
     /// Show the main job: two sandbox lakeFS installations, replication between them, and a mirror.
     Demo(demo::DemoArguments),
 }
@@ -80,6 +88,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Config { command: ConfigCommand::Check(arguments) } => check::check(&arguments),
         Command::Sandbox(arguments) => sandbox::sandbox(&arguments),
         Command::Sst(arguments) => sst::sst(&arguments),
+        Command::Journal { command } => journal::journal(&command),
         Command::Demo(arguments) => demo::demo(&arguments),
     }
 }
@@ -96,7 +105,8 @@ mod tests {
 
     #[test]
     fn examples_of_the_help_parse() {
-        let lines = EXAMPLES.lines().filter_map(|line| line.strip_prefix("  lakemirror "));
+        let lines = EXAMPLES.lines().chain(journal::EXAMPLES.lines());
+        let lines = lines.filter_map(|line| line.strip_prefix("  lakemirror "));
         let mut seen = 0;
         for line in lines {
             let words = line.split("  ").next().unwrap_or_default().split_whitespace();
@@ -104,7 +114,7 @@ mod tests {
             assert!(Arguments::try_parse_from(arguments).is_ok(), "{line}");
             seen += 1;
         }
-        assert_eq!(seen, 5);
+        assert_eq!(seen, 12);
     }
 
     #[test]

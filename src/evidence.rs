@@ -68,6 +68,25 @@ pub enum EvidenceError {
     NotSeen(String),
 }
 
+impl EvidenceError {
+    /// The message with all of its causes.
+    #[must_use]
+    pub fn with_causes(&self) -> String {
+        with_causes(self)
+    }
+}
+
+/// An error and its causes, joined by colons.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
 /// What a consumer returns when it needs no further record.
 #[derive(Debug, thiserror::Error)]
 #[error("the consumer has what it needs")]

@@ -5,7 +5,6 @@
 //! wrong after that. Only what can not be looked at at all (no journal, a later version's, an unreadable file) is one.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::str::FromStr;
 
 use lakemirror_journal::codec::CodecError;
@@ -15,7 +14,7 @@ use lakemirror_journal::log::{
 };
 use lakemirror_journal::state::{State, checks_of};
 
-use super::{EvidenceError, Source, decode};
+use super::{EvidenceError, Source, decode, with_causes};
 
 /// After so many problems, further ones are only counted.
 const PROBLEMS_MAX: usize = 20;
@@ -123,7 +122,7 @@ pub fn verify(source: &Source, request: &Request) -> Result<Report, EvidenceErro
     let scan = match source.read(&mut verifier) {
         Ok(scan) => scan,
         Err(EvidenceError::Scan(ScanError::Unsound(error))) if !is_newer(&error) => {
-            verifier.problem(chain(&error));
+            verifier.problem(with_causes(&error));
             None
         }
         Err(EvidenceError::Record { seq, source }) if !matches!(source, CodecError::Unknown { .. }) => {
@@ -137,17 +136,6 @@ pub fn verify(source: &Source, request: &Request) -> Result<Report, EvidenceErro
 
 fn is_newer(error: &OpenError) -> bool {
     matches!(error, OpenError::NewerFormat { .. } | OpenError::NewerFrame { .. })
-}
-
-/// An error and its causes, joined by colons.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 struct Verifier {

@@ -1,0 +1,117 @@
+//! `lakemirror journal heads DIR --at TIME`: what every mirror showed at a moment.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::table::{Align, Table};
+use super::{Exit, Failure, Place, Printing, remark_on_moment, unwritten};
+use crate::evidence::heads::{self, BranchHead, Heads};
+use crate::evidence::moment::{Asked, Moment, show};
+
+/// When.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Counts what was in the journal by then: a branch shows a commit from the record on that says that it was seen there. A move
+under way at that moment is said, because the branch may have shown either end of it; so is a branch that somebody else
+had moved.
+
+  lakemirror journal heads ./journal --at 12:34:56
+  lakemirror journal heads ./journal --at 2026-11-24T12:34:56.789Z -o json
+
+Exit codes: 0 done, 1 the journal has no such record yet, 70 not a journal, a damaged one or a later version's, 74 reading
+or writing failed.")]
+pub(in crate::cli) struct HeadsArguments {
+    #[command(flatten)]
+    place: Place,
+    /// The moment; a record's number is one, too
+    #[arg(long, value_name = "TIME|SEQ")]
+    at: Asked,
+    #[command(flatten)]
+    printing: Printing,
+}
+
+/// Prints a line a branch.
+pub(super) fn heads(arguments: &HeadsArguments) -> Result<Exit, Failure> {
+    let HeadsArguments { place, at, printing } = arguments;
+    let moment = place.ask(|source| at.resolve(source))?;
+    let heads = place.ask(|source| heads::heads(source, moment))?;
+    let mut out = io::stdout().lock();
+    match printing.is_json() {
+        true => writeln!(out, "{}", as_json(&heads, moment)),
+        false => print(&heads, moment, &mut out),
+    }
+    .map_err(unwritten)?;
+    remark_on_moment(&heads.at, heads.more, moment);
+    Ok(Exit::Ok)
+}
+
+fn print(heads: &Heads, moment: Moment, out: &mut dyn Write) -> io::Result<()> {
+    match moment {
+        Moment::At(ms) => writeln!(out, "at {}, after record {}", show(ms), heads.at.seq)?,
+        Moment::Seq(_) => writeln!(out, "after record {}, of {}", heads.at.seq, show(heads.at.wall_ms))?,
+    }
+    let columns = ["mirror", "incarnation", "branch", "commit", "since", "record", "but"];
+    let mut table = Table::new(&columns.map(|name| (name, if name == "record" { Align::Right } else { Align::Left })));
+    for (id, mirror) in &heads.mirrors {
+        for (name, branch) in &mirror.branches {
+            let shown = branch.shown.as_ref();
+            table.row(vec![
+                mirror.name.clone(),
+                id.to_string().chars().take(8).collect(),
+                name.clone(),
+                shown.map_or_else(|| "-".to_owned(), |shown| shown.commit.to_string()),
+                shown.map_or_else(|| "-".to_owned(), |shown| show(shown.since_ms)),
+                shown.map_or_else(|| "-".to_owned(), |shown| shown.seq.to_string()),
+                remarks(branch),
+            ]);
+        }
+    }
+    if table.is_empty() { writeln!(out, "no mirror showed a branch") } else { table.print(out) }
+}
+
+fn remarks(branch: &BranchHead) -> String {
+    let mut remarks = Vec::new();
+    if branch.shown.as_ref().is_some_and(|shown| shown.adopted) {
+        remarks.push("found there, and taken over".to_owned());
+    }
+    if let Some((to, seq)) = &branch.moving {
+        remarks.push(format!("moving to {to} since record {seq}: may have shown either"));
+    }
+    match &branch.diverged {
+        Some((Some(found), seq)) => remarks.push(format!("found at {found} by record {seq}: somebody else moved it")),
+        Some((None, seq)) => remarks.push(format!("found gone by record {seq}: somebody else deleted it")),
+        None => {}
+    }
+    remarks.join("; ")
+}
+
+fn as_json(heads: &Heads, moment: Moment) -> Value {
+    let branches = heads.mirrors.iter().flat_map(|(id, mirror)| {
+        mirror.branches.iter().map(move |(name, branch)| {
+            let shown = branch.shown.as_ref();
+            json!({
+                "mirror": mirror.name,
+                "incarnation": id.to_string(),
+                "source_repository": mirror.source_repository,
+                "branch": name,
+                "commit": shown.map(|shown| shown.commit.to_string()),
+                "seq": shown.map(|shown| shown.seq),
+                "since_ms": shown.map(|shown| shown.since_ms),
+                "adopted": shown.is_some_and(|shown| shown.adopted),
+                "moving": branch.moving.map(|(to, seq)| json!({ "to": to.to_string(), "seq": seq })),
+                "diverged": branch.diverged.map(|(found, seq)| {
+                    json!({ "found": found.map(|id| id.to_string()), "seq": seq })
+                }),
+            })
+        })
+    });
+    json!({
+        "at_ms": match moment { Moment::At(ms) => Some(ms), Moment::Seq(_) => None },
+        "seq": heads.at.seq,
+        "committed_ms": heads.at.wall_ms,
+        "journal_goes_on": heads.more,
+        "branches": branches.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,128 @@
+//! `lakemirror journal stat DIR`: how much of what, by whom, how fast, and how far along the ladder.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::table::{Align, Table, bytes};
+use super::{Exit, Failure, Place, Printing, unwritten};
+use crate::evidence::moment::show;
+use crate::evidence::stat::{self, Stat};
+
+/// Of which journal.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+  lakemirror journal stat ./journal
+  lakemirror journal stat ./journal -o json | jq .kinds
+
+Strays are facts that made no sense where they stood; replay leaves them out, and counts them.
+
+Exit codes: 0 done, 70 not a journal, a damaged one or a later version's, 74 reading or writing failed.")]
+pub(in crate::cli) struct StatArguments {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    printing: Printing,
+}
+
+/// Prints the counts.
+pub(super) fn stat(arguments: &StatArguments) -> Result<Exit, Failure> {
+    let stat = arguments.place.ask(stat::stat)?;
+    let mut out = io::stdout().lock();
+    match arguments.printing.is_json() {
+        true => writeln!(out, "{}", as_json(&stat)),
+        false => print(&stat, &mut out),
+    }
+    .map_err(unwritten)?;
+    Ok(Exit::Ok)
+}
+
+fn print(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
+    let scan = &stat.scan;
+    writeln!(out, "journal    {}, made {}", hex::encode(scan.uuid), show(scan.created_ms))?;
+    writeln!(out, "written    {} records, {} frames, {}", scan.end.last_seq, scan.frames, bytes(stat.bytes))?;
+    writeln!(out, "durable    up to record {}", scan.durable_seq)?;
+    if let Some((bytes, _)) = scan.tail {
+        writeln!(out, "tail       {bytes} bytes of a writer at work, or of a cut off write")?;
+    }
+    if let Some((first, last)) = stat.span_ms {
+        let rate = |count| stat.rate(count).map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}"));
+        let (records, checks) = (rate(scan.end.last_seq), rate(stat.checks));
+        writeln!(out, "times      {} to {}, {records} records/s, {checks} checks/s", show(first), show(last))?;
+    }
+    if stat.clock_back > 0 {
+        writeln!(out, "clock      went back {} times", stat.clock_back)?;
+    }
+    match stat.bytes_per_check() {
+        Some(each) => writeln!(out, "checks     {}, {each:.2} bytes each", stat.checks)?,
+        None => writeln!(out, "checks     {}", stat.checks)?,
+    }
+    writeln!(out, "strays     {}", stat.strays)?;
+    print_kinds(stat, out)?;
+    print_writers(stat, out)
+}
+
+fn print_kinds(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Table::new(&[("kind", Align::Left), ("records", Align::Right), ("bytes", Align::Right)]);
+    for ((kind, version), count) in &stat.kinds {
+        let name =
+            count.name.map_or_else(|| format!("{kind} version {version}, of a later version"), ToOwned::to_owned);
+        table.row(vec![name, count.records.to_string(), bytes(count.bytes)]);
+    }
+    if table.is_empty() { Ok(()) } else { table.print(out) }
+}
+
+fn print_writers(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
+    let columns = ["writer", "records", "from", "to", "software"];
+    let mut table = Table::new(&columns.map(|name| (name, if name == "writer" { Align::Right } else { Align::Left })));
+    for (epoch, writer) in &stat.writers {
+        table.row(vec![
+            epoch.to_string(),
+            format!("{} to {}", writer.first_seq, writer.last_seq),
+            show(writer.first_ms),
+            show(writer.last_ms),
+            writer.software.clone().unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    if table.is_empty() { Ok(()) } else { table.print(out) }
+}
+
+fn as_json(stat: &Stat) -> Value {
+    let kinds = stat.kinds.iter().map(|((kind, version), count)| {
+        json!({
+            "kind": kind, "version": version, "name": count.name, "records": count.records, "bytes": count.bytes,
+        })
+    });
+    let writers = stat.writers.iter().map(|(epoch, writer)| {
+        json!({
+            "writer_epoch": epoch,
+            "first_seq": writer.first_seq,
+            "last_seq": writer.last_seq,
+            "first_ms": writer.first_ms,
+            "last_ms": writer.last_ms,
+            "software": writer.software,
+        })
+    });
+    let scan = &stat.scan;
+    json!({
+        "journal_uuid": hex::encode(scan.uuid),
+        "created_ms": scan.created_ms,
+        "last_seq": scan.end.last_seq,
+        "durable_seq": scan.durable_seq,
+        "frames": scan.frames,
+        "bytes": stat.bytes,
+        "tail_bytes": scan.tail.as_ref().map_or(0, |(bytes, _)| *bytes),
+        "checks": stat.checks,
+        "check_bytes": stat.check_bytes,
+        "bytes_per_check": stat.bytes_per_check(),
+        "first_ms": stat.span_ms.map(|(first, _)| first),
+        "last_ms": stat.span_ms.map(|(_, last)| last),
+        "records_per_s": stat.rate(scan.end.last_seq),
+        "checks_per_s": stat.rate(stat.checks),
+        "clock_back": stat.clock_back,
+        "strays": stat.strays,
+        "kinds": kinds.collect::<Vec<_>>(),
+        "writers": writers.collect::<Vec<_>>(),
+    })
+}

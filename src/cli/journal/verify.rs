@@ -1,0 +1,134 @@
+//! `lakemirror journal verify DIR`: what is proven, how far back, and what is wrong.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::table::bytes;
+use super::{Exit, Failure, Place, Printing, unwritten};
+use crate::evidence::moment::show;
+use crate::evidence::verify::{self, Anchor, Deep, Proven, Report, Request};
+
+/// What to check.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without options: the chain of hashes, every frame's checksum, and HEAD. Bytes after the last acknowledged record belong to
+a writer at work, or to a write that a crash cut off, and are no fault. With --deep also: every record is decoded and
+replayed, and its checks counted one by one against the frames' totals.
+
+  lakemirror journal verify ./journal --deep --anchor 8123:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+
+Exit codes: 0 all of it holds, 1 something does not, 70 not a journal or a later version's, 74 unreadable.")]
+pub(in crate::cli) struct VerifyArguments {
+    #[command(flatten)]
+    place: Place,
+    /// Decode and replay every record, and count every check
+    #[arg(long)]
+    deep: bool,
+    /// A head that was published outside (record number, colon, hash): finds a journal written anew or cut short. May be
+    /// repeated
+    #[arg(long = "anchor", value_name = "SEQ:HASH")]
+    anchors: Vec<Anchor>,
+    #[command(flatten)]
+    printing: Printing,
+}
+
+/// Prints the report; [`Exit::CheckFailed`] where something does not hold.
+pub(super) fn verify(arguments: &VerifyArguments) -> Result<Exit, Failure> {
+    let request = Request { deep: arguments.deep, anchors: arguments.anchors.clone() };
+    let report = arguments.place.ask(|source| verify::verify(source, &request))?;
+    let mut out = io::stdout().lock();
+    let printed = match arguments.printing.is_json() {
+        true => writeln!(out, "{}", as_json(&report)),
+        false => print(&report, request.anchors.len(), &mut out),
+    };
+    printed.map_err(unwritten)?;
+    Ok(if report.holds() { Exit::Ok } else { Exit::CheckFailed })
+}
+
+fn print(report: &Report, anchors: usize, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(scan) = &report.scan {
+        writeln!(out, "journal   {}, made {}", hex::encode(scan.uuid), show(scan.created_ms))?;
+    }
+    print_proven(report, out)?;
+    print_head(report, out)?;
+    if let Some(deep) = &report.deep {
+        let Deep { records, checks, strays } = deep;
+        writeln!(
+            out,
+            "deep      {records} records decoded and replayed, {checks} checks counted one by one, {strays} strays"
+        )?;
+    }
+    if anchors > 0 {
+        writeln!(out, "anchors   {} of {anchors} are on the chain", report.anchors_found)?;
+    }
+    if report.holds() {
+        return writeln!(out, "all of it holds");
+    }
+    for problem in &report.problems {
+        writeln!(out, "FAULT     {problem}")?;
+    }
+    match report.problems_more {
+        0 => Ok(()),
+        more => writeln!(out, "FAULT     and {more} more"),
+    }
+}
+
+fn print_proven(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let Proven { first_seq, last_seq, hash, frames, bytes: size, checks, first_ms, last_ms, clock_back } =
+        report.proven;
+    if frames == 0 {
+        return writeln!(out, "records   none");
+    }
+    let size = bytes(size);
+    writeln!(out, "records   {first_seq} to {last_seq}, in {frames} frames of {size}, chain unbroken")?;
+    writeln!(out, "times     {} to {}", show(first_ms), show(last_ms))?;
+    if clock_back > 0 {
+        writeln!(out, "clock     the writer's clock went back {clock_back} times")?;
+    }
+    writeln!(out, "checks    {checks}")?;
+    writeln!(out, "head      {last_seq}:{}", hex::encode(hash))
+}
+
+fn print_head(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let Some(scan) = &report.scan else { return Ok(()) };
+    write!(out, "HEAD      agrees: record {} was acknowledged last", scan.durable_seq)?;
+    match scan.end.last_seq.saturating_sub(scan.durable_seq) {
+        0 => {}
+        more => write!(out, "; {more} whole records after it are not acknowledged yet")?,
+    }
+    match &scan.tail {
+        Some((bytes, _)) => {
+            writeln!(out, "; {bytes} bytes after that belong to a writer at work, or to a cut off write")
+        }
+        None => writeln!(out),
+    }
+}
+
+fn as_json(report: &Report) -> Value {
+    let Proven { first_seq, last_seq, hash, frames, bytes, checks, first_ms, last_ms, clock_back } = report.proven;
+    let scan = report.scan.as_ref();
+    json!({
+        "ok": report.holds(),
+        "journal_uuid": scan.map(|scan| hex::encode(scan.uuid)),
+        "created_ms": scan.map(|scan| scan.created_ms),
+        "first_seq": first_seq,
+        "last_seq": last_seq,
+        "head_hash": (frames > 0).then(|| hex::encode(hash)),
+        "frames": frames,
+        "bytes": bytes,
+        "checks": checks,
+        "first_ms": first_ms,
+        "last_ms": last_ms,
+        "clock_back": clock_back,
+        "durable_seq": scan.map(|scan| scan.durable_seq),
+        "tail_bytes": scan.map(|scan| scan.tail.as_ref().map_or(0, |(bytes, _)| *bytes)),
+        "deep": report.deep.map(|deep| json!({
+            "records": deep.records, "checks": deep.checks, "strays": deep.strays,
+        })),
+        "anchors_found": report.anchors_found,
+        "problems": report.problems,
+        "problems_more": report.problems_more,
+    })
+}
