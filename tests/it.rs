@@ -19,6 +19,8 @@ mod crash;
 mod demo;
 #[path = "it/engine.rs"]
 mod engine;
+#[path = "it/journal.rs"]
+mod journal;
 #[path = "it/objects.rs"]
 mod objects;
 #[path = "it/process.rs"]

@@ -65,10 +65,11 @@ pub struct Shown {
 /// What every mirror of the journal in `source` showed at `moment`.
 ///
 /// # Errors
-/// As for every reading.
+/// As for every reading; and [`EvidenceError::NotSeen`] for a record's number that the journal has not come to.
 pub fn heads(source: &Source, moment: Moment) -> Result<Heads, EvidenceError> {
     let mut follow = Follow { moment, heads: Heads::default() };
     let scan = source.read(&mut follow)?;
+    moment.check(&follow.heads.at)?;
     Ok(Heads { more: scan.is_none(), ..follow.heads })
 }
 

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::commit::CommitRecord;
-use lakemirror_journal::state::branch::{Branch, Presence};
+use lakemirror_journal::state::branch::{Branch, Presence, SeenHead};
 use lakemirror_journal::state::graph::Commit;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
 use lakemirror_journal::state::policy::{DivergenceRule, HistoryRule, ImportsRule, Policy, SizeRule};
@@ -172,7 +172,7 @@ impl Serialize for View<'_, Branch> {
             "tombstone_ms": branch.tombstone_ms,
             "removing": branch.removing,
             "seen": branch.seen,
-            "pending": Each(|| branch.pending.iter().map(|head| (head.seen, head.commit.to_string(), head.at_ms))),
+            "pending": Each(|| branch.pending.iter().map(View)),
             "mirror_head": id(&branch.mirror),
             "moved_ms": branch.moved_ms,
             "moving_from": moving.and_then(|moving| id(&moving.from)),
@@ -183,6 +183,13 @@ impl Serialize for View<'_, Branch> {
             "diverged_expected": divergence.and_then(|divergence| id(&divergence.expected)),
             "diverged_found": divergence.and_then(|divergence| id(&divergence.found)),
         })
+    }
+}
+
+impl Serialize for View<'_, SeenHead> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let SeenHead { seen, commit, at_ms } = self.0;
+        object!(to, { "seen": seen, "commit": commit.to_string(), "at_ms": at_ms })
     }
 }
 

@@ -11,6 +11,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused};
 
+use super::replay::End;
 use super::{EvidenceError, Source};
 
 /// A moment, as a person names it.
@@ -112,6 +113,19 @@ impl Moment {
             Self::Seq(last) => seq <= *last,
             Self::At(ms) => frame.wall_ms <= *ms,
         }
+    }
+
+    /// Whether the journal has come to the moment, if it is a record's number. A time after the last record is none
+    /// that has not come: the answer is what was known then.
+    pub(crate) fn check(&self, end: &End) -> Result<(), EvidenceError> {
+        let Self::Seq(asked) = *self else { return Ok(()) };
+        if asked <= end.seq {
+            return Ok(());
+        }
+        Err(EvidenceError::NotSeen(match end.seq {
+            0 => format!("the journal has no record {asked}: it has no records yet"),
+            last => format!("the journal has no record {asked}: it ends with record {last}, of {}", show(end.wall_ms)),
+        }))
     }
 }
 

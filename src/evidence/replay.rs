@@ -3,7 +3,7 @@
 use lakemirror_journal::log::{FrameHash, FrameInfo, RawRecord, Replay, ReplayRefused, ScanReport};
 use lakemirror_journal::state::State;
 
-use super::moment::{Moment, show};
+use super::moment::Moment;
 use super::{EvidenceError, Source, decode, enough};
 
 /// A state, and which moment it is of.
@@ -38,14 +38,7 @@ pub fn replay(source: &Source, until: Option<Moment>) -> Result<Replayed, Eviden
     let mut rebuild = Rebuild { until, state: State::default(), at: End::default() };
     let scan: Option<ScanReport> = source.read(&mut rebuild)?;
     let Rebuild { state, at, .. } = rebuild;
-    if let Some(Moment::Seq(asked)) = until
-        && asked > at.seq
-    {
-        return Err(EvidenceError::NotSeen(match at.seq {
-            0 => "the journal has no records yet".to_owned(),
-            last => format!("the journal has no record {asked}: it ends with record {last}, of {}", show(at.wall_ms)),
-        }));
-    }
+    until.map_or(Ok(()), |until| until.check(&at))?;
     Ok(Replayed { uuid: source.uuid()?, state, at, more: scan.is_none() })
 }
 

@@ -1,0 +1,167 @@
+//! Bad input: every cut and every flipped bit of a small journal is noticed or changes nothing, and what is no sound
+//! journal gets its message and its exit code.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lakemirror::evidence::Source;
+use lakemirror::evidence::verify::{Report, Request, verify};
+use tempfile::TempDir;
+
+use super::fixture::{self, first_move};
+use super::{ask, shown};
+
+const SEGMENT: &str = "seg/0000000000000001.jseg.open";
+
+/// A small journal without its hot store, which no question reads.
+fn small() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fixture::write(dir.path(), &first_move()[..5]);
+    fs::remove_dir_all(dir.path().join("hot")).unwrap();
+    dir
+}
+
+fn look(dir: &Path, deep: bool) -> Option<Report> {
+    verify(&Source::new(dir), &Request { deep, anchors: vec![] }).ok()
+}
+
+/// Whether the journal is said not to hold, or is in all that is said of it the one it was.
+fn noticed_or_harmless(dir: &Path, sound: &Report) -> bool {
+    look(dir, true).is_none_or(|report| !report.holds() || report == *sound)
+}
+
+#[test]
+fn every_cut_is_noticed_or_changes_nothing() {
+    let dir = small();
+    let sound = look(dir.path(), true).unwrap();
+    assert!(sound.holds());
+    for name in [SEGMENT, "HEAD", "FORMAT"] {
+        let path = dir.path().join(name);
+        let bytes = fs::read(&path).unwrap();
+        for length in 0..bytes.len() {
+            fs::write(&path, &bytes[..length]).unwrap();
+            assert!(noticed_or_harmless(dir.path(), &sound), "{name} cut to {length}");
+            let must_fail = name != "HEAD" || length < 4096 + 72;
+            assert!(!must_fail || look(dir.path(), false).is_none_or(|report| !report.holds()), "{name} at {length}");
+        }
+        fs::write(&path, &bytes).unwrap();
+    }
+    assert_eq!(look(dir.path(), true), Some(sound), "as it was");
+}
+
+#[test]
+fn every_flipped_bit_is_noticed_or_changes_nothing() {
+    let dir = small();
+    let sound = look(dir.path(), true).unwrap();
+    for name in [SEGMENT, "HEAD", "FORMAT"] {
+        let path = dir.path().join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        for at in 0..bytes.len() {
+            // Between and behind its slots HEAD has nothing; there, one bit a sector is enough.
+            let idle = name == "HEAD" && at % 4096 >= 72;
+            if idle && at % 512 != 100 {
+                continue;
+            }
+            for bit in 0..8 {
+                bytes[at] ^= 1 << bit;
+                fs::write(&path, &bytes).unwrap();
+                let report = look(dir.path(), true);
+                bytes[at] ^= 1 << bit;
+                match report {
+                    Some(report) if idle => assert_eq!(report, sound, "{name} at {at}"),
+                    report => assert!(report.is_none_or(|report| !report.holds()), "{name} bit {bit} at {at}"),
+                }
+            }
+        }
+        fs::write(&path, &bytes).unwrap();
+    }
+}
+
+#[test]
+fn a_write_that_was_cut_off_is_no_fault() {
+    let dir = small();
+    let path = dir.path().join(SEGMENT);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend_from_within(..77);
+    fs::write(&path, &bytes).unwrap();
+    let (code, out, _) = ask(&["verify", shown(dir.path())]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("77 bytes after that belong to a writer at work"), "{out}");
+}
+
+#[test]
+fn what_is_no_sound_journal_is_said() {
+    let foreign = || {
+        let dir = small();
+        fs::write(dir.path().join("seg/notes.txt"), "x").unwrap();
+        dir
+    };
+    let newer = || {
+        let dir = small();
+        fs::write(dir.path().join("FORMAT"), "{\"format\":2,\"other\":true}\n").unwrap();
+        dir
+    };
+    let cut = || {
+        let dir = small();
+        let path = dir.path().join(SEGMENT);
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        dir
+    };
+    let file = || {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("FORMAT"), "not a journal").unwrap();
+        dir
+    };
+    let empty = || tempfile::tempdir().unwrap();
+    type Case<'a> = (&'a str, &'a dyn Fn() -> TempDir, i32, i32, &'a str);
+    let cases: [Case<'_>; 5] = [
+        ("empty directory", &empty, 70, 70, "holds no journal"),
+        ("no journal", &file, 1, 70, "FORMAT is missing or damaged"),
+        ("newer format", &newer, 70, 70, "says format 2"),
+        ("foreign file", &foreign, 1, 70, "notes.txt is no segment"),
+        ("cut short", &cut, 1, 70, "were acknowledged and are readable neither"),
+    ];
+    for (name, make, verifying, others, said) in cases {
+        let dir = make();
+        let path = shown(dir.path());
+        let (code, out, err) = ask(&["verify", path]);
+        assert!(code == verifying && format!("{out}{err}").contains(said), "{name}: {code}: {out}{err}");
+        for words in [
+            &["replay", path][..],
+            &["heads", path, "--at", "12:00"],
+            &["log", path, "sample-mirror"],
+            &["stat", path],
+            &["diff", path, path],
+        ] {
+            let (code, _, err) = ask(words);
+            assert!(code == others && err.contains(said), "{name}: {words:?}: {code}: {err}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_there_or_not_a_directory_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing");
+    let (code, _, err) = ask(&["verify", shown(&missing)]);
+    assert!(code == 70 && err.contains("holds no journal"), "{code}: {err}");
+    let file: PathBuf = dir.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let (code, _, err) = ask(&["verify", shown(&file)]);
+    assert!(code == 74 && err.contains("cannot read"), "{code}: {err}");
+}
+
+#[test]
+fn a_state_before_the_damage_can_be_had() {
+    let dir = small();
+    let path = dir.path().join(SEGMENT);
+    let mut bytes = fs::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let (code, out, err) = ask(&["replay", shown(dir.path()), "--until", "5"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let (code, _, err) = ask(&["replay", shown(dir.path())]);
+    assert_eq!(code, 70, "{err}");
+}
