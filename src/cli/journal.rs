@@ -26,22 +26,22 @@ use crate::evidence::{EvidenceError, Source};
 
 /// What follows the list of subcommands in `--help`.
 pub(super) const EXAMPLES: &str = "\
-DIR is a journal's directory, or a copy of one. Nothing is written into it (but by repair), and no other part of the
-service is needed: no network, no lakeFS, no credentials. The service may be running on it.
+DIR is a journal's directory, or a copy of one. Nothing is written into it but by `repair`, and nothing else is needed: no \
+network, no lakeFS, no credentials. The service may be running on it.
 
-TIME is RFC 3339 (2026-11-24T12:34:56.5Z), the same without an offset (UTC), a date (its midnight UTC), or a time of
-day (12:34, 12:34:56.789) on the UTC day of the journal's last record. Times are those of the writer's clock.
+TIME is RFC 3339 (2026-11-24T12:34:56.5Z), the same without an offset (UTC), a date (its midnight, UTC), or a time of day \
+(12:34, 12:34:56.789) on the UTC day of the journal's last record. Times are those of the writer's clock.
 
 Examples:
   lakemirror journal verify ./journal                  chain, checksums, counts
-  lakemirror journal verify ./journal --deep           and every record replayed, every check counted
+  lakemirror journal verify ./journal --deep           and each record replayed, each check counted
   lakemirror journal heads ./journal --at 12:34:56     what every mirror showed then
   lakemirror journal log ./journal sample-mirror main  how its branch main came where it is
   lakemirror journal replay ./journal --until 8123 --state -
   lakemirror journal diff ./journal ./copy
 
-Exit codes: 0 done, 1 the check failed (verify), the journals differ (diff), or the journal never saw what was asked for,
-2 wrong arguments, 70 not a journal, a damaged one, or a later version's, 74 reading or writing failed.";
+Exit codes: 0 done; 1 the check failed (verify), the journals differ (diff), or the journal never saw what was asked for; \
+2 wrong arguments; 70 not a journal, a damaged one, or a later version's; 74 reading or writing failed.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum JournalCommand {

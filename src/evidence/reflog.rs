@@ -79,7 +79,7 @@ pub fn reflog(
 struct Known {
     seen: Option<CommitId>,
     shown: Option<CommitId>,
-    started: Option<Box<MoveStartedV1>>,
+    started: Option<(u64, Box<MoveStartedV1>)>,
 }
 
 struct Follow<'a> {
@@ -99,7 +99,7 @@ impl Replay for Follow<'_> {
         let told = match event.branch() {
             Some(name) => {
                 let known = self.branches.entry((mirror, name.to_owned())).or_default();
-                told_of_branch(&event, known)
+                told_of_branch(seq, &event, known)
             }
             None => told_of_mirror(&event),
         };
@@ -175,7 +175,7 @@ fn told_of_mirror(event: &Event) -> Option<Told> {
     })
 }
 
-fn told_of_branch(event: &Event, known: &mut Known) -> Option<Told> {
+fn told_of_branch(seq: u64, event: &Event, known: &mut Known) -> Option<Told> {
     match event {
         Event::BranchSeen(e) => {
             let from = known.seen.replace(e.head);
@@ -192,21 +192,23 @@ fn told_of_branch(event: &Event, known: &mut Known) -> Option<Told> {
                 .moved(known.seen.take(), None)
                 .because("missed twice: its time of grace begins"),
         ),
-        other => told_of_shown(other, known),
+        other => told_of_shown(seq, other, known),
     }
 }
 
-fn told_of_shown(event: &Event, known: &mut Known) -> Option<Told> {
+fn told_of_shown(seq: u64, event: &Event, known: &mut Known) -> Option<Told> {
     let mirror = |at_ms, what| Told::new(Side::Mirror, at_ms, what);
     Some(match event {
         Event::MoveStarted(e) => {
-            known.started = Some(Box::new(e.clone()));
+            known.started = Some((seq, Box::new(e.clone())));
             mirror(e.at_ms, "moving").moved(e.from, Some(e.to)).because(evidence(e))
         }
         Event::MoveFinished(e) => {
             known.shown = Some(e.to);
-            let started = known.started.take().filter(|started| started.to == e.to);
-            let why = started.map_or_else(|| format!("seen head {}", e.seen), |started| evidence(&started));
+            let why = match known.started.take().filter(|(_, started)| started.to == e.to) {
+                Some((started_seq, started)) => format!("started by record {started_seq}: {}", evidence(&started)),
+                None => format!("seen head {}", e.seen),
+            };
             mirror(e.at_ms, "moved").moved(e.from, Some(e.to)).because(why)
         }
         Event::BranchAdopted(e) => mirror(e.at_ms, "adopted")
@@ -232,5 +234,5 @@ fn evidence(started: &MoveStartedV1) -> String {
         u64::MAX => "an empty tree".to_owned(),
         ms => format!("oldest check {}", show(ms)),
     };
-    format!("seen head {seen} is complete: {entries} objects in {ranges} ranges, {oldest}")
+    format!("seen head {seen} is complete, {entries} object(s) in {ranges} range(s), {oldest}")
 }

@@ -16,8 +16,8 @@ use crate::evidence::diff::{self, BranchDiff, Diff, Stands};
 #[command(after_help = "\
   lakemirror journal diff ./journal ./copy-of-yesterday
 
-Exit codes: 0 they are the same, 1 they differ (also where one only goes further), 70 one is not a journal, is damaged or a
-later version's, 74 reading or writing failed.")]
+Exit codes: 0 they are the same; 1 they differ, also where one only goes further; 70 one is not a journal, is damaged, or \
+is a later version's; 74 reading or writing failed.")]
 pub(in crate::cli) struct DiffArguments {
     /// One journal's directory
     #[arg(value_name = "A")]

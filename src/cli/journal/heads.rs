@@ -13,15 +13,15 @@ use crate::evidence::moment::{Asked, Moment, show};
 /// When.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Counts what was in the journal by then: a branch shows a commit from the record on that says that it was seen there. A move
-under way at that moment is said, because the branch may have shown either end of it; so is a branch that somebody else
-had moved.
+Counts what was in the journal by then: a branch shows a commit from the record on that says that it was seen there. A \
+move under way at that moment is said, because the branch may have shown either end of it; so is a branch that somebody \
+else had moved.
 
   lakemirror journal heads ./journal --at 12:34:56
   lakemirror journal heads ./journal --at 2026-11-24T12:34:56.789Z -o json
 
-Exit codes: 0 done, 1 the journal has no such record yet, 70 not a journal, a damaged one or a later version's, 74 reading
-or writing failed.")]
+Exit codes: 0 done; 1 the journal has no such record yet; 70 not a journal, a damaged one, or a later version's; 74 \
+reading or writing failed.")]
 pub(in crate::cli) struct HeadsArguments {
     #[command(flatten)]
     place: Place,

@@ -13,14 +13,14 @@ use crate::evidence::reflog::{self, Line, Request, Side};
 /// Of which mirror.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A line for each record that says where a branch is, or what became of the mirror, in the order of the records: its number,
-when it happened, the mirror's incarnation, the branch, what happened, from which commit to which, and why. Lines of the
-source begin with `source`. Printed while the journal is read; with -o json, one object a line.
+A line for each record that says where a branch is, or what became of the mirror, in the order of the records: its \
+number, when it happened, the mirror's incarnation, the branch, what happened, from which commit to which, and why. What \
+was seen of the source begins with `source`. Printed while the journal is read; with -o json, one object a line.
 
   lakemirror journal log ./journal sample-mirror main
-  lakemirror journal log ./journal 5b1c77d09a3e -o json     one incarnation of a name that was used again
+  lakemirror journal log ./journal 5b1c77d0 -o json     one incarnation of a name that was used again
 
-Exit codes: 0 done, 1 the journal never saw that mirror or branch, 70 not a journal, a damaged one or a later version's,
+Exit codes: 0 done; 1 the journal never saw that mirror or branch; 70 not a journal, a damaged one, or a later version's; \
 74 reading or writing failed.")]
 pub(in crate::cli) struct LogArguments {
     #[command(flatten)]

@@ -15,14 +15,14 @@ use crate::evidence::replay::{self, Replayed};
 /// Up to where, and where to.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --state, a line a branch. With it the whole state as JSON, the same bytes each time; fields may be added in later
-versions. A moment before the first record has the empty state; one after the last, the state at the end.
+Without --state, a line a branch. With it the whole state as JSON, the same bytes each time; fields may be added in later \
+versions. A moment before the first record has the empty state; a time after the last one, the state at the end.
 
   lakemirror journal replay ./journal --until 2026-11-24T12:34:56Z --state state.json
   lakemirror journal replay ./journal --until 8123 --state - | jq .mirrors
 
-Exit codes: 0 done, 1 the journal has no such record yet, 70 not a journal, a damaged one or a later version's, 74 reading
-or writing failed.")]
+Exit codes: 0 done; 1 the journal has no such record yet; 70 not a journal, a damaged one, or a later version's; 74 \
+reading or writing failed.")]
 pub(in crate::cli) struct ReplayArguments {
     #[command(flatten)]
     place: Place,

@@ -13,12 +13,12 @@ use crate::evidence::stat::{self, Stat};
 /// Of which journal.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Strays are facts that made no sense where they stood; replay leaves them out, and counts them.
+
   lakemirror journal stat ./journal
   lakemirror journal stat ./journal -o json | jq .kinds
 
-Strays are facts that made no sense where they stood; replay leaves them out, and counts them.
-
-Exit codes: 0 done, 70 not a journal, a damaged one or a later version's, 74 reading or writing failed.")]
+Exit codes: 0 done; 70 not a journal, a damaged one, or a later version's; 74 reading or writing failed.")]
 pub(in crate::cli) struct StatArguments {
     #[command(flatten)]
     place: Place,

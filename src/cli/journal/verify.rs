@@ -13,13 +13,13 @@ use crate::evidence::verify::{self, Anchor, Deep, Proven, Report, Request};
 /// What to check.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without options: the chain of hashes, every frame's checksum, and HEAD. Bytes after the last acknowledged record belong to
-a writer at work, or to a write that a crash cut off, and are no fault. With --deep also: every record is decoded and
-replayed, and its checks counted one by one against the frames' totals.
+Without options: the chain of hashes, every frame's checksum, and HEAD. Bytes after the last acknowledged record belong to \
+a writer at work, or to a write that a crash cut off, and are no fault. With --deep also: every record is decoded and \
+replayed, and its checks are counted one by one against the frames' totals.
 
-  lakemirror journal verify ./journal --deep --anchor 8123:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+  lakemirror journal verify ./journal --deep --anchor 8123:9f86d0…
 
-Exit codes: 0 all of it holds, 1 something does not, 70 not a journal or a later version's, 74 unreadable.")]
+Exit codes: 0 all of it holds; 1 something does not; 70 not a journal, or a later version's; 74 unreadable.")]
 pub(in crate::cli) struct VerifyArguments {
     #[command(flatten)]
     place: Place,
