@@ -16,8 +16,8 @@ use crate::log::walk::FrameInfo;
 /// One entry as found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Held {
-    /// A whole frame under its own number.
-    Whole(FrameHash),
+    /// A whole frame under its own number, of this many bytes.
+    Whole(FrameHash, u32),
     /// Anything else.
     Damaged,
     /// A frame that the chain has as well.
@@ -25,7 +25,7 @@ enum Held {
 }
 
 /// All entries by number.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Inventory {
     entries: BTreeMap<Seq, Held>,
 }
@@ -36,7 +36,7 @@ impl Inventory {
         let mut entries = BTreeMap::new();
         hot.each(&mut |seq, bytes| {
             let held = match Frame::check(bytes) {
-                Ok(frame) if frame.stamp.first_seq == seq => Held::Whole(frame.hash()),
+                Ok(frame) if frame.stamp.first_seq == seq => Held::Whole(frame.hash(), u32::try_from(bytes.len()).unwrap_or(u32::MAX)),
                 _ => Held::Damaged,
             };
             entries.insert(seq, held);
@@ -61,11 +61,11 @@ impl Inventory {
     /// Takes note of a frame of the chain; `false` if the store has another whole frame in its place.
     pub(super) fn meet(&mut self, info: &FrameInfo) -> bool {
         match self.entries.get_mut(&info.first_seq) {
-            Some(held @ Held::Whole(_)) if *held == Held::Whole(info.hash) => {
+            Some(held @ Held::Whole(..)) if *held == Held::Whole(info.hash, info.bytes) => {
                 *held = Held::Met;
                 true
             }
-            Some(Held::Whole(_)) => false,
+            Some(Held::Whole(..)) => false,
             Some(Held::Damaged | Held::Met) | None => true,
         }
     }
@@ -75,12 +75,25 @@ impl Inventory {
         self.entries.get(&first_seq) == Some(&Held::Met)
     }
 
-    /// Whether the store has whole frames that are not on the chain, or damage where it cannot be written over or
-    /// pruned.
-    pub(super) fn has_strangers(&self, is_start: impl Fn(Seq) -> bool, oldest: Seq) -> bool {
-        self.entries.iter().any(|(&seq, held)| match held {
+    /// Whole frames from before `walked`, where the scan began, with their sizes: nothing is known against them.
+    pub(super) fn whole_before(&self, walked: Seq) -> impl Iterator<Item = (Seq, u32)> {
+        self.entries.range(..walked).filter_map(|(&seq, held)| match held {
+            Held::Whole(_, bytes) => Some((seq, *bytes)),
+            Held::Damaged | Held::Met => None,
+        })
+    }
+
+    /// Damaged entries from before `walked`.
+    pub(super) fn damaged_before(&self, walked: Seq) -> impl Iterator<Item = Seq> {
+        self.entries.range(..walked).filter(|(_, held)| **held == Held::Damaged).map(|(&seq, _)| seq)
+    }
+
+    /// Whether the store has whole frames after `walked` that are not on the chain, or damage where it cannot be written
+    /// over or pruned.
+    pub(super) fn has_strangers(&self, walked: Seq, is_start: impl Fn(Seq) -> bool, oldest: Seq) -> bool {
+        self.entries.range(walked..).any(|(&seq, held)| match held {
             Held::Met => false,
-            Held::Whole(_) => true,
+            Held::Whole(..) => true,
             Held::Damaged => seq >= oldest && !is_start(seq),
         })
     }
