@@ -15,17 +15,16 @@ pub mod stat;
 pub mod verify;
 
 use std::error::Error;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lakemirror_journal::codec::{self, CodecError};
 use lakemirror_journal::event::Event;
-use lakemirror_journal::log::{FrameInfo, OpenError, RawRecord, Replay, ReplayRefused, ScanError, ScanReport, scan};
-
-/// No `FORMAT` is longer.
-const FORMAT_BYTES_MAX: u64 = 4096;
+use lakemirror_journal::log::{
+    FrameInfo, OpenError, RawRecord, Replay, ReplayRefused, ScanError, ScanOptions, ScanReport, ScanStart,
+    SnapshotHeader, scan_with,
+};
 
 /// Is told of each frame that was read.
 pub type Watch = dyn Fn(&FrameInfo) + Send + Sync;
@@ -34,6 +33,7 @@ pub type Watch = dyn Fn(&FrameInfo) + Send + Sync;
 #[derive(Clone)]
 pub struct Source {
     dir: PathBuf,
+    archives: Vec<PathBuf>,
     watch: Arc<Watch>,
 }
 
@@ -87,16 +87,6 @@ fn with_causes(error: &dyn Error) -> String {
     text
 }
 
-/// What a consumer returns when it needs no further record.
-#[derive(Debug, thiserror::Error)]
-#[error("the consumer has what it needs")]
-struct Enough;
-
-/// A consumer's way of ending the scan early, with success.
-fn enough() -> ReplayRefused {
-    ReplayRefused(Box::new(Enough))
-}
-
 /// A consumer's way of ending the scan because its output is closed or full.
 fn output_failed(error: io::Error) -> ReplayRefused {
     ReplayRefused(Box::new(error))
@@ -106,7 +96,13 @@ impl Source {
     /// The journal in `dir`.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), watch: Arc::new(|_| {}) }
+        Self { dir: dir.into(), archives: Vec::new(), watch: Arc::new(|_| {}) }
+    }
+
+    /// The same, with directories that have segments which were dropped from the journal's own.
+    #[must_use]
+    pub fn with_archives(self, archives: Vec<PathBuf>) -> Self {
+        Self { archives, ..self }
     }
 
     /// The same, with somebody who is told how far a scan is.
@@ -115,64 +111,56 @@ impl Source {
         Self { watch, ..self }
     }
 
-    /// Hands every record to `replay`, from the first on. `None` if the consumer had enough before the end.
+    /// Hands every record to `replay`, from the first on, until the consumer stops it or to the end.
     ///
     /// # Errors
-    /// No journal, a damaged one, an unreadable file, or what the consumer could not do.
-    pub(crate) fn read(&self, replay: &mut dyn Replay) -> Result<Option<ScanReport>, EvidenceError> {
+    /// No journal, a damaged one, one whose first records are not at hand, an unreadable file, or what the consumer
+    /// could not do.
+    pub(crate) fn read(&self, replay: &mut dyn Replay) -> Result<ScanReport, EvidenceError> {
+        self.read_from(ScanStart::First, replay)
+    }
+
+    /// As [`Source::read`], from the first record after which none is missing.
+    pub(crate) fn read_oldest(&self, replay: &mut dyn Replay) -> Result<ScanReport, EvidenceError> {
+        self.read_from(ScanStart::Oldest, replay)
+    }
+
+    fn read_from(&self, start: ScanStart, replay: &mut dyn Replay) -> Result<ScanReport, EvidenceError> {
+        let options = ScanOptions { archives: self.archives.clone(), start, stop_after: None };
         let mut watched = Watched { inner: replay, watch: &*self.watch };
-        match scan(&self.dir, &mut watched) {
-            Ok(report) => Ok(Some(report)),
-            Err(ScanError::Unsound(error)) => sort(error),
-            Err(error) => Err(EvidenceError::Scan(error)),
-        }
+        scan_with(&self.dir, &options, &mut watched).map_err(|error| match error {
+            ScanError::Unsound(error) => sort(error),
+            error => EvidenceError::Scan(error),
+        })
     }
+}
 
-    /// The journal's id. For answers from a part of a journal; a whole scan says it, too.
-    ///
-    /// # Errors
-    /// The file that has it cannot be read or does not say it.
-    pub(crate) fn uuid(&self) -> Result<String, EvidenceError> {
-        let path = self.dir.join("FORMAT");
-        let unreadable = |source| EvidenceError::Unreadable { path: path.display().to_string(), source };
-        let mut text = String::new();
-        let file = File::open(&path).map_err(unreadable)?;
-        file.take(FORMAT_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
-        let format: Option<serde_json::Value> = serde_json::from_str(&text).ok();
-        let uuid = format.as_ref().and_then(|format| format["journal_uuid"].as_str());
-        uuid.map(ToOwned::to_owned).ok_or_else(|| unreadable(io::ErrorKind::InvalidData.into()))
-    }
-
-    /// The directory.
-    #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.dir
+impl EvidenceError {
+    /// Whether the journal's first records are not at hand, though it may be sound.
+    pub(crate) fn is_without_start(&self) -> bool {
+        matches!(self, Self::Scan(ScanError::Unsound(OpenError::NoStart { .. })))
     }
 }
 
 /// Tells a consumer's own ends from faults of the journal, and a file that cannot be read from one that is wrong.
-fn sort(error: OpenError) -> Result<Option<ScanReport>, EvidenceError> {
+fn sort(error: OpenError) -> EvidenceError {
     match error {
         OpenError::Refused { seq, source } => refused(seq, source.0),
         OpenError::NotWritable { path, source }
         | OpenError::DiskFull { path, source }
-        | OpenError::Io { path, source, .. } => Err(EvidenceError::Unreadable { path, source }),
-        other => Err(EvidenceError::Scan(ScanError::Unsound(other))),
+        | OpenError::Io { path, source, .. } => EvidenceError::Unreadable { path, source },
+        other => EvidenceError::Scan(ScanError::Unsound(other)),
     }
 }
 
-fn refused(seq: u64, cause: Box<dyn Error + Send + Sync>) -> Result<Option<ScanReport>, EvidenceError> {
+fn refused(seq: u64, cause: Box<dyn Error + Send + Sync>) -> EvidenceError {
     let cause = match cause.downcast::<CodecError>() {
-        Ok(source) => return Err(EvidenceError::Record { seq, source: *source }),
+        Ok(source) => return EvidenceError::Record { seq, source: *source },
         Err(cause) => cause,
     };
-    let cause = match cause.downcast::<io::Error>() {
-        Ok(error) => return Err(EvidenceError::Output(*error)),
-        Err(cause) => cause,
-    };
-    match cause.is::<Enough>() {
-        true => Ok(None),
-        false => Err(EvidenceError::Scan(OpenError::Refused { seq, source: ReplayRefused(cause) }.into())),
+    match cause.downcast::<io::Error>() {
+        Ok(error) => EvidenceError::Output(*error),
+        Err(cause) => EvidenceError::Scan(OpenError::Refused { seq, source: ReplayRefused(cause) }.into()),
     }
 }
 
@@ -193,7 +181,7 @@ fn decode_about_branches(record: &RawRecord<'_>) -> Result<Option<Event>, Replay
     decode(record).map(Some)
 }
 
-/// Tells the watcher of each frame, after the consumer took its last record.
+/// Tells the watcher of each frame, before the consumer has it.
 struct Watched<'a> {
     inner: &'a mut dyn Replay,
     watch: &'a Watch,
@@ -201,10 +189,23 @@ struct Watched<'a> {
 
 impl Replay for Watched<'_> {
     fn record(&mut self, seq: u64, record: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused> {
-        self.inner.record(seq, record, frame)?;
-        if seq == frame.last_seq {
-            (self.watch)(frame);
-        }
-        Ok(())
+        self.inner.record(seq, record, frame)
+    }
+
+    fn frame(&mut self, frame: &FrameInfo) -> Result<(), ReplayRefused> {
+        (self.watch)(frame);
+        self.inner.frame(frame)
+    }
+
+    fn wants_records(&self) -> bool {
+        self.inner.wants_records()
+    }
+
+    fn checkpoint(&mut self, frame: &FrameInfo) -> Result<(), ReplayRefused> {
+        self.inner.checkpoint(frame)
+    }
+
+    fn restore(&mut self, snapshot: &SnapshotHeader, image: &[u8]) -> Result<(), ReplayRefused> {
+        self.inner.restore(snapshot, image)
     }
 }

@@ -17,7 +17,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use lakemirror_journal::log::{FrameInfo, ScanError};
+use lakemirror_journal::log::FrameInfo;
 
 use super::{Exit, Failure, output};
 use crate::evidence::moment::{Moment, show};
@@ -77,13 +77,27 @@ pub(super) struct Place {
     /// The journal's directory, or a copy of it
     #[arg(value_name = "DIR")]
     dir: PathBuf,
+    #[command(flatten)]
+    archives: Archives,
+}
+
+/// Where segments are that the journal does not have any more.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Archives {
+    /// A directory with segments that were archived and dropped, directly or in its `seg/`. May be repeated
+    #[arg(long = "archive", value_name = "DIR")]
+    dirs: Vec<PathBuf>,
 }
 
 impl Place {
+    fn source(&self) -> Source {
+        Source::new(&self.dir).with_archives(self.archives.dirs.clone())
+    }
+
     /// Asks a question, with a bar on a terminal that shows how far the reading is.
     fn ask<T>(&self, question: impl FnOnce(&Source) -> Result<T, EvidenceError>) -> Result<T, Failure> {
         let bar = progress::bar(std::slice::from_ref(&self.dir));
-        let source = bar.watch(Source::new(&self.dir));
+        let source = bar.watch(self.source());
         let answer = question(&source);
         bar.clear();
         answer.map_err(failure)
@@ -91,7 +105,7 @@ impl Place {
 
     /// Asks a question whose answer is printed while the journal is read, so that there is no place for a bar.
     fn ask_quietly<T>(&self, question: impl FnOnce(&Source) -> Result<T, EvidenceError>) -> Result<T, Failure> {
-        question(&Source::new(&self.dir)).map_err(failure)
+        question(&self.source()).map_err(failure)
     }
 }
 
@@ -124,7 +138,6 @@ fn failure(error: EvidenceError) -> Failure {
         EvidenceError::Output(error) => return Failure::Output(error),
         EvidenceError::NotSeen(_) => Exit::CheckFailed,
         EvidenceError::Unreadable { .. } => Exit::Io,
-        EvidenceError::Scan(ScanError::NoJournal { .. } | ScanError::Unsound(_)) => Exit::Journal,
         EvidenceError::Scan(_) | EvidenceError::Record { .. } => Exit::Journal,
     };
     Failure::new(exit, error.with_causes())

@@ -29,8 +29,8 @@ pub struct Diff {
     pub frames_same_to: u64,
     /// The first record, numbers counted from the start, whose content differs where both have one.
     pub record_differs: Option<u64>,
-    /// Branches that stand at different commits at the ends.
-    pub branches: Vec<BranchDiff>,
+    /// Branches that stand at different commits at the ends; none where the first records of one are not at hand.
+    pub branches: Option<Vec<BranchDiff>>,
 }
 
 /// A branch that differs.
@@ -83,11 +83,13 @@ pub fn diff(a: &Source, b: &Source) -> Result<Diff, EvidenceError> {
         let read_b = scope.spawn(|| read(b, send_b));
         (compare(Side::new(from_a), Side::new(from_b)), read_a.join(), read_b.join())
     });
-    let ended = || EvidenceError::NotSeen("reading ended early".to_owned());
+    // A panic there is a bug; its message is out already.
+    let ended = || EvidenceError::NotSeen("one of the journals was not read to its end".to_owned());
     let (scan_a, state_a) = read_a.map_err(|_| ended())??;
     let (scan_b, state_b) = read_b.map_err(|_| ended())??;
-    let Common { frames_same, frames_same_to, record_differs } = common;
-    let branches = differing_branches(&state_a, &state_b);
+    let Common { frames_same, frames_same_to, record_differs, .. } = common;
+    let whole = scan_a.proven_from <= 1 && scan_b.proven_from <= 1;
+    let branches = whole.then(|| differing_branches(&state_a, &state_b));
     Ok(Diff { ends: [scan_a, scan_b], frames_same, frames_same_to, record_differs, branches })
 }
 
@@ -99,7 +101,7 @@ struct Seen {
 
 fn read(source: &Source, send: SyncSender<Seen>) -> Result<(ScanReport, State), EvidenceError> {
     let mut teller = Teller { send, records: VecDeque::new(), state: State::default() };
-    let scan = source.read(&mut teller)?.ok_or_else(|| EvidenceError::NotSeen("reading ended early".to_owned()))?;
+    let scan = source.read_oldest(&mut teller)?;
     Ok((scan, teller.state))
 }
 
@@ -146,6 +148,12 @@ impl Side {
         Some(frame)
     }
 
+    /// The next frame, without the records at hand.
+    fn skip(&mut self) -> Option<FrameInfo> {
+        self.records.clear();
+        self.frame()
+    }
+
     fn record(&mut self) -> Option<[u8; 32]> {
         while self.records.is_empty() {
             self.frame()?;
@@ -164,21 +172,31 @@ struct Common {
     frames_same: u64,
     frames_same_to: u64,
     record_differs: Option<u64>,
+    /// The record before the first one that both have, where that is not 1.
+    seq_before: u64,
 }
 
 fn compare(mut a: Side, mut b: Side) -> Common {
     let mut common = Common::default();
-    // One after the other: each waits for its own thread only.
-    while let (Some(left), Some(right)) = (a.frame(), b.frame()) {
+    let (mut next_a, mut next_b) = (a.frame(), b.frame());
+    while let (Some(left), Some(right)) = (next_a, next_b) {
+        // What only one of them still has is nothing to compare.
+        if left.first_seq != right.first_seq && common.frames_same == 0 {
+            match left.first_seq < right.first_seq {
+                true => next_a = a.skip(),
+                false => next_b = b.skip(),
+            }
+            common.seq_before = left.first_seq.max(right.first_seq).saturating_sub(1);
+            continue;
+        }
         if left.hash != right.hash {
             break;
         }
         common.frames_same += 1;
         common.frames_same_to = left.last_seq;
-        a.records.clear();
-        b.records.clear();
+        (next_a, next_b) = (a.skip(), b.skip());
     }
-    let mut seq = common.frames_same_to;
+    let mut seq = common.frames_same_to.max(common.seq_before);
     while let (Some(left), Some(right)) = (a.record(), b.record()) {
         seq += 1;
         if left != right {

@@ -12,7 +12,7 @@ use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused};
 
 use super::moment::Moment;
 use super::replay::End;
-use super::{EvidenceError, Source, decode_about_branches, enough};
+use super::{EvidenceError, Source, decode_about_branches};
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -70,7 +70,7 @@ pub fn heads(source: &Source, moment: Moment) -> Result<Heads, EvidenceError> {
     let mut follow = Follow { moment, heads: Heads::default() };
     let scan = source.read(&mut follow)?;
     moment.check(&follow.heads.at)?;
-    Ok(Heads { more: scan.is_none(), ..follow.heads })
+    Ok(Heads { more: scan.stopped, ..follow.heads })
 }
 
 struct Follow {
@@ -81,7 +81,7 @@ struct Follow {
 impl Replay for Follow {
     fn record(&mut self, seq: u64, record: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused> {
         if !self.moment.includes(seq, frame) {
-            return Err(enough());
+            return Err(ReplayRefused::stop());
         }
         if let Some(event) = decode_about_branches(&record)? {
             self.heads.apply(seq, &event);

@@ -88,7 +88,7 @@ impl Asked {
             Self::At(ms) => Ok(Moment::At(ms)),
             Self::OfLastDay(since_midnight) => {
                 let mut last = LastTime(0);
-                source.read(&mut last)?;
+                source.read_oldest(&mut last)?;
                 Ok(Moment::At(last.0 - last.0 % DAY_MS + since_midnight))
             }
         }
@@ -100,9 +100,17 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 struct LastTime(u64);
 
 impl Replay for LastTime {
-    fn record(&mut self, _: u64, _: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused> {
+    fn record(&mut self, _: u64, _: RawRecord<'_>, _: &FrameInfo) -> Result<(), ReplayRefused> {
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: &FrameInfo) -> Result<(), ReplayRefused> {
         self.0 = frame.wall_ms;
         Ok(())
+    }
+
+    fn wants_records(&self) -> bool {
+        false
     }
 }
 

@@ -70,7 +70,7 @@ pub fn reflog(
 ) -> Result<(), EvidenceError> {
     let mut follow =
         Follow { wanted: Wanted::new(request.mirror), branch: request.branch, branches: BTreeMap::new(), print };
-    source.read(&mut follow)?;
+    source.read_oldest(&mut follow)?;
     follow.missing().map_or(Ok(()), |text| Err(EvidenceError::NotSeen(text)))
 }
 

@@ -1,10 +1,10 @@
 //! The state at any moment: the facts up to there, applied one after the other as the service applied them.
 
-use lakemirror_journal::log::{FrameHash, FrameInfo, RawRecord, Replay, ReplayRefused, ScanReport};
+use lakemirror_journal::log::{FrameHash, FrameInfo, RawRecord, Replay, ReplayRefused};
 use lakemirror_journal::state::State;
 
 use super::moment::Moment;
-use super::{EvidenceError, Source, decode, enough};
+use super::{EvidenceError, Source, decode};
 
 /// A state, and which moment it is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +36,10 @@ pub struct End {
 /// As for every reading; and [`EvidenceError::NotSeen`] for a record's number that the journal has not come to.
 pub fn replay(source: &Source, until: Option<Moment>) -> Result<Replayed, EvidenceError> {
     let mut rebuild = Rebuild { until, state: State::default(), at: End::default() };
-    let scan: Option<ScanReport> = source.read(&mut rebuild)?;
+    let scan = source.read(&mut rebuild)?;
     let Rebuild { state, at, .. } = rebuild;
     until.map_or(Ok(()), |until| until.check(&at))?;
-    Ok(Replayed { uuid: source.uuid()?, state, at, more: scan.is_none() })
+    Ok(Replayed { uuid: hex::encode(scan.uuid), state, at, more: scan.stopped })
 }
 
 struct Rebuild {
@@ -51,7 +51,7 @@ struct Rebuild {
 impl Replay for Rebuild {
     fn record(&mut self, seq: u64, record: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused> {
         if self.until.is_some_and(|until| !until.includes(seq, frame)) {
-            return Err(enough());
+            return Err(ReplayRefused::stop());
         }
         self.state.apply(&decode(&record)?);
         let frame_hash = (seq == frame.last_seq).then_some(frame.hash);

@@ -10,7 +10,7 @@ use lakemirror_journal::codec;
 use lakemirror_journal::codec::CodecError;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, ScanReport};
-use lakemirror_journal::state::State;
+use lakemirror_journal::state::{State, checks_of};
 
 use super::{EvidenceError, Source};
 
@@ -19,9 +19,11 @@ use super::{EvidenceError, Source};
 pub struct Stat {
     /// What the scan itself found.
     pub scan: ScanReport,
-    /// Bytes of frames.
+    /// Records that are at hand.
+    pub records: u64,
+    /// Bytes of their frames.
     pub bytes: u64,
-    /// Arrival checks, by the frames' totals.
+    /// Arrival checks in them, counted one by one.
     pub checks: u64,
     /// Bytes of the records that hold arrival checks.
     pub check_bytes: u64,
@@ -33,10 +35,8 @@ pub struct Stat {
     pub kinds: BTreeMap<(u16, u16), Kind>,
     /// Openings of the journal, by epoch.
     pub writers: BTreeMap<u64, Writer>,
-    /// Facts that made no sense where they stood.
-    pub strays: u64,
-    /// The state at the end.
-    pub state: State,
+    /// Facts that made no sense where they stood; none where the first records are not at hand, so that nobody knows.
+    pub strays: Option<u64>,
 }
 
 /// Records of one kind and version.
@@ -93,15 +93,22 @@ impl Stat {
 /// As for every reading.
 pub fn stat(source: &Source) -> Result<Stat, EvidenceError> {
     let mut count = Count::default();
-    // This consumer never has enough, so there is a report.
-    let scan = source.read(&mut count)?.ok_or_else(|| EvidenceError::NotSeen("reading ended early".to_owned()))?;
-    let Count { bytes, checks, check_bytes, span_ms, clock_back, kinds, writers, state } = count;
-    let strays = state.strays;
-    Ok(Stat { scan, bytes, checks, check_bytes, span_ms, clock_back, kinds, writers, strays, state })
+    let mut whole = true;
+    let scan = match source.read(&mut count) {
+        Err(error) if error.is_without_start() => {
+            whole = false;
+            source.read_oldest(&mut count)?
+        }
+        scan => scan?,
+    };
+    let Count { records, bytes, checks, check_bytes, span_ms, clock_back, kinds, writers, state } = count;
+    let strays = whole.then_some(state.strays);
+    Ok(Stat { scan, records, bytes, checks, check_bytes, span_ms, clock_back, kinds, writers, strays })
 }
 
 #[derive(Default)]
 struct Count {
+    records: u64,
     bytes: u64,
     checks: u64,
     check_bytes: u64,
@@ -136,7 +143,7 @@ impl Replay for Count {
 impl Count {
     fn frame(&mut self, frame: &FrameInfo) {
         self.bytes += u64::from(frame.bytes);
-        self.checks = frame.checks_total;
+        self.records += frame.last_seq.saturating_sub(frame.first_seq).saturating_add(1);
         let (first, last) = self.span_ms.unwrap_or((frame.wall_ms, frame.wall_ms));
         self.clock_back += u64::from(frame.wall_ms < last);
         self.span_ms = Some((first, frame.wall_ms));
@@ -150,7 +157,10 @@ impl Count {
 
     fn event(&mut self, event: &Event, bytes: u64, writer_epoch: u64) {
         match event {
-            Event::ArrivalsChecked(_) => self.check_bytes += bytes,
+            Event::ArrivalsChecked(batch) => {
+                self.check_bytes += bytes;
+                self.checks += checks_of(batch);
+            }
             Event::ServiceStarted(started) => {
                 if let Some(writer) = self.writers.get_mut(&writer_epoch) {
                     writer.software = Some(started.software.clone());

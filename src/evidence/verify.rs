@@ -10,7 +10,7 @@ use std::str::FromStr;
 use lakemirror_journal::codec::CodecError;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::log::{
-    FrameHash, FrameInfo, OpenError, RawRecord, Replay, ReplayRefused, ScanError, ScanReport,
+    Footer, FrameHash, FrameInfo, OpenError, RawRecord, Replay, ReplayRefused, ScanError, ScanReport,
 };
 use lakemirror_journal::state::{State, checks_of};
 
@@ -119,8 +119,19 @@ impl Report {
 /// It cannot be looked at: it is none, a later version wrote it, or a file cannot be read.
 pub fn verify(source: &Source, request: &Request) -> Result<Report, EvidenceError> {
     let mut verifier = Verifier::new(request);
-    let scan = match source.read(&mut verifier) {
-        Ok(scan) => scan,
+    let found = match request.deep {
+        // A state can only be built from the first record on.
+        true => source.read(&mut verifier),
+        false => source.read_oldest(&mut verifier),
+    };
+    let scan = match found {
+        Ok(scan) => Some(scan),
+        Err(error) if error.is_without_start() => {
+            verifier.deep = None;
+            verifier.problem(format!("nothing was decoded or counted: {}", error.with_causes()));
+            let scan = source.read_oldest(&mut verifier)?;
+            return Ok(verifier.finish(Some(scan)));
+        }
         Err(EvidenceError::Scan(ScanError::Unsound(error))) if !is_newer(&error) => {
             verifier.problem(with_causes(&error));
             None
@@ -224,10 +235,11 @@ impl Verifier {
     }
 
     fn compare_anchor(&mut self, seq: u64, hash: &FrameHash, frame: &FrameInfo) {
-        let FrameInfo { first_seq, last_seq, .. } = frame;
+        let FrameInfo { first_seq, last_seq, .. } = *frame;
         let here = match seq {
-            0 => Some(frame.prev_hash).filter(|_| *first_seq == 1),
-            _ if seq == *last_seq => Some(frame.hash),
+            _ if seq == last_seq => Some(frame.hash),
+            // The first frame that is read names the one before it; the journal's first, the journal's id.
+            _ if seq.checked_add(1) == Some(first_seq) => Some(frame.prev_hash),
             _ => None,
         };
         match here {
@@ -236,6 +248,9 @@ impl Verifier {
                 "the anchor at record {seq} is {}, and the journal has {} there: it was written anew since the anchor was published",
                 hex::encode(hash),
                 hex::encode(here)
+            )),
+            None if seq < first_seq => self.problem(format!(
+                "the anchor at record {seq} is before record {first_seq}, with which what is at hand begins: add the archive that has it"
             )),
             None => self.problem(format!(
                 "the anchor at record {seq} falls into the frame of records {first_seq} to {last_seq}: no head was ever there, so this is another journal or was written anew"
@@ -248,6 +263,14 @@ impl Verifier {
             self.problem(format!(
                 "slot {slot} of HEAD is damaged: what the other one says may be one commit old; the next start of the service writes both anew"
             ));
+        }
+        for seen in scan.iter().flat_map(|scan| &scan.footers) {
+            if let Some(fault) = &seen.fault {
+                let Footer { first_seq, last_seq, .. } = seen.footer;
+                self.problem(format!(
+                    "the footer of the segment with records {first_seq} to {last_seq} is wrong, though its frames are right: {fault}"
+                ));
+            }
         }
         let last = self.proven.last_seq;
         for (seq, hashes) in std::mem::take(&mut self.open) {
@@ -280,5 +303,17 @@ impl Replay for Verifier {
             self.end_frame(frame);
         }
         Ok(())
+    }
+
+    fn frame(&mut self, frame: &FrameInfo) -> Result<(), ReplayRefused> {
+        if self.deep.is_none() {
+            self.end_frame(frame);
+        }
+        Ok(())
+    }
+
+    /// Chain and checksums need no record: without this, they are read as fast as they are hashed.
+    fn wants_records(&self) -> bool {
+        self.deep.is_some()
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::table::{Align, Table, short};
-use super::{Exit, Failure, Printing, failure, progress, unwritten};
+use super::{Archives, Exit, Failure, Printing, failure, progress, unwritten};
 use crate::evidence::Source;
 use crate::evidence::diff::{self, BranchDiff, Diff, Stands};
 
@@ -26,14 +26,17 @@ pub(in crate::cli) struct DiffArguments {
     #[arg(value_name = "B")]
     b: PathBuf,
     #[command(flatten)]
+    archives: Archives,
+    #[command(flatten)]
     printing: Printing,
 }
 
 /// Prints where they part; [`Exit::CheckFailed`] where they do.
 pub(super) fn diff(arguments: &DiffArguments) -> Result<Exit, Failure> {
-    let DiffArguments { a, b, printing } = arguments;
+    let DiffArguments { a, b, archives, printing } = arguments;
+    let open = |dir| Source::new(dir).with_archives(archives.dirs.clone());
     let bar = progress::bar(&[a.clone(), b.clone()]);
-    let diff = diff::diff(&bar.watch(Source::new(a)), &bar.watch(Source::new(b)));
+    let diff = diff::diff(&bar.watch(open(a)), &bar.watch(open(b)));
     bar.clear();
     let diff = diff.map_err(failure)?;
     let mut out = io::stdout().lock();
@@ -52,12 +55,14 @@ fn print(diff: &Diff, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "same      {} frames from the start, up to record {}", diff.frames_same, diff.frames_same_to)?;
     writeln!(out, "verdict   {}", verdict(diff))?;
-    if diff.branches.is_empty() {
-        return writeln!(out, "branches  stand the same at both ends");
-    }
+    let branches = match diff.branches.as_deref() {
+        None => return writeln!(out, "branches  not compared: the first records of one are not at hand"),
+        Some([]) => return writeln!(out, "branches  stand the same at both ends"),
+        Some(branches) => branches,
+    };
     let columns = ["mirror", "branch", "A: source", "A: mirror", "B: source", "B: mirror"];
     let mut table = Table::new(&columns.map(|name| (name, Align::Left)));
-    for BranchDiff { name, branch, stands: [a, b], .. } in &diff.branches {
+    for BranchDiff { name, branch, stands: [a, b], .. } in branches {
         let source = |stands: &Option<Stands>| short(stands.as_ref().map(|stands| &stands.source));
         let mirror = |stands: &Option<Stands>| short(stands.as_ref().and_then(|stands| stands.mirror.as_ref()));
         table.row(vec![name.clone(), branch.clone(), source(a), mirror(a), source(b), mirror(b)]);
@@ -100,11 +105,13 @@ fn as_json(diff: &Diff) -> Value {
             |stands| json!({ "source": stands.source.to_string(), "mirror": stands.mirror.map(|id| id.to_string()) }),
         )
     };
-    let branches = diff.branches.iter().map(|found| {
+    let branches = diff.branches.as_ref().map(|found| {
+        found.iter().map(|found| {
         let BranchDiff { mirror, name, branch, stands: [a, b] } = found;
         json!({
             "mirror": name, "incarnation": mirror.to_string(), "branch": branch, "a": stands(*a), "b": stands(*b),
         })
+    }).collect::<Vec<_>>()
     });
     let [a, b] = ends;
     json!({
@@ -115,6 +122,6 @@ fn as_json(diff: &Diff) -> Value {
         "frames_same": diff.frames_same,
         "frames_same_to": diff.frames_same_to,
         "record_differs": diff.record_differs,
-        "branches": branches.collect::<Vec<_>>(),
+        "branches": branches,
     })
 }

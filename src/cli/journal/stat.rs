@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use clap::Args;
+use lakemirror_journal::log::Stage;
 use serde_json::{Value, json};
 
 use super::table::{Align, Table, bytes};
@@ -41,14 +42,16 @@ pub(super) fn stat(arguments: &StatArguments) -> Result<Exit, Failure> {
 fn print(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
     let scan = &stat.scan;
     writeln!(out, "journal    {}, made {}", hex::encode(scan.uuid), show(scan.created_ms))?;
-    writeln!(out, "written    {} records, {} frames, {}", scan.end.last_seq, scan.frames, bytes(stat.bytes))?;
+    writeln!(out, "written    up to record {}", scan.end.last_seq)?;
     writeln!(out, "durable    up to record {}", scan.durable_seq)?;
+    let (from, size) = (scan.proven_from.max(1), bytes(stat.bytes));
+    writeln!(out, "at hand    {} records from {from} on, {} frames, {size}", stat.records, scan.frames)?;
     if let Some((bytes, _)) = scan.tail {
         writeln!(out, "tail       {bytes} bytes of a writer at work, or of a cut off write")?;
     }
     if let Some((first, last)) = stat.span_ms {
         let rate = |count| stat.rate(count).map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}"));
-        let (records, checks) = (rate(scan.end.last_seq), rate(stat.checks));
+        let (records, checks) = (rate(stat.records), rate(stat.checks));
         writeln!(out, "times      {} to {}, {records} records/s, {checks} checks/s", show(first), show(last))?;
     }
     if stat.clock_back > 0 {
@@ -58,7 +61,11 @@ fn print(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
         Some(each) => writeln!(out, "checks     {}, {each:.2} bytes each", stat.checks)?,
         None => writeln!(out, "checks     {}", stat.checks)?,
     }
-    writeln!(out, "strays     {}", stat.strays)?;
+    match stat.strays {
+        Some(strays) => writeln!(out, "strays     {strays}")?,
+        None => writeln!(out, "strays     not known: the first records are not at hand")?,
+    }
+    print_segments(stat, out)?;
     print_kinds(stat, out)?;
     print_writers(stat, out)
 }
@@ -71,6 +78,26 @@ fn print_kinds(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
         table.row(vec![name, count.records.to_string(), bytes(count.bytes)]);
     }
     if table.is_empty() { Ok(()) } else { table.print(out) }
+}
+
+fn print_segments(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
+    let columns = [("segment", Align::Left), ("stage", Align::Left), ("bytes", Align::Right), ("where", Align::Left)];
+    let mut table = Table::new(&columns);
+    for segment in &stat.scan.segments {
+        let last = segment.last.map_or_else(|| "...".to_owned(), |last| last.to_string());
+        let place = if segment.archived { "archive" } else { "journal" };
+        let name = format!("{} to {last}", segment.first);
+        table.row(vec![name, stage(segment.stage).to_owned(), bytes(segment.bytes), place.to_owned()]);
+    }
+    if table.is_empty() { Ok(()) } else { table.print(out) }
+}
+
+fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Open => "open",
+        Stage::Sealed => "sealed",
+        Stage::Compressed => "compressed",
+    }
 }
 
 fn print_writers(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
@@ -105,11 +132,23 @@ fn as_json(stat: &Stat) -> Value {
         })
     });
     let scan = &stat.scan;
+    let segments = scan.segments.iter().map(|segment| {
+        json!({
+            "first": segment.first,
+            "last": segment.last,
+            "bytes": segment.bytes,
+            "stage": stage(segment.stage),
+            "archived": segment.archived,
+            "path": segment.path,
+        })
+    });
     json!({
         "journal_uuid": hex::encode(scan.uuid),
         "created_ms": scan.created_ms,
         "last_seq": scan.end.last_seq,
         "durable_seq": scan.durable_seq,
+        "proven_from": scan.proven_from,
+        "records": stat.records,
         "frames": scan.frames,
         "bytes": stat.bytes,
         "tail_bytes": scan.tail.as_ref().map_or(0, |(bytes, _)| *bytes),
@@ -118,10 +157,11 @@ fn as_json(stat: &Stat) -> Value {
         "bytes_per_check": stat.bytes_per_check(),
         "first_ms": stat.span_ms.map(|(first, _)| first),
         "last_ms": stat.span_ms.map(|(_, last)| last),
-        "records_per_s": stat.rate(scan.end.last_seq),
+        "records_per_s": stat.rate(stat.records),
         "checks_per_s": stat.rate(stat.checks),
         "clock_back": stat.clock_back,
         "strays": stat.strays,
+        "segments": segments.collect::<Vec<_>>(),
         "kinds": kinds.collect::<Vec<_>>(),
         "writers": writers.collect::<Vec<_>>(),
     })

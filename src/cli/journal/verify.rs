@@ -52,6 +52,7 @@ fn print(report: &Report, anchors: usize, out: &mut dyn Write) -> io::Result<()>
         writeln!(out, "journal   {}, made {}", hex::encode(scan.uuid), show(scan.created_ms))?;
     }
     print_proven(report, out)?;
+    print_segments(report, out)?;
     print_head(report, out)?;
     if let Some(deep) = &report.deep {
         let Deep { records, checks, strays } = deep;
@@ -91,6 +92,23 @@ fn print_proven(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "head      {last_seq}:{}", hex::encode(hash))
 }
 
+/// Sealed segments that were proven, and what of the journal is not at hand.
+fn print_segments(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let Some(scan) = &report.scan else { return Ok(()) };
+    if scan.proven_from > 1 {
+        let from = scan.proven_from;
+        writeln!(out, "before    records 1 to {} are not at hand: --archive adds what was archived", from - 1)?;
+        let apart = scan.segments.iter().filter(|segment| segment.last.is_some_and(|last| last < from)).count();
+        if apart > 0 {
+            writeln!(out, "apart     {apart} segments are there, but what connects them is not; they were not read")?;
+        }
+    }
+    match scan.footers.len() {
+        0 => Ok(()),
+        sealed => writeln!(out, "segments  {sealed} sealed ones, footers linked one to the next"),
+    }
+}
+
 fn print_head(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let Some(scan) = &report.scan else { return Ok(()) };
     write!(out, "HEAD      agrees: record {} was acknowledged last", scan.durable_seq)?;
@@ -122,6 +140,7 @@ fn as_json(report: &Report) -> Value {
         "first_ms": first_ms,
         "last_ms": last_ms,
         "clock_back": clock_back,
+        "sealed_segments": scan.map(|scan| scan.footers.len()),
         "durable_seq": scan.map(|scan| scan.durable_seq),
         "tail_bytes": scan.map(|scan| scan.tail.as_ref().map_or(0, |(bytes, _)| *bytes)),
         "deep": report.deep.map(|deep| json!({

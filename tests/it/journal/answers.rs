@@ -93,7 +93,7 @@ fn deep_counts_what_frames_only_say() {
     let event = lakemirror_journal::codec::encode(&sample()[4].1[0]).unwrap();
     let record = lakemirror_journal::log::RawRecord { kind: event.kind, version: event.version, payload: &event.bytes };
     // Four checks are in it.
-    log.commit(&[record], 5, NOON).unwrap();
+    log.commit(&[record], 5, NOON, 0).unwrap();
     let path = shown(dir.path());
     assert_eq!(ask(&["verify", path]).0, 0);
     let (code, out, _) = ask(&["verify", path, "--deep"]);

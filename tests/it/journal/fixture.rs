@@ -50,7 +50,7 @@ pub(super) fn append(log: &mut Log, (second, events): &Frame) {
         Event::ArrivalsChecked(batch) => lakemirror_journal::state::checks_of(batch),
         _ => 0,
     });
-    log.commit(&records, checks.sum(), NOON + second * 1000).unwrap();
+    log.commit(&records, checks.sum(), NOON + second * 1000, 0).unwrap();
 }
 
 /// A journal of these frames in `dir`, closed.
