@@ -92,7 +92,7 @@ impl<'a> Shelf<'a> {
             [before, after] if before.last.is_none_or(|last| last >= after.first) => Some(after),
             _ => None,
         });
-        overlap.map_or(Ok(all.clone()), |entry| Err(OpenError::ForeignSegment { path: self.show(entry) }))
+        overlap.map_or(Ok(all.clone()), |entry| Err(OpenError::MisplacedSegment { path: self.show(entry) }))
     }
 
     /// An open segment before another one was sealed, and only its name does not say so yet.

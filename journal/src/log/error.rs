@@ -92,6 +92,14 @@ pub enum OpenError {
         /// The file.
         path: String,
     },
+    /// Two segments claim the same records, or one lies beyond the end of the chain.
+    #[error(
+        "{path} does not fit the segments beside it: the directory holds parts of two journals; restore it from one copy"
+    )]
+    MisplacedSegment {
+        /// The file.
+        path: String,
+    },
     /// Both slots are bad.
     #[error(
         "both slots of {path} are damaged, so what was acknowledged is not known: restore the volume from a copy, or move the directory away to start a new journal"

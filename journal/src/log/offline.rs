@@ -238,6 +238,9 @@ impl Scan<'_> {
         if self.report.end.last_seq < self.report.durable_seq {
             return Err(self.lost(&course, self.report.end.next_seq(), fault).into());
         }
+        if course.walker.entry().last.is_some() {
+            return Err(OpenError::MisplacedSegment { path: course.walker.path() }.into());
+        }
         let left = course.walker.segment_size().saturating_sub(course.walker.offset());
         self.report.tail = fault.map(|fault| (left, fault));
         Ok(())

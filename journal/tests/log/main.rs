@@ -16,4 +16,6 @@ mod init;
 mod model;
 mod real;
 mod recovery;
+mod roll;
 mod support;
+mod world;

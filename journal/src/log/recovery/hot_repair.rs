@@ -38,8 +38,9 @@ impl Mend<'_> {
         let wanted =
             |kept: &&Kept| kept.first_seq >= oldest.max(walked) && !hot.inventory.has(kept.first_seq);
         let missing: Vec<Kept> = recent.iter().filter(wanted).copied().collect();
-        self.prune(hot, keep_from)?;
+        // First the new: a crash between the two must not leave an empty store.
         self.fill(&mut *hot.store, &missing)?;
+        self.prune(hot, keep_from)?;
         self.tell(hot, &missing);
         let mut window = recent.clone();
         // A store that was made anew does not have what was not read.

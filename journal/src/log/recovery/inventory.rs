@@ -26,13 +26,13 @@ enum Held {
 
 /// All entries by number.
 #[derive(Debug, Clone)]
-pub(super) struct Inventory {
+pub(in crate::log) struct Inventory {
     entries: BTreeMap<Seq, Held>,
 }
 
 impl Inventory {
     /// Reads everything.
-    pub(super) fn take(hot: &dyn HotStore) -> Result<Self, HotError> {
+    pub(in crate::log) fn take(hot: &dyn HotStore) -> Result<Self, HotError> {
         let mut entries = BTreeMap::new();
         hot.each(&mut |seq, bytes| {
             let held = match Frame::check(bytes) {
@@ -45,21 +45,21 @@ impl Inventory {
     }
 
     /// Entries older than `oldest`, which the store need not keep.
-    pub(super) fn before(&self, oldest: Seq) -> impl Iterator<Item = Seq> {
+    pub(in crate::log) fn before(&self, oldest: Seq) -> impl Iterator<Item = Seq> {
         self.entries.range(..oldest).map(|(&seq, _)| seq)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::log) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// The oldest entry: what is older has been pruned and is not missed.
-    pub(super) fn first(&self) -> Option<Seq> {
+    pub(in crate::log) fn first(&self) -> Option<Seq> {
         self.entries.first_key_value().map(|(&seq, _)| seq)
     }
 
     /// Takes note of a frame of the chain; `false` if the store has another whole frame in its place.
-    pub(super) fn meet(&mut self, info: &FrameInfo) -> bool {
+    pub(in crate::log) fn meet(&mut self, info: &FrameInfo) -> bool {
         match self.entries.get_mut(&info.first_seq) {
             Some(held @ Held::Whole(..)) if *held == Held::Whole(info.hash, info.bytes) => {
                 *held = Held::Met;
@@ -71,12 +71,12 @@ impl Inventory {
     }
 
     /// Whether the store has the chain's frame that starts with `first_seq`.
-    pub(super) fn has(&self, first_seq: Seq) -> bool {
+    pub(in crate::log) fn has(&self, first_seq: Seq) -> bool {
         self.entries.get(&first_seq) == Some(&Held::Met)
     }
 
     /// Whole frames from before `walked`, where the scan began, with their sizes: nothing is known against them.
-    pub(super) fn whole_before(&self, walked: Seq) -> impl Iterator<Item = (Seq, u32)> {
+    pub(in crate::log) fn whole_before(&self, walked: Seq) -> impl Iterator<Item = (Seq, u32)> {
         self.entries.range(..walked).filter_map(|(&seq, held)| match held {
             Held::Whole(_, bytes) => Some((seq, *bytes)),
             Held::Damaged | Held::Met => None,
@@ -84,13 +84,13 @@ impl Inventory {
     }
 
     /// Damaged entries from before `walked`.
-    pub(super) fn damaged_before(&self, walked: Seq) -> impl Iterator<Item = Seq> {
+    pub(in crate::log) fn damaged_before(&self, walked: Seq) -> impl Iterator<Item = Seq> {
         self.entries.range(..walked).filter(|(_, held)| **held == Held::Damaged).map(|(&seq, _)| seq)
     }
 
     /// Whether the store has whole frames after `walked` that are not on the chain, or damage where it cannot be written
     /// over or pruned.
-    pub(super) fn has_strangers(&self, walked: Seq, is_start: impl Fn(Seq) -> bool, oldest: Seq) -> bool {
+    pub(in crate::log) fn has_strangers(&self, walked: Seq, is_start: impl Fn(Seq) -> bool, oldest: Seq) -> bool {
         self.entries.range(walked..).any(|(&seq, held)| match held {
             Held::Met => false,
             Held::Whole(..) => true,
@@ -104,7 +104,7 @@ impl Inventory {
 /// # Errors
 /// Where setting the store aside would change nothing: the volume is full or read-only, the process has no file
 /// handles left, or a thread is still inside the store.
-pub(super) fn mendable(error: HotError, disk: &dyn Disk) -> Result<String, OpenError> {
+pub(in crate::log) fn mendable(error: HotError, disk: &dyn Disk) -> Result<String, OpenError> {
     /// `EMFILE` and `ENFILE`, which have no kind of their own.
     const NO_HANDLES: [i32; 2] = [24, 23];
     if let HotError::Hung { .. } = error {

@@ -67,7 +67,11 @@ impl Scan<'_> {
         if scanned.end.last_seq < self.durable.last_seq {
             return Err(self.lost(&scanned));
         }
-        Ok(scanned)
+        // A segment is sealed when all that it has is acknowledged: nothing that this log does ends the chain in one.
+        match scanned.entry.last {
+            Some(_) => Err(OpenError::MisplacedSegment { path: self.shelf.show(&scanned.entry) }),
+            None => Ok(scanned),
+        }
     }
 
     /// Walks as far as it goes.
