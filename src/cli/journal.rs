@@ -77,21 +77,14 @@ pub(super) struct Place {
     /// The journal's directory, or a copy of it
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    #[command(flatten)]
-    archives: Archives,
-}
-
-/// Where segments are that the journal does not have any more.
-#[derive(Debug, Clone, Args)]
-pub(super) struct Archives {
     /// A directory with segments that were archived and dropped, directly or in its `seg/`. May be repeated
     #[arg(long = "archive", value_name = "DIR")]
-    dirs: Vec<PathBuf>,
+    archives: Vec<PathBuf>,
 }
 
 impl Place {
     fn source(&self) -> Source {
-        Source::new(&self.dir).with_archives(self.archives.dirs.clone())
+        Source::new(&self.dir).with_archives(self.archives.clone())
     }
 
     /// Asks a question, with a bar on a terminal that shows how far the reading is.

@@ -70,8 +70,12 @@ pub fn reflog(
 ) -> Result<(), EvidenceError> {
     let mut follow =
         Follow { wanted: Wanted::new(request.mirror), branch: request.branch, branches: BTreeMap::new(), print };
-    source.read_oldest(&mut follow)?;
-    follow.missing().map_or(Ok(()), |text| Err(EvidenceError::NotSeen(text)))
+    let scan = source.read_oldest(&mut follow)?;
+    let Some(text) = follow.missing() else { return Ok(()) };
+    Err(EvidenceError::NotSeen(match scan.proven_from {
+        0 | 1 => text,
+        from => format!("{text} (records 1 to {} are not at hand: add the archive that has them)", from - 1),
+    }))
 }
 
 /// What is remembered of a branch.

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::table::{Align, Table, short};
-use super::{Archives, Exit, Failure, Printing, failure, progress, unwritten};
+use super::{Exit, Failure, Printing, failure, progress, unwritten};
 use crate::evidence::Source;
 use crate::evidence::diff::{self, BranchDiff, Diff, Stands};
 
@@ -25,18 +25,24 @@ pub(in crate::cli) struct DiffArguments {
     /// The other one's
     #[arg(value_name = "B")]
     b: PathBuf,
-    #[command(flatten)]
-    archives: Archives,
+    /// A directory with archived segments of A. May be repeated
+    #[arg(long, value_name = "DIR")]
+    archive_a: Vec<PathBuf>,
+    /// A directory with archived segments of B. May be repeated
+    #[arg(long, value_name = "DIR")]
+    archive_b: Vec<PathBuf>,
     #[command(flatten)]
     printing: Printing,
 }
 
 /// Prints where they part; [`Exit::CheckFailed`] where they do.
 pub(super) fn diff(arguments: &DiffArguments) -> Result<Exit, Failure> {
-    let DiffArguments { a, b, archives, printing } = arguments;
-    let open = |dir| Source::new(dir).with_archives(archives.dirs.clone());
+    let DiffArguments { a, b, archive_a, archive_b, printing } = arguments;
     let bar = progress::bar(&[a.clone(), b.clone()]);
-    let diff = diff::diff(&bar.watch(open(a)), &bar.watch(open(b)));
+    let diff = diff::diff(
+        &bar.watch(Source::new(a).with_archives(archive_a.clone())),
+        &bar.watch(Source::new(b).with_archives(archive_b.clone())),
+    );
     bar.clear();
     let diff = diff.map_err(failure)?;
     let mut out = io::stdout().lock();
