@@ -47,6 +47,11 @@ pub(super) fn broken_path(first_seq: Seq, offset: u64, writer_epoch: u64) -> Str
     format!("{SEGMENT_DIR}/{first_seq:016}.{offset}.{writer_epoch}{BROKEN_SUFFIX}")
 }
 
+/// Path for a whole file that the opening `generation` set aside.
+pub(super) fn aside_path(path: &str, generation: u64) -> String {
+    format!("{path}.{generation}{BROKEN_SUFFIX}")
+}
+
 /// What a name in the segments' directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NameKind {

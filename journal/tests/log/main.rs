@@ -17,5 +17,6 @@ mod model;
 mod real;
 mod recovery;
 mod roll;
+mod segments;
 mod support;
 mod world;

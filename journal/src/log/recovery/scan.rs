@@ -130,14 +130,15 @@ impl Scan<'_> {
                 Step::Frame { info, from_hot } => notes.frame(&info, from_hot)?,
                 Step::Sealed { entry, ending } => notes.endings.push((entry, ending)),
                 Step::Skipped { from, to, fault } => {
+                    notes.forget(self.options, to.saturating_add(1));
                     notes.actions.push(RecoveryAction::EvidenceDamaged { from, to, fault });
                 }
                 Step::End => break None,
                 Step::Fault(fault) => break Some(fault),
             }
         };
-        let (walked, mut walker) = (course.from, course.walker);
-        let Notes { inventory, recent, patches, endings, frames, actions } = notes;
+        let mut walker = course.walker;
+        let Notes { walked, inventory, recent, patches, endings, frames, actions } = notes;
         Ok(Scanned {
             end: walker.position(),
             entry: walker.entry(),
@@ -176,6 +177,7 @@ impl Scan<'_> {
 
 /// What is remembered on the way.
 struct Notes {
+    walked: Seq,
     inventory: Inventory,
     recent: Window,
     patches: Vec<FrameInfo>,
@@ -186,13 +188,15 @@ struct Notes {
 
 impl Notes {
     fn new(options: &Options, inventory: &Inventory, walked: Seq) -> Self {
-        let mut recent = Window::new(options.hot_frames_max, options.hot_bytes_max);
-        for (first_seq, bytes) in inventory.whole_before(walked) {
-            // Where it lies is not known, and not asked for: the store has it.
-            recent.push(Kept { first_seq, segment: 0, offset: 0, bytes });
-        }
+        let recent = unread(options, inventory, walked);
         let (patches, endings, actions) = (Vec::new(), Vec::new(), Vec::new());
-        Self { inventory: inventory.clone(), recent, patches, endings, frames: 0, actions }
+        Self { walked, inventory: inventory.clone(), recent, patches, endings, frames: 0, actions }
+    }
+
+    /// Nothing before `walked` can be said to have been read.
+    fn forget(&mut self, options: &Options, walked: Seq) {
+        self.walked = walked;
+        self.recent = unread(options, &self.inventory, walked);
     }
 
     fn frame(&mut self, info: &FrameInfo, from_hot: bool) -> Result<(), OpenError> {
@@ -206,6 +210,16 @@ impl Notes {
         self.frames = self.frames.saturating_add(1);
         Ok(())
     }
+}
+
+/// What the hot store keeps from before the part that is read.
+fn unread(options: &Options, inventory: &Inventory, walked: Seq) -> Window {
+    let mut recent = Window::new(options.hot_frames_max, options.hot_bytes_max);
+    for (first_seq, bytes) in inventory.whole_before(walked) {
+        // Where it lies is not known, and not asked for: the store has it.
+        recent.push(Kept { first_seq, segment: 0, offset: 0, bytes });
+    }
+    recent
 }
 
 fn told(scanned: Scanned, refused: Vec<(Seq, String)>) -> Scanned {
