@@ -17,6 +17,8 @@ mod model;
 mod real;
 mod recovery;
 mod roll;
+mod scans;
 mod segments;
 mod support;
 mod world;
+mod world_model;

@@ -137,9 +137,8 @@ fn a_damaged_footer_is_computed_again() {
         let (report, _) = machine.scan().unwrap();
         assert!(report.footers[0].fault.is_some() && report.footers[1].fault.is_none());
         assert!(verify_segment(&machine.disk, 1, 3).is_err());
-        let repaired = |actions: &[RecoveryAction]| {
-            matches!(actions, [RecoveryAction::FooterRepaired { first: 1, last: 3, .. }])
-        };
+        let repaired =
+            |actions: &[RecoveryAction]| matches!(actions, [RecoveryAction::FooterRepaired { first: 1, last: 3, .. }]);
         expect(&machine, repaired, "the footer of the segment with records 1 to 3 was damaged");
         assert_eq!(machine.disk.bytes(FIRST).unwrap(), before);
     }
@@ -155,7 +154,11 @@ fn a_damaged_compressed_segment_is_unpacked_with_the_hot_stores_help() {
     expect(&machine, <[_]>::is_empty, "");
     machine.damage(&packed, |bytes| bytes.truncate(bytes.len() / 2));
     assert!(machine.scan().is_err());
-    expect(&machine, |actions| matches!(actions, [RecoveryAction::WitnessRepaired { .. }]), "restored from the hot store");
+    expect(
+        &machine,
+        |actions| matches!(actions, [RecoveryAction::WitnessRepaired { .. }]),
+        "restored from the hot store",
+    );
     assert_eq!(machine.disk.bytes(FIRST).unwrap(), before);
     assert_eq!(machine.disk.bytes(&packed), None);
 }
@@ -173,9 +176,7 @@ fn damage_behind_a_snapshot_costs_evidence_and_not_the_state() {
     let machine = with_hot(1);
     snapshot_now(&machine);
     machine.damage(OPEN, |bytes| bytes[20] ^= 1);
-    let told = |actions: &[RecoveryAction]| {
-        matches!(actions, [RecoveryAction::EvidenceDamaged { from: 6, to: 7, .. }])
-    };
+    let told = |actions: &[RecoveryAction]| matches!(actions, [RecoveryAction::EvidenceDamaged { from: 6, to: 7, .. }]);
     let state = expect(&machine, told, "records 6 to 7 are damaged");
     assert_eq!(state.restored, Some(7));
     assert!(machine.scan().is_err(), "an audit still fails");
@@ -273,7 +274,9 @@ fn there_is_nothing_to_accept_in_a_sound_journal() {
 #[test]
 fn an_accepted_loss_ends_at_the_last_sound_frame() {
     // Where the damage is, and what is lost of seven records.
-    for (path, at, lost) in [(FIRST, 20, (1, 7)), (FIRST, FRAME + 5, (2, 7)), (SECOND, FRAME, (5, 7)), (OPEN, 9, (6, 7))] {
+    for (path, at, lost) in
+        [(FIRST, 20, (1, 7)), (FIRST, FRAME + 5, (2, 7)), (SECOND, FRAME, (5, 7)), (OPEN, 9, (6, 7))]
+    {
         for compress in [false, true] {
             let machine = with_hot(1);
             let path = if compress && path != OPEN {
@@ -321,7 +324,8 @@ fn accepting_a_loss_survives_a_crash_at_any_call() {
                     assert_eq!(accepted.lost, Some((2, 7)), "crash at {call}");
                 }
                 let opened = open(&machine);
-                let (_, _, state) = opened.unwrap_or_else(|error| panic!("{call} {survival:?} {done}: {error} {:?}", machine.disk.paths()));
+                let (_, _, state) = opened
+                    .unwrap_or_else(|error| panic!("{call} {survival:?} {done}: {error} {:?}", machine.disk.paths()));
                 assert_eq!(state.seen.payloads(), payloads()[..1], "crash at {call}");
                 if done {
                     break;

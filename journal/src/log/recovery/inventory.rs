@@ -36,7 +36,9 @@ impl Inventory {
         let mut entries = BTreeMap::new();
         hot.each(&mut |seq, bytes| {
             let held = match Frame::check(bytes) {
-                Ok(frame) if frame.stamp.first_seq == seq => Held::Whole(frame.hash(), u32::try_from(bytes.len()).unwrap_or(u32::MAX)),
+                Ok(frame) if frame.stamp.first_seq == seq => {
+                    Held::Whole(frame.hash(), u32::try_from(bytes.len()).unwrap_or(u32::MAX))
+                }
                 _ => Held::Damaged,
             };
             entries.insert(seq, held);

@@ -169,7 +169,8 @@ impl Scan<'_> {
     }
 
     fn no_start(&self, first: Seq, refused: &[(Seq, String)]) -> OpenError {
-        let each: Vec<String> = refused.iter().map(|(seq, reason)| format!("that after record {seq}: {reason}")).collect();
+        let each: Vec<String> =
+            refused.iter().map(|(seq, reason)| format!("that after record {seq}: {reason}")).collect();
         let refused = if each.is_empty() { "there is none".to_owned() } else { each.join("; ") };
         OpenError::NoStart { path: self.disk.show(SEGMENT_DIR), first, refused }
     }
@@ -236,6 +237,8 @@ fn as_error(failed: Failed) -> OpenError {
     match failed {
         Failed::Open(error) => error,
         Failed::Unsound(reason) => refused(reason.into()),
-        Failed::NoSnapshots | Failed::Stopped => OpenError::Refused { seq: 0, source: crate::log::ReplayRefused::stop() },
+        Failed::NoSnapshots | Failed::Stopped => {
+            OpenError::Refused { seq: 0, source: crate::log::ReplayRefused::stop() }
+        }
     }
 }
