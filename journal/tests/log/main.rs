@@ -12,6 +12,7 @@ mod commit;
 mod crash;
 mod flips;
 mod golden;
+mod golden_segments;
 mod init;
 mod model;
 mod real;
