@@ -25,6 +25,7 @@ mod layout;
 mod offline;
 mod options;
 mod recovery;
+pub mod repair;
 mod replay;
 mod seal;
 mod segment;

@@ -139,7 +139,9 @@ impl<'a> Shelf<'a> {
     }
 
     fn open_file(&self, entry: &Entry) -> io::Result<Option<SegmentBytes>> {
-        let Some(Place { disk, dir }) = self.places.get(entry.place).filter(|_| !entry.missing) else { return Ok(None) };
+        let Some(Place { disk, dir }) = self.places.get(entry.place).filter(|_| !entry.missing) else {
+            return Ok(None);
+        };
         let path = entry.path();
         let path = if dir.is_empty() { path.trim_start_matches("seg/") } else { &path };
         let file = disk.open(path, Access::Read)?;

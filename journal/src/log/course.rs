@@ -129,7 +129,9 @@ impl<'a> Course<'a> {
             let mut reader = ground.shelf.open(entry)?;
             let path = ground.shelf.show(entry);
             match reader.at(0).map_err(|error| OpenError::io("read", path, error))? {
-                At::Frame(bytes) => position.hash = Frame::trusted(bytes).map_or([0; 32], |frame| frame.stamp.prev_hash),
+                At::Frame(bytes) => {
+                    position.hash = Frame::trusted(bytes).map_or([0; 32], |frame| frame.stamp.prev_hash)
+                }
                 At::End | At::Footer(_) | At::Fault(_) => {}
             }
         }
@@ -167,7 +169,9 @@ impl<'a> Course<'a> {
         match self.walker.next()? {
             Next::Frame { info, from_hot } => {
                 if !agrees(&self.durable, &info) {
-                    return Err(OpenError::HeadDisagrees { path: self.walker.path(), seq: self.durable.last_seq }.into());
+                    return Err(
+                        OpenError::HeadDisagrees { path: self.walker.path(), seq: self.durable.last_seq }.into()
+                    );
                 }
                 if self.is_new(&info, replay)? {
                     self.walker.replay(&info, replay).map_err(refused)?;
@@ -243,9 +247,8 @@ fn segment_start(header: &SnapshotHeader) -> (Position, Tally) {
 
 /// The hash of the footer right after the snapshot's frame, if that can be read; and whether it vouches for the frame.
 fn footer_before(ground: &Ground<'_>, header: &SnapshotHeader) -> Result<(Option<FooterHash>, bool), OpenError> {
-    let found = ground.entries.iter().find(|entry| {
-        entry.last == Some(header.seq) && entry.first == header.segment.first_seq
-    });
+    let found =
+        ground.entries.iter().find(|entry| entry.last == Some(header.seq) && entry.first == header.segment.first_seq);
     let Some(mut entry) = found.cloned() else { return Ok((None, false)) };
     let mut reader = ground.shelf.open(&mut entry)?;
     let footer = match reader.at(header.offset) {

@@ -50,7 +50,11 @@ pub(super) fn enter(disk: &dyn Disk, new: Identity) -> Result<Entered, OpenError
     Ok(Entered { lock, identity: new, initialised: true })
 }
 
-fn lock(disk: &dyn Disk) -> Result<LockGuard, OpenError> {
+/// Takes the journal's lock.
+///
+/// # Errors
+/// If another process has it, or as the disk says.
+pub(super) fn lock(disk: &dyn Disk) -> Result<LockGuard, OpenError> {
     let taken = disk.try_lock(LOCK_NAME).map_err(|error| OpenError::io("lock", disk.show(LOCK_NAME), error))?;
     taken.ok_or_else(|| OpenError::InUse { path: disk.show("") })
 }

@@ -191,7 +191,8 @@ impl Scan<'_> {
 
     fn no_start(&self) -> OpenError {
         let refused = &self.report.snapshots_refused;
-        let each: Vec<String> = refused.iter().map(|(seq, reason)| format!("that after record {seq}: {reason}")).collect();
+        let each: Vec<String> =
+            refused.iter().map(|(seq, reason)| format!("that after record {seq}: {reason}")).collect();
         let refused = if each.is_empty() { "none was used".to_owned() } else { each.join("; ") };
         OpenError::NoStart { path: self.disk.show(SEGMENT_DIR), first: self.first(), refused }
     }

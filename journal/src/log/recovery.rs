@@ -15,7 +15,9 @@ pub use report::{Recovery, RecoveryAction, Witness};
 use std::io;
 
 use self::inventory::Inventory;
-pub(super) use self::scan::Scan;
+pub(super) use self::repair::save;
+use self::scan::Scan;
+pub(super) use self::scan::Scanned;
 use super::catalog::Shelf;
 use super::chain::Position;
 use super::disk::{Access, Disk, DiskFile, LockGuard};
@@ -47,9 +49,9 @@ pub(super) struct Opened {
 }
 
 /// What HEAD says, and the file.
-pub(super) struct Watermark {
-    pub(super) file: Box<dyn DiskFile>,
-    pub(super) slot: Slot,
+struct Watermark {
+    file: Box<dyn DiskFile>,
+    slot: Slot,
     bad: Option<u64>,
 }
 
@@ -103,6 +105,23 @@ pub(super) fn open(
         _lock: entered.lock,
     };
     Ok((opened, recovery))
+}
+
+/// How far the chain goes if `durable` is what was acknowledged; it may end before that. Changes nothing but a hot store
+/// that cannot be opened.
+pub(super) fn survey(
+    ports: &mut Ports,
+    options: &Options,
+    durable: Position,
+    genesis: Position,
+    replay: &mut dyn Replay,
+) -> Result<Scanned, OpenError> {
+    let disk = &*ports.disk;
+    let shelf = Shelf::new(disk, &[]);
+    let entries = shelf.list()?;
+    let hot = HotSide::open(disk, &mut *ports.hot, durable.writer_epoch)?;
+    let scan = Scan { disk, shelf: &shelf, entries: &entries, durable, options };
+    scan.from_best_start(&*hot.store, &hot.inventory, genesis, replay)
 }
 
 fn read_watermark(disk: &dyn Disk) -> Result<Watermark, OpenError> {

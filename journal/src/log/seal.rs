@@ -3,13 +3,13 @@
 //! Owns the order in which that happens; each crash between two steps is completed by the next opening. The footer is
 //! computed from what was counted while writing; that the file says the same is proven by `upkeep` and by every scan.
 
+use super::Log;
 use super::chain::Position;
 use super::disk::Access;
 use super::error::CommitError;
 use super::footer::{Footer, FooterHash};
 use super::segment::{self, SEGMENT_DIR};
 use super::tally::Tally;
-use super::Log;
 use crate::ids::Seq;
 
 /// A segment that was sealed.
@@ -76,7 +76,8 @@ impl Log {
     /// The new file is there before the old name goes: an opening that finds the new name knows where to go on.
     fn begin_segment(&mut self, footer: &Footer) -> Result<(), CommitError> {
         let failed = |error| CommitError::io("new segment", error);
-        let mut next = self.disk.open(&segment::open_path(footer.last_seq.saturating_add(1)), Access::Create).map_err(failed)?;
+        let mut next =
+            self.disk.open(&segment::open_path(footer.last_seq.saturating_add(1)), Access::Create).map_err(failed)?;
         next.sync().map_err(failed)?;
         let sealed = segment::sealed_path(footer.first_seq, footer.last_seq);
         self.disk.rename(&segment::open_path(footer.first_seq), &sealed).map_err(failed)?;

@@ -47,6 +47,11 @@ pub(super) fn broken_path(first_seq: Seq, offset: u64, writer_epoch: u64) -> Str
     format!("{SEGMENT_DIR}/{first_seq:016}.{offset}.{writer_epoch}{BROKEN_SUFFIX}")
 }
 
+/// Path for a whole file that the opening `generation` set aside.
+pub(super) fn aside_path(path: &str, generation: u64) -> String {
+    format!("{path}.{generation}{BROKEN_SUFFIX}")
+}
+
 /// What a name in the segments' directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NameKind {
@@ -166,7 +171,13 @@ impl Reader {
         let start = self.held(offset, HEADER_BYTES);
         if start.is_empty() {
             let packed = || At::Fault(FrameFault::Unpackable);
-            return Ok(if self.unpackable { packed() } else if offset > self.size { missing() } else { At::End });
+            return Ok(if self.unpackable {
+                packed()
+            } else if offset > self.size {
+                missing()
+            } else {
+                At::End
+            });
         }
         if footer::starts(start) {
             self.load(offset, FOOTER_BYTES)?;
@@ -208,7 +219,8 @@ impl Reader {
             return Ok(());
         }
         self.hash_to(offset);
-        let keep = if offset >= self.window_at { usize::try_from(window_end.saturating_sub(offset)).unwrap_or(0) } else { 0 };
+        let keep =
+            if offset >= self.window_at { usize::try_from(window_end.saturating_sub(offset)).unwrap_or(0) } else { 0 };
         self.window.copy_within(self.window_len.saturating_sub(keep)..self.window_len, 0);
         self.window_at = offset;
         self.window_len = keep;

@@ -91,7 +91,8 @@ impl Unpacked {
     /// Whether reading failed because of what the file has, and not because of the disk.
     pub(super) fn is_damage(error: &io::Error) -> bool {
         let disk = error.get_ref().is_some_and(|inner| inner.is::<DiskFailed>());
-        let kind = matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::Other);
+        let kind =
+            matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::Other);
         kind && error.raw_os_error().is_none() && !disk
     }
 }

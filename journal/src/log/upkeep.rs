@@ -81,7 +81,8 @@ fn failed(disk: &dyn Disk, action: &'static str, path: &str) -> impl Fn(io::Erro
 
 fn find(disk: &dyn Disk, first: Seq, last: Seq) -> Result<Entry, UpkeepError> {
     let found = Shelf::new(disk, &[]).list()?.into_iter();
-    let mut found = found.filter(|entry| (entry.first, entry.last) == (first, Some(last)) && entry.stage != Stage::Open);
+    let mut found =
+        found.filter(|entry| (entry.first, entry.last) == (first, Some(last)) && entry.stage != Stage::Open);
     found.next().ok_or_else(|| UpkeepError::Missing { path: disk.show(SEGMENT_DIR), first, last })
 }
 

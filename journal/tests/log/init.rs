@@ -68,7 +68,11 @@ fn a_foreign_file_among_the_segments_is_named() {
 
 #[test]
 fn a_segment_that_does_not_fit_is_a_refusal() {
-    for name in ["0000000000000001-0000000000000009.jseg", "0000000000000009.jseg.open", "0000000000000002-0000000000000002.jseg.zst"] {
+    for name in [
+        "0000000000000001-0000000000000009.jseg",
+        "0000000000000009.jseg.open",
+        "0000000000000002-0000000000000002.jseg.zst",
+    ] {
         let machine = Machine::with(&[&[b"one"]]);
         machine.disk.put(&format!("seg/{name}"), b"?".to_vec());
         let error = refusal(&machine);

@@ -192,7 +192,8 @@ fn an_opening_reads_no_segment_before_its_snapshot() {
     assert_eq!((whole.restored, whole.replayed as u64), (Some(from), recovery.records - from));
     let script = script().concat();
     for (first, last, _) in sealed(&machine).into_iter().filter(|(_, last, _)| *last < from) {
-        let name = machine.disk.paths().into_iter().find(|path| path.contains(&format!("{first:016}-{last:016}"))).unwrap();
+        let name =
+            machine.disk.paths().into_iter().find(|path| path.contains(&format!("{first:016}-{last:016}"))).unwrap();
         machine.damage(&name, |bytes| bytes.fill(0xEE));
     }
     let (_, recovery, state) = open(&machine).unwrap();

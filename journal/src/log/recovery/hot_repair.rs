@@ -21,11 +21,7 @@ const FILL_FRAMES_PER_FLUSH: usize = 64;
 
 impl Mend<'_> {
     /// Makes the hot store hold the newest frames of the chain, durably, and nothing that is not on it.
-    pub(super) fn hot(
-        &mut self,
-        hot: &mut HotSide,
-        opener: &mut dyn HotOpener,
-    ) -> Result<Window, OpenError> {
+    pub(super) fn hot(&mut self, hot: &mut HotSide, opener: &mut dyn HotOpener) -> Result<Window, OpenError> {
         let (recent, walked) = (&self.scanned.recent, self.scanned.walked);
         let starts: BTreeSet<Seq> = recent.iter().map(|kept| kept.first_seq).collect();
         let keep_from = recent.iter().next().map_or(0, |kept| kept.first_seq);
@@ -35,8 +31,7 @@ impl Mend<'_> {
             hot.rebuilt = Some(("it was empty".to_owned(), None));
         }
         let oldest = hot.inventory.first().unwrap_or(0);
-        let wanted =
-            |kept: &&Kept| kept.first_seq >= oldest.max(walked) && !hot.inventory.has(kept.first_seq);
+        let wanted = |kept: &&Kept| kept.first_seq >= oldest.max(walked) && !hot.inventory.has(kept.first_seq);
         let missing: Vec<Kept> = recent.iter().filter(wanted).copied().collect();
         // First the new: a crash between the two must not leave an empty store.
         self.fill(&mut *hot.store, &missing)?;

@@ -20,8 +20,8 @@ enum Held {
     Whole(FrameHash, u32),
     /// Anything else.
     Damaged,
-    /// A frame that the chain has as well.
-    Met,
+    /// A frame that the chain has as well, of this many bytes.
+    Met(u32),
 }
 
 /// All entries by number.
@@ -36,7 +36,9 @@ impl Inventory {
         let mut entries = BTreeMap::new();
         hot.each(&mut |seq, bytes| {
             let held = match Frame::check(bytes) {
-                Ok(frame) if frame.stamp.first_seq == seq => Held::Whole(frame.hash(), u32::try_from(bytes.len()).unwrap_or(u32::MAX)),
+                Ok(frame) if frame.stamp.first_seq == seq => {
+                    Held::Whole(frame.hash(), u32::try_from(bytes.len()).unwrap_or(u32::MAX))
+                }
                 _ => Held::Damaged,
             };
             entries.insert(seq, held);
@@ -62,24 +64,24 @@ impl Inventory {
     pub(in crate::log) fn meet(&mut self, info: &FrameInfo) -> bool {
         match self.entries.get_mut(&info.first_seq) {
             Some(held @ Held::Whole(..)) if *held == Held::Whole(info.hash, info.bytes) => {
-                *held = Held::Met;
+                *held = Held::Met(info.bytes);
                 true
             }
             Some(Held::Whole(..)) => false,
-            Some(Held::Damaged | Held::Met) | None => true,
+            Some(Held::Damaged | Held::Met(_)) | None => true,
         }
     }
 
     /// Whether the store has the chain's frame that starts with `first_seq`.
     pub(in crate::log) fn has(&self, first_seq: Seq) -> bool {
-        self.entries.get(&first_seq) == Some(&Held::Met)
+        matches!(self.entries.get(&first_seq), Some(Held::Met(_)))
     }
 
-    /// Whole frames from before `walked`, where the scan began, with their sizes: nothing is known against them.
+    /// Whole frames from before `walked`, which the scan has not read, with their sizes: nothing is known against them.
     pub(in crate::log) fn whole_before(&self, walked: Seq) -> impl Iterator<Item = (Seq, u32)> {
         self.entries.range(..walked).filter_map(|(&seq, held)| match held {
-            Held::Whole(_, bytes) => Some((seq, *bytes)),
-            Held::Damaged | Held::Met => None,
+            Held::Whole(_, bytes) | Held::Met(bytes) => Some((seq, *bytes)),
+            Held::Damaged => None,
         })
     }
 
@@ -92,7 +94,7 @@ impl Inventory {
     /// over or pruned.
     pub(in crate::log) fn has_strangers(&self, walked: Seq, is_start: impl Fn(Seq) -> bool, oldest: Seq) -> bool {
         self.entries.range(walked..).any(|(&seq, held)| match held {
-            Held::Met => false,
+            Held::Met(_) => false,
             Held::Whole(..) => true,
             Held::Damaged => seq >= oldest && !is_start(seq),
         })

@@ -142,7 +142,7 @@ impl Mend<'_> {
         self.unpack_frames(&mut *file, entry, ending.footer.frame_bytes, patches, hot)?;
         let written = file.write_at(ending.footer.frame_bytes, &ending.footer.encode());
         written.and_then(|()| file.sync()).map_err(self.failed("unpack", entry))?;
-        let aside = segment::broken_path(first, 0, self.label);
+        let aside = segment::aside_path(&entry.path(), self.label);
         let renamed = self.disk.rename(&temporary, &path).and_then(|()| self.disk.rename(&entry.path(), &aside));
         renamed.and_then(|()| self.disk.sync_dir(SEGMENT_DIR)).map_err(self.failed("rename", entry))?;
         let from = patches.first().map_or(first, |info| info.first_seq);

@@ -137,7 +137,10 @@ impl fmt::Display for RecoveryAction {
                 write!(f, "the segment with records {first} to {last} had just been sealed; its name now says so")
             }
             Self::FooterRepaired { first, last, fault, saved_as } => {
-                write!(f, "the footer of the segment with records {first} to {last} was damaged ({fault}) and is rewritten")?;
+                write!(
+                    f,
+                    "the footer of the segment with records {first} to {last} was damaged ({fault}) and is rewritten"
+                )?;
                 saved_as.iter().try_for_each(|copy| write!(f, "; what was there is in {copy}"))?;
                 write!(f, "; check the volume")
             }

@@ -130,14 +130,15 @@ impl Scan<'_> {
                 Step::Frame { info, from_hot } => notes.frame(&info, from_hot)?,
                 Step::Sealed { entry, ending } => notes.endings.push((entry, ending)),
                 Step::Skipped { from, to, fault } => {
+                    notes.forget(self.options, to.saturating_add(1));
                     notes.actions.push(RecoveryAction::EvidenceDamaged { from, to, fault });
                 }
                 Step::End => break None,
                 Step::Fault(fault) => break Some(fault),
             }
         };
-        let (walked, mut walker) = (course.from, course.walker);
-        let Notes { inventory, recent, patches, endings, frames, actions } = notes;
+        let mut walker = course.walker;
+        let Notes { walked, inventory, recent, patches, endings, frames, actions } = notes;
         Ok(Scanned {
             end: walker.position(),
             entry: walker.entry(),
@@ -168,7 +169,8 @@ impl Scan<'_> {
     }
 
     fn no_start(&self, first: Seq, refused: &[(Seq, String)]) -> OpenError {
-        let each: Vec<String> = refused.iter().map(|(seq, reason)| format!("that after record {seq}: {reason}")).collect();
+        let each: Vec<String> =
+            refused.iter().map(|(seq, reason)| format!("that after record {seq}: {reason}")).collect();
         let refused = if each.is_empty() { "there is none".to_owned() } else { each.join("; ") };
         OpenError::NoStart { path: self.disk.show(SEGMENT_DIR), first, refused }
     }
@@ -176,6 +178,7 @@ impl Scan<'_> {
 
 /// What is remembered on the way.
 struct Notes {
+    walked: Seq,
     inventory: Inventory,
     recent: Window,
     patches: Vec<FrameInfo>,
@@ -186,13 +189,15 @@ struct Notes {
 
 impl Notes {
     fn new(options: &Options, inventory: &Inventory, walked: Seq) -> Self {
-        let mut recent = Window::new(options.hot_frames_max, options.hot_bytes_max);
-        for (first_seq, bytes) in inventory.whole_before(walked) {
-            // Where it lies is not known, and not asked for: the store has it.
-            recent.push(Kept { first_seq, segment: 0, offset: 0, bytes });
-        }
+        let recent = unread(options, inventory, walked);
         let (patches, endings, actions) = (Vec::new(), Vec::new(), Vec::new());
-        Self { inventory: inventory.clone(), recent, patches, endings, frames: 0, actions }
+        Self { walked, inventory: inventory.clone(), recent, patches, endings, frames: 0, actions }
+    }
+
+    /// Nothing before `walked` can be said to have been read.
+    fn forget(&mut self, options: &Options, walked: Seq) {
+        self.walked = walked;
+        self.recent = unread(options, &self.inventory, walked);
     }
 
     fn frame(&mut self, info: &FrameInfo, from_hot: bool) -> Result<(), OpenError> {
@@ -206,6 +211,16 @@ impl Notes {
         self.frames = self.frames.saturating_add(1);
         Ok(())
     }
+}
+
+/// What the hot store keeps from before the part that is read.
+fn unread(options: &Options, inventory: &Inventory, walked: Seq) -> Window {
+    let mut recent = Window::new(options.hot_frames_max, options.hot_bytes_max);
+    for (first_seq, bytes) in inventory.whole_before(walked) {
+        // Where it lies is not known, and not asked for: the store has it.
+        recent.push(Kept { first_seq, segment: 0, offset: 0, bytes });
+    }
+    recent
 }
 
 fn told(scanned: Scanned, refused: Vec<(Seq, String)>) -> Scanned {
@@ -222,6 +237,8 @@ fn as_error(failed: Failed) -> OpenError {
     match failed {
         Failed::Open(error) => error,
         Failed::Unsound(reason) => refused(reason.into()),
-        Failed::NoSnapshots | Failed::Stopped => OpenError::Refused { seq: 0, source: crate::log::ReplayRefused::stop() },
+        Failed::NoSnapshots | Failed::Stopped => {
+            OpenError::Refused { seq: 0, source: crate::log::ReplayRefused::stop() }
+        }
     }
 }
