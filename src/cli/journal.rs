@@ -8,6 +8,7 @@ mod diff;
 mod heads;
 mod log;
 mod progress;
+mod repair;
 mod replay;
 mod stat;
 mod table;
@@ -57,6 +58,8 @@ pub(super) enum JournalCommand {
     Diff(diff::DiffArguments),
     /// Count what is in a journal.
     Stat(stat::StatArguments),
+    /// Go on after a loss that somebody accepts; the one command that writes.
+    Repair(repair::RepairArguments),
 }
 
 /// Does what the arguments say.
@@ -68,6 +71,7 @@ pub(super) fn journal(command: &JournalCommand) -> Result<Exit, Failure> {
         JournalCommand::Heads(arguments) => heads::heads(arguments),
         JournalCommand::Diff(arguments) => diff::diff(arguments),
         JournalCommand::Stat(arguments) => stat::stat(arguments),
+        JournalCommand::Repair(arguments) => repair::repair(arguments),
     }
 }
 

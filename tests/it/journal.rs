@@ -6,6 +6,8 @@ mod answers;
 mod damage;
 #[path = "journal/fixture.rs"]
 mod fixture;
+#[path = "journal/repair.rs"]
+mod repair;
 #[path = "journal/segments.rs"]
 mod segments;
 #[path = "journal/untouched.rs"]

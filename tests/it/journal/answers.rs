@@ -306,7 +306,7 @@ fn a_closed_pipe_ends_quietly() {
 
 #[test]
 fn every_question_has_its_help() {
-    for words in ["verify", "replay", "log", "heads", "diff", "stat"] {
+    for words in ["verify", "replay", "log", "heads", "diff", "stat", "repair"] {
         let (code, out, _) = ask(&[words, "--help"]);
         assert!(
             code == 0 && out.contains(&format!("lakemirror journal {words} ")) && out.contains("Exit codes: 0"),

@@ -1,0 +1,180 @@
+//! `lakemirror journal repair DIR --accept-loss --reason TEXT`: going on after a loss, and saying so in the journal.
+//!
+//! Owns asking for consent, and the record that names the loss, the reason and who gave it. What is cut and kept is the
+//! log's work. Of all the journal's commands, this one alone writes; it takes the lock, so that no service runs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use lakemirror_journal::codec;
+use lakemirror_journal::event::{Event, JournalRecoveredV1};
+use lakemirror_journal::log::repair::{self, Accepted, RepairError};
+use lakemirror_journal::log::{FrameInfo, Log, NewJournal, OpenError, Options, RawRecord, Replay, ReplayRefused};
+
+use super::{Exit, Failure, output};
+use crate::clock::Clock;
+use crate::clock::system::SystemClock;
+use crate::evidence::Source;
+use crate::evidence::verify::{Request, verify};
+
+/// A reason is for people; it has to fit into a record with room to spare.
+const REASON_BYTES_MAX: usize = 4096;
+
+/// What to give up, and why.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+For a journal that the service refuses because acknowledged records, or HEAD, are lost. First restore the volume from a \
+copy, if there is one: a loss that is accepted is final. What is sound stays; what has to be cut is kept beside it, in \
+files that end in `.broken`; and the loss, the reason and who accepted it become a record of the journal. Where nothing \
+is lost, nothing is changed. The service must not be running.
+
+Without --accept-loss it only says what is wrong.
+
+  lakemirror journal repair ./journal --accept-loss --reason 'disk replaced, ticket 4711'
+
+Exit codes: 0 it opens again, or nothing was lost; 1 something is lost and --accept-loss was not given; 2 wrong \
+arguments; 70 not a journal, in use, or wrong in a way that giving up records does not mend; 74 reading or writing failed.")]
+pub(in crate::cli) struct RepairArguments {
+    /// The journal's directory
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Give up what is lost
+    #[arg(long, requires = "reason")]
+    accept_loss: bool,
+    /// Why, for whoever reads the journal later
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: Option<String>,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("say why: who reads the journal later has nothing else".to_owned()),
+        text if text.len() > REASON_BYTES_MAX => Err(format!("it is longer than {REASON_BYTES_MAX} bytes")),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// Says what is wrong, gives it up if that was asked for, and records it.
+pub(super) fn repair(arguments: &RepairArguments) -> Result<Exit, Failure> {
+    let RepairArguments { dir, accept_loss, reason } = arguments;
+    let sound = say_what_is_wrong(arguments)?;
+    let Some(reason) = reason.as_deref().filter(|_| *accept_loss) else {
+        if sound {
+            return Ok(Exit::Ok);
+        }
+        output::line("nothing was changed; --accept-loss with --reason gives up what cannot be had any more")?;
+        return Ok(Exit::CheckFailed);
+    };
+    let options = Options::default();
+    let accepted = repair::accept_loss(dir, &options, &mut Ignore).map_err(refused)?;
+    let Some(accepted) = accepted else {
+        output::line("nothing that was acknowledged is lost: the service can be started; nothing was changed")?;
+        return Ok(Exit::Ok);
+    };
+    for saved in &accepted.saved_as {
+        output::line(&format!("kept      {saved}"))?;
+    }
+    let seq = record(arguments, &options, &acknowledgement(&accepted, reason, &who()))?;
+    output::line(&format!("lost      {}", loss(&accepted)))?;
+    output::line(&format!("recorded  as record {seq}; the service can be started"))?;
+    Ok(Exit::Ok)
+}
+
+/// Whether the segments and HEAD agree. They may not, and the hot store may still have what is missing.
+fn say_what_is_wrong(arguments: &RepairArguments) -> Result<bool, Failure> {
+    let report = verify(&Source::new(&arguments.dir), &Request::default()).map_err(super::failure)?;
+    output::line(&format!("sound     up to record {}", report.proven.last_seq))?;
+    for problem in &report.problems {
+        output::line(&format!("FAULT     {problem}"))?;
+    }
+    Ok(report.holds())
+}
+
+/// A repair wants the chain, not the state.
+struct Ignore;
+
+impl Replay for Ignore {
+    fn record(&mut self, _: u64, _: RawRecord<'_>, _: &FrameInfo) -> Result<(), ReplayRefused> {
+        Ok(())
+    }
+
+    fn wants_records(&self) -> bool {
+        false
+    }
+}
+
+fn refused(error: RepairError) -> Failure {
+    match error {
+        RepairError::Unsound(error) => not_opened(error),
+        error => Failure::new(Exit::Journal, error.to_string()),
+    }
+}
+
+fn not_opened(error: OpenError) -> Failure {
+    let exit = match error {
+        OpenError::NotWritable { .. } | OpenError::DiskFull { .. } | OpenError::Io { .. } => Exit::Io,
+        _ => Exit::Journal,
+    };
+    Failure::because(exit, "the journal was not repaired", error)
+}
+
+/// Opens the journal and makes the loss its next record; its number.
+fn record(arguments: &RepairArguments, options: &Options, text: &str) -> Result<u64, Failure> {
+    let wall_ms = SystemClock::new().wall_ms();
+    // The journal exists, so that this names nothing.
+    let identity = NewJournal { uuid: [0; 16], wall_ms };
+    let (mut log, _) = Log::open(&arguments.dir, options, identity, &mut Ignore).map_err(not_opened)?;
+    let event = Event::JournalRecovered(JournalRecoveredV1 { text: text.to_owned(), at_ms: wall_ms });
+    let unwritten = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::new(Exit::Io, format!("the loss is accepted, and could not be recorded: {error}"))
+    };
+    let payload = codec::encode(&event).map_err(|error| unwritten(error.into()))?;
+    let record = RawRecord { kind: payload.kind, version: payload.version, payload: &payload.bytes };
+    let committed = log.commit(&[record], 0, wall_ms, 0).map_err(|error| unwritten(error.into()))?;
+    Ok(committed.last_seq)
+}
+
+fn acknowledgement(accepted: &Accepted, reason: &str, who: &str) -> String {
+    format!("loss accepted by {who}: {}; reason: {reason}", loss(accepted))
+}
+
+fn loss(accepted: &Accepted) -> String {
+    let records = match accepted.lost {
+        Some((from, to)) => format!("records {from} to {to}, which were acknowledged"),
+        None => "no record that is known of".to_owned(),
+    };
+    let head = if accepted.head_rebuilt { "; HEAD was lost and made anew" } else { "" };
+    format!("{records}{head}; what is there ends with record {}", accepted.end)
+}
+
+/// User and host, as far as they are known.
+fn who() -> String {
+    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).filter(|name| !name.is_empty());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+    let host = host.or_else(|| std::env::var("HOSTNAME").ok()).filter(|name| !name.is_empty());
+    let unknown = || "unknown".to_owned();
+    format!("{} on {}", user.unwrap_or_else(unknown), host.unwrap_or_else(unknown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_says_something() {
+        assert_eq!(reason(" disk replaced "), Ok("disk replaced".to_owned()));
+        assert!(reason("  ").is_err());
+        assert!(reason(&"x".repeat(REASON_BYTES_MAX)).is_ok() && reason(&"x".repeat(REASON_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn the_record_says_what_who_and_why() {
+        let accepted = Accepted { lost: Some((5, 9)), head_rebuilt: false, end: 4, saved_as: vec![] };
+        assert_eq!(
+            acknowledgement(&accepted, "fire", "ann on alpha"),
+            "loss accepted by ann on alpha: records 5 to 9, which were acknowledged; what is there ends with record 4; reason: fire"
+        );
+        let accepted = Accepted { lost: None, head_rebuilt: true, ..accepted };
+        assert!(loss(&accepted).starts_with("no record that is known of; HEAD was lost and made anew"));
+    }
+}
