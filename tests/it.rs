@@ -23,6 +23,8 @@ mod engine;
 mod objects;
 #[path = "it/process.rs"]
 mod process;
+#[path = "it/reader.rs"]
+mod reader;
 #[path = "it/sandbox.rs"]
 mod sandbox;
 #[path = "it/tape.rs"]
