@@ -22,7 +22,7 @@ FORMAT_LINE = re.compile(
 SEGMENT = re.compile(r"([0-9]{16})(?:\.jseg\.(open)|-([0-9]{16})\.jseg(\.zst)?)")
 IGNORED = re.compile(r".*\.broken|.*\.jseg\.zst\.tmp")
 SNAPSHOT = re.compile(r"([0-9]{16})\.jsnap")
-FOOTER_BYTES, SNAPSHOT_HEADER_BYTES = 216, 176
+FOOTER_BYTES, SNAPSHOT_HEADER_BYTES = 216, 216
 
 
 def u(data, at, size=8):
@@ -87,9 +87,9 @@ def list_segments(directory, archives):
                 continue
             is_open, first = match[2] is not None, int(match[1])
             rank = (is_open, not own, match[4] is not None)
-            if own or not is_open:
-                path = os.path.join(place, name)
-                found[first] = min(found.get(first, (rank, path, None)), (rank, path, match[3] and int(match[3])))
+            candidate = (rank, os.path.join(place, name), match[3] and int(match[3]))
+            if (own or not is_open) and (first not in found or rank < found[first][0]):
+                found[first] = candidate
     return [(path, first, last) for first, (_, path, last) in sorted(found.items())]
 
 
@@ -137,10 +137,10 @@ def read_snapshots(directory):
             need(zlib.crc32(data[8:]) == u(data, 4, 4), "a wrong checksum")
             if u(data, 8, 2) != 1 or u(data, 10, 2) or u(data, 12, 4):
                 raise Later("a snapshot")
-            need(len(data) == SNAPSHOT_HEADER_BYTES + u(data, 72), "another length")
+            need(len(data) == SNAPSHOT_HEADER_BYTES + u(data, 80), "another length")
             need(u(data, 16) == int(match[1]), "another record than its name says")
-            yield name, {"seq": u(data, 16), "checks_total": u(data, 24), "writer_epoch": u(data, 32),
-                         "segment": u(data, 48), "offset": u(data, 56), "segment_frames": u(data, 64),
-                         "frame_hash": data[80:112], "state_digest": data[112:144], "prev_footer": data[144:176]}
+            yield name, {"seq": u(data, 16), "checks_total": u(data, 24), "segment": u(data, 48),
+                         "checks_before": u(data, 72), "frame_hash": data[88:120], "state_digest": data[120:152],
+                         "prev_hash": data[152:184]}
         except (Damage, Later) as error:
             yield name, str(error)

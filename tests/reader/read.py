@@ -103,6 +103,9 @@ class Reading:
             try:
                 need(isinstance(header, dict), "%s", header)
                 need(header["seq"] in self.chain.ends, "no frame ends with its record")
+                need(header["seq"] <= self.head["seq"], "it is of records that were never acknowledged")
+                before = self.chain.ends.get(header["segment"] - 1)
+                need(before is None or before[:2] == (header["prev_hash"], header["checks_before"]), "another segment")
                 frame_hash, checks, digest = self.chain.ends[header["seq"]]
                 need(header["frame_hash"] == frame_hash and header["checks_total"] == checks, "another chain")
                 low = int.from_bytes(header["state_digest"][:8], "little") or 1
