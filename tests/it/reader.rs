@@ -107,10 +107,12 @@ fn assert_same(theirs: &Value, ours: &Value) {
     }
 }
 
+/// All but the hot store, which is no evidence.
 fn copy(journal: &Path, to: &Path) -> PathBuf {
     fs::create_dir_all(to.join("seg")).unwrap();
-    for path in ["FORMAT", "HEAD", SEGMENT] {
-        fs::copy(journal.join(path), to.join(path)).unwrap();
+    let segments = files(&journal.join("seg")).into_iter();
+    for path in segments.chain(["FORMAT", "HEAD"].map(|name| journal.join(name))) {
+        fs::copy(&path, to.join(path.strip_prefix(journal).unwrap())).unwrap();
     }
     to.to_owned()
 }
