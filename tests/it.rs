@@ -25,6 +25,8 @@ mod journal;
 mod objects;
 #[path = "it/process.rs"]
 mod process;
+#[path = "it/reader.rs"]
+mod reader;
 #[path = "it/sandbox.rs"]
 mod sandbox;
 #[path = "it/tape.rs"]

@@ -56,6 +56,18 @@ pub struct Mirror {
     pub lag_seconds: Option<u64>,
     /// How old all this is; null where this process drives the mirror itself and so knows, or nothing is known yet.
     pub status_age_seconds: Option<u64>,
+    /// The journal behind all this, to be noted elsewhere and given to `journal verify --anchor SEQ:HASH`; null where
+    /// nothing is known.
+    pub journal_head: Option<JournalHead>,
+}
+
+/// The end of a journal: whoever has noted it can tell later whether the journal was rewritten or cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JournalHead {
+    /// The number of its last durable record.
+    pub seq: u64,
+    /// BLAKE3 of the frame that ends with that record, as 64 hexadecimal digits.
+    pub hash: String,
 }
 
 /// Where a mirror is.

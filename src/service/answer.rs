@@ -2,7 +2,9 @@
 
 use lakemirror_api::types as wire;
 
-use crate::mirrors::records::{BranchState, BranchStatus, Counts, Definition, MirrorState, Status, Waiting};
+use crate::mirrors::records::{
+    BranchState, BranchStatus, Counts, Definition, JournalHead, MirrorState, Status, Waiting,
+};
 
 /// A mirror whose status is known; `age` in seconds where another process is its source.
 #[must_use]
@@ -22,6 +24,7 @@ pub fn mirror(definition: &Definition, status: &Status, age_seconds: Option<u64>
         problems: status.problems.clone(),
         lag_seconds: Some(status.lag_seconds),
         status_age_seconds: age_seconds,
+        journal_head: status.journal_head.as_ref().map(journal_head),
     }
 }
 
@@ -49,6 +52,10 @@ fn waiting(waiting: &Waiting) -> wire::Waiting {
         since: seconds(waiting.since_ms),
         last_checked: waiting.checked_at_ms.map(seconds),
     }
+}
+
+fn journal_head(head: &JournalHead) -> wire::JournalHead {
+    wire::JournalHead { seq: head.seq, hash: head.hash.clone() }
 }
 
 fn seconds(ms: u64) -> i64 {

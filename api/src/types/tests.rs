@@ -32,6 +32,7 @@ pub(crate) fn mirror(id: &str) -> Mirror {
         problems: Vec::new(),
         lag_seconds: Some(3),
         status_age_seconds: None,
+        journal_head: Some(JournalHead { seq: 7, hash: "ab".repeat(32) }),
     }
 }
 
@@ -49,6 +50,8 @@ fn the_documented_fields_are_there_under_their_names() {
         ("/branches/0/source_commit_id", "9f".repeat(32).into()),
         ("/branches/0/promoted_commit_id", serde_json::Value::Null),
         ("/branches/0/state", "waiting".into()),
+        ("/journal_head/seq", 7.into()),
+        ("/journal_head/hash", "ab".repeat(32).into()),
     ] {
         assert_eq!(json.pointer(pointer), Some(&value), "{pointer}");
     }

@@ -117,7 +117,7 @@ pub struct Counts {
 pub struct JournalHead {
     /// Its number.
     pub seq: u64,
-    /// The chained hash, in hexadecimal digits.
+    /// BLAKE3 of the frame that ends with it, in hexadecimal digits.
     pub hash: String,
 }
 

@@ -62,7 +62,9 @@ async fn a_mirror_of_another_source_or_region_is_not_found() {
 async fn status_comes_from_the_engine_or_with_its_age_from_the_database() {
     let rig = rig();
     let definition = rig.records.create(&new_mirror("m-one")).await.unwrap();
-    let status = Status { state: crate::mirrors::records::MirrorState::Synced, ..Status::creating() };
+    let head = |seq| Some(crate::mirrors::records::JournalHead { seq, hash: "ab".repeat(32) });
+    let status =
+        Status { state: crate::mirrors::records::MirrorState::Synced, journal_head: head(41), ..Status::creating() };
     let summary = Summary {
         incarnation: definition.incarnation,
         name: definition.name.clone(),
@@ -70,15 +72,21 @@ async fn status_comes_from_the_engine_or_with_its_age_from_the_database() {
         written_at_ms: NOW_MS - 7_900,
         status: status.clone(),
     };
+    let unseen = rig.service.get_mirror(&caller(), "sample", "m-one").await.unwrap();
+    assert_eq!(unseen.journal_head, None);
     rig.records.put_summary("us-west-2", &summary).await.unwrap();
     let get = async || rig.service.get_mirror(&caller(), "sample", "m-one").await.unwrap();
     let published = get().await;
     assert_eq!((published.state, published.status_age_seconds), (MirrorState::Synced, Some(7)));
+    let shown = |mirror: &lakemirror_api::types::Mirror| mirror.journal_head.clone().map(|head| (head.seq, head.hash));
+    assert_eq!(shown(&published), Some((41, "ab".repeat(32))));
 
-    let own = Status { state: crate::mirrors::records::MirrorState::Stuck, lag_seconds: 9, ..status };
+    let own =
+        Status { state: crate::mirrors::records::MirrorState::Stuck, lag_seconds: 9, journal_head: head(42), ..status };
     rig.engine.0.lock().unwrap().insert(definition.incarnation, own);
     let driven = get().await;
     assert_eq!((driven.state, driven.lag_seconds, driven.status_age_seconds), (MirrorState::Stuck, Some(9), None));
+    assert_eq!(shown(&driven), Some((42, "ab".repeat(32))));
 }
 
 #[tokio::test]
