@@ -203,11 +203,11 @@ also_serves: { nowhere: { blockstore: { type: s3, s3: { credentials: { access_ke
 fn what_this_version_cannot_do_is_refused_after_a_full_read() {
     let dynamodb = changed(
         &["mirrors_database"],
-        "mirrors_database: { type: dynamodb, dynamodb: { table_name: t, scan_limit: lots, aws_regoin: x } }\n",
+        "mirrors_database: { type: dynamodb, dynamodb: { table_name: t, scan_limit: lots, aws_access_key_id: x } }\n",
     );
     let found = problems(&dynamodb);
     assert!(found.contains("mirrors_database.dynamodb.scan_limit: `lots`"), "{found}");
-    assert!(found.contains("mirrors_database.type: `dynamodb` is not supported in this version;"), "{found}");
+    assert!(found.contains("mirrors_database.dynamodb.aws_secret_access_key: is missing beside"), "{found}");
     assert!(found.contains("also_serves: needs mirrors_database.type local;"), "{found}");
     for (store, section) in [("gs", "credentials_json: hush"), ("azure", "storage_access_key: hush")] {
         let text = changed(&["blockstore"], &format!("blockstore: {{ type: {store}, {store}: {{ {section} }} }}\n"));

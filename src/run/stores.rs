@@ -1,6 +1,7 @@
 //! From the configuration's words to the adapters' settings.
 
-use crate::config::{Blockstore, S3Blockstore, S3Checksum};
+use crate::config::{Blockstore, DynamodbDatabase, PostgresDatabase, S3Blockstore, S3Checksum};
+use crate::mirrors::{PAGE_ITEMS_MAX, dynamodb, postgres};
 use crate::objects;
 
 /// The scheme of addresses in a blockstore.
@@ -59,5 +60,43 @@ fn s3_settings(s3: &S3Blockstore) -> objects::s3::Settings {
             S3Checksum::WhenSupported => objects::s3::Checksums::WhenSupported,
         },
         ..objects::s3::Settings::default()
+    }
+}
+
+/// The settings of a mirrors database in DynamoDB.
+#[must_use]
+pub fn dynamodb_settings(table: &DynamodbDatabase) -> dynamodb::Settings {
+    let credentials = match (&table.aws_access_key_id, &table.aws_secret_access_key, &table.aws_profile) {
+        (Some(id), Some(secret), _) => {
+            dynamodb::Credentials::Static { access_key_id: id.clone(), secret_access_key: secret.clone() }
+        }
+        (_, _, Some(profile)) => dynamodb::Credentials::Profile(profile.clone()),
+        _ => dynamodb::Credentials::Chain,
+    };
+    let defaults = dynamodb::Settings::new(table.table_name.clone());
+    dynamodb::Settings {
+        region: table.aws_region.clone(),
+        endpoint: table.endpoint.as_ref().map(|endpoint| endpoint.as_str().trim_end_matches('/').to_owned()),
+        credentials,
+        scan_limit: table
+            .scan_limit
+            .map_or(defaults.scan_limit, |limit| usize::try_from(limit).unwrap_or(PAGE_ITEMS_MAX)),
+        attempts_max: table.max_attempts.unwrap_or(defaults.attempts_max),
+        ..defaults
+    }
+}
+
+/// The settings of a mirrors database in PostgreSQL or CockroachDB; 0 connections mean the default, as with lakeFS.
+#[must_use]
+pub fn postgres_settings(database: &PostgresDatabase) -> postgres::Settings {
+    let defaults = postgres::Settings::new(database.connection_string.clone());
+    let count = |number: Option<u64>, default: usize| {
+        number.filter(|number| *number > 0).map_or(default, |number| usize::try_from(number).unwrap_or(usize::MAX))
+    };
+    postgres::Settings {
+        connections_max: count(database.max_open_connections, defaults.connections_max),
+        idle_max: count(database.max_idle_connections, defaults.idle_max),
+        lifetime: database.connection_max_lifetime.filter(|time| !time.is_zero()).unwrap_or(defaults.lifetime),
+        ..defaults
     }
 }
