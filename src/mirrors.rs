@@ -118,6 +118,3 @@ pub trait Items: Send + Sync {
     /// Deletes an item if it is there in this version.
     async fn delete(&self, key: &str, version: u64) -> Result<(), PutError>;
 }
-
-#[cfg(test)]
-mod conformance;

@@ -19,11 +19,15 @@ mod crash;
 mod demo;
 #[path = "it/engine.rs"]
 mod engine;
+#[path = "it/items.rs"]
+mod items;
 #[path = "it/objects.rs"]
 mod objects;
 #[path = "it/process.rs"]
 mod process;
 #[path = "it/sandbox.rs"]
 mod sandbox;
+#[path = "it/servers.rs"]
+mod servers;
 #[path = "it/tape.rs"]
 mod tape;

@@ -81,7 +81,11 @@ impl MirrorsDatabase {
 
 /// Reads the section `mirrors_database`.
 pub(super) fn read(section: &Section<'_>) -> Option<MirrorsDatabase> {
-    let kind = section.required("type", section.choice("type", &KINDS), "set it to local, dynamodb or postgres (CockroachDB too)");
+    let kind = section.required(
+        "type",
+        section.choice("type", &KINDS),
+        "set it to local, dynamodb or postgres (CockroachDB too)",
+    );
     for (name, _) in KINDS.iter().filter(|(_, other)| Some(*other) != kind) {
         section.accept(name);
     }

@@ -145,7 +145,10 @@ impl Dynamodb {
         let (client, region) = client::build(settings).await?;
         let table = settings.table_name.clone();
         let items = Self {
-            place: format!("DynamoDB table {table} {}", settings.endpoint.as_ref().map_or(region, |at| format!("at {at}"))),
+            place: format!(
+                "DynamoDB table {table} {}",
+                settings.endpoint.as_ref().map_or(region, |at| format!("at {at}"))
+            ),
             client,
             attempts: Attempts::new(clock, entropy, settings.attempts_max.max(1)),
             table,

@@ -232,11 +232,8 @@ impl Items for Postgres {
     }
 
     async fn delete(&self, key: &str, version: u64) -> Result<(), PutError> {
-        let parameters: [Parameter<'_>; 3] = [
-            (&self.partition, Type::BYTEA),
-            (&key.as_bytes(), Type::BYTEA),
-            (&version.cast_signed(), Type::INT8),
-        ];
+        let parameters: [Parameter<'_>; 3] =
+            [(&self.partition, Type::BYTEA), (&key.as_bytes(), Type::BYTEA), (&version.cast_signed(), Type::INT8)];
         self.change("delete", key, DELETE, &parameters).await
     }
 }

@@ -86,7 +86,6 @@ fn http_client(ca_bundle: Option<&Path>) -> Result<SharedHttpClient, OpenError> 
     let failed = |source| OpenError::CaBundle { path: path.to_owned(), source };
     let pem = std::fs::read(path).map_err(|error| failed(error.into()))?;
     let trust = tls::TrustStore::default().with_pem_certificate(pem);
-    let context =
-        tls::TlsContext::builder().with_trust_store(trust).build().map_err(|error| failed(error.into()))?;
+    let context = tls::TlsContext::builder().with_trust_store(trust).build().map_err(|error| failed(error.into()))?;
     Ok(builder.tls_context(context).build_https())
 }

@@ -102,7 +102,8 @@ where
     E: Error + 'static,
 {
     if is_about_credentials(error) {
-        let advice = "no credentials: set mirrors_database.dynamodb.aws_access_key_id, aws_profile or the AWS environment";
+        let advice =
+            "no credentials: set mirrors_database.dynamodb.aws_access_key_id, aws_profile or the AWS environment";
         return (FaultKind::Denied, Effect::None, advice);
     }
     match error {

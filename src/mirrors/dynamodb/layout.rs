@@ -82,10 +82,11 @@ async fn create(client: &Client, table: &str) -> Result<(), Failure> {
     };
     let stream =
         StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewAndOldImages).build();
-    let mut request =
-        client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest).stream_specification(
-            stream.map_err(invalid)?,
-        );
+    let mut request = client
+        .create_table()
+        .table_name(table)
+        .billing_mode(BillingMode::PayPerRequest)
+        .stream_specification(stream.map_err(invalid)?);
     for (name, kind) in [(PARTITION_KEY, KeyType::Hash), (ITEM_KEY, KeyType::Range)] {
         let attribute =
             AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::B).build();
@@ -125,7 +126,9 @@ fn check(table: &str, found: &TableDescription) -> Result<(), Failure> {
             let message = format!("table {table} is being deleted");
             Err(Failure::new(FaultKind::Retry, Effect::None, message))
         }
-        Some(status @ (TableStatus::Archived | TableStatus::Archiving | TableStatus::InaccessibleEncryptionCredentials)) => {
+        Some(
+            status @ (TableStatus::Archived | TableStatus::Archiving | TableStatus::InaccessibleEncryptionCredentials),
+        ) => {
             let message = format!("table {table} is {}; restore it or the access to its key", status.as_str());
             Err(Failure::new(FaultKind::Denied, Effect::None, message))
         }

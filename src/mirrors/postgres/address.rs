@@ -60,6 +60,9 @@ const REFUSED: [&str; 9] = [
     "ssl_min_protocol_version",
 ];
 
+/// Parameters and their values, in the order in which they were written.
+type Pairs = Vec<(String, String)>;
+
 /// How much of the server's certificate is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
@@ -181,7 +184,7 @@ impl Ssl {
 }
 
 /// The part before the parameters, and the parameters.
-fn split_url(text: &str) -> Result<(&str, Vec<(String, String)>), String> {
+fn split_url(text: &str) -> Result<(&str, Pairs), String> {
     let (start, query) = text.split_once('?').unwrap_or((text, ""));
     let decode = |text: &str| {
         percent_decode_str(text)
@@ -204,7 +207,7 @@ fn to_query(pairs: &[(String, String)]) -> String {
 }
 
 /// `key = value` pairs; a value may be in single quotes, a backslash takes the next character as it is.
-fn split_pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+fn split_pairs(text: &str) -> Result<Pairs, String> {
     let (mut pairs, mut rest) = (Vec::new(), text.trim_start());
     while !rest.is_empty() {
         let (key, after) = rest.split_once('=').ok_or("it is neither a postgres:// URL nor key=value pairs")?;
