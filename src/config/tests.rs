@@ -200,6 +200,23 @@ also_serves: { nowhere: { blockstore: { type: s3, s3: { credentials: { access_ke
 }
 
 #[test]
+fn a_shared_mirrors_database_is_read_from_the_file_and_the_environment() {
+    let without = ["mirrors_database", "also_serves", "  us-west-2"];
+    let table =
+        "mirrors_database: { type: dynamodb, dynamodb: { table_name: t, aws_region: eu-west-1, max_attempts: '4' } }\n";
+    let MirrorsDatabase::Dynamodb(table) = good(&changed(&without, table), &[]).mirrors_database else { panic!() };
+    assert_eq!((table.table_name.as_str(), table.aws_region.as_deref()), ("t", Some("eu-west-1")));
+    assert_eq!((table.max_attempts, table.scan_limit), (Some(4), None));
+    let login = ("REPLICATION_MIRRORS_DATABASE_POSTGRES_CONNECTION_STRING", "postgres://u:hush@h/d");
+    let pool = "mirrors_database: { type: postgres, postgres: { connection_max_lifetime: 90s } }\n";
+    let config = good(&changed(&without, pool), &[login]);
+    assert!(!format!("{:?} {config:?}", config.summary()).contains("hush"));
+    let MirrorsDatabase::Postgres(pool) = config.mirrors_database else { panic!() };
+    assert_eq!(pool.connection_string.expose(), "postgres://u:hush@h/d");
+    assert_eq!(pool.connection_max_lifetime, Some(Duration::from_secs(90)));
+}
+
+#[test]
 fn what_this_version_cannot_do_is_refused_after_a_full_read() {
     let dynamodb = changed(
         &["mirrors_database"],

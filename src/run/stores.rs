@@ -100,3 +100,56 @@ pub fn postgres_settings(database: &PostgresDatabase) -> postgres::Settings {
         ..defaults
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::secret::Secret;
+
+    fn table() -> DynamodbDatabase {
+        DynamodbDatabase {
+            table_name: "t".into(),
+            aws_region: Some("eu-west-1".into()),
+            endpoint: None,
+            aws_profile: Some("mirror".into()),
+            aws_access_key_id: None,
+            aws_secret_access_key: None,
+            scan_limit: None,
+            max_attempts: None,
+        }
+    }
+
+    #[test]
+    fn a_key_of_its_own_goes_before_a_profile_and_that_before_the_chain() {
+        let profile = dynamodb_settings(&table());
+        assert_eq!(profile.credentials, dynamodb::Credentials::Profile("mirror".into()));
+        assert_eq!((profile.scan_limit, profile.attempts_max), (1000, 10));
+        let (id, secret) = (Some("id".to_owned()), Some(Secret::new("s")));
+        let key = DynamodbDatabase { aws_access_key_id: id, aws_secret_access_key: secret, ..table() };
+        assert!(matches!(dynamodb_settings(&key).credentials, dynamodb::Credentials::Static { .. }));
+        let chain = DynamodbDatabase { aws_profile: None, ..table() };
+        assert_eq!(dynamodb_settings(&chain).credentials, dynamodb::Credentials::Chain);
+        let endpoint = "http://127.0.0.1:8000".parse().ok();
+        let elsewhere = DynamodbDatabase { endpoint, scan_limit: Some(7), max_attempts: Some(2), ..table() };
+        let settings = dynamodb_settings(&elsewhere);
+        assert_eq!(settings.endpoint.as_deref(), Some("http://127.0.0.1:8000"));
+        assert_eq!((settings.scan_limit, settings.attempts_max), (7, 2));
+    }
+
+    #[test]
+    fn nothing_and_zero_mean_the_defaults_of_the_pool() {
+        let mut database = PostgresDatabase {
+            connection_string: "host=h".into(),
+            max_open_connections: Some(0),
+            max_idle_connections: None,
+            connection_max_lifetime: Some(Duration::ZERO),
+        };
+        assert_eq!(postgres_settings(&database), postgres::Settings::new("host=h".into()));
+        database.max_open_connections = Some(3);
+        database.connection_max_lifetime = Some(Duration::from_secs(9));
+        let settings = postgres_settings(&database);
+        assert_eq!((settings.connections_max, settings.idle_max, settings.lifetime.as_secs()), (3, 10, 9));
+    }
+}

@@ -18,8 +18,8 @@ use aws_smithy_http_client::{Builder, tls};
 use super::{Credentials, OpenError, Settings};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// One attempt, up to and with the answer's body.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// One attempt, with the search for credentials before it and the answer's body.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shorter than the time after which DynamoDB closes idle connections.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const POOL_IDLE_MAX: usize = 16;
@@ -29,11 +29,8 @@ const REGION_ELSEWHERE: &str = "us-east-1";
 /// The client, and where it goes, such as `in us-east-1`. Makes no request to DynamoDB.
 pub(super) async fn build(settings: &Settings) -> Result<(Client, String), OpenError> {
     let http = http_client(environment_bundle().as_deref())?;
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .operation_timeout(ATTEMPT_TIMEOUT)
-        .build();
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http.clone())
         .retry_config(RetryConfig::disabled())

@@ -87,7 +87,9 @@ fn classify(status: u16, code: &str) -> (FaultKind, Effect, &'static str) {
             | "OptInRequired"
             | "NotAuthorizedException",
         )
-        | (401, _) => (FaultKind::Denied, Effect::None, "wrong or expired credentials"),
+        | (401, _) => {
+            (FaultKind::Denied, Effect::None, "wrong or expired credentials, or this machine's clock is wrong")
+        }
         (403, _) => (FaultKind::Denied, Effect::None, "a permission is missing"),
         (500..=599, _) | (408, _) => (FaultKind::Retry, Effect::Unknown, ""),
         (200..=299, _) => (FaultKind::Retry, Effect::Unknown, "the answer could not be read"),

@@ -17,7 +17,7 @@ const CREATE: &str = "CREATE TABLE IF NOT EXISTS lakemirror_kv (\
      PRIMARY KEY (partition_key, item_key))";
 /// The columns of the table that unqualified names mean, in alphabetical order: name, type, part of the primary key.
 const COLUMNS: &str = "SELECT a.attname::text, format_type(a.atttypid, NULL), \
-     COALESCE((SELECT bool_or(a.attnum = ANY (i.indkey::int2[])) FROM pg_catalog.pg_index i \
+     COALESCE((SELECT bool_or(a.attnum = ANY (i.indkey)) FROM pg_catalog.pg_index i \
      WHERE i.indrelid = a.attrelid AND i.indisprimary), false) \
      FROM pg_catalog.pg_attribute a \
      WHERE a.attrelid = to_regclass('lakemirror_kv')::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname";
