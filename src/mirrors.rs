@@ -25,13 +25,18 @@ use bytes::Bytes;
 
 use crate::engine::ports::Fault;
 
+mod attempts;
+pub mod dynamodb;
 pub mod embedded;
 pub mod memory;
+pub mod postgres;
 pub mod records;
 mod table;
 
+pub use dynamodb::Dynamodb;
 pub use embedded::Embedded;
 pub use memory::Memory;
+pub use postgres::Postgres;
 
 /// Longest item key, in bytes: DynamoDB's limit for a sort key is 1024.
 pub const KEY_BYTES_MAX: usize = 1024;
@@ -39,6 +44,8 @@ pub const KEY_BYTES_MAX: usize = 1024;
 pub const VALUE_BYTES_MAX: usize = 384 * 1024;
 /// Most items of one page.
 pub const PAGE_ITEMS_MAX: usize = 1000;
+/// A page of a database server ends with the value that takes it over this, so that memory is bounded.
+const PAGE_BYTES: usize = 4 << 20;
 /// How long opening a store may take before it is given up.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -111,6 +118,3 @@ pub trait Items: Send + Sync {
     /// Deletes an item if it is there in this version.
     async fn delete(&self, key: &str, version: u64) -> Result<(), PutError>;
 }
-
-#[cfg(test)]
-mod conformance;

@@ -29,8 +29,8 @@ use crate::engine::ports::{FaultKind, Lakefs, Registry};
 use crate::engine::recorder::{self, Ledger, Recorder};
 use crate::engine::{Engine, Parts, Region};
 use crate::lakefs;
-use crate::mirrors::embedded::{self, Embedded};
 use crate::mirrors::records::Records;
+use crate::mirrors::{Dynamodb, Embedded, Items, Postgres, dynamodb, embedded, postgres};
 use crate::objects;
 use crate::service::RequestLog;
 
@@ -65,9 +65,12 @@ pub enum RunError {
     /// The mirrors database does not open.
     #[error("the mirrors database cannot be opened")]
     Mirrors(#[from] embedded::OpenError),
-    /// The configuration asks for what this version cannot do.
-    #[error("mirrors_database.type {0} is not supported in this version: use local")]
-    MirrorsKind(&'static str),
+    /// The mirrors database's table cannot be used.
+    #[error("the mirrors database in DynamoDB cannot be used")]
+    Dynamodb(#[from] dynamodb::OpenError),
+    /// The SQL database cannot be used.
+    #[error("the mirrors database in SQL cannot be used")]
+    Postgres(#[from] postgres::OpenError),
     /// The journal does not open.
     #[error("the journal at {} cannot be opened", path.display())]
     Journal {
@@ -158,7 +161,7 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
             Region { lakefs: Arc::clone(lakefs), destination, scheme: stores::scheme(blockstore) },
         );
     }
-    let records = Arc::new(open_records(config, &clock).await?);
+    let records = Arc::new(open_records(config, &clock, &entropy).await?);
     Ok(Ports {
         region: config.region.clone(),
         home,
@@ -175,14 +178,24 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
     })
 }
 
-async fn open_records(config: &Config, clock: &Arc<dyn Clock>) -> Result<Records, RunError> {
-    match &config.mirrors_database {
-        MirrorsDatabase::Local { path } => {
-            let items = Embedded::open(path, &config.organization_id).await?;
-            Ok(Records::new(Arc::new(items), Arc::clone(clock)))
+async fn open_records(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<Records, RunError> {
+    let organization = &config.organization_id;
+    let items: Arc<dyn Items> = match &config.mirrors_database {
+        MirrorsDatabase::Local { path } => Arc::new(Embedded::open(path, organization).await?),
+        MirrorsDatabase::Dynamodb(table) => {
+            let settings = stores::dynamodb_settings(table);
+            Arc::new(Dynamodb::open(&settings, organization, Arc::clone(clock), Arc::clone(entropy)).await?)
         }
-        other => Err(RunError::MirrorsKind(other.kind())),
-    }
+        MirrorsDatabase::Postgres(database) => {
+            let settings = stores::postgres_settings(database);
+            Arc::new(Postgres::open(&settings, organization, Arc::clone(clock), Arc::clone(entropy)).await?)
+        }
+    };
+    Ok(Records::new(items, Arc::clone(clock)))
 }
 
 fn settings(config: &Config) -> Settings {

@@ -19,6 +19,8 @@ mod crash;
 mod demo;
 #[path = "it/engine.rs"]
 mod engine;
+#[path = "it/items.rs"]
+mod items;
 #[path = "it/journal.rs"]
 mod journal;
 #[path = "it/objects.rs"]
@@ -29,5 +31,7 @@ mod process;
 mod reader;
 #[path = "it/sandbox.rs"]
 mod sandbox;
+#[path = "it/servers.rs"]
+mod servers;
 #[path = "it/tape.rs"]
 mod tape;

@@ -65,7 +65,9 @@ async fn serve_until_told(config: Config) -> Result<Exit, Failure> {
 
 fn failure(error: RunError) -> Failure {
     let exit = match &error {
-        RunError::Lakefs { .. } | RunError::Blockstore { .. } | RunError::MirrorsKind(_) => Exit::Configuration,
+        RunError::Lakefs { .. } | RunError::Blockstore { .. } | RunError::Dynamodb(_) | RunError::Postgres(_) => {
+            Exit::Configuration
+        }
         RunError::Journal {
             source: OpenError::NotWritable { .. } | OpenError::DiskFull { .. } | OpenError::Io { .. },
             ..

@@ -1,7 +1,6 @@
 //! `mirrors_database`: where the processes of an organization meet.
 //!
-//! All types are read, so that a configuration is judged whole; [`MirrorsDatabase::unsupported`] decides what this
-//! version can work with.
+//! Reads the settings of each type; what a connection string says is for those to judge that connect with it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,32 +77,23 @@ impl MirrorsDatabase {
             MirrorsDatabase::Postgres(_) => "postgres",
         }
     }
-
-    /// Whether this version cannot work with it.
-    fn unsupported(&self) -> bool {
-        match self {
-            MirrorsDatabase::Local { .. } => false,
-            MirrorsDatabase::Dynamodb(_) | MirrorsDatabase::Postgres(_) => true,
-        }
-    }
 }
 
 /// Reads the section `mirrors_database`.
 pub(super) fn read(section: &Section<'_>) -> Option<MirrorsDatabase> {
-    let kind = section.required("type", section.choice("type", &KINDS), "set it to local");
+    let kind = section.required(
+        "type",
+        section.choice("type", &KINDS),
+        "set it to local, dynamodb or postgres (CockroachDB too)",
+    );
     for (name, _) in KINDS.iter().filter(|(_, other)| Some(*other) != kind) {
         section.accept(name);
     }
-    let database = match kind? {
+    match kind? {
         Kind::Local => section.within("local", read_local),
         Kind::Dynamodb => section.within("dynamodb", read_dynamodb),
         Kind::Postgres => section.within("postgres", read_postgres),
-    }?;
-    if database.unsupported() {
-        let what = format!("`{}` is not supported in this version", database.kind());
-        section.problem("type", what, "use local, with one process for both ends (also_serves)");
     }
-    Some(database)
 }
 
 fn read_local(section: &Section<'_>) -> Option<MirrorsDatabase> {
@@ -123,6 +113,15 @@ fn read_dynamodb(section: &Section<'_>) -> Option<MirrorsDatabase> {
         scan_limit: section.integer("scan_limit", 1..=COUNT_MAX),
         max_attempts: section.integer("max_attempts", 1..=100).and_then(|attempts| u32::try_from(attempts).ok()),
     };
+    for (set, other, missing) in [
+        (database.aws_access_key_id.is_some(), database.aws_secret_access_key.is_some(), "aws_secret_access_key"),
+        (database.aws_secret_access_key.is_some(), database.aws_access_key_id.is_some(), "aws_access_key_id"),
+    ] {
+        if set && !other {
+            let fix = "set both, or none to use aws_profile or the AWS environment";
+            section.problem(missing, "is missing beside the other half of the access key", fix);
+        }
+    }
     table_name.map(|_| MirrorsDatabase::Dynamodb(Box::new(database)))
 }
 

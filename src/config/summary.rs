@@ -57,7 +57,11 @@ fn list(items: impl Iterator<Item = String>) -> String {
 fn database(database: &MirrorsDatabase) -> String {
     match database {
         MirrorsDatabase::Local { path } => format!("local:{}", path.display()),
-        MirrorsDatabase::Dynamodb(dynamodb) => format!("dynamodb:{}", dynamodb.table_name),
+        MirrorsDatabase::Dynamodb(dynamodb) => {
+            let endpoint = dynamodb.endpoint.as_ref().map(ToString::to_string);
+            let at = endpoint.as_deref().or(dynamodb.aws_region.as_deref()).unwrap_or("the environment's region");
+            format!("dynamodb:{} {at}", dynamodb.table_name)
+        }
         // The connection string holds a password as often as not.
         MirrorsDatabase::Postgres(_) => "postgres".to_owned(),
     }

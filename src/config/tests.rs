@@ -200,14 +200,31 @@ also_serves: { nowhere: { blockstore: { type: s3, s3: { credentials: { access_ke
 }
 
 #[test]
+fn a_shared_mirrors_database_is_read_from_the_file_and_the_environment() {
+    let without = ["mirrors_database", "also_serves", "  us-west-2"];
+    let table =
+        "mirrors_database: { type: dynamodb, dynamodb: { table_name: t, aws_region: eu-west-1, max_attempts: '4' } }\n";
+    let MirrorsDatabase::Dynamodb(table) = good(&changed(&without, table), &[]).mirrors_database else { panic!() };
+    assert_eq!((table.table_name.as_str(), table.aws_region.as_deref()), ("t", Some("eu-west-1")));
+    assert_eq!((table.max_attempts, table.scan_limit), (Some(4), None));
+    let login = ("REPLICATION_MIRRORS_DATABASE_POSTGRES_CONNECTION_STRING", "postgres://u:hush@h/d");
+    let pool = "mirrors_database: { type: postgres, postgres: { connection_max_lifetime: 90s } }\n";
+    let config = good(&changed(&without, pool), &[login]);
+    assert!(!format!("{:?} {config:?}", config.summary()).contains("hush"));
+    let MirrorsDatabase::Postgres(pool) = config.mirrors_database else { panic!() };
+    assert_eq!(pool.connection_string.expose(), "postgres://u:hush@h/d");
+    assert_eq!(pool.connection_max_lifetime, Some(Duration::from_secs(90)));
+}
+
+#[test]
 fn what_this_version_cannot_do_is_refused_after_a_full_read() {
     let dynamodb = changed(
         &["mirrors_database"],
-        "mirrors_database: { type: dynamodb, dynamodb: { table_name: t, scan_limit: lots, aws_regoin: x } }\n",
+        "mirrors_database: { type: dynamodb, dynamodb: { table_name: t, scan_limit: lots, aws_access_key_id: x } }\n",
     );
     let found = problems(&dynamodb);
     assert!(found.contains("mirrors_database.dynamodb.scan_limit: `lots`"), "{found}");
-    assert!(found.contains("mirrors_database.type: `dynamodb` is not supported in this version;"), "{found}");
+    assert!(found.contains("mirrors_database.dynamodb.aws_secret_access_key: is missing beside"), "{found}");
     assert!(found.contains("also_serves: needs mirrors_database.type local;"), "{found}");
     for (store, section) in [("gs", "credentials_json: hush"), ("azure", "storage_access_key: hush")] {
         let text = changed(&["blockstore"], &format!("blockstore: {{ type: {store}, {store}: {{ {section} }} }}\n"));

@@ -73,7 +73,8 @@ impl Table {
     }
 }
 
-fn check_limits(place: &str, key: &str, value_bytes: usize) -> Result<(), Fault> {
+/// Refuses what no implementation takes.
+pub(super) fn check_limits(place: &str, key: &str, value_bytes: usize) -> Result<(), Fault> {
     let problem = if key.is_empty() || key.len() > KEY_BYTES_MAX {
         format!("a key must have 1 to {KEY_BYTES_MAX} bytes, this one has {}", key.len())
     } else if value_bytes > VALUE_BYTES_MAX {

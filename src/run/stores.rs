@@ -1,6 +1,7 @@
 //! From the configuration's words to the adapters' settings.
 
-use crate::config::{Blockstore, S3Blockstore, S3Checksum};
+use crate::config::{Blockstore, DynamodbDatabase, PostgresDatabase, S3Blockstore, S3Checksum};
+use crate::mirrors::{PAGE_ITEMS_MAX, dynamodb, postgres};
 use crate::objects;
 
 /// The scheme of addresses in a blockstore.
@@ -59,5 +60,96 @@ fn s3_settings(s3: &S3Blockstore) -> objects::s3::Settings {
             S3Checksum::WhenSupported => objects::s3::Checksums::WhenSupported,
         },
         ..objects::s3::Settings::default()
+    }
+}
+
+/// The settings of a mirrors database in DynamoDB.
+#[must_use]
+pub fn dynamodb_settings(table: &DynamodbDatabase) -> dynamodb::Settings {
+    let credentials = match (&table.aws_access_key_id, &table.aws_secret_access_key, &table.aws_profile) {
+        (Some(id), Some(secret), _) => {
+            dynamodb::Credentials::Static { access_key_id: id.clone(), secret_access_key: secret.clone() }
+        }
+        (_, _, Some(profile)) => dynamodb::Credentials::Profile(profile.clone()),
+        _ => dynamodb::Credentials::Chain,
+    };
+    let defaults = dynamodb::Settings::new(table.table_name.clone());
+    dynamodb::Settings {
+        region: table.aws_region.clone(),
+        endpoint: table.endpoint.as_ref().map(|endpoint| endpoint.as_str().trim_end_matches('/').to_owned()),
+        credentials,
+        scan_limit: table
+            .scan_limit
+            .map_or(defaults.scan_limit, |limit| usize::try_from(limit).unwrap_or(PAGE_ITEMS_MAX)),
+        attempts_max: table.max_attempts.unwrap_or(defaults.attempts_max),
+        ..defaults
+    }
+}
+
+/// The settings of a mirrors database in PostgreSQL or CockroachDB; 0 connections mean the default, as with lakeFS.
+#[must_use]
+pub fn postgres_settings(database: &PostgresDatabase) -> postgres::Settings {
+    let defaults = postgres::Settings::new(database.connection_string.clone());
+    let count = |number: Option<u64>, default: usize| {
+        number.filter(|number| *number > 0).map_or(default, |number| usize::try_from(number).unwrap_or(usize::MAX))
+    };
+    postgres::Settings {
+        connections_max: count(database.max_open_connections, defaults.connections_max),
+        idle_max: count(database.max_idle_connections, defaults.idle_max),
+        lifetime: database.connection_max_lifetime.filter(|time| !time.is_zero()).unwrap_or(defaults.lifetime),
+        ..defaults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::secret::Secret;
+
+    fn table() -> DynamodbDatabase {
+        DynamodbDatabase {
+            table_name: "t".into(),
+            aws_region: Some("eu-west-1".into()),
+            endpoint: None,
+            aws_profile: Some("mirror".into()),
+            aws_access_key_id: None,
+            aws_secret_access_key: None,
+            scan_limit: None,
+            max_attempts: None,
+        }
+    }
+
+    #[test]
+    fn a_key_of_its_own_goes_before_a_profile_and_that_before_the_chain() {
+        let profile = dynamodb_settings(&table());
+        assert_eq!(profile.credentials, dynamodb::Credentials::Profile("mirror".into()));
+        assert_eq!((profile.scan_limit, profile.attempts_max), (1000, 10));
+        let (id, secret) = (Some("id".to_owned()), Some(Secret::new("s")));
+        let key = DynamodbDatabase { aws_access_key_id: id, aws_secret_access_key: secret, ..table() };
+        assert!(matches!(dynamodb_settings(&key).credentials, dynamodb::Credentials::Static { .. }));
+        let chain = DynamodbDatabase { aws_profile: None, ..table() };
+        assert_eq!(dynamodb_settings(&chain).credentials, dynamodb::Credentials::Chain);
+        let endpoint = "http://127.0.0.1:8000".parse().ok();
+        let elsewhere = DynamodbDatabase { endpoint, scan_limit: Some(7), max_attempts: Some(2), ..table() };
+        let settings = dynamodb_settings(&elsewhere);
+        assert_eq!(settings.endpoint.as_deref(), Some("http://127.0.0.1:8000"));
+        assert_eq!((settings.scan_limit, settings.attempts_max), (7, 2));
+    }
+
+    #[test]
+    fn nothing_and_zero_mean_the_defaults_of_the_pool() {
+        let mut database = PostgresDatabase {
+            connection_string: "host=h".into(),
+            max_open_connections: Some(0),
+            max_idle_connections: None,
+            connection_max_lifetime: Some(Duration::ZERO),
+        };
+        assert_eq!(postgres_settings(&database), postgres::Settings::new("host=h".into()));
+        database.max_open_connections = Some(3);
+        database.connection_max_lifetime = Some(Duration::from_secs(9));
+        let settings = postgres_settings(&database);
+        assert_eq!((settings.connections_max, settings.idle_max, settings.lifetime.as_secs()), (3, 10, 9));
     }
 }

@@ -8,7 +8,5 @@ mod faults;
 mod faulty_s3;
 #[path = "objects/real_s3.rs"]
 mod real_s3;
-#[path = "objects/server.rs"]
-mod server;
 #[path = "objects/simple.rs"]
 mod simple;

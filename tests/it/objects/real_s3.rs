@@ -16,7 +16,7 @@ use lakemirror::objects::self_test::self_test;
 use lakemirror::objects::{ConnectError, Found, Settings, Store, connect};
 
 use super::conformance::{Backend, checked, conformance};
-use super::server::{self, Server};
+use crate::servers::{self, Server};
 
 pub(super) fn settings(endpoint: &str, id: &str, secret: &str) -> s3::Settings {
     s3::Settings {
@@ -98,11 +98,11 @@ impl Backend for Real {
 
 /// Starting a server blocks; the tests' runtimes have one thread.
 async fn ceph(test: &'static str) -> Option<Real> {
-    Some(Real::over(server::ceph(test)?, true).await)
+    Some(Real::over(servers::ceph(test)?, true).await)
 }
 
 async fn s3proxy(test: &'static str) -> Option<Real> {
-    Some(Real::over(server::s3proxy(test)?, false).await)
+    Some(Real::over(servers::s3proxy(test)?, false).await)
 }
 
 conformance!(on_ceph, |test| ceph(test));
@@ -161,7 +161,7 @@ async fn a_store_with_an_order_of_its_own_gets_right_answers() {
 
 #[tokio::test]
 async fn wrong_credentials_are_told_from_absence() {
-    if let Some(server) = server::ceph("wrong credentials") {
+    if let Some(server) = servers::ceph("wrong credentials") {
         Real::over(server, true).await.create_bucket("t1-strangers").await;
         refuses_strangers(server, "t1-strangers", "k1", "not-the-secret").await;
         refuses_strangers(server, "t1-strangers", "unknown", "s1-not-shown").await;
@@ -169,7 +169,7 @@ async fn wrong_credentials_are_told_from_absence() {
         let other = store(&settings(&server.endpoint, "k2", "s2")).await;
         assert_eq!(other.head("t1-strangers", "k").await, Ok(Found::Forbidden));
     }
-    if let Some(server) = server::s3proxy("wrong credentials") {
+    if let Some(server) = servers::s3proxy("wrong credentials") {
         Real::over(server, false).await.create_bucket("t1-strangers").await;
         refuses_strangers(server, "t1-strangers", "k1", "not-the-secret").await;
     }
@@ -177,7 +177,7 @@ async fn wrong_credentials_are_told_from_absence() {
 
 #[tokio::test]
 async fn credentials_come_from_a_file_by_profile() {
-    let Some(server) = server::ceph("profiles") else { return };
+    let Some(server) = servers::ceph("profiles") else { return };
     Real::over(server, true).await.create_bucket("t1-profile").await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("credentials");

@@ -9,22 +9,35 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 
 /// A running server.
-pub(super) struct Server {
-    pub(super) endpoint: String,
+pub(crate) struct Server {
+    /// What the script says after `READY`: where it listens, and what else there is to know.
+    pub(crate) endpoint: String,
     /// Never dropped: it is part of a static.
     _script: Child,
 }
 
 static CEPH: LazyLock<Option<Server>> = LazyLock::new(|| start("ceph"));
+static DYNAMODB: LazyLock<Option<Server>> = LazyLock::new(|| start("dynamodb"));
+static POSTGRES: LazyLock<Option<Server>> = LazyLock::new(|| start("postgres"));
 static S3PROXY: LazyLock<Option<Server>> = LazyLock::new(|| start("s3proxy"));
 
 /// The Ceph mini-cluster; `None`: skip.
-pub(super) fn ceph(test: &str) -> Option<&'static Server> {
+pub(crate) fn ceph(test: &str) -> Option<&'static Server> {
     or_skip(CEPH.as_ref(), "ceph", test)
 }
 
+/// DynamoDB Local; `None`: skip. Every access key sees tables of its own.
+pub(crate) fn dynamodb(test: &str) -> Option<&'static Server> {
+    or_skip(DYNAMODB.as_ref(), "dynamodb", test)
+}
+
+/// PostgreSQL with TLS, as `127.0.0.1:PORT CERTIFICATE-FILE`; `None`: skip.
+pub(crate) fn postgres(test: &str) -> Option<&'static Server> {
+    or_skip(POSTGRES.as_ref(), "postgres", test)
+}
+
 /// S3Proxy; `None`: skip.
-pub(super) fn s3proxy(test: &str) -> Option<&'static Server> {
+pub(crate) fn s3proxy(test: &str) -> Option<&'static Server> {
     or_skip(S3PROXY.as_ref(), "s3proxy", test)
 }
 

@@ -1,0 +1,19 @@
+//! The mirrors database: one conformance suite against memory, a directory, DynamoDB Local and PostgreSQL; and what can
+//! go wrong with the two that are servers, by a switch in the line to them and a server of ours.
+
+#[path = "items/conformance.rs"]
+mod conformance;
+#[path = "items/dynamodb.rs"]
+mod dynamodb;
+#[path = "items/faulty_dynamodb.rs"]
+mod faulty_dynamodb;
+#[path = "items/line.rs"]
+mod line;
+#[path = "items/postgres.rs"]
+mod postgres;
+#[path = "items/postgres_tls.rs"]
+mod postgres_tls;
+#[path = "items/service.rs"]
+mod service;
+#[path = "items/simple.rs"]
+mod simple;

@@ -1,0 +1,79 @@
+//! The line to a server: a proxy that can be cut, mended, and made to swallow answers.
+
+use std::sync::Arc;
+
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What happens to what is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It goes through.
+    Whole,
+    /// Connections are closed, new ones at once.
+    Cut,
+    /// Connections are taken, and nothing ever comes back.
+    Silent,
+}
+
+/// A proxy for as long as the test's runtime lives.
+pub(super) struct Line {
+    pub(super) address: String,
+    state: Arc<watch::Sender<State>>,
+    /// Connections that go through.
+    whole: watch::Sender<usize>,
+}
+
+impl Line {
+    /// In front of `server` (host and port).
+    pub(super) async fn to(server: &str, state: State) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let state = Arc::new(watch::Sender::new(state));
+        let whole = watch::Sender::new(0);
+        let (server, shared, count) = (server.to_owned(), Arc::clone(&state), whole.clone());
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(pass(client, server.clone(), shared.subscribe(), count.clone()));
+            }
+        });
+        Self { address, state, whole }
+    }
+
+    pub(super) fn port(&self) -> &str {
+        self.address.rsplit(':').next().unwrap()
+    }
+
+    /// From now on; what went through is closed when this returns.
+    pub(super) async fn set(&self, state: State) {
+        self.state.send_replace(state);
+        self.whole.subscribe().wait_for(|whole| *whole == 0).await.unwrap();
+    }
+}
+
+async fn pass(mut client: TcpStream, server: String, mut state: watch::Receiver<State>, whole: watch::Sender<usize>) {
+    loop {
+        let now = *state.borrow_and_update();
+        match now {
+            State::Cut => return,
+            State::Silent => {
+                if state.changed().await.is_err() {
+                    return;
+                }
+            }
+            State::Whole => {
+                whole.send_modify(|whole| *whole += 1);
+                let mut server = TcpStream::connect(&server).await.unwrap();
+                tokio::select! {
+                    _ = copy_bidirectional(&mut client, &mut server) => {}
+                    _ = state.changed() => {}
+                }
+                // What was under way is lost.
+                drop((client, server));
+                whole.send_modify(|whole| *whole -= 1);
+                return;
+            }
+        }
+    }
+}

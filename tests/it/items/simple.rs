@@ -1,0 +1,21 @@
+//! The conformance suite over what needs no server.
+
+use std::sync::Arc;
+
+use lakemirror::mirrors::{Embedded, Memory};
+
+use super::conformance::{Backend, conformance};
+
+async fn memory(_test: &str) -> Option<Backend> {
+    Some(Backend { items: Arc::new(Memory::new()), neighbour: None, _kept: None })
+}
+
+/// One process has one organization; that others in the directory are not seen is tested where it is opened.
+async fn embedded(_test: &str) -> Option<Backend> {
+    let directory = tempfile::tempdir().unwrap();
+    let items = Embedded::open(&directory.path().join("new/deep"), "acme").await.unwrap();
+    Some(Backend { items: Arc::new(items), neighbour: None, _kept: Some(directory) })
+}
+
+conformance!(in_memory, memory);
+conformance!(in_a_directory, embedded);
