@@ -9,6 +9,7 @@ mod auth;
 mod blockstore;
 mod committed;
 mod database;
+mod journal;
 mod limits;
 mod log;
 mod pace;
@@ -32,6 +33,7 @@ pub use auth::{Auth, AuthCache};
 pub use blockstore::{AzureBlockstore, Blockstore, GsBlockstore, S3Blockstore, S3Checksum, S3Credentials};
 pub use committed::{Committed, LocalCache};
 pub use database::{DynamodbDatabase, MirrorsDatabase, PostgresDatabase};
+pub use journal::Journal;
 pub use log::{LogFormat, LogLevel, Logging};
 pub use pace::{CommitSensor, MirrorsManager, PresenceCache, Recheck, Validator};
 pub use policy::{Deletion, History, Imports, OnDivergence, Promotion, SizeRule, Verification};
@@ -79,8 +81,8 @@ pub struct Config {
     pub list_repositories_page_size: u64,
     /// Looking for objects.
     pub validator: Validator,
-    /// `journal.path`, the journal's directory. Default `journal` under `committed.local_cache.dir`.
-    pub journal_path: PathBuf,
+    /// The journal: its directory, its segments, and how long they stay.
+    pub journal: Journal,
     /// Regions whose destination work this process does too.
     pub also_serves: BTreeMap<String, AlsoServed>,
     /// When a branch moves.

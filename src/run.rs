@@ -169,7 +169,7 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
         regions,
         store_identities,
         records,
-        journal_path: config.journal_path.clone(),
+        journal_path: config.journal.path.clone(),
         clock,
         entropy,
         settings: Arc::new(settings(config)),

@@ -54,7 +54,9 @@ pub use self::recovery::{Recovery, RecoveryAction, Witness};
 pub use self::replay::{Replay, ReplayRefused};
 pub use self::seal::{OpenSegment, SealedSegment};
 pub use self::snapshot::SnapshotHeader;
-pub use self::upkeep::{UpkeepError, compress_segment, remove_segment, verify_segment};
+pub use self::upkeep::{
+    Archived, Kept, UpkeepError, archive_segment, compress_segment, remove_segment, sealed_segments, verify_segment,
+};
 pub use self::walk::{FrameInfo, SegmentStart};
 
 use self::disk::Disk;

@@ -1,7 +1,6 @@
-//! `committed` and `journal`: the cache of metadata files, their prefix at the store, and the journal's directory.
+//! `committed`: the cache of metadata files, and their prefix at the store.
 //!
-//! They are together because the journal goes under the cache's directory where it has none of its own: that
-//! directory is what the vendor's chart sets.
+//! The journal goes under the cache's directory where it has none of its own: that is what the vendor's chart sets.
 
 use std::path::PathBuf;
 
@@ -53,11 +52,4 @@ fn read_cache(section: &Section<'_>) -> LocalCache {
         section.problem("range_proportion", what, "lower one of the two, such as to 0.9 and 0.1");
     }
     cache
-}
-
-/// Reads the section `journal`: its directory is required unless the cache has one.
-pub(super) fn read_journal(section: &Section<'_>, cache: &LocalCache) -> Option<PathBuf> {
-    let beside_cache = cache.dir.as_ref().map(|dir| dir.join("journal"));
-    let path = section.path("path").or(beside_cache);
-    section.required("path", path, "name a directory on a volume that outlives the process, for this process alone")
 }

@@ -11,7 +11,7 @@ use super::problem::Place;
 use super::reader::Section;
 use super::scalar::{self, BadValue};
 use super::{AlsoServed, LakefsCredentials};
-use super::{Config, MirrorsDatabase, auth, blockstore, committed, database, log, pace, policy};
+use super::{Config, MirrorsDatabase, auth, blockstore, committed, database, journal, log, pace, policy};
 
 type Served = Vec<(String, Place, Option<AlsoServed>)>;
 type Endpoints = Vec<(String, Place, Url)>;
@@ -29,7 +29,7 @@ pub(super) fn read(root: &Section<'_>) -> Option<Config> {
     let blockstore = root.within("blockstore", blockstore::read);
     let auth = root.within("auth", auth::read);
     let committed = root.within("committed", committed::read);
-    let journal_path = root.within("journal", |section| committed::read_journal(section, &committed.local_cache));
+    let journal = root.within("journal", |section| journal::read(section, &committed.local_cache));
     let validator = root.within("validator", pace::read_validator);
     let object_expiry = validator.object_presence_cache.expiry;
     let endpoints = root.map("dst_endpoints", scalar::lakefs_endpoint);
@@ -59,7 +59,7 @@ pub(super) fn read(root: &Section<'_>) -> Option<Config> {
         mirrors_database: mirrors_database?,
         blockstore: blockstore?,
         auth: auth?,
-        journal_path: journal_path?,
+        journal: journal?,
     };
     Some(config)
 }

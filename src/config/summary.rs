@@ -24,7 +24,12 @@ pub(super) fn of(config: &Config) -> Vec<(&'static str, String)> {
         ),
         ("auth.api.endpoint", config.auth.api_endpoint.as_ref().map_or_else(none, ToString::to_string)),
         ("auth.cache", if config.auth.cache.is_some() { "on" } else { "off" }.to_owned()),
-        ("journal.path", config.journal_path.display().to_string()),
+        ("journal.path", config.journal.path.display().to_string()),
+        ("journal.seal", format!("{} bytes or {:?}", config.journal.seal_max_bytes, config.journal.seal_max_age)),
+        ("journal.snapshot.interval", format!("{:?}", config.journal.snapshot_interval)),
+        ("journal.compress", config.journal.compress.to_string()),
+        ("journal.archive.path", config.journal.archive.as_ref().map_or_else(none, |dir| dir.display().to_string())),
+        ("journal.retain", format!("{} bytes or {:?}", config.journal.retain_max_bytes, config.journal.retain_max_age)),
         (
             "committed.local_cache.dir",
             config.committed.local_cache.dir.as_ref().map_or_else(none, |dir| dir.display().to_string()),

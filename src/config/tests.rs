@@ -57,7 +57,7 @@ fn the_smallest_configuration_works_as_it_stands() {
     assert_eq!(config.blockstore, Blockstore::Local { path: "./east/blocks".into() });
     assert_eq!(config.also_serves["us-west-2"].blockstore, Blockstore::Local { path: "./west/blocks".into() });
     assert_eq!(config.mirrors_database, MirrorsDatabase::Local { path: "./mirrors".into() });
-    assert_eq!(config.journal_path, PathBuf::from("./journal"));
+    assert_eq!(config.journal.path, PathBuf::from("./journal"));
     assert_eq!(config.commit_sensor.process_branches_duration, Some(Duration::from_secs(1)));
     assert_eq!(config.lakefs_credentials.secret_access_key.expose(), "wJalrXUtnFEMI...");
 }
@@ -119,7 +119,7 @@ fn what_the_chart_renders_is_taken() {
     ];
     let config = good(&text, &variables);
     assert_eq!(config.committed.local_cache.size_bytes, 1 << 30);
-    assert_eq!(config.journal_path, PathBuf::from("/cache/data/journal"));
+    assert_eq!(config.journal.path, PathBuf::from("/cache/data/journal"));
     assert_eq!(config.auth.cache.map(|cache| (cache.size, cache.ttl)), Some((10, Duration::from_secs(60))));
     assert_eq!(config.organization_name, None);
     let warned = warnings(&text, &variables);

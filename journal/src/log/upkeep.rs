@@ -4,6 +4,10 @@
 //! whole by itself, may be repeated, and a crash in it leaves what was there before or what is there after. They need no
 //! lock: the one process that has the journal open is the only caller.
 
+mod archive;
+
+pub use archive::{Archived, archive_segment};
+
 use std::io;
 
 use super::catalog::{Entry, Shelf, Stage};
@@ -84,6 +88,35 @@ fn find(disk: &dyn Disk, first: Seq, last: Seq) -> Result<Entry, UpkeepError> {
     let mut found =
         found.filter(|entry| (entry.first, entry.last) == (first, Some(last)) && entry.stage != Stage::Open);
     found.next().ok_or_else(|| UpkeepError::Missing { path: disk.show(SEGMENT_DIR), first, last })
+}
+
+/// The sealed segments that the journal's directory has, oldest first, with the lengths of their files in bytes.
+///
+/// # Errors
+/// If the directory cannot be read, or its segments do not fit together.
+pub fn sealed_segments(disk: &dyn Disk) -> Result<Vec<Kept>, UpkeepError> {
+    let shelf = Shelf::new(disk, &[]);
+    let mut kept = Vec::new();
+    for entry in shelf.list()? {
+        let Some(last) = entry.last.filter(|_| entry.stage != Stage::Open && !entry.missing) else { continue };
+        let path = entry.path();
+        let bytes = shelf.file_bytes(&entry).map_err(failed(disk, "read", &path))?;
+        kept.push(Kept { first: entry.first, last, bytes, packed: entry.stage == Stage::Compressed });
+    }
+    Ok(kept)
+}
+
+/// A sealed segment on the journal's volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// Number of its first record.
+    pub first: Seq,
+    /// Number of its last record.
+    pub last: Seq,
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// Whether it is compressed.
+    pub packed: bool,
 }
 
 /// Looks at frames only.

@@ -1,0 +1,214 @@
+//! Upkeep of the journal: sealed segments are verified, compressed, archived and in the end dropped; the state is
+//! proven by a replay and written as a snapshot.
+//!
+//! Owns the periodic task and the order of an act and its record; what is next is `plan`'s decision, how a file is
+//! handled the journal crate's. Nothing here is in the way of mirroring: a failure is said, and tried again later.
+//! Every step may be repeated after a crash.
+
+pub mod plan;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lakemirror_journal::command::{Command, UpkeepStep};
+use lakemirror_journal::ids::Seq;
+use lakemirror_journal::log::disk::real::RealDisk;
+use lakemirror_journal::log::{
+    Kept, UpkeepError, archive_segment, compress_segment, remove_segment, sealed_segments, verify_segment,
+};
+use lakemirror_journal::state::ladder::Ladder;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::engine::recorder::{RecordError, Recorder};
+use plan::{Rules, Step};
+
+/// How often it is looked whether there is something to do. A segment takes longer to fill.
+const TICK: Duration = Duration::from_secs(5);
+/// How long an archive that failed is left alone, and an unusual state is not said again.
+const REST: Duration = Duration::from_secs(60);
+/// Steps of one turn; the rest waits for the next one.
+const STEPS_MAX: usize = 64;
+
+/// What upkeep goes by.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// When segments are compressed and dropped.
+    pub rules: Rules,
+    /// The directory of the archive.
+    pub archive: Option<PathBuf>,
+    /// How often a snapshot is taken.
+    pub snapshot_interval: Duration,
+}
+
+/// Why a step was not done.
+#[derive(Debug, thiserror::Error)]
+enum Undone {
+    #[error(transparent)]
+    Segment(#[from] UpkeepError),
+    #[error("segment {first} to {last} on the volume is not the one that the journal sealed: see `lakemirror journal verify`")]
+    Another { first: Seq, last: Seq },
+    #[error("the journal refused the step")]
+    Refused(#[from] RecordError),
+    #[error("the work was broken off")]
+    Broken(#[from] tokio::task::JoinError),
+}
+
+/// The task.
+pub struct Upkeep {
+    dir: PathBuf,
+    settings: Settings,
+    recorder: Recorder,
+    clock: Arc<dyn Clock>,
+    /// Not tried before this monotonic time.
+    archive_from: Duration,
+    /// Segments that could not be worked on: they stay as they are until the next start.
+    set_aside: BTreeSet<Seq>,
+}
+
+impl Upkeep {
+    /// Upkeep of the journal in `dir`, which `recorder` writes.
+    #[must_use]
+    pub fn new(dir: PathBuf, settings: Settings, recorder: Recorder, clock: Arc<dyn Clock>) -> Self {
+        Self { dir, settings, recorder, clock, archive_from: Duration::ZERO, set_aside: BTreeSet::new() }
+    }
+
+    /// Works until stopped, or until the journal stops.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let work = async {
+            loop {
+                if self.turn().await.is_err() {
+                    return;
+                }
+                self.clock.sleep(TICK).await;
+            }
+        };
+        // What is under way may be broken off anywhere: every step is whole by itself.
+        stop.run_until_cancelled(work).await;
+    }
+
+    /// Does what there is to do now. Says whether anything is left for later.
+    ///
+    /// # Errors
+    /// Only that the journal has stopped.
+    pub async fn turn(&mut self) -> Result<bool, RecordError> {
+        for _ in 0..STEPS_MAX {
+            let ladder = self.recorder.read(|state| state.ladder.clone()).await?;
+            if ladder.segments.is_empty() {
+                return Ok(false);
+            }
+            let kept = match self.kept().await {
+                Ok(kept) => kept,
+                Err(error) => {
+                    tracing::warn!("journal upkeep: {}", with_causes(&error));
+                    return Ok(true);
+                }
+            };
+            let archive_down = self.clock.monotonic() < self.archive_from;
+            let next = plan::next(&ladder, &kept, self.clock.wall_ms(), &self.settings.rules, archive_down);
+            let Some((step, file)) = next else { return Ok(false) };
+            match self.follow(&ladder, step, file).await {
+                Ok(()) => {}
+                Err(Undone::Refused(RecordError::Stopped)) => return Err(RecordError::Stopped),
+                Err(error) => self.give_up(step, file, &error),
+            }
+        }
+        Ok(true)
+    }
+
+    async fn kept(&self) -> Result<Vec<Kept>, Undone> {
+        let dir = self.dir.clone();
+        let mut kept = tokio::task::spawn_blocking(move || sealed_segments(&RealDisk::new(&dir))).await??;
+        kept.retain(|file| !self.set_aside.contains(&file.first));
+        Ok(kept)
+    }
+
+    fn give_up(&mut self, step: Step, file: Kept, error: &Undone) {
+        let why = with_causes(error);
+        let (first, last) = (file.first, file.last);
+        if step == Step::Archive && !matches!(error, Undone::Another { .. }) {
+            self.archive_from = self.clock.monotonic() + REST;
+            tracing::warn!(first, last, "cannot archive a segment of the journal, it stays where it is: {why}");
+        } else {
+            self.set_aside.insert(first);
+            tracing::error!(first, last, ?step, "a segment of the journal is left as it is until the next start: {why}");
+        }
+    }
+
+    async fn follow(&self, ladder: &Ladder, step: Step, file: Kept) -> Result<(), Undone> {
+        let Kept { first, last, .. } = file;
+        let sealed = ladder.segments.get(&first).map(|segment| segment.hash).unwrap_or_default();
+        let dir = self.dir.clone();
+        match step {
+            Step::Remove => {
+                tokio::task::spawn_blocking(move || remove_segment(&RealDisk::new(&dir), first, last)).await??;
+            }
+            Step::Compress => {
+                let compress = move || {
+                    prove(&RealDisk::new(&dir), first, last, &sealed)?;
+                    Ok::<u64, Undone>(compress_segment(&RealDisk::new(&dir), first, last)?)
+                };
+                let bytes = tokio::task::spawn_blocking(compress).await??;
+                tracing::info!(first, last, was = file.bytes, bytes, "a segment of the journal was proven and compressed");
+            }
+            Step::Archive => self.archive(file, sealed).await?,
+            Step::Drop { unarchived } => self.drop_segment(file, sealed, unarchived).await?,
+        }
+        Ok(())
+    }
+
+    async fn archive(&self, file: Kept, sealed: [u8; 32]) -> Result<(), Undone> {
+        let Kept { first, last, .. } = file;
+        let (dir, Some(archive)) = (self.dir.clone(), self.settings.archive.clone()) else { return Ok(()) };
+        let copy = move || {
+            let disk = RealDisk::new(&dir);
+            prove(&disk, first, last, &sealed)?;
+            Ok::<_, Undone>(archive_segment(&disk, &RealDisk::new(&archive), first, last)?)
+        };
+        let archived = tokio::task::spawn_blocking(copy).await??;
+        tracing::info!(first, last, bytes = archived.bytes, place = archived.place, "a segment of the journal was archived");
+        let (bytes, file_hash, place) = (archived.bytes, archived.file_hash, archived.place);
+        self.journal(UpkeepStep::Archived { first, last, hash: sealed, bytes, file_hash, place }).await
+    }
+
+    async fn drop_segment(&self, file: Kept, hash: [u8; 32], unarchived: bool) -> Result<(), Undone> {
+        let Kept { first, last, .. } = file;
+        // Journaled first: a crash in between leaves a file that is known to be dropped, and is removed then.
+        self.journal(UpkeepStep::Dropped { first, last, hash }).await?;
+        let dir = self.dir.clone();
+        tokio::task::spawn_blocking(move || remove_segment(&RealDisk::new(&dir), first, last)).await??;
+        if unarchived {
+            tracing::error!(
+                first,
+                last,
+                "a segment of the journal was dropped without a copy, because the archive fails and the volume holds twice of journal.retain.max_bytes: its hashes stay, its records are gone"
+            );
+        } else {
+            tracing::info!(first, last, "a segment of the journal was dropped from the volume, its hashes stay");
+        }
+        Ok(())
+    }
+
+    async fn journal(&self, step: UpkeepStep) -> Result<(), Undone> {
+        self.recorder.command(Command::Upkeep { step, at_ms: self.clock.wall_ms() }).await?;
+        Ok(())
+    }
+}
+
+/// Reads the segment from the disk, and holds it against what the journal says of it.
+fn prove(disk: &RealDisk, first: Seq, last: Seq, sealed: &[u8; 32]) -> Result<(), Undone> {
+    let footer = verify_segment(disk, first, last)?;
+    if footer.hash() == *sealed { Ok(()) } else { Err(Undone::Another { first, last }) }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
