@@ -9,7 +9,7 @@ use crate::event::{Event, LossAcknowledgedV1, SegmentArchivedV1, SegmentDroppedV
 use crate::ids::Seq;
 
 /// Where an archived copy of a segment is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Archive {
     /// A path or an address.
     pub place: String,
@@ -22,7 +22,7 @@ pub struct Archive {
 }
 
 /// How far a segment is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub enum Stage {
     /// It is complete on the journal's volume, and only there.
     Sealed,
@@ -38,7 +38,7 @@ pub enum Stage {
 }
 
 /// A sealed segment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Segment {
     /// Number of its last record.
     pub last: Seq,
@@ -59,7 +59,7 @@ pub struct Segment {
 }
 
 /// A snapshot of the state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Snapshot {
     /// The record after which it is the state.
     pub seq: Seq,
@@ -72,7 +72,7 @@ pub struct Snapshot {
 }
 
 /// Records that an operator gave up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Loss {
     /// The first record.
     pub from: Seq,
