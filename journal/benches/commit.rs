@@ -58,7 +58,7 @@ fn write(criterion: &mut Criterion) {
     });
 
     let (mut log, _) = Log::open(&root.path().join("journal"), &Options::default(), NEW, &mut Count(0)).unwrap();
-    group.bench_function("commit", |bench| bench.iter(|| log.commit(&records, 0, 0).unwrap()));
+    group.bench_function("commit", |bench| bench.iter(|| log.commit(&records, 0, 0, 0).unwrap()));
     group.finish();
 }
 
@@ -67,7 +67,7 @@ fn read(criterion: &mut Criterion) {
     let root = tempfile::tempdir().unwrap();
     let (mut log, _) = Log::open(root.path(), &Options::default(), NEW, &mut Count(0)).unwrap();
     for _ in 0..REPLAY_FRAMES {
-        log.commit(&records(&bytes), 0, 0).unwrap();
+        log.commit(&records(&bytes), 0, 0, 0).unwrap();
     }
     drop(log);
     let mut group = criterion.benchmark_group("read");

@@ -10,10 +10,13 @@
 //! has to end.
 
 mod bytes;
+mod catalog;
 mod chain;
+mod course;
 pub mod disk;
 mod error;
 pub mod fault;
+mod footer;
 mod format_file;
 mod frame;
 mod head;
@@ -22,22 +25,37 @@ mod layout;
 mod offline;
 mod options;
 mod recovery;
+pub mod repair;
+mod replay;
+mod seal;
 mod segment;
+pub mod snapshot;
+mod tally;
+mod unpack;
+mod upkeep;
 mod walk;
 mod window;
 
 use std::path::Path;
 
+pub use self::catalog::Stage;
 pub use self::chain::{LinkFault, Position};
-pub use self::error::{CommitError, OpenError, ReplayRefused};
+pub use self::error::{CommitError, OpenError};
+pub use self::footer::{FOOTER_BYTES, Footer, FooterFault, FooterHash};
 pub use self::format_file::FORMAT_VERSION;
 pub use self::frame::{
     FRAME_BYTES_LIMIT, FRAME_VERSION, Frame, FrameFault, FrameHash, HEADER_BYTES, RECORD_BYTES_LIMIT, RawRecord, Stamp,
 };
-pub use self::offline::{ScanError, ScanReport, scan, scan_on};
+pub use self::offline::{
+    FooterSeen, ScanError, ScanOptions, ScanReport, ScanStart, SegmentSeen, scan, scan_on, scan_options_on, scan_with,
+};
 pub use self::options::Options;
 pub use self::recovery::{Recovery, RecoveryAction, Witness};
-pub use self::walk::{FrameInfo, Replay};
+pub use self::replay::{Replay, ReplayRefused};
+pub use self::seal::{OpenSegment, SealedSegment};
+pub use self::snapshot::SnapshotHeader;
+pub use self::upkeep::{UpkeepError, compress_segment, remove_segment, verify_segment};
+pub use self::walk::{FrameInfo, SegmentStart};
 
 use self::disk::Disk;
 use self::disk::real::RealDisk;
@@ -103,6 +121,7 @@ pub struct Log {
     options: Options,
     latched: bool,
     buffer: Vec<u8>,
+    disk: Box<dyn Disk>,
     // Holds the lock, and is dropped last.
     opened: Opened,
 }
@@ -134,7 +153,7 @@ impl Log {
         replay: &mut dyn Replay,
     ) -> Result<(Self, Recovery), OpenError> {
         let (opened, recovery) = recovery::open(&mut ports, options, identity, replay)?;
-        Ok((Self { options: options.clone(), latched: false, buffer: Vec::new(), opened }, recovery))
+        Ok((Self { options: options.clone(), latched: false, buffer: Vec::new(), disk: ports.disk, opened }, recovery))
     }
 
     /// The end of what is durable.
@@ -146,7 +165,8 @@ impl Log {
     }
 
     /// Commits `records` as one frame: durable, all of them, when this returns. `checks_added` is how many arrival
-    /// checks they carry; `wall_ms` is informational.
+    /// checks they carry; `wall_ms` is informational; `state_digest` is the low half of the state's digest after these
+    /// records, which makes the frame a checkpoint, or 0.
     ///
     /// # Errors
     /// See [`CommitError`]: sizes are refused before anything is written; any other error latches the log.
@@ -155,11 +175,12 @@ impl Log {
         records: &[RawRecord<'_>],
         checks_added: u64,
         wall_ms: u64,
+        state_digest: u64,
     ) -> Result<Committed, CommitError> {
         if self.latched {
             return Err(CommitError::PreviousFailure);
         }
-        let next = self.encode(records, checks_added, wall_ms)?;
+        let next = self.encode(records, checks_added, wall_ms, state_digest)?;
         // Latched until everything has gone well: an early return leaves it so.
         self.latched = true;
         self.check_fence()?;
@@ -168,13 +189,19 @@ impl Log {
         self.opened.segment.sync().map_err(|error| CommitError::io("segment", error))?;
         self.advance(&next)?;
         self.latched = false;
-        let Next { first_seq, position } = next;
+        let Next { first_seq, position, .. } = next;
         let frame_bytes = self.buffer.len();
         Ok(Committed { first_seq, last_seq: position.last_seq, frame_hash: position.hash, frame_bytes })
     }
 
     /// Makes the frame in the buffer.
-    fn encode(&mut self, records: &[RawRecord<'_>], checks_added: u64, wall_ms: u64) -> Result<Next, CommitError> {
+    fn encode(
+        &mut self,
+        records: &[RawRecord<'_>],
+        checks_added: u64,
+        wall_ms: u64,
+        state_digest: u64,
+    ) -> Result<Next, CommitError> {
         self.check_sizes(records)?;
         let before = self.opened.position;
         let full = |what| CommitError::CounterFull { what };
@@ -183,9 +210,9 @@ impl Log {
         let checks_total = before.checks_total.checked_add(checks_added).ok_or_else(|| full("total of checks"))?;
         let writer_epoch = self.opened.slot.position.writer_epoch;
         let first_seq = before.next_seq();
-        let stamp = Stamp { first_seq, writer_epoch, checks_total, wall_ms, state_digest: 0, prev_hash: before.hash };
+        let stamp = Stamp { first_seq, writer_epoch, checks_total, wall_ms, state_digest, prev_hash: before.hash };
         let hash = frame::encode(&mut self.buffer, &stamp, records);
-        Ok(Next { first_seq, position: Position { last_seq, hash, checks_total, writer_epoch } })
+        Ok(Next { first_seq, wall_ms, position: Position { last_seq, hash, checks_total, writer_epoch } })
     }
 
     fn check_sizes(&self, records: &[RawRecord<'_>]) -> Result<(), CommitError> {
@@ -227,9 +254,9 @@ impl Log {
     }
 
     fn insert(&mut self, first_seq: Seq) -> Result<(), CommitError> {
-        let Opened { hot, window, segment_end, .. } = &mut self.opened;
+        let Opened { hot, window, segment_end, tally, .. } = &mut self.opened;
         let bytes = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
-        window.push(Kept { first_seq, offset: *segment_end, bytes });
+        window.push(Kept { first_seq, segment: tally.start.first_seq, offset: *segment_end, bytes });
         if window.is_overfull() {
             // They go durably with the flush below; all of them are durable in the segment since earlier commits.
             while let Some(oldest) = window.pop_excess() {
@@ -247,6 +274,8 @@ impl Log {
         slot.write(&mut *self.opened.head_file).map_err(|error| CommitError::io("HEAD", error))?;
         self.opened.slot = slot;
         self.opened.position = next.position;
+        self.opened.tally.add(next.wall_ms);
+        self.opened.hasher.update(&self.buffer);
         self.opened.segment_end = self.opened.segment_end.saturating_add(self.buffer.len() as u64);
         Ok(())
     }
@@ -255,6 +284,7 @@ impl Log {
 /// The frame in the buffer, not yet anywhere else.
 struct Next {
     first_seq: Seq,
+    wall_ms: u64,
     /// The end after it.
     position: Position,
 }

@@ -64,7 +64,7 @@ impl Ledger for Journal {
             let (frame, later) = rest.split_at(frame_length(rest, self.frame_bytes_max));
             let records: Vec<RawRecord<'_>> = frame.iter().map(|entry| raw(&entry.payload)).collect();
             let checks = frame.iter().map(|entry| entry.checks).sum();
-            self.log.commit(&records, checks, wall_ms).map_err(|error| error_chain(&error))?;
+            self.log.commit(&records, checks, wall_ms, 0).map_err(|error| error_chain(&error))?;
             rest = later;
         }
         Ok(())

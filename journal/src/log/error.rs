@@ -5,12 +5,8 @@ use std::io;
 
 use super::frame::FRAME_VERSION;
 use super::hot::HotError;
+use super::replay::ReplayRefused;
 use crate::ids::Seq;
-
-/// What a consumer of the scan returns to stop it.
-#[derive(Debug, thiserror::Error)]
-#[error("the record cannot be applied")]
-pub struct ReplayRefused(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// Why the journal could not be opened. Nothing that could be evidence has been removed.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +92,14 @@ pub enum OpenError {
         /// The file.
         path: String,
     },
+    /// Two segments claim the same records, or one lies beyond the end of the chain.
+    #[error(
+        "{path} does not fit the segments beside it: the directory holds parts of two journals; restore it from one copy"
+    )]
+    MisplacedSegment {
+        /// The file.
+        path: String,
+    },
     /// Both slots are bad.
     #[error(
         "both slots of {path} are damaged, so what was acknowledged is not known: restore the volume from a copy, or move the directory away to start a new journal"
@@ -154,6 +158,18 @@ pub enum OpenError {
         /// What it said.
         source: HotError,
     },
+    /// Earlier segments are gone, and no snapshot can stand for them.
+    #[error(
+        "{path} begins with record {first}, and no snapshot says what was before ({refused}): put the earlier segments back from the archive, or a snapshot from a copy of the volume"
+    )]
+    NoStart {
+        /// The directory.
+        path: String,
+        /// The oldest record that is there.
+        first: Seq,
+        /// The snapshots and what is wrong with each.
+        refused: String,
+    },
     /// The consumer of the scan stopped it.
     #[error("record {seq} was read whole but not accepted: this version cannot continue this journal")]
     Refused {
@@ -195,6 +211,9 @@ pub enum CommitError {
         /// The limit.
         max: usize,
     },
+    /// The open segment has no frame yet.
+    #[error("the open segment has no records: nothing was sealed")]
+    NothingToSeal,
     /// The records together are too large.
     #[error("the records make a frame of {bytes} bytes, more than {max}: nothing was written; commit them in parts")]
     FrameTooLarge {
@@ -262,4 +281,16 @@ impl CommitError {
             source => Self::Hot { source },
         }
     }
+}
+
+/// An error and its causes, joined by colons.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

@@ -98,6 +98,9 @@ pub enum FrameFault {
         /// Bytes that a whole frame needs.
         need: u64,
     },
+    /// What a compressed segment has further on cannot be unpacked.
+    #[error("the compressed file is damaged before this")]
+    Unpackable,
     /// The first four bytes are others.
     #[error("no frame starts here")]
     Magic,

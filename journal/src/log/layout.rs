@@ -9,7 +9,7 @@ use super::disk::{Access, Disk, LockGuard, read_small, replace_file};
 use super::error::OpenError;
 use super::format_file::{FORMAT_BYTES_MAX, FORMAT_NAME, FORMAT_VERSION, Identity, Unusable};
 use super::head;
-use super::segment::{self, NameKind, SEGMENT_DIR};
+use super::segment::{self, SEGMENT_DIR};
 use crate::ids::Seq;
 
 /// Held for as long as the journal is open for writing.
@@ -17,7 +17,7 @@ pub(super) const LOCK_NAME: &str = "LOCK";
 /// The watermark.
 pub(super) const HEAD_NAME: &str = "HEAD";
 /// The first record's number.
-const FIRST_SEQ: Seq = 1;
+pub(super) const FIRST_SEQ: Seq = 1;
 
 /// What an unfinished new journal may hold, and what a fresh volume brings along.
 const HARMLESS: [&str; 8] =
@@ -50,7 +50,11 @@ pub(super) fn enter(disk: &dyn Disk, new: Identity) -> Result<Entered, OpenError
     Ok(Entered { lock, identity: new, initialised: true })
 }
 
-fn lock(disk: &dyn Disk) -> Result<LockGuard, OpenError> {
+/// Takes the journal's lock.
+///
+/// # Errors
+/// If another process has it, or as the disk says.
+pub(super) fn lock(disk: &dyn Disk) -> Result<LockGuard, OpenError> {
     let taken = disk.try_lock(LOCK_NAME).map_err(|error| OpenError::io("lock", disk.show(LOCK_NAME), error))?;
     taken.ok_or_else(|| OpenError::InUse { path: disk.show("") })
 }
@@ -133,27 +137,4 @@ fn initialise(disk: &dyn Disk, new: Identity) -> Result<(), OpenError> {
     // Everything that FORMAT vouches for is durable before FORMAT is.
     disk.sync_dir("").map_err(failed(""))?;
     replace_file(disk, "", FORMAT_NAME, &new.encode()).map_err(failed(FORMAT_NAME))
-}
-
-/// The first record of the segment that is being written. Without one, the journal's first: then the file is gone, and
-/// the other witness has to have everything.
-///
-/// # Errors
-/// If there is a file that this version does not write.
-pub(super) fn open_segment(disk: &dyn Disk) -> Result<Seq, OpenError> {
-    let names = match disk.list(SEGMENT_DIR) {
-        Ok(names) => names,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(OpenError::io("list", disk.show(SEGMENT_DIR), error)),
-    };
-    for name in names {
-        match segment::classify(&name) {
-            // Sealing is not part of this version, so the one segment starts with the first record.
-            NameKind::Open(FIRST_SEQ) | NameKind::Broken => {}
-            NameKind::Open(_) | NameKind::Foreign => {
-                return Err(OpenError::ForeignSegment { path: disk.show(&format!("{SEGMENT_DIR}/{name}")) });
-            }
-        }
-    }
-    Ok(FIRST_SEQ)
 }

@@ -1,57 +1,54 @@
-//! Reading a journal without opening it: segments and HEAD only, nothing written, no lock, sled never touched.
+//! Reading a journal without opening it: segments, snapshots and HEAD only, nothing written, no lock, sled never touched.
 //!
 //! Works on a copied volume and beside a running service, whose last frame may be half written: whatever lies after the
-//! watermark is reported and not an error.
+//! watermark is reported and not an error. Segments that were dropped are read from archives. What a scan found:
+//! `report`.
+
+mod report;
+
+pub use report::{FooterSeen, ScanError, ScanReport, SegmentSeen};
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::catalog::{Entry, Shelf};
 use super::chain::Position;
+use super::course::{Course, Failed, Ground, Start, Step};
 use super::disk::real::RealDisk;
 use super::disk::{Access, Disk};
-use super::error::{OpenError, ReplayRefused};
-use super::format_file::FORMAT_NAME;
+use super::error::{OpenError, chain};
 use super::head;
-use super::layout::{self, HEAD_NAME};
-use super::segment::{self, Reader};
-use super::walk::{Next, Replay, WalkError, Walker, agrees};
+use super::layout::{self, FIRST_SEQ, HEAD_NAME};
+use super::replay::Replay;
+use super::segment::SEGMENT_DIR;
+use super::snapshot;
 use crate::ids::Seq;
 
 /// HEAD is read while it may be written: of so many tries, one finds a whole slot.
 const HEAD_TRIES: usize = 3;
 
-/// What a scan found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScanReport {
-    /// The journal's id.
-    pub uuid: [u8; 16],
-    /// When it was made, in milliseconds since 1970.
-    pub created_ms: u64,
-    /// The last acknowledged record when the scan began.
-    pub durable_seq: Seq,
-    /// The end of what was read; at least the acknowledged.
-    pub end: Position,
-    /// Frames read.
-    pub frames: u64,
-    /// A slot of HEAD that is unreadable.
-    pub bad_head_slot: Option<u64>,
-    /// Bytes after the last whole frame, and what is wrong there.
-    pub tail: Option<(u64, String)>,
+/// Where a scan begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ScanStart {
+    /// With the first record; an error if it is nowhere.
+    #[default]
+    First,
+    /// With the first record after which none is missing: the journal's first, or that of the segment after the last
+    /// gap. `ScanReport::proven_from` says which.
+    Oldest,
+    /// With the newest sound snapshot of this record or one before, which the consumer has to accept; else as `First`.
+    NewestSnapshotAtOrBefore(Seq),
 }
 
-/// Why a scan found no sound journal.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ScanError {
-    /// There is none.
-    #[error("{path} holds no journal: it has no FORMAT; give the directory that `run` uses, or a copy of it")]
-    NoJournal {
-        /// The directory.
-        path: String,
-    },
-    /// What is wrong is the same as when it is opened.
-    #[error(transparent)]
-    Unsound(#[from] OpenError),
+/// How a journal is scanned; the default is from the first record to the end.
+#[derive(Debug, Clone, Default)]
+pub struct ScanOptions {
+    /// Directories with segments that were dropped, under the same names, directly or in `seg/`.
+    pub archives: Vec<PathBuf>,
+    /// Where to begin.
+    pub start: ScanStart,
+    /// The last record that is wanted; its whole frame is handed out.
+    pub stop_after: Option<Seq>,
 }
 
 /// Reads the journal in `dir` from the first record, handing each to `replay`.
@@ -59,7 +56,15 @@ pub enum ScanError {
 /// # Errors
 /// If the directory holds no journal, or one that is damaged at or before its watermark.
 pub fn scan(dir: &Path, replay: &mut dyn Replay) -> Result<ScanReport, ScanError> {
-    scan_on(&RealDisk::new(dir), replay)
+    scan_with(dir, &ScanOptions::default(), replay)
+}
+
+/// As [`scan`], as `options` say.
+///
+/// # Errors
+/// As [`scan`].
+pub fn scan_with(dir: &Path, options: &ScanOptions, replay: &mut dyn Replay) -> Result<ScanReport, ScanError> {
+    scan_options_on(&RealDisk::new(dir), options, replay)
 }
 
 /// As [`scan`], on any disk.
@@ -67,31 +72,57 @@ pub fn scan(dir: &Path, replay: &mut dyn Replay) -> Result<ScanReport, ScanError
 /// # Errors
 /// As [`scan`].
 pub fn scan_on(disk: &dyn Disk, replay: &mut dyn Replay) -> Result<ScanReport, ScanError> {
+    scan_options_on(disk, &ScanOptions::default(), replay)
+}
+
+/// As [`scan_with`], on any disk; archives are directories of the operating system.
+///
+/// # Errors
+/// As [`scan`].
+pub fn scan_options_on(
+    disk: &dyn Disk,
+    options: &ScanOptions,
+    replay: &mut dyn Replay,
+) -> Result<ScanReport, ScanError> {
     let no_journal = || ScanError::NoJournal { path: disk.show("") };
     let identity = layout::read_identity(disk)?.ok_or_else(no_journal)?;
-    // Before the segment: then the segment has at least what HEAD says.
-    let found = read_head(disk)?;
-    let path = segment::open_path(layout::open_segment(disk)?);
-    let shown = disk.show(&path);
-    let failed = |error| OpenError::io("read", shown.clone(), error);
-    let file = match disk.open(&path, Access::Read) {
-        Ok(file) => Some(file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed(error).into()),
+    // Before the segments: then the segments have at least what HEAD says.
+    let (durable, bad_head_slot) = read_head(disk)?;
+    let archives: Vec<RealDisk> = options.archives.iter().map(|dir| RealDisk::new(dir)).collect();
+    let archives: Vec<&dyn Disk> = archives.iter().map(|disk| disk as &dyn Disk).collect();
+    let shelf = Shelf::new(disk, &archives);
+    let entries = shelf.list()?;
+    let ground = Ground { shelf: &shelf, hot: None, entries: &entries, durable };
+    let report = ScanReport {
+        uuid: identity.uuid,
+        created_ms: identity.created_ms,
+        durable_seq: durable.last_seq,
+        bad_head_slot,
+        end: durable,
+        frames: 0,
+        tail: None,
+        segments: segments(&shelf, &entries),
+        proven_from: 0,
+        footers: Vec::new(),
+        snapshot: None,
+        snapshots_refused: Vec::new(),
+        stopped: false,
     };
-    let reader = Reader::new(file.as_deref()).map_err(failed)?;
-    let mut walker = Walker::new(reader, None, Position::genesis(identity.uuid));
-    let durable = found.0;
-    let (frames, fault) = follow(&mut walker, &durable, &shown, replay)?;
-    let (end, offset) = (walker.position(), walker.offset());
-    if end.last_seq < durable.last_seq {
-        let (from, durable) = (end.last_seq.saturating_add(1), durable.last_seq);
-        let fault = fault.unwrap_or_else(|| "the file ends".to_owned());
-        return Err(OpenError::Lost { path: shown, offset, from, durable, fault }.into());
-    }
-    let tail = fault.map(|fault| (walker.segment_size().saturating_sub(offset), fault));
-    let (uuid, created_ms, durable_seq) = (identity.uuid, identity.created_ms, durable.last_seq);
-    Ok(ScanReport { uuid, created_ms, durable_seq, end, frames, bad_head_slot: found.1, tail })
+    let scan = Scan { disk, ground, options, report };
+    scan.run(Position::genesis(identity.uuid), replay)
+}
+
+fn segments(shelf: &Shelf<'_>, entries: &[Entry]) -> Vec<SegmentSeen> {
+    let seen = |entry: &Entry| SegmentSeen {
+        first: entry.first,
+        last: entry.last,
+        // One that was removed a moment ago is there under another name, or not needed.
+        bytes: shelf.file_bytes(entry).unwrap_or(0),
+        stage: entry.stage,
+        path: shelf.show(entry),
+        archived: !entry.is_own(),
+    };
+    entries.iter().map(seen).collect()
 }
 
 fn read_head(disk: &dyn Disk) -> Result<(Position, Option<u64>), OpenError> {
@@ -110,39 +141,127 @@ fn read_head(disk: &dyn Disk) -> Result<(Position, Option<u64>), OpenError> {
     Err(lost())
 }
 
-/// Walks to the end; frames read, and what is wrong where the walk ends.
-fn follow(
-    walker: &mut Walker<'_>,
-    durable: &Position,
-    path: &str,
-    replay: &mut dyn Replay,
-) -> Result<(u64, Option<String>), OpenError> {
-    if durable.last_seq == 0 && durable.hash != walker.position().hash {
-        return Err(OpenError::HeadDisagrees { path: FORMAT_NAME.to_owned(), seq: 0 });
-    }
-    let mut frames = 0;
-    loop {
-        match walker.next().map_err(|error| unreadable(path, error))? {
-            Next::Frame { info, .. } => {
-                if !agrees(durable, &info) {
-                    return Err(OpenError::HeadDisagrees { path: path.to_owned(), seq: durable.last_seq });
+struct Scan<'a> {
+    disk: &'a dyn Disk,
+    ground: Ground<'a>,
+    options: &'a ScanOptions,
+    report: ScanReport,
+}
+
+impl Scan<'_> {
+    fn run(mut self, genesis: Position, replay: &mut dyn Replay) -> Result<ScanReport, ScanError> {
+        if let ScanStart::NewestSnapshotAtOrBefore(seq) = self.options.start {
+            let listed = snapshot::list(self.disk);
+            let listed =
+                listed.map_err(|error| OpenError::io("list", self.disk.show(snapshot::SNAPSHOT_DIR), error))?;
+            for seq in listed.into_iter().rev().filter(|&found| found <= seq) {
+                match self.from_snapshot(seq, replay) {
+                    Ok(()) => return Ok(self.report),
+                    Err(Failed::Unsound(reason)) => self.report.snapshots_refused.push((seq, reason)),
+                    Err(Failed::NoSnapshots) => break,
+                    Err(failed) => return Err(as_error(failed)),
                 }
-                let refused = |(seq, source): (Seq, ReplayRefused)| OpenError::Refused { seq, source };
-                walker.replay(&info, replay).map_err(refused)?;
-                frames += 1;
             }
-            Next::End => return Ok((frames, None)),
-            Next::Fault(fault) => return Ok((frames, Some(fault))),
-            Next::Newer(what) => {
-                return Err(OpenError::NewerFrame { path: path.to_owned(), offset: walker.offset(), what });
+        }
+        let start = if self.options.start == ScanStart::Oldest && self.first() > FIRST_SEQ {
+            Start::Oldest
+        } else if self.first() > FIRST_SEQ {
+            return Err(self.no_start().into());
+        } else {
+            Start::First(genesis)
+        };
+        self.follow(start, replay).map_err(as_error)?;
+        Ok(self.report)
+    }
+
+    /// The first record after the last gap.
+    fn first(&self) -> Seq {
+        let entries = self.ground.entries;
+        let gap = entries.windows(2).rposition(|pair| match pair {
+            [before, after] => before.last.and_then(|last| last.checked_add(1)) != Some(after.first),
+            _ => false,
+        });
+        let from = gap.map_or(0, |gap| gap + 1);
+        if self.options.start == ScanStart::Oldest {
+            entries.get(from).map_or(FIRST_SEQ, |entry| entry.first)
+        } else {
+            entries.first().map_or(FIRST_SEQ, |entry| entry.first)
+        }
+    }
+
+    fn no_start(&self) -> OpenError {
+        let refused = &self.report.snapshots_refused;
+        let each: Vec<String> =
+            refused.iter().map(|(seq, reason)| format!("that after record {seq}: {reason}")).collect();
+        let refused = if each.is_empty() { "none was used".to_owned() } else { each.join("; ") };
+        OpenError::NoStart { path: self.disk.show(SEGMENT_DIR), first: self.first(), refused }
+    }
+
+    fn from_snapshot(&mut self, seq: Seq, replay: &mut dyn Replay) -> Result<(), Failed> {
+        let snapshot = snapshot::read(self.disk, seq).map_err(|fault| Failed::Unsound(chain(&fault)))?;
+        let header = snapshot.0;
+        self.follow(Start::Snapshot(Box::new(snapshot)), replay)?;
+        self.report.snapshot = Some(header);
+        Ok(())
+    }
+
+    /// Walks to the end, or as far as is wanted.
+    fn follow(&mut self, start: Start, replay: &mut dyn Replay) -> Result<(), Failed> {
+        let mut course = Course::begin(self.ground, start)?;
+        self.report.proven_from = course.from;
+        (self.report.frames, self.report.tail) = (0, None);
+        self.report.footers.clear();
+        let fault = loop {
+            if self.options.stop_after.is_some_and(|last| course.walker.position().last_seq >= last) {
+                self.report.stopped = true;
+                break None;
             }
+            match course.next(replay) {
+                Ok(Step::Frame { .. }) => self.report.frames = self.report.frames.saturating_add(1),
+                Ok(Step::Sealed { ending, .. }) => {
+                    let hash = ending.footer.hash();
+                    self.report.footers.push(FooterSeen { footer: ending.footer, hash, fault: ending.fault });
+                }
+                Ok(Step::Skipped { from, fault, .. }) => return Err(self.lost(&course, from, Some(fault)).into()),
+                Ok(Step::End) => break None,
+                Ok(Step::Fault(fault)) => break Some(fault),
+                Err(Failed::Stopped) => {
+                    self.report.stopped = true;
+                    break None;
+                }
+                Err(failed) => return Err(failed),
+            }
+        };
+        self.report.end = course.walker.position();
+        if self.report.stopped {
+            return Ok(());
+        }
+        if self.report.end.last_seq < self.report.durable_seq {
+            return Err(self.lost(&course, self.report.end.next_seq(), fault).into());
+        }
+        if course.walker.entry().last.is_some() {
+            return Err(OpenError::MisplacedSegment { path: course.walker.path() }.into());
+        }
+        let left = course.walker.segment_size().saturating_sub(course.walker.offset());
+        self.report.tail = fault.map(|fault| (left, fault));
+        Ok(())
+    }
+
+    fn lost(&self, course: &Course<'_>, from: Seq, fault: Option<String>) -> OpenError {
+        OpenError::Lost {
+            path: course.walker.path(),
+            offset: course.walker.offset(),
+            from,
+            durable: self.report.durable_seq,
+            fault: fault.unwrap_or_else(|| "the file ends".to_owned()),
         }
     }
 }
 
-fn unreadable(path: &str, error: WalkError) -> OpenError {
-    match error {
-        WalkError::Disk(error) => OpenError::io("read", path.to_owned(), error),
-        WalkError::Hot(source) => OpenError::Hot { path: path.to_owned(), source },
+fn as_error(failed: Failed) -> ScanError {
+    match failed {
+        Failed::Open(error) => error.into(),
+        Failed::Unsound(reason) => ScanError::Start { reason },
+        Failed::NoSnapshots | Failed::Stopped => ScanError::Start { reason: String::new() },
     }
 }

@@ -1,18 +1,24 @@
-//! Opening a journal: one scan, then what it takes to make segment, hot store and HEAD agree again.
+//! Opening a journal: one scan, then what it takes to make segments, hot store and HEAD agree again.
 //!
 //! Owns the order of steps and the report. What was acknowledged is never given up: either witness mends the other, and
 //! where both lack it opening is refused with everything left as it was. Directory and lock: `layout`; following the
-//! chain: `walk`; writing repairs: `repair`; the hot store's state: `inventory`.
+//! chain: `course`; from where: `scan`; writing repairs: `repair`, `hot_repair`; the hot store's state: `inventory`.
 
+mod hot_repair;
 mod inventory;
 mod repair;
 mod report;
+mod scan;
 
 pub use report::{Recovery, RecoveryAction, Witness};
 
 use std::io;
 
 use self::inventory::Inventory;
+pub(super) use self::repair::save;
+use self::scan::Scan;
+pub(super) use self::scan::Scanned;
+use super::catalog::Shelf;
 use super::chain::Position;
 use super::disk::{Access, Disk, DiskFile, LockGuard};
 use super::error::OpenError;
@@ -20,16 +26,19 @@ use super::head::{self, Slot};
 use super::hot::{HotOpener, HotStore};
 use super::layout::{self, HEAD_NAME};
 use super::options::Options;
-use super::segment::{self, Reader};
-use super::walk::{FrameInfo, Next, Replay, WalkError, Walker, agrees};
-use super::window::{Kept, Window};
+use super::replay::Replay;
+use super::tally::Tally;
+use super::window::Window;
 use super::{NewJournal, Ports};
-use crate::ids::Seq;
 
 /// An opened journal, ready to be written.
 pub(super) struct Opened {
     pub(super) segment: Box<dyn DiskFile>,
     pub(super) segment_end: u64,
+    /// What the open segment holds.
+    pub(super) tally: Tally,
+    /// Over the open segment's bytes.
+    pub(super) hasher: blake3::Hasher,
     pub(super) head_file: Box<dyn DiskFile>,
     pub(super) slot: Slot,
     pub(super) position: Position,
@@ -37,19 +46,6 @@ pub(super) struct Opened {
     pub(super) window: Window,
     /// Only held; the last field, so that it is let go of last.
     pub(super) _lock: LockGuard,
-}
-
-/// What the scan found, before anything is changed.
-struct Scanned {
-    end: Position,
-    segment_end: u64,
-    segment_size: u64,
-    tail_fault: Option<String>,
-    frames: u64,
-    /// Frames that the hot store has and the segment has not.
-    patches: Vec<FrameInfo>,
-    /// The newest frames.
-    recent: Window,
 }
 
 /// What HEAD says, and the file.
@@ -73,28 +69,59 @@ pub(super) fn open(
         actions.push(RecoveryAction::Initialised);
     }
     let watermark = read_watermark(disk)?;
-    let first_seq = layout::open_segment(disk)?;
-    let path = segment::open_path(first_seq);
+    let shelf = Shelf::new(disk, &[]);
+    let entries = shelf.list()?;
     let mut hot = HotSide::open(disk, &mut *ports.hot, watermark.slot.generation)?;
-    let file = open_existing(disk, &path)?;
     let genesis = Position::genesis(entered.identity.uuid);
-    let scan = Scan { path: disk.show(&path), durable: watermark.slot.position, options };
-    let scanned = scan.run(file.as_deref(), &mut hot, genesis, replay)?;
-    drop(file);
+    let durable = watermark.slot.position;
+    let scan = Scan { disk, shelf: &shelf, entries: &entries, durable, options };
+    let mut scanned = scan.run(&*hot.store, &hot.inventory, genesis, replay)?;
+    hot.inventory = scanned.inventory.clone();
+    actions.append(&mut scanned.actions);
 
-    let mut mend = repair::Mend { disk, first_seq, durable: scan.durable, scanned: &scanned, actions: &mut actions };
     let label = watermark.slot.generation;
-    let segment = mend.segment(&*hot.store, label)?;
-    let window = mend.hot(&mut hot, &mut *ports.hot, &*segment, label)?;
+    let mut mend = repair::Mend { disk, shelf: &shelf, durable, scanned: &scanned, label, actions: &mut actions };
+    let segment = mend.segments(&*hot.store)?;
+    let window = mend.hot(&mut hot, &mut *ports.hot)?;
     let mut file = watermark.file;
     let slot = mend.head(&mut *file, &watermark.slot, watermark.bad)?;
-    let (position, segment_end) = (scanned.end, scanned.segment_end);
-    let HotSide { store, .. } = hot;
-    let opened =
-        Opened { segment, segment_end, head_file: file, slot, position, hot: store, window, _lock: entered.lock };
-    let recovery =
-        Recovery { actions, records: position.last_seq, frames: scanned.frames, uuid: entered.identity.uuid };
+    let recovery = Recovery {
+        actions,
+        records: scanned.end.last_seq,
+        snapshot: scanned.snapshot,
+        frames: scanned.frames,
+        uuid: entered.identity.uuid,
+    };
+    let opened = Opened {
+        segment,
+        segment_end: scanned.segment_end,
+        tally: scanned.tally,
+        hasher: scanned.hasher,
+        head_file: file,
+        slot,
+        position: scanned.end,
+        hot: hot.store,
+        window,
+        _lock: entered.lock,
+    };
     Ok((opened, recovery))
+}
+
+/// How far the chain goes if `durable` is what was acknowledged; it may end before that. Changes nothing but a hot store
+/// that cannot be opened.
+pub(super) fn survey(
+    ports: &mut Ports,
+    options: &Options,
+    durable: Position,
+    genesis: Position,
+    replay: &mut dyn Replay,
+) -> Result<Scanned, OpenError> {
+    let disk = &*ports.disk;
+    let shelf = Shelf::new(disk, &[]);
+    let entries = shelf.list()?;
+    let hot = HotSide::open(disk, &mut *ports.hot, durable.writer_epoch)?;
+    let scan = Scan { disk, shelf: &shelf, entries: &entries, durable, options };
+    scan.from_best_start(&*hot.store, &hot.inventory, genesis, replay)
 }
 
 fn read_watermark(disk: &dyn Disk) -> Result<Watermark, OpenError> {
@@ -107,15 +134,6 @@ fn read_watermark(disk: &dyn Disk) -> Result<Watermark, OpenError> {
     let found = head::read(&*file).map_err(|error| OpenError::io("read", path(), error))?;
     let slot = found.newest.ok_or_else(|| OpenError::HeadLost { path: path() })?;
     Ok(Watermark { file, slot, bad: found.bad })
-}
-
-/// The segment, or `None` if it is gone: it is made again only once it is known that nothing is lost.
-fn open_existing(disk: &dyn Disk, path: &str) -> Result<Option<Box<dyn DiskFile>>, OpenError> {
-    match disk.open(path, Access::Write) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(OpenError::io("open", disk.show(path), error)),
-    }
 }
 
 /// The open hot store, what it held, and whether it had to be made anew.
@@ -138,78 +156,5 @@ impl HotSide {
         };
         let inventory = Inventory::take(&*store).map_err(failed)?;
         Ok(Self { store, inventory, rebuilt })
-    }
-}
-
-/// The scan at open, with what its errors need.
-struct Scan<'a> {
-    path: String,
-    durable: Position,
-    options: &'a Options,
-}
-
-impl Scan<'_> {
-    fn run(
-        &self,
-        file: Option<&dyn DiskFile>,
-        hot: &mut HotSide,
-        genesis: Position,
-        replay: &mut dyn Replay,
-    ) -> Result<Scanned, OpenError> {
-        if self.durable.last_seq == 0 && self.durable.hash != genesis.hash {
-            return Err(OpenError::HeadDisagrees { path: self.path.clone(), seq: 0 });
-        }
-        let reader = Reader::new(file).map_err(|error| self.disk_error(error))?;
-        let mut walker = Walker::new(reader, Some(&*hot.store), genesis);
-        let mut recent = Window::new(self.options.hot_frames_max, self.options.hot_bytes_max);
-        let (mut patches, mut frames) = (Vec::new(), 0);
-        let tail_fault = loop {
-            match walker.next().map_err(|error| self.walk_error(error))? {
-                Next::Frame { info, from_hot } => {
-                    self.compare(&info, &mut hot.inventory)?;
-                    let refused = |(seq, source)| OpenError::Refused { seq, source };
-                    walker.replay(&info, replay).map_err(refused)?;
-                    patches.extend(from_hot.then_some(info));
-                    recent.push(Kept { first_seq: info.first_seq, offset: info.offset, bytes: info.bytes });
-                    while recent.pop_excess().is_some() {}
-                    frames += 1;
-                }
-                Next::End => break None,
-                Next::Fault(fault) => break Some(fault),
-                Next::Newer(what) => {
-                    return Err(OpenError::NewerFrame { path: self.path.clone(), offset: walker.offset(), what });
-                }
-            }
-        };
-        let (end, segment_end, segment_size) = (walker.position(), walker.offset(), walker.segment_size());
-        if end.last_seq < self.durable.last_seq {
-            return Err(self.lost(end.last_seq, segment_end, tail_fault));
-        }
-        Ok(Scanned { end, segment_end, segment_size, tail_fault, frames, patches, recent })
-    }
-
-    /// The chain against HEAD and against the hot store.
-    fn compare(&self, info: &FrameInfo, inventory: &mut Inventory) -> Result<(), OpenError> {
-        if !agrees(&self.durable, info) {
-            return Err(OpenError::HeadDisagrees { path: self.path.clone(), seq: self.durable.last_seq });
-        }
-        if inventory.meet(info) { Ok(()) } else { Err(OpenError::WitnessesDisagree { seq: info.first_seq }) }
-    }
-
-    fn lost(&self, reached: Seq, offset: u64, fault: Option<String>) -> OpenError {
-        let fault = fault.unwrap_or_else(|| "the file ends".to_owned());
-        let durable = self.durable.last_seq;
-        OpenError::Lost { path: self.path.clone(), offset, from: reached.saturating_add(1), durable, fault }
-    }
-
-    fn disk_error(&self, error: io::Error) -> OpenError {
-        OpenError::io("read", self.path.clone(), error)
-    }
-
-    fn walk_error(&self, error: WalkError) -> OpenError {
-        match error {
-            WalkError::Disk(error) => self.disk_error(error),
-            WalkError::Hot(source) => OpenError::Hot { path: self.path.clone(), source },
-        }
     }
 }

@@ -12,6 +12,8 @@ use crate::ids::Seq;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) first_seq: Seq,
+    /// First record of its segment.
+    pub(super) segment: Seq,
     /// Where it lies in the segment.
     pub(super) offset: u64,
     pub(super) bytes: u32,

@@ -10,7 +10,7 @@ fn sizes_are_judged_before_anything_is_written() {
     let machine = Machine::new();
     let (mut log, _, _) = machine.open().unwrap();
     let calls = machine.faults.calls();
-    assert!(matches!(log.commit(&[], 0, 0), Err(CommitError::Empty)));
+    assert!(matches!(log.commit(&[], 0, 0, 0), Err(CommitError::Empty)));
     let large = vec![0; RECORD_BYTES_LIMIT + 1];
     assert!(matches!(commit(&mut log, &[&b"x"[..], &large]), Err(CommitError::RecordTooLarge { index: 1, .. })));
     // One record of 192 KiB and one that fills the frame: with one byte more it does not fit.
@@ -38,9 +38,9 @@ fn a_total_that_would_overflow_is_refused_and_does_not_latch() {
     let machine = Machine::new();
     let (mut log, _, _) = machine.open().unwrap();
     let record = [RawRecord { kind: 1, version: 1, payload: b"x" }];
-    log.commit(&record, u64::MAX, 0).unwrap();
-    assert!(matches!(log.commit(&record, 1, 0), Err(CommitError::CounterFull { .. })));
-    log.commit(&record, 0, 0).unwrap();
+    log.commit(&record, u64::MAX, 0, 0).unwrap();
+    assert!(matches!(log.commit(&record, 1, 0, 0), Err(CommitError::CounterFull { .. })));
+    log.commit(&record, 0, 0, 0).unwrap();
     assert_eq!(log.head().checks_total, u64::MAX);
 }
 

@@ -30,7 +30,7 @@ fn machine() -> Machine {
         let record = |(kind, version, payload)| RawRecord { kind, version, payload };
         let records: Vec<_> =
             commit.iter().map(|(kind, version, payload)| record((*kind, *version, payload))).collect();
-        log.commit(&records, 100 * at, NEW.wall_ms + at).unwrap();
+        log.commit(&records, 100 * at, NEW.wall_ms + at, 0).unwrap();
     }
     machine
 }
@@ -61,7 +61,7 @@ fn it_is_opened_and_continued() {
     let (mut log, recovery) = Log::open(root.path(), &Options::default(), NEW, &mut seen).unwrap();
     assert_eq!(seen, expected());
     assert!(matches!(recovery.actions[..], [RecoveryAction::HotRebuilt { frames: 3, .. }]), "{recovery:?}");
-    assert_eq!(log.commit(&[RawRecord { kind: 1, version: 1, payload: b"more" }], 0, 0).unwrap().first_seq, 6);
+    assert_eq!(log.commit(&[RawRecord { kind: 1, version: 1, payload: b"more" }], 0, 0, 0).unwrap().first_seq, 6);
 }
 
 #[test]

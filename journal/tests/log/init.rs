@@ -58,11 +58,26 @@ fn a_newer_format_is_named() {
 
 #[test]
 fn a_foreign_file_among_the_segments_is_named() {
-    for name in ["0000000000000001-0000000000000009.jseg", "notes.txt", "0000000000000009.jseg.open"] {
+    for name in ["notes.txt", "1-9.jseg", "0000000000000009.jseg.new"] {
         let machine = Machine::with(&[&[b"one"]]);
         machine.disk.put(&format!("seg/{name}"), b"?".to_vec());
         let error = refusal(&machine);
         assert!(matches!(&error, OpenError::ForeignSegment { path } if path.ends_with(name)), "{error}");
+    }
+}
+
+#[test]
+fn a_segment_that_does_not_fit_is_a_refusal() {
+    for name in [
+        "0000000000000001-0000000000000009.jseg",
+        "0000000000000009.jseg.open",
+        "0000000000000002-0000000000000002.jseg.zst",
+    ] {
+        let machine = Machine::with(&[&[b"one"]]);
+        machine.disk.put(&format!("seg/{name}"), b"?".to_vec());
+        let error = refusal(&machine);
+        assert!(matches!(&error, OpenError::MisplacedSegment { .. }), "{name}: {error}");
+        assert!(machine.scan().is_err(), "{name}");
     }
 }
 

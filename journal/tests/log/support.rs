@@ -84,7 +84,7 @@ impl Machine {
 pub fn commit(log: &mut Log, payloads: &[impl AsRef<[u8]>]) -> Result<Committed, CommitError> {
     let records: Vec<_> =
         payloads.iter().map(|payload| RawRecord { kind: 3, version: 1, payload: payload.as_ref() }).collect();
-    log.commit(&records, payloads.len() as u64, 1_700_000_000_001)
+    log.commit(&records, payloads.len() as u64, 1_700_000_000_001, 0)
 }
 
 pub fn flat(commits: &[&[&[u8]]]) -> Vec<Vec<u8>> {

@@ -95,6 +95,8 @@ struct State {
     dirs: BTreeSet<String>,
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
+    /// Renames since the directory was synced: a file system does both names or neither.
+    renames: Vec<(String, String)>,
     /// Held locks, and in which boot they were taken: one from before a crash must not let go of a later one.
     locked: BTreeMap<String, u64>,
     boot: u64,
@@ -107,12 +109,21 @@ impl State {
 
     fn reboot_names(&mut self, survival: Survival, dice: &mut Dice) {
         match survival {
+            // What was not synced still is not: a later crash can take it.
             Survival::Everything => return,
             Survival::Nothing => self.names = self.durable_names.clone(),
             Survival::LastWriteCutAt(_) => {}
             Survival::Sectors(_) => {
                 let paths: BTreeSet<String> = self.names.keys().chain(self.durable_names.keys()).cloned().collect();
-                for path in paths.into_iter().filter(|_| dice.coin()) {
+                let tied = |path: &String| self.renames.iter().any(|(from, to)| from == path || to == path);
+                let mut lost: Vec<String> = Vec::new();
+                lost.extend(paths.iter().filter(|path| !tied(path)).filter(|_| dice.coin()).cloned());
+                for (from, to) in &self.renames {
+                    if dice.coin() {
+                        lost.extend([from.clone(), to.clone()]);
+                    }
+                }
+                for path in lost {
                     match self.durable_names.get(&path) {
                         Some(&id) => self.names.insert(path, id),
                         None => self.names.remove(&path),
@@ -120,6 +131,7 @@ impl State {
                 }
             }
         }
+        self.renames.clear();
         self.durable_names = self.names.clone();
     }
 
@@ -237,6 +249,7 @@ impl Disk for SimDisk {
         let mut state = self.state();
         let id = state.names.remove(from).ok_or(ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), id);
+        state.renames.push((from.to_owned(), to.to_owned()));
         Ok(())
     }
 
@@ -248,7 +261,8 @@ impl Disk for SimDisk {
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         self.faults.step()?;
         let mut state = self.state();
-        let State { names, durable_names, .. } = &mut *state;
+        let State { names, durable_names, renames, .. } = &mut *state;
+        renames.retain(|(from, _)| parent(from) != dir);
         durable_names.retain(|path, _| parent(path) != dir);
         durable_names
             .extend(names.iter().filter(|(path, _)| parent(path) == dir).map(|(path, id)| (path.clone(), *id)));

@@ -16,27 +16,29 @@ use crate::log::walk::FrameInfo;
 /// One entry as found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Held {
-    /// A whole frame under its own number.
-    Whole(FrameHash),
+    /// A whole frame under its own number, of this many bytes.
+    Whole(FrameHash, u32),
     /// Anything else.
     Damaged,
-    /// A frame that the chain has as well.
-    Met,
+    /// A frame that the chain has as well, of this many bytes.
+    Met(u32),
 }
 
 /// All entries by number.
-#[derive(Debug)]
-pub(super) struct Inventory {
+#[derive(Debug, Clone)]
+pub(in crate::log) struct Inventory {
     entries: BTreeMap<Seq, Held>,
 }
 
 impl Inventory {
     /// Reads everything.
-    pub(super) fn take(hot: &dyn HotStore) -> Result<Self, HotError> {
+    pub(in crate::log) fn take(hot: &dyn HotStore) -> Result<Self, HotError> {
         let mut entries = BTreeMap::new();
         hot.each(&mut |seq, bytes| {
             let held = match Frame::check(bytes) {
-                Ok(frame) if frame.stamp.first_seq == seq => Held::Whole(frame.hash()),
+                Ok(frame) if frame.stamp.first_seq == seq => {
+                    Held::Whole(frame.hash(), u32::try_from(bytes.len()).unwrap_or(u32::MAX))
+                }
                 _ => Held::Damaged,
             };
             entries.insert(seq, held);
@@ -45,42 +47,55 @@ impl Inventory {
     }
 
     /// Entries older than `oldest`, which the store need not keep.
-    pub(super) fn before(&self, oldest: Seq) -> impl Iterator<Item = Seq> {
+    pub(in crate::log) fn before(&self, oldest: Seq) -> impl Iterator<Item = Seq> {
         self.entries.range(..oldest).map(|(&seq, _)| seq)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::log) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// The oldest entry: what is older has been pruned and is not missed.
-    pub(super) fn first(&self) -> Option<Seq> {
+    pub(in crate::log) fn first(&self) -> Option<Seq> {
         self.entries.first_key_value().map(|(&seq, _)| seq)
     }
 
     /// Takes note of a frame of the chain; `false` if the store has another whole frame in its place.
-    pub(super) fn meet(&mut self, info: &FrameInfo) -> bool {
+    pub(in crate::log) fn meet(&mut self, info: &FrameInfo) -> bool {
         match self.entries.get_mut(&info.first_seq) {
-            Some(held @ Held::Whole(_)) if *held == Held::Whole(info.hash) => {
-                *held = Held::Met;
+            Some(held @ Held::Whole(..)) if *held == Held::Whole(info.hash, info.bytes) => {
+                *held = Held::Met(info.bytes);
                 true
             }
-            Some(Held::Whole(_)) => false,
-            Some(Held::Damaged | Held::Met) | None => true,
+            Some(Held::Whole(..)) => false,
+            Some(Held::Damaged | Held::Met(_)) | None => true,
         }
     }
 
     /// Whether the store has the chain's frame that starts with `first_seq`.
-    pub(super) fn has(&self, first_seq: Seq) -> bool {
-        self.entries.get(&first_seq) == Some(&Held::Met)
+    pub(in crate::log) fn has(&self, first_seq: Seq) -> bool {
+        matches!(self.entries.get(&first_seq), Some(Held::Met(_)))
     }
 
-    /// Whether the store has whole frames that are not on the chain, or damage where it cannot be written over or
-    /// pruned.
-    pub(super) fn has_strangers(&self, is_start: impl Fn(Seq) -> bool, oldest: Seq) -> bool {
-        self.entries.iter().any(|(&seq, held)| match held {
-            Held::Met => false,
-            Held::Whole(_) => true,
+    /// Whole frames from before `walked`, which the scan has not read, with their sizes: nothing is known against them.
+    pub(in crate::log) fn whole_before(&self, walked: Seq) -> impl Iterator<Item = (Seq, u32)> {
+        self.entries.range(..walked).filter_map(|(&seq, held)| match held {
+            Held::Whole(_, bytes) | Held::Met(bytes) => Some((seq, *bytes)),
+            Held::Damaged => None,
+        })
+    }
+
+    /// Damaged entries from before `walked`.
+    pub(in crate::log) fn damaged_before(&self, walked: Seq) -> impl Iterator<Item = Seq> {
+        self.entries.range(..walked).filter(|(_, held)| **held == Held::Damaged).map(|(&seq, _)| seq)
+    }
+
+    /// Whether the store has whole frames after `walked` that are not on the chain, or damage where it cannot be written
+    /// over or pruned.
+    pub(in crate::log) fn has_strangers(&self, walked: Seq, is_start: impl Fn(Seq) -> bool, oldest: Seq) -> bool {
+        self.entries.range(walked..).any(|(&seq, held)| match held {
+            Held::Met(_) => false,
+            Held::Whole(..) => true,
             Held::Damaged => seq >= oldest && !is_start(seq),
         })
     }
@@ -91,7 +106,7 @@ impl Inventory {
 /// # Errors
 /// Where setting the store aside would change nothing: the volume is full or read-only, the process has no file
 /// handles left, or a thread is still inside the store.
-pub(super) fn mendable(error: HotError, disk: &dyn Disk) -> Result<String, OpenError> {
+pub(in crate::log) fn mendable(error: HotError, disk: &dyn Disk) -> Result<String, OpenError> {
     /// `EMFILE` and `ENFILE`, which have no kind of their own.
     const NO_HANDLES: [i32; 2] = [24, 23];
     if let HotError::Hung { .. } = error {

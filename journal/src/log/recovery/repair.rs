@@ -1,85 +1,203 @@
-//! Writing what the scan found to be necessary: segment first, then hot store, then HEAD.
+//! Writing what the scan found to be necessary: segments first, then (`hot_repair`) the hot store, then HEAD.
 //!
 //! Each step leaves a state from which the same steps follow again, so a crash in any of them is harmless; bytes are
 //! copied to a `.broken` file, durably, before they are overwritten or cut. Decides nothing about refusing: the scan
 //! has done that.
 
-use std::collections::BTreeSet;
 use std::io;
 
-use super::{HotSide, RecoveryAction, Scanned, Witness};
+use super::scan::Scanned;
+use super::{RecoveryAction, Witness};
 use crate::ids::Seq;
+use crate::log::catalog::{Entry, Shelf, Stage};
 use crate::log::chain::Position;
 use crate::log::disk::{Access, Disk, DiskFile};
 use crate::log::error::OpenError;
-use crate::log::frame::Frame;
+use crate::log::footer::FOOTER_BYTES;
 use crate::log::head::Slot;
-use crate::log::hot::{HotError, HotOpener, HotStore};
+use crate::log::hot::{HotError, HotStore};
 use crate::log::layout::HEAD_NAME;
-use crate::log::segment::{self, At, Reader, SEGMENT_DIR};
+use crate::log::segment::{self, At, SEGMENT_DIR};
+use crate::log::tally::Ending;
 use crate::log::walk::FrameInfo;
-use crate::log::window::{Kept, Window};
 
-/// Copying evidence, and filling the hot store, goes in pieces of this size.
+/// Copying evidence goes in pieces of this size.
 const COPY_BYTES: usize = 64 * 1024;
-const FILL_FRAMES_PER_FLUSH: usize = 64;
 
 /// The repairs of one opening.
 pub(super) struct Mend<'a> {
     pub(super) disk: &'a dyn Disk,
-    pub(super) first_seq: Seq,
+    pub(super) shelf: &'a Shelf<'a>,
     pub(super) durable: Position,
     pub(super) scanned: &'a Scanned,
+    /// Tells the copies of this opening from those of others.
+    pub(super) label: u64,
     pub(super) actions: &'a mut Vec<RecoveryAction>,
 }
 
 impl Mend<'_> {
-    fn path(&self) -> String {
-        segment::open_path(self.first_seq)
-    }
-
-    fn segment_error(&self, action: &'static str) -> impl Fn(io::Error) -> OpenError + use<> {
-        let path = self.disk.show(&self.path());
+    fn failed(&self, action: &'static str, entry: &Entry) -> impl Fn(io::Error) -> OpenError + use<> {
+        let path = self.shelf.show(entry);
         move |error| OpenError::io(action, path.clone(), error)
     }
 
-    fn hot_error(&self, source: HotError) -> OpenError {
+    pub(super) fn hot_error(&self, source: HotError) -> OpenError {
         OpenError::Hot { path: self.disk.show(""), source }
     }
 
-    /// Makes the segment hold exactly the chain, durably.
-    pub(super) fn segment(&mut self, hot: &dyn HotStore, label: u64) -> Result<Box<dyn DiskFile>, OpenError> {
-        let mut file = self.disk.open(&self.path(), Access::Create).map_err(self.segment_error("open"))?;
-        for run in runs(&self.scanned.patches) {
-            self.restore(&mut *file, hot, run, label)?;
+    /// Makes the segments hold exactly the chain, durably; the open one.
+    pub(super) fn segments(&mut self, hot: &dyn HotStore) -> Result<Box<dyn DiskFile>, OpenError> {
+        for (entry, ending) in &self.scanned.endings {
+            self.sealed(entry, ending, hot)?;
         }
-        self.cut_tail(&mut *file, label)?;
+        let entry = &self.scanned.entry;
+        let mut file = self.disk.open(&entry.path(), Access::Create).map_err(self.failed("open", entry))?;
+        for run in runs(&self.patches(entry)) {
+            self.restore(&mut *file, hot, run, self.scanned.segment_size)?;
+        }
+        self.cut_tail(&mut *file)?;
         // Also without repairs: frames that a dead process wrote may not be synced, and are about to count.
-        file.sync().map_err(self.segment_error("sync"))?;
-        self.disk.sync_dir(SEGMENT_DIR).map_err(self.segment_error("sync"))?;
+        file.sync().map_err(self.failed("sync", entry))?;
+        self.disk.sync_dir(SEGMENT_DIR).map_err(self.failed("sync", entry))?;
         if self.scanned.end.last_seq > self.durable.last_seq {
-            let from = self.durable.last_seq.saturating_add(1);
+            let from = self.durable.next_seq();
             self.actions.push(RecoveryAction::RolledForward { from, to: self.scanned.end.last_seq });
         }
         Ok(file)
     }
 
-    /// Writes frames of the hot store where the segment should have them.
+    /// The frames of a segment that only the hot store has.
+    fn patches(&self, entry: &Entry) -> Vec<FrameInfo> {
+        let of_it = |info: &&FrameInfo| info.segment.first_seq == entry.first;
+        self.scanned.patches.iter().filter(of_it).copied().collect()
+    }
+
+    /// A segment that has ended: its frames, its footer, its name.
+    fn sealed(&mut self, entry: &Entry, ending: &Ending, hot: &dyn HotStore) -> Result<(), OpenError> {
+        let patches = self.patches(entry);
+        let named = entry.stage != Stage::Open;
+        if patches.is_empty() && ending.fault.is_none() && named {
+            return Ok(());
+        }
+        if entry.stage == Stage::Compressed {
+            return self.unpacked(entry, ending, &patches, hot);
+        }
+        let mut file = self.disk.open(&entry.path(), Access::Create).map_err(self.failed("open", entry))?;
+        let size = file.size().map_err(self.failed("read", entry))?;
+        for run in runs(&patches) {
+            self.restore(&mut *file, hot, run, size)?;
+        }
+        if let Some(fault) = &ending.fault {
+            self.write_footer(&mut *file, entry, ending, fault, size)?;
+        }
+        file.sync().map_err(self.failed("sync", entry))?;
+        if !named {
+            self.finish_roll(entry, ending)?;
+        }
+        self.disk.sync_dir(SEGMENT_DIR).map_err(self.failed("sync", entry))
+    }
+
+    fn write_footer(
+        &mut self,
+        file: &mut dyn DiskFile,
+        entry: &Entry,
+        ending: &Ending,
+        fault: &str,
+        size: u64,
+    ) -> Result<(), OpenError> {
+        let at = ending.footer.frame_bytes;
+        let saved_as = if at < size { Some(self.save(&*file, entry, at, size)?) } else { None };
+        file.write_at(at, &ending.footer.encode()).map_err(self.failed("repair", entry))?;
+        file.truncate(at.saturating_add(FOOTER_BYTES as u64)).map_err(self.failed("repair", entry))?;
+        let (first, last) = (entry.first, ending.footer.last_seq);
+        self.actions.push(RecoveryAction::FooterRepaired { first, last, fault: fault.to_owned(), saved_as });
+        Ok(())
+    }
+
+    /// The rest of a roll that a crash interrupted, in the same order.
+    fn finish_roll(&mut self, entry: &Entry, ending: &Ending) -> Result<(), OpenError> {
+        let (first, last) = (entry.first, ending.footer.last_seq);
+        let next = Entry::missing(last.saturating_add(1), None);
+        let made = self.disk.open(&next.path(), Access::Create).and_then(|mut file| file.sync());
+        made.map_err(self.failed("make", &next))?;
+        let renamed = self.disk.rename(&entry.path(), &segment::sealed_path(first, last));
+        renamed.map_err(self.failed("rename", entry))?;
+        self.actions.push(RecoveryAction::RollCompleted { first, last });
+        Ok(())
+    }
+
+    /// A damaged compressed segment is written anew as it was before it was compressed.
+    fn unpacked(
+        &mut self,
+        entry: &Entry,
+        ending: &Ending,
+        patches: &[FrameInfo],
+        hot: &dyn HotStore,
+    ) -> Result<(), OpenError> {
+        let (first, last) = (entry.first, ending.footer.last_seq);
+        let path = segment::sealed_path(first, last);
+        let temporary = format!("{path}.tmp");
+        let mut file = self.disk.open(&temporary, Access::Create).map_err(self.failed("unpack", entry))?;
+        file.truncate(0).map_err(self.failed("unpack", entry))?;
+        self.unpack_frames(&mut *file, entry, ending.footer.frame_bytes, patches, hot)?;
+        let written = file.write_at(ending.footer.frame_bytes, &ending.footer.encode());
+        written.and_then(|()| file.sync()).map_err(self.failed("unpack", entry))?;
+        let aside = segment::aside_path(&entry.path(), self.label);
+        let renamed = self.disk.rename(&temporary, &path).and_then(|()| self.disk.rename(&entry.path(), &aside));
+        renamed.and_then(|()| self.disk.sync_dir(SEGMENT_DIR)).map_err(self.failed("rename", entry))?;
+        let from = patches.first().map_or(first, |info| info.first_seq);
+        let (witness, saved_as) = (Witness::Segment, Some(aside));
+        self.actions.push(RecoveryAction::WitnessRepaired { witness, from, to: last, saved_as });
+        Ok(())
+    }
+
+    fn unpack_frames(
+        &self,
+        file: &mut dyn DiskFile,
+        entry: &Entry,
+        frame_bytes: u64,
+        patches: &[FrameInfo],
+        hot: &dyn HotStore,
+    ) -> Result<(), OpenError> {
+        let mut reader = self.shelf.open(&mut entry.clone())?;
+        let mut at = 0;
+        while at < frame_bytes {
+            let patch = patches.iter().find(|info| info.offset == at).map(|info| self.hot_frame(hot, info.first_seq));
+            let found = match patch.transpose()? {
+                Some(frame) => frame,
+                None => match reader.at(at).map_err(self.failed("read again", entry))? {
+                    At::Frame(bytes) => bytes.to_vec(),
+                    At::End | At::Footer(_) | At::Fault(_) => {
+                        return Err(self.failed("read again", entry)(io::ErrorKind::InvalidData.into()));
+                    }
+                },
+            };
+            file.write_at(at, &found).map_err(self.failed("unpack", entry))?;
+            at = at.saturating_add(found.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn hot_frame(&self, hot: &dyn HotStore, first_seq: Seq) -> Result<Vec<u8>, OpenError> {
+        let frame = hot.get(first_seq).map_err(|error| self.hot_error(error))?;
+        frame.ok_or_else(|| self.hot_error(io::Error::from(io::ErrorKind::NotFound).into()))
+    }
+
+    /// Writes frames of the hot store where a segment of `size` bytes should have them.
     fn restore(
         &mut self,
         file: &mut dyn DiskFile,
         hot: &dyn HotStore,
         run: &[FrameInfo],
-        label: u64,
+        size: u64,
     ) -> Result<(), OpenError> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
-        let end = last.offset.saturating_add(u64::from(last.bytes)).min(self.scanned.segment_size);
-        let saved_as = if first.offset < end { Some(self.save(&*file, first.offset, end, label)?) } else { None };
+        let entry = Entry::missing(first.segment.first_seq, None);
+        let end = last.offset.saturating_add(u64::from(last.bytes)).min(size);
+        let saved_as = if first.offset < end { Some(self.save(&*file, &entry, first.offset, end)?) } else { None };
         for info in run {
-            let frame = hot.get(info.first_seq).map_err(|error| self.hot_error(error))?;
-            let gone = || self.hot_error(io::Error::from(io::ErrorKind::NotFound).into());
-            let frame = frame.ok_or_else(gone)?;
-            file.write_at(info.offset, &frame).map_err(self.segment_error("repair"))?;
+            let frame = self.hot_frame(hot, info.first_seq)?;
+            file.write_at(info.offset, &frame).map_err(self.failed("repair", &entry))?;
         }
         if first.first_seq <= self.durable.last_seq {
             let to = last.last_seq.min(self.durable.last_seq);
@@ -89,123 +207,21 @@ impl Mend<'_> {
         Ok(())
     }
 
-    fn cut_tail(&mut self, file: &mut dyn DiskFile, label: u64) -> Result<(), OpenError> {
-        let (offset, size) = (self.scanned.segment_end, self.scanned.segment_size);
+    fn cut_tail(&mut self, file: &mut dyn DiskFile) -> Result<(), OpenError> {
+        let (offset, size, entry) = (self.scanned.segment_end, self.scanned.segment_size, &self.scanned.entry);
         if offset >= size {
             return Ok(());
         }
-        let saved_as = self.save(&*file, offset, size, label)?;
-        file.truncate(offset).map_err(self.segment_error("cut"))?;
+        let saved_as = self.save(&*file, entry, offset, size)?;
+        file.truncate(offset).map_err(self.failed("cut", entry))?;
         let fault = self.scanned.tail_fault.clone().unwrap_or_else(|| "no frame".to_owned());
         self.actions.push(RecoveryAction::TailTruncated { offset, bytes: size - offset, fault, saved_as });
         Ok(())
     }
 
-    /// Copies bytes of the segment to a file of their own, durably.
-    fn save(&self, file: &dyn DiskFile, from: u64, to: u64, label: u64) -> Result<String, OpenError> {
-        let path = segment::broken_path(self.first_seq, from, label);
-        self.copy(file, from, to, &path).map_err(|error| OpenError::io("write", self.disk.show(&path), error))?;
-        Ok(path)
-    }
-
-    fn copy(&self, file: &dyn DiskFile, from: u64, to: u64, path: &str) -> io::Result<()> {
-        let mut copy = self.disk.open(path, Access::Create)?;
-        let mut buffer = vec![0; COPY_BYTES];
-        let mut at = from;
-        while at < to {
-            let want = usize::try_from(to - at).unwrap_or(COPY_BYTES).min(COPY_BYTES);
-            let got = file.read_at(at, buffer.get_mut(..want).unwrap_or_default())?;
-            if got == 0 {
-                break;
-            }
-            copy.write_at(at - from, buffer.get(..got).unwrap_or_default())?;
-            at += got as u64;
-        }
-        copy.sync()?;
-        self.disk.sync_dir(SEGMENT_DIR)
-    }
-
-    /// Makes the hot store hold the newest frames of the chain, durably, and nothing that is not on it.
-    pub(super) fn hot(
-        &mut self,
-        hot: &mut HotSide,
-        opener: &mut dyn HotOpener,
-        segment: &dyn DiskFile,
-        label: u64,
-    ) -> Result<Window, OpenError> {
-        let recent = &self.scanned.recent;
-        let starts: BTreeSet<Seq> = recent.iter().map(|kept| kept.first_seq).collect();
-        let keep_from = recent.iter().next().map_or(0, |kept| kept.first_seq);
-        if hot.inventory.has_strangers(|seq| starts.contains(&seq), keep_from) {
-            self.renew(hot, opener, label)?;
-        } else if hot.inventory.is_empty() && hot.rebuilt.is_none() && recent.len() > 0 && self.durable.last_seq > 0 {
-            hot.rebuilt = Some(("it was empty".to_owned(), None));
-        }
-        let oldest = hot.inventory.first().unwrap_or(0);
-        let wanted = |kept: &&Kept| kept.first_seq >= oldest && !hot.inventory.has(kept.first_seq);
-        let missing: Vec<Kept> = recent.iter().filter(wanted).copied().collect();
-        self.prune(hot, keep_from)?;
-        self.fill(&mut *hot.store, segment, &missing)?;
-        self.tell(hot, &missing);
-        let mut window = recent.clone();
-        window.retain(|kept| kept.first_seq >= oldest);
-        Ok(window)
-    }
-
-    /// Sets the store aside, with all evidence in it, and starts an empty one.
-    fn renew(&self, hot: &mut HotSide, opener: &mut dyn HotOpener, label: u64) -> Result<(), OpenError> {
-        // Closed before it is renamed.
-        hot.store = Box::new(Closed);
-        let aside = opener.set_aside(label).map_err(|error| self.hot_error(error.into()))?;
-        hot.store = opener.open().map_err(|error| self.hot_error(error))?;
-        hot.inventory = super::Inventory::take(&*hot.store).map_err(|error| self.hot_error(error))?;
-        hot.rebuilt = Some(("it had frames that are not on the chain".to_owned(), aside));
-        Ok(())
-    }
-
-    /// What the store kept beyond the newest frames goes, so that it is bounded over many openings too.
-    fn prune(&self, hot: &mut HotSide, keep_from: Seq) -> Result<(), OpenError> {
-        let old: Vec<Seq> = hot.inventory.before(keep_from).collect();
-        for seq in &old {
-            hot.store.remove(*seq).map_err(|error| self.hot_error(error))?;
-        }
-        if old.is_empty() { Ok(()) } else { hot.store.flush().map_err(|error| self.hot_error(error)) }
-    }
-
-    fn fill(&self, hot: &mut dyn HotStore, segment: &dyn DiskFile, missing: &[Kept]) -> Result<(), OpenError> {
-        let mut reader = Reader::new(Some(segment)).map_err(self.segment_error("read"))?;
-        for batch in missing.chunks(FILL_FRAMES_PER_FLUSH) {
-            for kept in batch {
-                let found = reader.at(kept.offset).map_err(self.segment_error("read"))?;
-                let whole = match found {
-                    At::Bytes(bytes) => {
-                        Frame::check(bytes).ok().filter(|frame| frame.stamp.first_seq == kept.first_seq)
-                    }
-                    At::End | At::Fault(_) => None,
-                };
-                let frame = whole.ok_or_else(|| self.segment_error("read again")(io::ErrorKind::InvalidData.into()))?;
-                hot.insert(kept.first_seq, frame.bytes()).map_err(|error| self.hot_error(error))?;
-            }
-            hot.flush().map_err(|error| self.hot_error(error))?;
-        }
-        Ok(())
-    }
-
-    /// Reports what the hot store was given.
-    fn tell(&mut self, hot: &mut HotSide, missing: &[Kept]) {
-        if let Some((reason, aside)) = hot.rebuilt.take() {
-            let frames = missing.len() as u64;
-            self.actions.push(RecoveryAction::HotRebuilt { reason, frames, aside });
-            return;
-        }
-        // Unacknowledged ones are part of what is rolled forward.
-        let acknowledged = || missing.iter().filter(|kept| kept.first_seq <= self.durable.last_seq);
-        if let (Some(first), Some(last)) = (acknowledged().next(), acknowledged().next_back()) {
-            let next = self.scanned.recent.iter().find(|kept| kept.first_seq > last.first_seq);
-            let to = next.map_or(self.scanned.end.last_seq, |kept| kept.first_seq - 1).min(self.durable.last_seq);
-            let (witness, from) = (Witness::Hot, first.first_seq);
-            self.actions.push(RecoveryAction::WitnessRepaired { witness, from, to, saved_as: None });
-        }
+    /// Copies bytes of a segment to a file of their own, durably.
+    fn save(&self, file: &dyn DiskFile, entry: &Entry, from: u64, to: u64) -> Result<String, OpenError> {
+        save(self.disk, file, entry.first, (from, to), self.label)
     }
 
     /// Writes HEAD for this opening: everything that is there counts, under a new writer epoch. Both slots, the older
@@ -222,38 +238,37 @@ impl Mend<'_> {
     }
 }
 
+/// Copies the bytes `from..to` of the segment that begins with `first_seq` to a file of their own, durably.
+pub(in crate::log) fn save(
+    disk: &dyn Disk,
+    file: &dyn DiskFile,
+    first_seq: Seq,
+    (from, to): (u64, u64),
+    label: u64,
+) -> Result<String, OpenError> {
+    let path = segment::broken_path(first_seq, from, label);
+    copy(disk, file, from, to, &path).map_err(|error| OpenError::io("write", disk.show(&path), error))?;
+    Ok(path)
+}
+
+fn copy(disk: &dyn Disk, file: &dyn DiskFile, from: u64, to: u64, path: &str) -> io::Result<()> {
+    let mut copy = disk.open(path, Access::Create)?;
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut at = from;
+    while at < to {
+        let want = usize::try_from(to - at).unwrap_or(COPY_BYTES).min(COPY_BYTES);
+        let got = file.read_at(at, buffer.get_mut(..want).unwrap_or_default())?;
+        if got == 0 {
+            break;
+        }
+        copy.write_at(at - from, buffer.get(..got).unwrap_or_default())?;
+        at += got as u64;
+    }
+    copy.sync()?;
+    disk.sync_dir(SEGMENT_DIR)
+}
+
 /// Neighbouring frames together.
 fn runs(patches: &[FrameInfo]) -> impl Iterator<Item = &[FrameInfo]> {
     patches.chunk_by(|before, after| before.last_seq.checked_add(1) == Some(after.first_seq))
-}
-
-/// In the place of a store that is being replaced.
-struct Closed;
-
-impl Closed {
-    fn closed() -> HotError {
-        io::Error::other("the hot store is closed").into()
-    }
-}
-
-impl HotStore for Closed {
-    fn insert(&mut self, _: Seq, _: &[u8]) -> Result<(), HotError> {
-        Err(Self::closed())
-    }
-
-    fn remove(&mut self, _: Seq) -> Result<(), HotError> {
-        Err(Self::closed())
-    }
-
-    fn flush(&mut self) -> Result<(), HotError> {
-        Err(Self::closed())
-    }
-
-    fn get(&self, _: Seq) -> Result<Option<Vec<u8>>, HotError> {
-        Err(Self::closed())
-    }
-
-    fn each(&self, _: &mut dyn FnMut(Seq, &[u8])) -> Result<(), HotError> {
-        Err(Self::closed())
-    }
 }

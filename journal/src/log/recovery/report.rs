@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::ids::Seq;
+use crate::log::snapshot::SnapshotHeader;
 
 /// One of the two places where every frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,40 @@ pub enum RecoveryAction {
         /// 0 or 1.
         slot: u64,
     },
+    /// A snapshot was not used.
+    SnapshotRefused {
+        /// The last record in it.
+        seq: Seq,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A segment had been sealed, and its name did not say so yet.
+    RollCompleted {
+        /// Its first record.
+        first: Seq,
+        /// Its last record.
+        last: Seq,
+    },
+    /// The footer of a sealed segment was damaged, its frames were not: it has been computed and written anew.
+    FooterRepaired {
+        /// The segment's first record.
+        first: Seq,
+        /// Its last record.
+        last: Seq,
+        /// What was wrong.
+        fault: String,
+        /// A copy of what was overwritten, if there was anything.
+        saved_as: Option<String>,
+    },
+    /// Records are damaged for good; a snapshot has what they did, so the state is whole and the evidence is not.
+    EvidenceDamaged {
+        /// First of them.
+        from: Seq,
+        /// The last that may be damaged.
+        to: Seq,
+        /// What is wrong at the first.
+        fault: String,
+    },
 }
 
 impl fmt::Display for RecoveryAction {
@@ -95,6 +130,24 @@ impl fmt::Display for RecoveryAction {
                 aside.iter().try_for_each(|old| write!(f, "; the old one is in {old}"))
             }
             Self::HeadSlotRepaired { slot } => write!(f, "slot {slot} of HEAD was unreadable and is rewritten"),
+            Self::SnapshotRefused { seq, reason } => {
+                write!(f, "the snapshot after record {seq} was not used: {reason}; remove it once a newer one is there")
+            }
+            Self::RollCompleted { first, last } => {
+                write!(f, "the segment with records {first} to {last} had just been sealed; its name now says so")
+            }
+            Self::FooterRepaired { first, last, fault, saved_as } => {
+                write!(
+                    f,
+                    "the footer of the segment with records {first} to {last} was damaged ({fault}) and is rewritten"
+                )?;
+                saved_as.iter().try_for_each(|copy| write!(f, "; what was there is in {copy}"))?;
+                write!(f, "; check the volume")
+            }
+            Self::EvidenceDamaged { from, to, fault } => write!(
+                f,
+                "records {from} to {to} are damaged ({fault}) and cannot be restored; the state is whole, from a snapshot of later records; put the segment back from a copy of the volume, or keep this as evidence"
+            ),
         }
     }
 }
@@ -104,8 +157,10 @@ impl fmt::Display for RecoveryAction {
 pub struct Recovery {
     /// In the order in which they were done; none after a clean end.
     pub actions: Vec<RecoveryAction>,
-    /// Records that were replayed.
+    /// The last record.
     pub records: u64,
+    /// The snapshot with which the replay began, if not with the first record.
+    pub snapshot: Option<SnapshotHeader>,
     /// Frames that were read.
     pub frames: u64,
     /// The journal's id: the one given at its making, whatever was given now.

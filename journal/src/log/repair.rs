@@ -1,0 +1,253 @@
+//! Going on after a loss that an operator has accepted: the one place that gives up acknowledged records.
+//!
+//! Owns what an opening refuses to do: cutting the chain where both witnesses end, and making HEAD anew. Nothing is
+//! deleted; what is cut or stands in the way is kept as `.broken`. The record that says so is the caller's: it opens the
+//! journal afterwards and commits it first. Each step leaves a state from which a second call does the rest; HEAD comes
+//! last, so that until then an opening refuses as before.
+
+use std::io;
+use std::path::Path;
+
+use super::catalog::{Entry, Shelf, Stage};
+use super::chain::Position;
+use super::disk::real::RealDisk;
+use super::disk::{Access, Disk};
+use super::error::OpenError;
+use super::head::{self, HEAD_BYTES, Slot};
+use super::hot::sled_store::SledOpener;
+use super::layout::{self, HEAD_NAME};
+use super::recovery::{Scanned, save, survey};
+use super::replay::Replay;
+use super::segment::{self, At, SEGMENT_DIR};
+use super::snapshot::{self, SNAPSHOT_DIR};
+use super::{Options, Ports};
+use crate::ids::Seq;
+
+/// What was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// First and last record that were acknowledged and are lost; `None` if only HEAD was.
+    pub lost: Option<(Seq, Seq)>,
+    /// Both slots of HEAD were bad: what was acknowledged is now what is there.
+    pub head_rebuilt: bool,
+    /// The last record that is there.
+    pub end: Seq,
+    /// Copies of what was cut, and files that were set aside.
+    pub saved_as: Vec<String>,
+}
+
+/// Why nothing was given up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// There is no journal.
+    #[error("{path} holds no journal: give the directory that `run` uses")]
+    NoJournal {
+        /// The directory.
+        path: String,
+    },
+    /// What is wrong cannot be mended by giving up records.
+    #[error(transparent)]
+    Unsound(#[from] OpenError),
+}
+
+/// Makes the journal in `dir` one that opens, if it is not because acknowledged records or HEAD are lost. `None` if
+/// there is nothing to accept: then nothing was changed. `replay` judges the snapshots, as at an opening.
+///
+/// # Errors
+/// If the journal is in use, or what is wrong with it is something else.
+pub fn accept_loss(dir: &Path, options: &Options, replay: &mut dyn Replay) -> Result<Option<Accepted>, RepairError> {
+    let hot = SledOpener::new(dir, options.hot_open_seconds_max);
+    let mut ports = Ports { disk: Box::new(RealDisk::new(dir)), hot: Box::new(hot) };
+    accept_loss_on(&mut ports, options, replay)
+}
+
+/// As [`accept_loss`], on other ports.
+///
+/// # Errors
+/// As [`accept_loss`].
+pub fn accept_loss_on(
+    ports: &mut Ports,
+    options: &Options,
+    replay: &mut dyn Replay,
+) -> Result<Option<Accepted>, RepairError> {
+    let no_journal = || RepairError::NoJournal { path: ports.disk.show("") };
+    let identity = layout::read_identity(&*ports.disk)?.ok_or_else(no_journal)?;
+    let _lock = layout::lock(&*ports.disk)?;
+    let slot = read_slot(&*ports.disk)?;
+    let genesis = Position::genesis(identity.uuid);
+    let found = look(ports, options, slot, genesis, replay)?;
+    let Some((scanned, lost)) = found else { return Ok(None) };
+    let disk = &*ports.disk;
+    let cut = Cut { disk, label: slot.map_or(0, |slot| slot.generation), scanned: &scanned };
+    let mut saved_as = Vec::new();
+    if lost.is_some() || scanned.entry.last.is_some() {
+        saved_as = cut.all()?;
+    }
+    write_head(disk, slot, scanned.end)?;
+    Ok(Some(Accepted { lost, head_rebuilt: slot.is_none(), end: scanned.end.last_seq, saved_as }))
+}
+
+fn read_slot(disk: &dyn Disk) -> Result<Option<Slot>, OpenError> {
+    let failed = |error| OpenError::io("read", disk.show(HEAD_NAME), error);
+    match disk.open(HEAD_NAME, Access::Read) {
+        Ok(file) => Ok(head::read(&*file).map_err(failed)?.newest),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+type Lost = Option<(Seq, Seq)>;
+
+/// How far the chain goes, and what is missing behind it; `None` if nothing is.
+fn look(
+    ports: &mut Ports,
+    options: &Options,
+    slot: Option<Slot>,
+    genesis: Position,
+    replay: &mut dyn Replay,
+) -> Result<Option<(Scanned, Lost)>, OpenError> {
+    // Without HEAD, everything that is there counts as acknowledged, and no frame can disagree.
+    let unknown = Position { last_seq: Seq::MAX, ..genesis };
+    let Some(slot) = slot else {
+        let scanned = survey(ports, options, unknown, genesis, replay)?;
+        let last = Shelf::new(&*ports.disk, &[]).list()?.iter().filter_map(|entry| entry.last).max().unwrap_or(0);
+        let lost = (last > scanned.end.last_seq).then(|| (scanned.end.next_seq(), last));
+        return Ok(Some((scanned, lost)));
+    };
+    let durable = slot.position;
+    match survey(ports, options, durable, genesis, replay) {
+        Ok(scanned) if scanned.end.last_seq < durable.last_seq => {
+            let lost = Some((scanned.end.next_seq(), durable.last_seq));
+            Ok(Some((scanned, lost)))
+        }
+        Ok(_) => Ok(None),
+        // What was acknowledged under this number is not what is there.
+        Err(OpenError::HeadDisagrees { seq: 1.., .. }) => {
+            let scanned = survey(ports, options, unknown, genesis, replay)?;
+            Ok(Some((scanned, Some((durable.last_seq, durable.last_seq)))))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Both slots, so that none says what was before.
+fn write_head(disk: &dyn Disk, old: Option<Slot>, end: Position) -> Result<(), OpenError> {
+    let failed = |error| OpenError::io("write", disk.show(HEAD_NAME), error);
+    let mut file = disk.open(HEAD_NAME, Access::Create).map_err(failed)?;
+    if file.size().map_err(failed)? != HEAD_BYTES as u64 {
+        file.truncate(HEAD_BYTES as u64).map_err(failed)?;
+    }
+    let generation = old.map_or(0, |slot| slot.generation);
+    let writer_epoch = end.writer_epoch.max(old.map_or(0, |slot| slot.position.writer_epoch));
+    for ahead in [1, 2] {
+        let position = Position { writer_epoch, ..end };
+        Slot { generation: generation.saturating_add(ahead), position }.write(&mut *file).map_err(failed)?;
+    }
+    disk.sync_dir("").map_err(failed)
+}
+
+/// Cutting the chain at its end.
+struct Cut<'a> {
+    disk: &'a dyn Disk,
+    label: u64,
+    scanned: &'a Scanned,
+}
+
+impl Cut<'_> {
+    fn failed(&self, action: &'static str, path: &str) -> impl Fn(io::Error) -> OpenError + use<> {
+        let path = self.disk.show(path);
+        move |error| OpenError::io(action, path.clone(), error)
+    }
+
+    fn all(&self) -> Result<Vec<String>, OpenError> {
+        let mut saved_as = self.later_segments()?;
+        saved_as.extend(self.segment()?);
+        saved_as.extend(self.snapshots()?);
+        Ok(saved_as)
+    }
+
+    /// The newest first: so a crash never leaves a gap that was not there.
+    fn later_segments(&self) -> Result<Vec<String>, OpenError> {
+        let mut saved_as = Vec::new();
+        let entries = Shelf::new(self.disk, &[]).list()?;
+        for entry in entries.iter().rev().filter(|entry| entry.first > self.scanned.entry.first) {
+            // Both forms are there while one is compressed.
+            let packed = entry.last.map(|last| segment::compressed_path(entry.first, last));
+            for path in [Some(entry.path()), packed].iter().flatten() {
+                saved_as.extend(self.set_aside(path)?);
+            }
+        }
+        Ok(saved_as)
+    }
+
+    /// The segment in which the chain ends becomes the open one.
+    fn segment(&self) -> Result<Vec<String>, OpenError> {
+        let mut entry = self.scanned.entry.clone();
+        let mut saved_as = Vec::new();
+        if entry.stage == Stage::Compressed {
+            self.unpack(&entry)?;
+            entry.stage = Stage::Sealed;
+        }
+        if let Some(last) = entry.last {
+            saved_as.extend(self.set_aside(&segment::compressed_path(entry.first, last))?);
+        }
+        let (path, end) = (entry.path(), self.scanned.segment_end);
+        let mut file = self.disk.open(&path, Access::Create).map_err(self.failed("open", &path))?;
+        let size = file.size().map_err(self.failed("read", &path))?;
+        if end < size {
+            saved_as.push(save(self.disk, &*file, entry.first, (end, size), self.label)?);
+            file.truncate(end).map_err(self.failed("cut", &path))?;
+        }
+        file.sync().map_err(self.failed("sync", &path))?;
+        let open = segment::open_path(entry.first);
+        if path != open {
+            self.disk.rename(&path, &open).map_err(self.failed("rename", &path))?;
+        }
+        self.disk.sync_dir(SEGMENT_DIR).map_err(self.failed("sync", &path))?;
+        Ok(saved_as)
+    }
+
+    /// Renames a file, if it is there, so that it is not read any more.
+    fn set_aside(&self, path: &str) -> Result<Option<String>, OpenError> {
+        let aside = segment::aside_path(path, self.label);
+        match self.disk.rename(path, &aside) {
+            Ok(()) => self.disk.sync_dir(SEGMENT_DIR).map_err(self.failed("rename", path)).map(|()| Some(aside)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed("rename", path)(error)),
+        }
+    }
+
+    /// What a compressed segment has up to the end, uncompressed beside it.
+    fn unpack(&self, entry: &Entry) -> Result<(), OpenError> {
+        let mut plain = entry.clone();
+        plain.stage = Stage::Sealed;
+        let (packed, sealed) = (entry.path(), plain.path());
+        let temporary = format!("{sealed}.tmp");
+        let mut file = self.disk.open(&temporary, Access::Create).map_err(self.failed("unpack", &packed))?;
+        file.truncate(0).map_err(self.failed("unpack", &packed))?;
+        let mut reader = Shelf::new(self.disk, &[]).open(&mut entry.clone())?;
+        let mut at = 0;
+        while at < self.scanned.segment_end {
+            let At::Frame(bytes) = reader.at(at).map_err(self.failed("read", &packed))? else { break };
+            file.write_at(at, bytes).map_err(self.failed("unpack", &packed))?;
+            at = at.saturating_add(bytes.len() as u64);
+        }
+        let steps = file.sync().and_then(|()| self.disk.rename(&temporary, &sealed));
+        steps.and_then(|()| self.disk.sync_dir(SEGMENT_DIR)).map_err(self.failed("unpack", &packed))
+    }
+
+    /// Snapshots of records that are given up.
+    fn snapshots(&self) -> Result<Vec<String>, OpenError> {
+        let listed = snapshot::list(self.disk).map_err(self.failed("list", SNAPSHOT_DIR))?;
+        let mut saved_as = Vec::new();
+        for seq in listed.into_iter().filter(|&seq| seq > self.scanned.end.last_seq) {
+            let path = snapshot::path(seq);
+            let aside = segment::aside_path(&path, self.label);
+            let renamed = self.disk.rename(&path, &aside).and_then(|()| self.disk.sync_dir(SNAPSHOT_DIR));
+            renamed.map_err(self.failed("rename", &path))?;
+            saved_as.push(aside);
+        }
+        Ok(saved_as)
+    }
+}

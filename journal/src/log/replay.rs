@@ -1,0 +1,81 @@
+//! What a consumer of the scan is: something that takes frames and records in order.
+//!
+//! Owns the port and its refusal. The state at start, the verifier, the dump and every other reader implement it.
+
+use super::frame::RawRecord;
+use super::snapshot::SnapshotHeader;
+use super::walk::FrameInfo;
+use crate::ids::Seq;
+
+/// What a consumer of the scan returns to stop it.
+#[derive(Debug, thiserror::Error)]
+#[error("the record cannot be applied")]
+pub struct ReplayRefused(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// The consumer has what it needs.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader has seen enough")]
+struct Enough;
+
+/// The consumer has no use for snapshots.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader starts with the first record")]
+struct NoSnapshots;
+
+impl ReplayRefused {
+    /// Ends a scan early without that being an error. (An opening cannot end early: there it is a refusal.)
+    #[must_use]
+    pub fn stop() -> Self {
+        Self(Box::new(Enough))
+    }
+
+    /// Whether it is [`ReplayRefused::stop`].
+    #[must_use]
+    pub fn is_stop(&self) -> bool {
+        self.0.is::<Enough>()
+    }
+
+    /// Whether the consumer just does not restore from snapshots.
+    pub(super) fn is_without_snapshots(&self) -> bool {
+        self.0.is::<NoSnapshots>()
+    }
+}
+
+/// A consumer of the scan. Records come in order, each once.
+pub trait Replay {
+    /// Takes one record.
+    ///
+    /// # Errors
+    /// Ends the scan: the journal is then not opened.
+    fn record(&mut self, seq: Seq, record: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused>;
+
+    /// Sees a frame, before its records.
+    ///
+    /// # Errors
+    /// As [`Replay::record`].
+    fn frame(&mut self, _frame: &FrameInfo) -> Result<(), ReplayRefused> {
+        Ok(())
+    }
+
+    /// Whether [`Replay::record`] is to be called; asked for each frame, after [`Replay::frame`].
+    fn wants_records(&self) -> bool {
+        true
+    }
+
+    /// Comes after the last record of a frame whose `state_digest` is not 0: the state has to have that digest.
+    ///
+    /// # Errors
+    /// As [`Replay::record`].
+    fn checkpoint(&mut self, _frame: &FrameInfo) -> Result<(), ReplayRefused> {
+        Ok(())
+    }
+
+    /// Takes the state after `snapshot.seq` from an image, before any record. The next record is the one after.
+    ///
+    /// # Errors
+    /// If the image is not that state (it does not have `snapshot.state_digest`, or cannot be read), or the consumer
+    /// does not use snapshots. It is then as it was before, and an older snapshot or the first record follows.
+    fn restore(&mut self, _snapshot: &SnapshotHeader, _image: &[u8]) -> Result<(), ReplayRefused> {
+        Err(ReplayRefused(Box::new(NoSnapshots)))
+    }
+}

@@ -1,0 +1,92 @@
+//! Ending a segment and beginning the next one.
+//!
+//! Owns the order in which that happens; each crash between two steps is completed by the next opening. The footer is
+//! computed from what was counted while writing; that the file says the same is proven by `upkeep` and by every scan.
+
+use super::Log;
+use super::chain::Position;
+use super::disk::Access;
+use super::error::CommitError;
+use super::footer::{Footer, FooterHash};
+use super::segment::{self, SEGMENT_DIR};
+use super::tally::Tally;
+use crate::ids::Seq;
+
+/// A segment that was sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealedSegment {
+    /// What it holds.
+    pub footer: Footer,
+    /// BLAKE3 of the footer: the segment's hash.
+    pub hash: FooterHash,
+    /// Bytes of the file: frames and footer.
+    pub bytes: u64,
+}
+
+/// The segment that is being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenSegment {
+    /// Its first record, written or to be written.
+    pub first_seq: Seq,
+    /// Its frames.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Wall time of the first frame in milliseconds since 1970, as the caller gave it; 0 without frames.
+    pub first_wall_ms: u64,
+}
+
+impl Log {
+    /// What is in the open segment.
+    #[must_use]
+    pub fn open_segment(&self) -> OpenSegment {
+        let Tally { start, frames, first_wall_ms, .. } = self.opened.tally;
+        OpenSegment { first_seq: start.first_seq, frames, bytes: self.opened.segment_end, first_wall_ms }
+    }
+
+    /// Seals the open segment and begins a new one; durable when this returns.
+    ///
+    /// # Errors
+    /// [`CommitError::NothingToSeal`] if the open segment is empty. Any other error latches the log; the next opening
+    /// completes what was begun.
+    pub fn seal(&mut self) -> Result<SealedSegment, CommitError> {
+        if self.latched {
+            return Err(CommitError::PreviousFailure);
+        }
+        if self.opened.tally.frames == 0 {
+            return Err(CommitError::NothingToSeal);
+        }
+        self.latched = true;
+        self.check_fence()?;
+        let footer = self.write_footer()?;
+        self.begin_segment(&footer)?;
+        self.latched = false;
+        Ok(SealedSegment { footer, hash: footer.hash(), bytes: footer.file_bytes() })
+    }
+
+    fn write_footer(&mut self) -> Result<Footer, CommitError> {
+        let opened = &mut self.opened;
+        let frames_hash = *opened.hasher.finalize().as_bytes();
+        let footer = opened.tally.footer(&opened.position, opened.segment_end, frames_hash);
+        let written = opened.segment.write_at(opened.segment_end, &footer.encode());
+        written.and_then(|()| opened.segment.sync()).map_err(|error| CommitError::io("segment's footer", error))?;
+        Ok(footer)
+    }
+
+    /// The new file is there before the old name goes: an opening that finds the new name knows where to go on.
+    fn begin_segment(&mut self, footer: &Footer) -> Result<(), CommitError> {
+        let failed = |error| CommitError::io("new segment", error);
+        let mut next =
+            self.disk.open(&segment::open_path(footer.last_seq.saturating_add(1)), Access::Create).map_err(failed)?;
+        next.sync().map_err(failed)?;
+        let sealed = segment::sealed_path(footer.first_seq, footer.last_seq);
+        self.disk.rename(&segment::open_path(footer.first_seq), &sealed).map_err(failed)?;
+        self.disk.sync_dir(SEGMENT_DIR).map_err(failed)?;
+        let position: Position = self.opened.position;
+        self.opened.segment = next;
+        self.opened.segment_end = 0;
+        self.opened.tally = Tally::new(&position, Some(footer.hash()));
+        self.opened.hasher = blake3::Hasher::new();
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! What is done with sealed segments: proving them from the disk, compressing, removing.
+//!
+//! Owns the files' side of it. When and in which order is the caller's business, and so are archives; each function is
+//! whole by itself, may be repeated, and a crash in it leaves what was there before or what is there after. They need no
+//! lock: the one process that has the journal open is the only caller.
+
+use std::io;
+
+use super::catalog::{Entry, Shelf, Stage};
+use super::chain::Position;
+use super::course::{Course, Failed, Ground, Start, Step};
+use super::disk::{Access, Disk, DiskFile};
+use super::error::OpenError;
+use super::footer::Footer;
+use super::frame::RawRecord;
+use super::replay::{Replay, ReplayRefused};
+use super::segment::{self, SEGMENT_DIR};
+use super::unpack::{Unpacked, pack};
+use super::walk::FrameInfo;
+use crate::ids::Seq;
+
+const READ_BYTES: usize = 256 * 1024;
+
+/// Why a segment was not verified, compressed or removed. It is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpkeepError {
+    /// There is no such sealed segment.
+    #[error("{path} has no sealed segment with records {first} to {last}")]
+    Missing {
+        /// The directory.
+        path: String,
+        /// First record asked for.
+        first: Seq,
+        /// Last record asked for.
+        last: Seq,
+    },
+    /// Its frames or its footer are not what was written.
+    #[error("{path} is damaged at byte {offset}: {fault}; restart to have it repaired, or put it back from a copy")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// Where.
+        offset: u64,
+        /// What is wrong.
+        fault: String,
+    },
+    /// What was compressed does not unpack to the same bytes.
+    #[error("{path} does not unpack to the segment that it was made of: check memory and volume")]
+    Differs {
+        /// The compressed file.
+        path: String,
+    },
+    /// The hash of its footer is needed for the next one.
+    #[error("the newest sealed segment, with records {first} to {last}, has to stay: nothing was removed")]
+    Newest {
+        /// Its first record.
+        first: Seq,
+        /// Its last record.
+        last: Seq,
+    },
+    /// The disk failed.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To which file.
+        path: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// What is among the segments could not be found out.
+    #[error("the segments cannot be read")]
+    Unreadable(#[from] OpenError),
+}
+
+fn failed(disk: &dyn Disk, action: &'static str, path: &str) -> impl Fn(io::Error) -> UpkeepError + use<> {
+    let path = disk.show(path);
+    move |source| UpkeepError::Io { action, path: path.clone(), source }
+}
+
+fn find(disk: &dyn Disk, first: Seq, last: Seq) -> Result<Entry, UpkeepError> {
+    let found = Shelf::new(disk, &[]).list()?.into_iter();
+    let mut found =
+        found.filter(|entry| (entry.first, entry.last) == (first, Some(last)) && entry.stage != Stage::Open);
+    found.next().ok_or_else(|| UpkeepError::Missing { path: disk.show(SEGMENT_DIR), first, last })
+}
+
+/// Looks at frames only.
+struct Frames;
+
+impl Replay for Frames {
+    fn record(&mut self, _: Seq, _: RawRecord<'_>, _: &FrameInfo) -> Result<(), ReplayRefused> {
+        Ok(())
+    }
+
+    fn wants_records(&self) -> bool {
+        false
+    }
+}
+
+/// Reads a sealed segment from the disk, compressed or not: every frame, the chain, and the footer against them. What
+/// the footer says of the segments before it is believed.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn verify_segment(disk: &dyn Disk, first: Seq, last: Seq) -> Result<Footer, UpkeepError> {
+    let entries = [find(disk, first, last)?];
+    let shelf = Shelf::new(disk, &[]);
+    let path = entries.first().map(|entry| shelf.show(entry)).unwrap_or_default();
+    let durable = Position { last_seq: 0, hash: [0; 32], checks_total: 0, writer_epoch: 0 };
+    let ground = Ground { shelf: &shelf, hot: None, entries: &entries, durable };
+    let damaged = |offset, fault| UpkeepError::Damaged { path: path.clone(), offset, fault };
+    let unreadable = |error: Failed| match error {
+        Failed::Open(error) => UpkeepError::Unreadable(error),
+        Failed::Unsound(fault) => damaged(0, fault),
+        Failed::NoSnapshots | Failed::Stopped => damaged(0, String::new()),
+    };
+    let mut course = Course::begin(ground, Start::Oldest).map_err(unreadable)?;
+    loop {
+        let offset = course.walker.offset();
+        match course.next(&mut Frames).map_err(unreadable)? {
+            Step::Frame { .. } | Step::Skipped { .. } => {}
+            Step::Sealed { ending, .. } => {
+                let at = ending.footer.frame_bytes;
+                return ending.fault.map_or(Ok(ending.footer), |fault| Err(damaged(at, fault)));
+            }
+            Step::End => return Err(damaged(offset, "the file ends".to_owned())),
+            Step::Fault(fault) => return Err(damaged(offset, fault)),
+        }
+    }
+}
+
+/// Compresses a sealed segment, proves that it unpacks to the same bytes, and removes the uncompressed file. Returns the
+/// compressed file's length.
+///
+/// # Errors
+/// As the disk says, or that the result is wrong; then the uncompressed one stays.
+pub fn compress_segment(disk: &dyn Disk, first: Seq, last: Seq) -> Result<u64, UpkeepError> {
+    let entry = find(disk, first, last)?;
+    let (sealed, packed) = (segment::sealed_path(first, last), segment::compressed_path(first, last));
+    let packed_bytes = || {
+        let size = disk.open(&packed, Access::Read).and_then(|file| file.size());
+        size.map_err(failed(disk, "read", &packed))
+    };
+    if entry.stage == Stage::Compressed {
+        return packed_bytes();
+    }
+    let temporary = format!("{packed}.tmp");
+    let from = disk.open(&sealed, Access::Read).map_err(failed(disk, "read", &sealed))?;
+    write_packed(disk, &*from, &temporary).map_err(failed(disk, "write", &temporary))?;
+    let unpacked = unpacked_hash(disk, &temporary).map_err(failed(disk, "read", &temporary))?;
+    if unpacked != Some(hash(&*from).map_err(failed(disk, "read", &sealed))?) {
+        disk.remove(&temporary).map_err(failed(disk, "remove", &temporary))?;
+        return Err(UpkeepError::Differs { path: disk.show(&temporary) });
+    }
+    let renamed = disk.rename(&temporary, &packed).and_then(|()| disk.sync_dir(SEGMENT_DIR));
+    renamed.map_err(failed(disk, "rename", &temporary))?;
+    // Only now, when the other is there for good.
+    let removed = disk.remove(&sealed).and_then(|()| disk.sync_dir(SEGMENT_DIR));
+    removed.map_err(failed(disk, "remove", &sealed))?;
+    packed_bytes()
+}
+
+fn write_packed(disk: &dyn Disk, from: &dyn DiskFile, path: &str) -> io::Result<()> {
+    let mut file = disk.open(path, Access::Create)?;
+    file.truncate(0)?;
+    pack(&mut *file, from.size()?, from)?;
+    file.sync()
+}
+
+/// The hash of what the file unpacks to, read from the disk; `None` if it does not unpack.
+fn unpacked_hash(disk: &dyn Disk, path: &str) -> io::Result<Option<blake3::Hash>> {
+    let mut unpacked = Unpacked::new(disk.open(path, Access::Read)?)?;
+    match hash_all(|offset, into| unpacked.read_at(offset, into)) {
+        Ok(hash) => Ok(Some(hash)),
+        Err(error) if Unpacked::is_damage(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn hash(file: &dyn DiskFile) -> io::Result<blake3::Hash> {
+    hash_all(|offset, into| file.read_at(offset, into))
+}
+
+fn hash_all(mut read_at: impl FnMut(u64, &mut [u8]) -> io::Result<usize>) -> io::Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; READ_BYTES];
+    let mut at = 0;
+    loop {
+        let got = read_at(at, &mut buffer)?;
+        if got == 0 {
+            return Ok(hasher.finalize());
+        }
+        hasher.update(buffer.get(..got).unwrap_or_default());
+        at = u64::saturating_add(at, got as u64);
+    }
+}
+
+/// Removes a sealed segment, compressed or not. That it is archived, or not wanted any more, and that a snapshot stands
+/// for it is the caller's knowledge. A segment that is not there is removed already.
+///
+/// # Errors
+/// If it is the newest sealed one, or as the disk says.
+pub fn remove_segment(disk: &dyn Disk, first: Seq, last: Seq) -> Result<(), UpkeepError> {
+    let entries = Shelf::new(disk, &[]).list()?;
+    let newest = entries.iter().filter(|entry| entry.stage != Stage::Open).next_back();
+    if newest.is_some_and(|entry| (entry.first, entry.last) == (first, Some(last))) {
+        return Err(UpkeepError::Newest { first, last });
+    }
+    // The compressed one first: the other counts as long as it is there.
+    for path in [segment::compressed_path(first, last), segment::sealed_path(first, last)] {
+        match disk.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(disk, "remove", &path)(error)),
+            _ => {}
+        }
+    }
+    disk.sync_dir(SEGMENT_DIR).map_err(failed(disk, "sync", SEGMENT_DIR))
+}
