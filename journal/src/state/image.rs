@@ -117,7 +117,9 @@ pub enum ImageError {
 /// [`ImageError::Encode`].
 pub fn digest(state: &State) -> Result<[u8; 32], ImageError> {
     let mut hasher = blake3::Hasher::new();
-    write(state, |bytes| drop(hasher.update(bytes)))?;
+    write(state, |bytes| {
+        hasher.update(bytes);
+    })?;
     Ok(*hasher.finalize().as_bytes())
 }
 

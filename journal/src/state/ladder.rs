@@ -27,7 +27,10 @@ pub enum Stage {
     /// It is complete on the journal's volume, and only there.
     Sealed,
     /// It is on the journal's volume and in an archive.
-    Archived(Archive),
+    Archived(
+        /// The copy.
+        Archive,
+    ),
     /// It is no longer on the journal's volume.
     Dropped {
         /// The copy that is left; none where retention gave the segment up.
