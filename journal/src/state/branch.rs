@@ -2,6 +2,10 @@
 
 use crate::ids::CommitId;
 
+mod presence;
+
+pub use presence::Presence;
+
 /// How many heads are kept that were seen and not yet promoted; beyond it every second of the older half is let go.
 pub const PENDING_MAX: usize = 256;
 
@@ -38,20 +42,6 @@ pub struct Divergence {
     pub found: Option<CommitId>,
     /// Since when, milliseconds since 1970.
     pub since_ms: u64,
-}
-
-/// Where a branch stands at the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-pub enum Presence {
-    /// It is there.
-    There,
-    /// It was missed this often in succession, last by the run with this writer epoch.
-    Missed {
-        /// How often in succession within that run.
-        times: u32,
-        /// The run.
-        writer_epoch: u64,
-    },
 }
 
 /// One branch.

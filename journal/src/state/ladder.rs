@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 use crate::event::{Event, LossAcknowledgedV1, SegmentArchivedV1, SegmentDroppedV1, SegmentSealedV1};
 use crate::ids::Seq;
 
+mod stage;
+
+pub use stage::Stage;
+
 /// Where an archived copy of a segment is.
 #[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Archive {
@@ -19,25 +23,6 @@ pub struct Archive {
     pub file_hash: [u8; 32],
     /// When it was archived, milliseconds since 1970.
     pub at_ms: u64,
-}
-
-/// How far a segment is.
-#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-pub enum Stage {
-    /// It is complete on the journal's volume, and only there.
-    Sealed,
-    /// It is on the journal's volume and in an archive.
-    Archived(
-        /// The copy.
-        Archive,
-    ),
-    /// It is no longer on the journal's volume.
-    Dropped {
-        /// The copy that is left; none where retention gave the segment up.
-        archive: Option<Archive>,
-        /// When it was dropped, milliseconds since 1970.
-        at_ms: u64,
-    },
 }
 
 /// A sealed segment.
