@@ -10,7 +10,7 @@ use std::fmt;
 pub const BITS_MAX: u32 = 1 << 24;
 
 /// A set of ordinals below a fixed length.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Bits {
     len: u32,
     words: Vec<u64>,
@@ -54,6 +54,15 @@ impl Bits {
         {
             *last &= (1u64 << used) - 1;
         }
+    }
+
+    /// Whether this is a set that the functions here could have made: it may have been read from a file.
+    pub(crate) fn is_sound(&self) -> bool {
+        let used = self.len % 64;
+        let tail = if used == 0 { 0 } else { u64::MAX << used };
+        self.len <= BITS_MAX
+            && self.words.len() == self.len.div_ceil(64) as usize
+            && self.words.last().is_none_or(|last| last & tail == 0)
     }
 
     /// How many ordinals there are, set or not.

@@ -11,6 +11,7 @@ use crate::ids::Incarnation;
 
 pub mod branch;
 pub mod graph;
+pub mod image;
 pub mod ladder;
 pub mod mirror;
 pub mod policy;
@@ -66,17 +67,23 @@ impl State {
             }
             Event::MirrorGone(gone) => match self.mirrors.remove(&gone.mirror) {
                 Some(mirror) => drop(self.gone_ms.insert(mirror.definition.name, gone.at_ms)),
-                None => self.strays += 1,
+                None => self.stray(),
             },
             Event::SegmentSealed(_)
             | Event::SegmentArchived(_)
             | Event::SegmentDropped(_)
             | Event::SnapshotTaken(_)
             | Event::LossAcknowledged(_) => {
-                self.strays += u64::from(!self.ladder.apply(event));
+                if !self.ladder.apply(event) {
+                    self.stray();
+                }
             }
             other => self.apply_to_mirror(other),
         }
+    }
+
+    fn stray(&mut self) {
+        self.strays = self.strays.saturating_add(1);
     }
 
     /// A run's removals are its own: what the one before had begun is proven again (I6). Whether it was done or not,
@@ -98,17 +105,17 @@ impl State {
 
     fn apply_to_mirror(&mut self, event: &Event) {
         let Some(mirror) = event.mirror().and_then(|id| self.mirrors.get_mut(&id)) else {
-            self.strays += 1;
+            self.stray();
             return;
         };
         let checked = if let Event::ArrivalsChecked(batch) = event { checks_of(batch) } else { 0 };
-        self.checks += checked;
-        mirror.checks += checked;
+        self.checks = self.checks.saturating_add(checked);
+        mirror.checks = mirror.checks.saturating_add(checked);
         if !(mirror.apply_about_branch(event)
             || mirror.apply_about_content(event, &self.policy)
             || mirror.apply_about_itself(event))
         {
-            self.strays += 1;
+            self.stray();
         }
     }
 }
@@ -241,7 +248,7 @@ impl Mirror {
             }
             Event::MoveFinished(e) => {
                 branch.finish(e.to, e.seen, e.at_ms);
-                self.moves += 1;
+                self.moves = self.moves.saturating_add(1);
                 self.let_trees_go();
             }
             _ => return false,

@@ -2,11 +2,15 @@
 
 use crate::ids::CommitId;
 
+mod presence;
+
+pub use presence::Presence;
+
 /// How many heads are kept that were seen and not yet promoted; beyond it every second of the older half is let go.
 pub const PENDING_MAX: usize = 256;
 
 /// A head that was seen at the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct SeenHead {
     /// Its number among the heads seen of this branch, from 1.
     pub seen: u64,
@@ -17,7 +21,7 @@ pub struct SeenHead {
 }
 
 /// A move that was started and not finished.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Move {
     /// Where the branch was, as far as the journal knew.
     pub from: Option<CommitId>,
@@ -30,7 +34,7 @@ pub struct Move {
 }
 
 /// The mirror's branch is not where the journal left it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Divergence {
     /// Where it was expected.
     pub expected: Option<CommitId>,
@@ -40,22 +44,8 @@ pub struct Divergence {
     pub since_ms: u64,
 }
 
-/// Where a branch stands at the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presence {
-    /// It is there.
-    There,
-    /// It was missed this often in succession, last by the run with this writer epoch.
-    Missed {
-        /// How often in succession within that run.
-        times: u32,
-        /// The run.
-        writer_epoch: u64,
-    },
-}
-
 /// One branch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Branch {
     /// The head last seen at the source.
     pub head: CommitId,
@@ -103,7 +93,7 @@ impl Branch {
         if self.pending.last().map(|last| last.commit) == Some(head) {
             return;
         }
-        self.seen += 1;
+        self.seen = self.seen.saturating_add(1);
         self.pending.push(SeenHead { seen: self.seen, commit: head, at_ms });
         if self.pending.len() > PENDING_MAX {
             let half = self.pending.len() / 2;

@@ -11,7 +11,7 @@ use crate::ids::{CommitId, MetarangeId};
 use crate::state::tree::{Grade, Trees};
 
 /// What is kept of a commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Commit {
     /// Its parents, in stored order.
     pub parents: Vec<CommitId>,
@@ -37,7 +37,7 @@ pub struct Graph {
     /// Ids that a branch or a known commit names, and whose records were not read yet.
     pub frontier: BTreeSet<CommitId>,
     /// Children of commits that are not yet on the mirror or not yet known.
-    children: BTreeMap<CommitId, Vec<CommitId>>,
+    pub(in crate::state) children: BTreeMap<CommitId, Vec<CommitId>>,
 }
 
 impl Graph {

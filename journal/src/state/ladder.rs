@@ -8,8 +8,12 @@ use std::collections::BTreeMap;
 use crate::event::{Event, LossAcknowledgedV1, SegmentArchivedV1, SegmentDroppedV1, SegmentSealedV1};
 use crate::ids::Seq;
 
+mod stage;
+
+pub use stage::Stage;
+
 /// Where an archived copy of a segment is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Archive {
     /// A path or an address.
     pub place: String,
@@ -21,24 +25,8 @@ pub struct Archive {
     pub at_ms: u64,
 }
 
-/// How far a segment is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stage {
-    /// It is complete on the journal's volume, and only there.
-    Sealed,
-    /// It is on the journal's volume and in an archive.
-    Archived(Archive),
-    /// It is no longer on the journal's volume.
-    Dropped {
-        /// The copy that is left; none where retention gave the segment up.
-        archive: Option<Archive>,
-        /// When it was dropped, milliseconds since 1970.
-        at_ms: u64,
-    },
-}
-
 /// A sealed segment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Segment {
     /// Number of its last record.
     pub last: Seq,
@@ -59,7 +47,7 @@ pub struct Segment {
 }
 
 /// A snapshot of the state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Snapshot {
     /// The record after which it is the state.
     pub seq: Seq,
@@ -72,7 +60,7 @@ pub struct Snapshot {
 }
 
 /// Records that an operator gave up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Loss {
     /// The first record.
     pub from: Seq,

@@ -8,7 +8,7 @@ use crate::state::graph::Graph;
 use crate::state::tree::{Grade, Metarange, Touched, Trees};
 
 /// How far the mirror repository is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub enum Phase {
     /// It was asked for.
     Defined,
@@ -21,7 +21,7 @@ pub enum Phase {
 }
 
 /// What was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Definition {
     /// The mirror's name, which is the mirror repository's.
     pub name: String,
@@ -38,7 +38,7 @@ pub struct Definition {
 }
 
 /// Who the source repository is: it changes when the repository is deleted and made again under its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Source {
     /// Its storage namespace.
     pub storage_namespace: String,
@@ -49,7 +49,7 @@ pub struct Source {
 }
 
 /// Something that an operator has to look at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Trouble {
     /// What is wrong and what to do.
     pub text: String,

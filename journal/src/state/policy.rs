@@ -3,7 +3,7 @@
 use crate::event::PolicySetV1;
 
 /// What must be complete before a commit is promoted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub enum HistoryRule {
     /// The commit and all of its ancestors that are not yet on the mirror.
     Complete,
@@ -12,7 +12,7 @@ pub enum HistoryRule {
 }
 
 /// What an object of another size than its entry's counts as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub enum SizeRule {
     /// Not there.
     Strict,
@@ -21,7 +21,7 @@ pub enum SizeRule {
 }
 
 /// What is done about entries with a full address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub enum ImportsRule {
     /// Their objects are looked for where the address says.
     Check,
@@ -32,7 +32,7 @@ pub enum ImportsRule {
 }
 
 /// What is done about a mirror's branch that somebody else moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub enum DivergenceRule {
     /// It is reported and left alone.
     Report,
@@ -41,7 +41,7 @@ pub enum DivergenceRule {
 }
 
 /// All rules.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Policy {
     /// `promotion.history`.
     pub history: HistoryRule,

@@ -12,7 +12,7 @@ use crate::ids::{CommitId, MetarangeId, RangeId};
 use crate::state::policy::{ImportsRule, Policy, SizeRule};
 
 /// How far a range or a tree is proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub enum Grade {
     /// Something is missing, or was never looked for.
     Open,
@@ -23,24 +23,27 @@ pub enum Grade {
 }
 
 /// What is known of the entries of a range that is not simply whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct RangeDetail {
     /// Entries that were not yet seen at the destination.
     pub missing: Bits,
     /// Entries with a full address.
     pub imports: Bits,
     /// Entries found with another size, and that size in bytes.
+    #[rkyv(with = rkyv::with::AsVec)]
     pub wrong_size: BTreeMap<u32, u64>,
     /// Missing entries that the source said are gone, once.
+    #[rkyv(with = rkyv::with::AsVec)]
     pub gone_once: BTreeSet<u32>,
     /// Missing entries that the source said are gone, twice: expired.
+    #[rkyv(with = rkyv::with::AsVec)]
     pub expired: BTreeSet<u32>,
     /// Missing entries that the store refused to speak of at the last check.
     pub forbidden: u32,
 }
 
 /// A range file and the proof of its entries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Range {
     /// Its id.
     pub id: RangeId,
@@ -112,7 +115,7 @@ impl Range {
 }
 
 /// A tree: the list of its ranges, and how many of them are not proven.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Metarange {
     /// Indexes into [`Trees::ranges`], in key order; empty when the list was let go.
     pub ranges: Vec<u32>,
@@ -212,8 +215,8 @@ impl Trees {
             }
             let Some(range) = self.ranges.get_mut(index as usize) else { continue };
             tree.ranges.push(index);
-            tree.open += u32::from(range.grade == Grade::Open);
-            tree.expired += u32::from(range.grade == Grade::Expired);
+            tree.open = tree.open.saturating_add(u32::from(range.grade == Grade::Open));
+            tree.expired = tree.expired.saturating_add(u32::from(range.grade == Grade::Expired));
             range.users.push(event.metarange);
         }
         Touched::from([event.metarange])

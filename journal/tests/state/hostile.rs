@@ -43,7 +43,7 @@ fn tree() -> impl Strategy<Value = MetarangeId> + Clone {
 }
 
 /// A sample with small ids and wild numbers in it.
-fn event() -> impl Strategy<Value = Event> {
+pub fn event() -> impl Strategy<Value = Event> {
     let parts = (
         0usize..one_of_each().len(),
         vec(commit(), 5),

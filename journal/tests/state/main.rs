@@ -11,6 +11,7 @@
 mod drive;
 mod golden;
 mod hostile;
+mod image;
 mod ladder;
 mod model;
 mod model_files;

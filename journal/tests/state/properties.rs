@@ -12,7 +12,7 @@ use super::model::Judge;
 use super::recount::recount;
 use super::world::{Desk, World};
 
-fn run(world: &World, steps: &[Step], policy: &lakemirror_journal::state::policy::Policy) -> (Desk, Judge) {
+pub fn run(world: &World, steps: &[Step], policy: &lakemirror_journal::state::policy::Policy) -> (Desk, Judge) {
     let mut desk = Desk::ready(policy.clone());
     let mut judge = Judge::default();
     for event in &desk.journal {
@@ -70,12 +70,12 @@ fn mass_deletion(before: &State, desk: &Desk, step: &Step, live: usize) {
     }
 }
 
-fn histories() -> impl Strategy<Value = (World, Vec<Step>, lakemirror_journal::state::policy::Policy)> {
+pub fn histories() -> impl Strategy<Value = (World, Vec<Step>, lakemirror_journal::state::policy::Policy)> {
     (drive::world(), proptest::collection::vec(drive::step(), 10..120), drive::policies())
 }
 
 /// Applies the facts one by one, each through its bytes.
-fn replay<'a>(state: State, events: impl IntoIterator<Item = &'a Event>) -> State {
+pub fn replay<'a>(state: State, events: impl IntoIterator<Item = &'a Event>) -> State {
     events.into_iter().fold(state, |mut state, event| {
         let payload = codec::encode(event).unwrap();
         let decoded = codec::decode(payload.kind, payload.version, &payload.bytes).unwrap();

@@ -1,0 +1,157 @@
+//! A state into the entries of its image, in their order.
+
+use rkyv::api::high::{HighSerializer, to_bytes_in};
+use rkyv::rancor;
+use rkyv::ser::allocator::ArenaHandle;
+
+use super::{ENTRY_HEADER_BYTES, IMAGE_VERSION, ImageError, Kind, MirrorHead, Service};
+use crate::ids::{CommitId, Incarnation};
+use crate::state::State;
+use crate::state::graph::Graph;
+use crate::state::ladder::Ladder;
+use crate::state::mirror::Mirror;
+use crate::state::tree::Trees;
+
+/// Bytes that are gathered before they are given out.
+const GATHERED_BYTES: usize = 64 * 1024;
+
+/// Writes the image of a state, some bytes at a time; needs memory for its largest entry only.
+///
+/// # Errors
+/// [`ImageError::Encode`]; what was given out is then no image.
+pub fn write(state: &State, out: impl FnMut(&[u8])) -> Result<(), ImageError> {
+    // Every field is named here and below: one that is added does not compile before it has its place.
+    let State { writer_epoch, policy, mirrors, gone_ms, ladder, checks, strays } = state;
+    let Ladder { segments, snapshot, losses } = ladder;
+    let mut entries = Entries { out, gathered: Vec::new(), value: Vec::new(), count: 0 };
+    let service = Service {
+        writer_epoch: *writer_epoch,
+        policy: policy.clone(),
+        snapshot: *snapshot,
+        checks: *checks,
+        strays: *strays,
+    };
+    entries.put(Kind::Service, &IMAGE_VERSION.to_le_bytes(), &service)?;
+    for loss in losses {
+        entries.put(Kind::Loss, &[], loss)?;
+    }
+    for (first, segment) in segments {
+        entries.put(Kind::Segment, &first.to_le_bytes(), segment)?;
+    }
+    for (name, at_ms) in gone_ms {
+        entries.put_raw(Kind::Gone, name.as_bytes(), &at_ms.to_le_bytes())?;
+    }
+    for (id, mirror) in mirrors {
+        entries.put_mirror(id, mirror)?;
+    }
+    let count = entries.count;
+    entries.put_raw(Kind::End, &[], &count.to_le_bytes())?;
+    entries.flush();
+    Ok(())
+}
+
+struct Entries<Out> {
+    out: Out,
+    gathered: Vec<u8>,
+    value: Vec<u8>,
+    count: u64,
+}
+
+impl<Out: FnMut(&[u8])> Entries<Out> {
+    fn put_mirror(&mut self, id: &Incarnation, mirror: &Mirror) -> Result<(), ImageError> {
+        let Mirror { branches, graph, trees, resident, .. } = mirror;
+        self.put(Kind::Mirror, &id.0, &head(mirror))?;
+        for (name, branch) in branches {
+            self.put(Kind::Branch, name.as_bytes(), branch)?;
+        }
+        let Graph { commits, frontier, children } = graph;
+        for (id, commit) in commits {
+            self.put(Kind::Commit, &id.0, commit)?;
+        }
+        for id in frontier {
+            self.put_raw(Kind::Frontier, &id.0, &[])?;
+        }
+        for (id, children) in children {
+            let children: Vec<u8> = children.iter().flat_map(|CommitId(id)| *id).collect();
+            self.put_raw(Kind::Children, &id.0, &children)?;
+        }
+        for id in resident {
+            self.put_raw(Kind::Resident, &id.0, &[])?;
+        }
+        // The index of ranges by their ids follows from their order.
+        let Trees { ranges, range_index: _, metaranges } = trees;
+        for range in ranges {
+            self.put(Kind::Range, &[], range)?;
+        }
+        for (id, metarange) in metaranges {
+            self.put(Kind::Metarange, &id.0, metarange)?;
+        }
+        Ok(())
+    }
+
+    fn put<T>(&mut self, kind: Kind, key: &[u8], value: &T) -> Result<(), ImageError>
+    where
+        T: for<'a> rkyv::Serialize<HighSerializer<Vec<u8>, ArenaHandle<'a>, rancor::Error>>,
+    {
+        let mut buffer = std::mem::take(&mut self.value);
+        buffer.clear();
+        let bytes = to_bytes_in(value, buffer).map_err(|error: rancor::Error| ImageError::Encode(error.to_string()))?;
+        let put = self.put_raw(kind, key, &bytes);
+        self.value = bytes;
+        put
+    }
+
+    fn put_raw(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> Result<(), ImageError> {
+        let too_long = |_| ImageError::Encode(format!("an entry of {} bytes", value.len()));
+        let lengths = (u32::try_from(key.len()).map_err(too_long)?, u32::try_from(value.len()).map_err(too_long)?);
+        if self.gathered.len().saturating_add(ENTRY_HEADER_BYTES + key.len() + value.len()) > GATHERED_BYTES {
+            self.flush();
+        }
+        for number in [kind as u32, lengths.0, lengths.1] {
+            self.gathered.extend_from_slice(&number.to_le_bytes());
+        }
+        self.gathered.extend_from_slice(key);
+        if value.len() > GATHERED_BYTES {
+            self.flush();
+            (self.out)(value);
+        } else {
+            self.gathered.extend_from_slice(value);
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        if !self.gathered.is_empty() {
+            (self.out)(&self.gathered);
+            self.gathered.clear();
+        }
+    }
+}
+
+fn head(mirror: &Mirror) -> MirrorHead {
+    let Mirror {
+        definition,
+        phase,
+        adopted_ms,
+        source,
+        trouble,
+        branches: _,
+        graph: _,
+        trees: _,
+        resident: _,
+        checks,
+        moves,
+        published,
+    } = mirror;
+    MirrorHead {
+        definition: definition.clone(),
+        phase: *phase,
+        adopted_ms: *adopted_ms,
+        source: source.clone(),
+        trouble: trouble.clone(),
+        checks: *checks,
+        moves: *moves,
+        published: *published,
+    }
+}

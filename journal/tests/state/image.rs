@@ -1,0 +1,202 @@
+//! Images of states: exact, canonical, safe to read, and the same bytes for ever.
+
+use lakemirror_journal::event::*;
+use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
+use lakemirror_journal::state::State;
+use lakemirror_journal::state::image::{self, ImageError, digest, digest_of};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::hostile;
+use super::properties::{histories, replay, run};
+use super::samples::one_of_each;
+
+const GOLDEN: &str = include_str!("../golden/state_image.txt");
+
+fn image(state: &State) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    image::write(state, |part| bytes.extend_from_slice(part)).unwrap();
+    assert_eq!(digest_of(&bytes), digest(state).unwrap());
+    bytes
+}
+
+fn assert_exact(state: &State) {
+    let bytes = image(state);
+    let again = image::read(&bytes).unwrap();
+    assert_eq!(&again, state);
+    assert_eq!(image(&again), bytes);
+}
+
+/// A little of everything that a state can hold, from facts alone: no rule that may change has a part in it.
+fn everything() -> State {
+    let mut events = one_of_each();
+    events.retain(|event| !matches!(event, Event::MirrorGone(_) | Event::BranchRemoved(_)));
+    let (one, other, at_ms) = (Incarnation([1; 16]), Incarnation([0x22; 16]), 77);
+    let Some(Event::CommitObserved(commit)) = events.iter().find(|e| matches!(e, Event::CommitObserved(_))).cloned()
+    else {
+        panic!("a sample of a commit")
+    };
+    let Some(Event::MirrorDefined(defined)) = events.iter().find(|e| matches!(e, Event::MirrorDefined(_))).cloned()
+    else {
+        panic!("a sample of a mirror")
+    };
+    for (byte, parent, tree) in [(0x31, 2, Some(6)), (0x32, 0x31, None), (0x33, 0x99, Some(0x66))] {
+        let (id, parents) = (CommitId([byte; 32]), vec![CommitId([parent; 32])]);
+        let metarange = tree.map(|tree| MetarangeId([tree; 32]));
+        events.push(Event::CommitObserved(CommitObservedV1 { id, parents, metarange, ..commit.clone() }));
+    }
+    for (name, head) in [("side", 0x31), ("side", 0x32), ("a branch with a longer name", 0x44)] {
+        let (branch, head) = (name.to_owned(), CommitId([head; 32]));
+        events.push(Event::BranchSeen(BranchSeenV1 { mirror: one, branch, head, hidden: false, at_ms }));
+    }
+    let branch = "side".to_owned();
+    events.push(Event::MoveStarted(MoveStartedV1 {
+        mirror: one,
+        branch,
+        from: None,
+        to: CommitId([0x31; 32]),
+        seen: 1,
+        ranges: 1,
+        entries: 70,
+        oldest_evidence_ms: 3,
+        at_ms,
+    }));
+    let checked = events.iter().find(|e| matches!(e, Event::ArrivalsChecked(_))).cloned();
+    events.extend(checked);
+    let probe = |gone| SourceProbedV1 { mirror: one, range: RangeId([5; 32]), gone, there: vec![], at_ms };
+    events.push(Event::SourceProbed(probe(vec![20, 30])));
+    events.push(Event::SourceProbed(probe(vec![30])));
+    events.push(Event::TroubleNoted(TroubleNotedV1 { mirror: one, text: "once more".to_owned(), at_ms }));
+    for mirror in [other, Incarnation([0x23; 16])] {
+        events.push(Event::MirrorDefined(MirrorDefinedV1 { mirror, ..defined.clone() }));
+    }
+    events.push(Event::MirrorGone(MirrorGoneV1 { mirror: other, at_ms }));
+    events.push(Event::MirrorGone(MirrorGoneV1 { mirror: Incarnation([0x55; 16]), at_ms }));
+    let mut state = State::default();
+    events.iter().for_each(|event| state.apply(event));
+    state
+}
+
+#[test]
+fn the_scenario_has_a_little_of_everything() {
+    let state = everything();
+    let mirror = &state.mirrors[&Incarnation([1; 16])];
+    assert!(state.ladder.snapshot.is_some() && !state.ladder.losses.is_empty() && !state.ladder.segments.is_empty());
+    assert!(!state.gone_ms.is_empty() && state.strays > 0 && state.checks > 0 && state.mirrors.len() == 2);
+    assert!(mirror.source.is_some() && mirror.trouble.is_some() && mirror.adopted_ms.is_some());
+    assert!(!mirror.resident.is_empty() && !mirror.graph.frontier.is_empty());
+    assert!(mirror.branches.values().any(|branch| branch.moving.is_some()));
+    assert!(mirror.graph.commits.values().any(|commit| commit.record.is_some()));
+    let detail = mirror.trees.ranges.iter().find_map(|range| range.detail.as_deref()).unwrap();
+    assert!(!detail.wrong_size.is_empty() && !detail.gone_once.is_empty() && !detail.expired.is_empty());
+}
+
+/// The file is never changed: a snapshot and the digests of checkpoints outlive the version that wrote them.
+#[test]
+fn version_1_has_kept_its_bytes() {
+    let state = everything();
+    let bytes = image(&state);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let lines: Vec<&str> = GOLDEN.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(lines, [hex(&digest(&state).unwrap()), hex(&bytes)]);
+    assert_exact(&state);
+    assert_exact(&State::default());
+}
+
+#[test]
+fn a_mark_is_the_low_half_of_the_digest_and_never_zero() {
+    let mut digest = [0; 32];
+    assert_eq!(image::mark(&digest), 1);
+    digest[9] = 9;
+    assert_eq!(image::mark(&digest), 1);
+    digest[..8].copy_from_slice(&[2, 1, 0, 0, 0, 0, 0, 0x80]);
+    assert_eq!(image::mark(&digest), 0x8000_0000_0000_0102);
+}
+
+#[test]
+fn later_versions_are_named_and_what_is_cut_is_refused() {
+    let bytes = image(&everything());
+    let mut later = bytes.clone();
+    later[12] = 2;
+    assert!(matches!(image::read(&later), Err(ImageError::Newer { found: 2 })));
+    for end in 0..bytes.len() {
+        assert!(image::read(&bytes[..end]).is_err(), "cut to {end}");
+    }
+    assert!(image::read(&[&bytes[..], &[0]].concat()).is_err());
+    assert!(image::read(&[&bytes[..], &bytes[..]].concat()).is_err());
+}
+
+/// Every flip of one bit is either refused, or the image of another state.
+#[test]
+fn flips_are_refused_or_make_another_state() {
+    let (state, bytes) = (everything(), image(&everything()));
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << bit;
+            if let Ok(other) = image::read(&flipped) {
+                assert_ne!(other, state, "byte {at} bit {bit}");
+                assert_eq!(image(&other), flipped);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What a history comes to reads back; and from an image taken anywhere, the rest of it comes to the same.
+    #[test]
+    fn an_image_stands_for_the_facts_before_it((world, steps, policy) in histories(), cut in any::<prop::sample::Index>()) {
+        let (desk, _) = run(&world, &steps, &policy);
+        assert_exact(&desk.state);
+        let (head, tail) = desk.journal.split_at(cut.index(desk.journal.len()));
+        let restored = image::read(&image(&replay(State::default(), head))).unwrap();
+        let end = replay(restored, tail);
+        prop_assert_eq!(digest(&end).unwrap(), digest(&desk.state).unwrap());
+        prop_assert_eq!(&end, &desk.state);
+    }
+
+    /// Two states differ exactly if their digests do.
+    #[test]
+    fn digests_tell_states_apart((world, steps, policy) in histories()) {
+        let (desk, _) = run(&world, &steps, &policy);
+        let mut state = State::default();
+        let mut before = digest(&state).unwrap();
+        for event in &desk.journal {
+            let old = state.clone();
+            state.apply(event);
+            let after = digest(&state).unwrap();
+            prop_assert_eq!(after == before, old == state, "{:?}", event);
+            before = after;
+        }
+    }
+
+    /// States that no sensible history reaches.
+    #[test]
+    fn wild_states_read_back(events in vec(hostile::event(), 0..40)) {
+        let mut state = State::default();
+        events.iter().for_each(|event| state.apply(event));
+        assert_exact(&state);
+    }
+
+    /// Damage and nonsense: an error, or exactly the state whose image these bytes are.
+    #[test]
+    fn what_reads_is_canonical(
+        spots in vec((any::<prop::sample::Index>(), any::<u8>()), 1..9),
+        cut in proptest::option::weighted(0.3, any::<(prop::sample::Index, prop::sample::Index)>()),
+    ) {
+        let mut bytes = image(&everything());
+        for (at, byte) in spots {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some((from, to)) = cut {
+            let (a, b) = (from.index(bytes.len()), to.index(bytes.len()));
+            bytes.drain(a.min(b)..a.max(b));
+        }
+        if let Ok(state) = image::read(&bytes) {
+            prop_assert_eq!(image(&state), bytes);
+        }
+    }
+}
