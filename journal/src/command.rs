@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::commit::CommitRecord;
 use crate::event::{ArrivalsCheckedV1, RangeReadV1, SourceProbedV1};
-use crate::ids::{CommitId, Incarnation, MetarangeId, RangeId};
+use crate::ids::{CommitId, Incarnation, MetarangeId, RangeId, Seq};
 use crate::state::mirror::{Definition, Source};
 use crate::state::policy::Policy;
 
-/// A request to the state machine about one mirror, or about the service.
+/// A request to the state machine about one mirror, about the service, or about the journal's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// A process opened the journal.
@@ -32,6 +32,80 @@ pub enum Command {
         ask: Ask,
         /// Milliseconds since 1970.
         at_ms: u64,
+    },
+    /// Something about the journal's own files.
+    Upkeep {
+        /// What.
+        step: UpkeepStep,
+        /// Milliseconds since 1970.
+        at_ms: u64,
+    },
+}
+
+/// What was done with the journal's own files. A step may be repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpkeepStep {
+    /// A segment was sealed; they are told in their order.
+    Sealed {
+        /// Number of its first record.
+        first: Seq,
+        /// Number of its last record.
+        last: Seq,
+        /// Its frames.
+        frames: u64,
+        /// Bytes of its frames, without the footer.
+        bytes: u64,
+        /// Arrival checks in the journal up to its end.
+        checks: u64,
+        /// BLAKE3 of its footer.
+        hash: [u8; 32],
+        /// BLAKE3 of its last frame.
+        last_frame: [u8; 32],
+    },
+    /// A sealed segment was verified and archived, and the archived file was read again and compared.
+    Archived {
+        /// Number of its first record.
+        first: Seq,
+        /// Number of its last record.
+        last: Seq,
+        /// BLAKE3 of the footer that was verified.
+        hash: [u8; 32],
+        /// Bytes of the archived file.
+        bytes: u64,
+        /// BLAKE3 of the archived file.
+        file_hash: [u8; 32],
+        /// Where it is.
+        place: String,
+    },
+    /// A sealed segment is to go. Its file goes when this is durable; a file whose segment the ladder says is dropped
+    /// is left over from a crash, and goes as well.
+    Dropped {
+        /// Number of its first record.
+        first: Seq,
+        /// Number of its last record.
+        last: Seq,
+        /// BLAKE3 of the footer that was verified.
+        hash: [u8; 32],
+    },
+    /// A snapshot is durable, and it is what the checkpoints say.
+    SnapshotTaken {
+        /// The record after which it is the state.
+        seq: Seq,
+        /// BLAKE3 of the state's image.
+        digest: [u8; 32],
+        /// Bytes of the image.
+        bytes: u64,
+    },
+    /// An operator gave up records that cannot be read.
+    LossAcknowledged {
+        /// The first one.
+        from: Seq,
+        /// The last one that had been acknowledged.
+        to: Seq,
+        /// Why; not empty.
+        reason: String,
+        /// Who.
+        who: String,
     },
 }
 

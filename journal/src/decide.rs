@@ -6,6 +6,7 @@
 mod observe;
 mod promote;
 mod repository;
+mod upkeep;
 mod verify;
 
 use crate::command::{Ask, Command};
@@ -53,6 +54,7 @@ pub fn decide(state: &State, command: Command) -> Result<Vec<Event>, Refused> {
             }
             Ok(events)
         }
+        Command::Upkeep { step, at_ms } => upkeep::step(&state.ladder, step, at_ms),
         Command::Mirror { mirror: id, ask: Ask::Define(definition), at_ms } => {
             Ok(repository::define(state, id, definition, at_ms))
         }

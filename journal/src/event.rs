@@ -20,6 +20,10 @@ macro_rules! payloads {
     };
 }
 
+mod upkeep;
+
+pub use upkeep::*;
+
 payloads! {
     /// A process opened the journal and drives from here on.
     ServiceStartedV1 {
@@ -395,6 +399,11 @@ pub enum Event {
     BranchAdopted(BranchAdoptedV1),
     SummaryPublished(SummaryPublishedV1),
     JournalRecovered(JournalRecoveredV1),
+    SegmentSealed(SegmentSealedV1),
+    SegmentArchived(SegmentArchivedV1),
+    SegmentDropped(SegmentDroppedV1),
+    SnapshotTaken(SnapshotTakenV1),
+    LossAcknowledged(LossAcknowledgedV1),
 }
 
 impl CommitObservedV1 {

@@ -11,11 +11,13 @@ use crate::ids::Incarnation;
 
 pub mod branch;
 pub mod graph;
+pub mod ladder;
 pub mod mirror;
 pub mod policy;
 pub mod tree;
 
 use branch::{Divergence, Move, Presence};
+use ladder::Ladder;
 use mirror::{Definition, Mirror, Phase, Source, Trouble};
 use policy::Policy;
 
@@ -30,6 +32,8 @@ pub struct State {
     pub mirrors: BTreeMap<Incarnation, Mirror>,
     /// When mirrors of a name went last, milliseconds since 1970: their names wait for the destination's caches.
     pub gone_ms: BTreeMap<String, u64>,
+    /// How far the journal's own files are.
+    pub ladder: Ladder,
     /// Arrival checks in all.
     pub checks: u64,
     /// Facts that made no sense where they stood.
@@ -64,6 +68,13 @@ impl State {
                 Some(mirror) => drop(self.gone_ms.insert(mirror.definition.name, gone.at_ms)),
                 None => self.strays += 1,
             },
+            Event::SegmentSealed(_)
+            | Event::SegmentArchived(_)
+            | Event::SegmentDropped(_)
+            | Event::SnapshotTaken(_)
+            | Event::LossAcknowledged(_) => {
+                self.strays += u64::from(!self.ladder.apply(event));
+            }
             other => self.apply_to_mirror(other),
         }
     }
@@ -113,7 +124,14 @@ impl Event {
     #[must_use]
     pub fn mirror(&self) -> Option<Incarnation> {
         Some(match self {
-            Event::ServiceStarted(_) | Event::PolicySet(_) | Event::JournalRecovered(_) => return None,
+            Event::ServiceStarted(_)
+            | Event::PolicySet(_)
+            | Event::JournalRecovered(_)
+            | Event::SegmentSealed(_)
+            | Event::SegmentArchived(_)
+            | Event::SegmentDropped(_)
+            | Event::SnapshotTaken(_)
+            | Event::LossAcknowledged(_) => return None,
             Event::MirrorDefined(e) => e.mirror,
             Event::SourceIdentified(e) => e.mirror,
             Event::RepositoryIntended(e) => e.mirror,

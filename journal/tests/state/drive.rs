@@ -1,6 +1,6 @@
 //! Random histories: a universe, and steps that an engine might take in any order, some sensible and some not.
 
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::{Ask, Command, UpkeepStep};
 use lakemirror_journal::event::Event;
 use lakemirror_journal::state::policy::{DivergenceRule, HistoryRule, ImportsRule, Policy, SizeRule};
 use proptest::collection::vec;
@@ -39,6 +39,8 @@ pub enum Step {
     Removals,
     FinishRemoval(u8),
     Published(u64),
+    /// Which file's steps, of which segments (counted from the oldest), and whether their names are mangled.
+    Upkeep(Vec<(u8, u8, u8)>),
     Wait(u16),
 }
 
@@ -106,6 +108,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Removals),
         2 => branch().prop_map(Step::FinishRemoval),
         1 => any::<u64>().prop_map(Step::Published),
+        3 => vec((0u8..9, 0u8..4, 0u8..12), 1..9).prop_map(Step::Upkeep),
         4 => (0u16..3000).prop_map(Step::Wait),
     ]
 }
@@ -162,6 +165,9 @@ pub fn take(world: &World, desk: &mut Desk, step: &Step) -> Vec<Event> {
         Step::Removals => drop(desk.plan_removals()),
         Step::FinishRemoval(branch) => drop(desk.ask(Ask::FinishRemoval { branch: name(branch) })),
         Step::Published(number) => drop(desk.ask(Ask::Published(*number))),
+        Step::Upkeep(steps) => {
+            steps.iter().for_each(|(kind, segment, mangled)| upkeep(desk, *kind, *segment, *mangled))
+        }
         Step::Wait(ms) => desk.now_ms += u64::from(*ms),
     }
     desk.journal[from..].to_vec()
@@ -173,6 +179,34 @@ fn listing(desk: &Desk) -> Vec<Option<u8>> {
     let there =
         |name: &&str| branches.get(*name).filter(|b| b.presence == lakemirror_journal::state::branch::Presence::There);
     BRANCHES.iter().map(|name| there(name).map(|branch| branch.head.0[0] - 1)).collect()
+}
+
+fn upkeep(desk: &mut Desk, kind: u8, segment: u8, mangled: u8) {
+    let ladder = &desk.state.ladder;
+    let known = ladder.segments.iter().nth(usize::from(segment));
+    let (first, last) = match known.filter(|_| kind > 1) {
+        Some((first, segment)) => (*first, segment.last),
+        None => (ladder.open_from(), ladder.open_from() + 4),
+    };
+    let last = last + u64::from(mangled == 1);
+    let hash = [if mangled == 2 { 99 } else { first as u8 }; 32];
+    let step = match kind {
+        0 | 1 => {
+            let first = first + u64::from(mangled == 3);
+            UpkeepStep::Sealed { first, last, frames: 2, bytes: 300, checks: 9, hash, last_frame: [2; 32] }
+        }
+        2 => {
+            let place = if mangled == 4 { "elsewhere" } else { "a" }.to_owned();
+            UpkeepStep::Archived { first, last, hash, bytes: 70, file_hash: [3; 32], place }
+        }
+        3..6 => UpkeepStep::Dropped { first, last, hash },
+        6 | 7 => UpkeepStep::SnapshotTaken { seq: last, digest: [first as u8; 32], bytes: 900 },
+        _ => {
+            let reason = if mangled < 6 { "" } else { "a block" }.to_owned();
+            UpkeepStep::LossAcknowledged { from: first, to: last, reason, who: "op".to_owned() }
+        }
+    };
+    let _ = desk.command(Command::Upkeep { step, at_ms: desk.now_ms });
 }
 
 fn observe(desk: &mut Desk, heads: &[Option<u8>], proven: bool) {

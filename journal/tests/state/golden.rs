@@ -68,9 +68,14 @@ fn no_kind_is_without_a_sample() {
         Event::RecordsWritten(_) => 24,
         Event::MoveFinished(_) => 25,
         Event::SummaryPublished(_) => 26,
+        Event::SegmentSealed(_) => 27,
+        Event::SegmentArchived(_) => 28,
+        Event::SegmentDropped(_) => 29,
+        Event::SnapshotTaken(_) => 30,
+        Event::LossAcknowledged(_) => 31,
     };
     let ordinals: Vec<i32> = one_of_each().iter().map(ordinal).collect();
-    assert_eq!(ordinals, (0..27).collect::<Vec<_>>());
+    assert_eq!(ordinals, (0..32).collect::<Vec<_>>());
 }
 
 #[test]

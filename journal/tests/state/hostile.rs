@@ -2,7 +2,7 @@
 
 use lakemirror_journal::bits::{BITS_MAX, Bits, EncodedBits};
 use lakemirror_journal::codec;
-use lakemirror_journal::command::{Ask, Command};
+use lakemirror_journal::command::{Ask, Command, UpkeepStep};
 use lakemirror_journal::decide::decide;
 use lakemirror_journal::event::*;
 use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
@@ -120,6 +120,13 @@ fn scramble(
         }
         Event::RangesReopened(e) => e.ranges = ranges.to_vec(),
         Event::MoveStarted(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
+        Event::SegmentSealed(e) => (e.first, e.last, e.hash[0]) = (times[0], times[1], flags & 1),
+        Event::SegmentArchived(e) => (e.first, e.last, e.hash[0]) = (times[0], times[1], flags & 1),
+        Event::SegmentDropped(e) => {
+            (e.first, e.last, e.hash[0], e.archived) = (times[0], times[1], flags & 1, flags > 99)
+        }
+        Event::SnapshotTaken(e) => (e.seq, e.digest[0]) = (times[0], flags),
+        Event::LossAcknowledged(e) => (e.from, e.to) = (times[0], times[1]),
         Event::RecordsWritten(e) => e.commits = commits[..3].to_vec(),
         Event::MoveFinished(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
         _ => {}
@@ -157,6 +164,26 @@ fn asks(event: &Event) -> Vec<Ask> {
     asks
 }
 
+/// The step that a fact about the journal's files came from.
+fn step(event: &Event) -> Option<UpkeepStep> {
+    Some(match event.clone() {
+        Event::SegmentSealed(e) => {
+            let SegmentSealedV1 { first, last, frames, bytes, checks, hash, last_frame, .. } = e;
+            UpkeepStep::Sealed { first, last, frames, bytes, checks, hash, last_frame }
+        }
+        Event::SegmentArchived(e) => {
+            let SegmentArchivedV1 { first, last, hash, bytes, file_hash, place, .. } = e;
+            UpkeepStep::Archived { first, last, hash, bytes, file_hash, place }
+        }
+        Event::SegmentDropped(e) => UpkeepStep::Dropped { first: e.first, last: e.last, hash: e.hash },
+        Event::SnapshotTaken(e) => UpkeepStep::SnapshotTaken { seq: e.seq, digest: e.digest, bytes: e.bytes },
+        Event::LossAcknowledged(e) => {
+            UpkeepStep::LossAcknowledged { from: e.from, to: e.to, reason: e.reason, who: e.who }
+        }
+        _ => return None,
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -166,6 +193,9 @@ proptest! {
         let mirror = Incarnation([1; 16]);
         for event in &events {
             state.apply(event);
+            if let Some(step) = step(event) {
+                let _ = decide(&state, Command::Upkeep { step, at_ms: 50 });
+            }
             for ask in asks(event) {
                 let decided = decide(&state, Command::Mirror { mirror, ask, at_ms: 50 });
                 for event in decided.into_iter().flatten() {

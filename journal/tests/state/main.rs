@@ -11,7 +11,9 @@
 mod drive;
 mod golden;
 mod hostile;
+mod ladder;
 mod model;
+mod model_files;
 mod properties;
 mod recount;
 mod rules;

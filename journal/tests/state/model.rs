@@ -8,6 +8,8 @@ use lakemirror_journal::ids::{CommitId, MetarangeId, RangeId};
 use lakemirror_journal::state::policy::{HistoryRule, ImportsRule, Policy, SizeRule};
 use lakemirror_journal::state::tree::WRONG_SIZE;
 
+use super::model_files::Files;
+
 /// What is known of one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
@@ -48,6 +50,7 @@ pub struct Judge {
     ranges: BTreeMap<RangeId, Vec<Entry>>,
     imports: BTreeMap<RangeId, BTreeSet<u32>>,
     branches: BTreeMap<String, Branch>,
+    pub files: Files,
     pub checks: u64,
     pub moves_started: u32,
     pub removals: u32,
@@ -68,6 +71,7 @@ impl Judge {
                 self.commits.entry(e.id).or_insert(commit);
             }
             Event::MoveStarted(e) => return self.move_started(e),
+            _ if Files::is_about(event) => return self.files.take(event),
             Event::RecordsWritten(e) => self.recorded.extend(&e.commits),
             _ if event.branch().is_some() => return self.branch_fact(event),
             _ => self.content_fact(event),

@@ -3,6 +3,7 @@
 use lakemirror_journal::codec;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::state::State;
+use lakemirror_journal::state::ladder::Stage;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 
@@ -30,7 +31,25 @@ fn run(world: &World, steps: &[Step], policy: &lakemirror_journal::state::policy
     }
     assert_eq!(desk.state.checks, judge.checks);
     assert_eq!(desk.mirror().checks, judge.checks);
+    files(&desk, &judge);
     (desk, judge)
+}
+
+/// The ladder says of the journal's files what the facts say.
+fn files(desk: &Desk, judge: &Judge) {
+    let (ladder, files) = (&desk.state.ladder, &judge.files);
+    let sealed: Vec<_> = ladder.segments.iter().map(|(first, segment)| (*first, segment.last, segment.hash)).collect();
+    assert_eq!(sealed, files.sealed);
+    for (name, segment) in sealed.iter().zip(ladder.segments.values()) {
+        let (dropped, archived) = match &segment.stage {
+            Stage::Sealed => (false, false),
+            Stage::Archived(_) => (false, true),
+            Stage::Dropped { archive, .. } => (true, archive.is_some()),
+        };
+        assert_eq!((dropped, archived), (files.dropped.contains(name), files.archived.contains(name)));
+    }
+    assert_eq!(ladder.snapshot.map_or(0, |snapshot| snapshot.seq), files.snapshot);
+    assert_eq!(ladder.losses.len(), files.losses);
 }
 
 /// I6: when more branches vanish at once than may, none of them is missed.
@@ -87,12 +106,14 @@ proptest! {
 #[test]
 fn histories_do_what_the_properties_are_about() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let (mut moves, mut removals) = (0, 0);
+    let (mut moves, mut removals, mut dropped) = (0, 0, 0);
     for _ in 0..100 {
         let (world, steps, policy) = histories().new_tree(&mut runner).unwrap().current();
         let (_, judge) = run(&world, &steps, &policy);
         moves += judge.moves_started;
         removals += judge.removals;
+        dropped += judge.files.dropped.len();
     }
     assert!(moves > 100 && removals > 3, "{moves} moves, {removals} removals in 100 histories");
+    assert!(dropped > 5, "{dropped} dropped segments in 100 histories");
 }

@@ -20,9 +20,9 @@ fn bits(len: u32, ordinals: &[u32]) -> EncodedBits {
     Bits::from_ordinals(len, ordinals.iter().copied()).encode()
 }
 
-/// In the order of their numbers.
+/// In the order of the golden file's lines: that in which they came to be.
 pub fn one_of_each() -> Vec<Event> {
-    [service(), mirror(), branch(), content(), moves()].concat()
+    [service(), mirror(), branch(), content(), moves(), upkeep()].concat()
 }
 
 fn service() -> Vec<Event> {
@@ -38,6 +38,40 @@ fn service() -> Vec<Event> {
             deletion_permille_max: 500,
         }),
         Event::JournalRecovered(JournalRecoveredV1 { text: "cut 12 bytes".to_owned(), at_ms: AT_MS }),
+    ]
+}
+
+fn upkeep() -> Vec<Event> {
+    let (first, last, hash, at_ms) = (1, 900, [9; 32], AT_MS);
+    vec![
+        Event::SegmentSealed(SegmentSealedV1 {
+            first,
+            last,
+            frames: 40,
+            bytes: 1 << 27,
+            checks: 3_000_000,
+            hash,
+            last_frame: [10; 32],
+            at_ms,
+        }),
+        Event::SegmentArchived(SegmentArchivedV1 {
+            first,
+            last,
+            hash,
+            bytes: 1 << 24,
+            file_hash: [11; 32],
+            place: "s3://archive/journal/".to_owned(),
+            at_ms,
+        }),
+        Event::SegmentDropped(SegmentDroppedV1 { first, last, hash, archived: true, at_ms }),
+        Event::SnapshotTaken(SnapshotTakenV1 { seq: 1000, digest: [12; 32], bytes: 70_000, at_ms }),
+        Event::LossAcknowledged(LossAcknowledgedV1 {
+            from: 1001,
+            to: 1010,
+            reason: "the volume lost a block".to_owned(),
+            who: "op".to_owned(),
+            at_ms,
+        }),
     ]
 }
 
