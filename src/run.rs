@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Entropy};
-use crate::config::{Config, MirrorsDatabase, Recheck};
+use crate::config::{self, Config, MirrorsDatabase, Recheck};
 use crate::engine::mirror::{Ended, Settings};
 use crate::engine::ports::{FaultKind, Lakefs, Registry};
 use crate::engine::recorder::{self, Ledger, Recorder};
@@ -33,6 +33,7 @@ use crate::mirrors::records::Records;
 use crate::mirrors::{Dynamodb, Embedded, Items, Postgres, dynamodb, embedded, postgres};
 use crate::objects;
 use crate::service::RequestLog;
+use crate::upkeep::{self, Upkeep};
 
 use ledger::Journal;
 use registry::SharedRegistry;
@@ -110,6 +111,8 @@ pub struct Ports {
     pub records: Arc<Records>,
     /// The journal's directory.
     pub journal_path: PathBuf,
+    /// How the journal's files are kept.
+    pub upkeep: upkeep::Settings,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -170,6 +173,7 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
         store_identities,
         records,
         journal_path: config.journal.path.clone(),
+        upkeep: upkeep_settings(&config.journal),
         clock,
         entropy,
         settings: Arc::new(settings(config)),
@@ -215,6 +219,16 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
+fn upkeep_settings(journal: &config::Journal) -> upkeep::Settings {
+    let age_ms_max = u64::try_from(journal.retain_max_age.as_millis()).unwrap_or(u64::MAX);
+    let (compress, archive) = (journal.compress, journal.archive.is_some());
+    upkeep::Settings {
+        rules: upkeep::plan::Rules { compress, archive, age_ms_max, bytes_max: journal.retain_max_bytes },
+        archive: journal.archive.clone(),
+        snapshot_interval: journal.snapshot_interval,
+    }
+}
+
 /// Serves until stopped: the API from the first moment, the mirrors once the journal is replayed.
 ///
 /// # Errors
@@ -247,6 +261,9 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
     let (recorder, thread) = recorder::start(state, Box::new(journal) as Box<dyn Ledger>, Arc::clone(&ports.clock))
         .map_err(|source| RunError::Io { what: "cannot start the journal's thread".to_owned(), source })?;
     let begun = begin(&recorder, &ports, writer_epoch, recovery).await;
+    let (dir, settings) = (ports.journal_path.clone(), ports.upkeep.clone());
+    let upkeep = Upkeep::new(dir, settings, recorder.clone(), Arc::clone(&ports.clock));
+    let upkeep = tokio::spawn(upkeep.run(stop.clone()));
     let registry: Arc<dyn Registry> =
         Arc::new(SharedRegistry::new(Arc::clone(&ports.records), Arc::clone(&ports.clock)));
     let engine = Engine::new(Parts {
@@ -260,6 +277,8 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
     });
     startup.ready(api::service(&ports, engine.clone()));
     let ended = if begun.is_ok() { engine.run(stop.clone()).await } else { Err(Ended::Journal) };
+    // It holds the recorder, whose thread ends with the last handle.
+    upkeep.abort();
     match ended {
         Ok(()) | Err(Ended::Stopped) => Ok(()),
         Err(Ended::Journal) => {

@@ -16,7 +16,7 @@ use lakemirror_journal::command::{Command, UpkeepStep};
 use lakemirror_journal::ids::Seq;
 use lakemirror_journal::log::disk::real::RealDisk;
 use lakemirror_journal::log::{
-    Kept, UpkeepError, archive_segment, compress_segment, remove_segment, sealed_segments, verify_segment,
+    SegmentFile, UpkeepError, archive_segment, compress_segment, remove_segment, sealed_segments, verify_segment,
 };
 use lakemirror_journal::state::ladder::Ladder;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,9 @@ pub struct Settings {
 enum Undone {
     #[error(transparent)]
     Segment(#[from] UpkeepError),
-    #[error("segment {first} to {last} on the volume is not the one that the journal sealed: see `lakemirror journal verify`")]
+    #[error(
+        "segment {first} to {last} on the volume is not the one that the journal sealed: see `lakemirror journal verify`"
+    )]
     Another { first: Seq, last: Seq },
     #[error("the journal refused the step")]
     Refused(#[from] RecordError),
@@ -118,14 +120,14 @@ impl Upkeep {
         Ok(true)
     }
 
-    async fn kept(&self) -> Result<Vec<Kept>, Undone> {
+    async fn kept(&self) -> Result<Vec<SegmentFile>, Undone> {
         let dir = self.dir.clone();
         let mut kept = tokio::task::spawn_blocking(move || sealed_segments(&RealDisk::new(&dir))).await??;
         kept.retain(|file| !self.set_aside.contains(&file.first));
         Ok(kept)
     }
 
-    fn give_up(&mut self, step: Step, file: Kept, error: &Undone) {
+    fn give_up(&mut self, step: Step, file: SegmentFile, error: &Undone) {
         let why = with_causes(error);
         let (first, last) = (file.first, file.last);
         if step == Step::Archive && !matches!(error, Undone::Another { .. }) {
@@ -133,12 +135,17 @@ impl Upkeep {
             tracing::warn!(first, last, "cannot archive a segment of the journal, it stays where it is: {why}");
         } else {
             self.set_aside.insert(first);
-            tracing::error!(first, last, ?step, "a segment of the journal is left as it is until the next start: {why}");
+            tracing::error!(
+                first,
+                last,
+                ?step,
+                "a segment of the journal is left as it is until the next start: {why}"
+            );
         }
     }
 
-    async fn follow(&self, ladder: &Ladder, step: Step, file: Kept) -> Result<(), Undone> {
-        let Kept { first, last, .. } = file;
+    async fn follow(&self, ladder: &Ladder, step: Step, file: SegmentFile) -> Result<(), Undone> {
+        let SegmentFile { first, last, .. } = file;
         let sealed = ladder.segments.get(&first).map(|segment| segment.hash).unwrap_or_default();
         let dir = self.dir.clone();
         match step {
@@ -151,7 +158,13 @@ impl Upkeep {
                     Ok::<u64, Undone>(compress_segment(&RealDisk::new(&dir), first, last)?)
                 };
                 let bytes = tokio::task::spawn_blocking(compress).await??;
-                tracing::info!(first, last, was = file.bytes, bytes, "a segment of the journal was proven and compressed");
+                tracing::info!(
+                    first,
+                    last,
+                    was = file.bytes,
+                    bytes,
+                    "a segment of the journal was proven and compressed"
+                );
             }
             Step::Archive => self.archive(file, sealed).await?,
             Step::Drop { unarchived } => self.drop_segment(file, sealed, unarchived).await?,
@@ -159,8 +172,8 @@ impl Upkeep {
         Ok(())
     }
 
-    async fn archive(&self, file: Kept, sealed: [u8; 32]) -> Result<(), Undone> {
-        let Kept { first, last, .. } = file;
+    async fn archive(&self, file: SegmentFile, sealed: [u8; 32]) -> Result<(), Undone> {
+        let SegmentFile { first, last, .. } = file;
         let (dir, Some(archive)) = (self.dir.clone(), self.settings.archive.clone()) else { return Ok(()) };
         let copy = move || {
             let disk = RealDisk::new(&dir);
@@ -168,13 +181,19 @@ impl Upkeep {
             Ok::<_, Undone>(archive_segment(&disk, &RealDisk::new(&archive), first, last)?)
         };
         let archived = tokio::task::spawn_blocking(copy).await??;
-        tracing::info!(first, last, bytes = archived.bytes, place = archived.place, "a segment of the journal was archived");
+        tracing::info!(
+            first,
+            last,
+            bytes = archived.bytes,
+            place = archived.place,
+            "a segment of the journal was archived"
+        );
         let (bytes, file_hash, place) = (archived.bytes, archived.file_hash, archived.place);
         self.journal(UpkeepStep::Archived { first, last, hash: sealed, bytes, file_hash, place }).await
     }
 
-    async fn drop_segment(&self, file: Kept, hash: [u8; 32], unarchived: bool) -> Result<(), Undone> {
-        let Kept { first, last, .. } = file;
+    async fn drop_segment(&self, file: SegmentFile, hash: [u8; 32], unarchived: bool) -> Result<(), Undone> {
+        let SegmentFile { first, last, .. } = file;
         // Journaled first: a crash in between leaves a file that is known to be dropped, and is removed then.
         self.journal(UpkeepStep::Dropped { first, last, hash }).await?;
         let dir = self.dir.clone();

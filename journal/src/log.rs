@@ -55,7 +55,8 @@ pub use self::replay::{Replay, ReplayRefused};
 pub use self::seal::{OpenSegment, SealedSegment};
 pub use self::snapshot::SnapshotHeader;
 pub use self::upkeep::{
-    Archived, Kept, UpkeepError, archive_segment, compress_segment, remove_segment, sealed_segments, verify_segment,
+    Archived, SegmentFile, UpkeepError, archive_segment, compress_segment, remove_segment, sealed_segments,
+    verify_segment,
 };
 pub use self::walk::{FrameInfo, SegmentStart};
 

@@ -1,6 +1,7 @@
 //! Whole configurations: the smallest one, the chart's, a full one, and every kind of fault at once.
 
 use super::*;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The smallest real configuration: one process for both ends.

@@ -6,7 +6,7 @@
 //! the segments are twice of what may be kept costs the oldest of them, and that is said.
 
 use lakemirror_journal::ids::Seq;
-use lakemirror_journal::log::Kept;
+use lakemirror_journal::log::SegmentFile;
 use lakemirror_journal::state::ladder::{Ladder, Stage};
 
 /// The rules.
@@ -42,7 +42,13 @@ pub enum Step {
 ///
 /// `archive_down`: the last attempt to archive failed a short while ago, so that nothing waits for it now.
 #[must_use]
-pub fn next(ladder: &Ladder, kept: &[Kept], now_ms: u64, rules: &Rules, archive_down: bool) -> Option<(Step, Kept)> {
+pub fn next(
+    ladder: &Ladder,
+    kept: &[SegmentFile],
+    now_ms: u64,
+    rules: &Rules,
+    archive_down: bool,
+) -> Option<(Step, SegmentFile)> {
     let dropped = kept.iter().find(|file| is_dropped(ladder, file.first));
     if let Some(file) = dropped {
         return Some((Step::Remove, *file));
@@ -51,7 +57,7 @@ pub fn next(ladder: &Ladder, kept: &[Kept], now_ms: u64, rules: &Rules, archive_
     if let Some(file) = known().find(|file| rules.compress && !file.packed) {
         return Some((Step::Compress, *file));
     }
-    let waits = |file: &&Kept| ladder.segments.get(&file.first).is_some_and(|s| s.stage == Stage::Sealed);
+    let waits = |file: &&SegmentFile| ladder.segments.get(&file.first).is_some_and(|s| s.stage == Stage::Sealed);
     if let Some(file) = known().find(waits).filter(|_| rules.archive && !archive_down) {
         return Some((Step::Archive, *file));
     }
@@ -62,7 +68,7 @@ fn is_dropped(ladder: &Ladder, first: Seq) -> bool {
     ladder.segments.get(&first).is_some_and(|segment| matches!(segment.stage, Stage::Dropped { .. }))
 }
 
-fn drop_oldest(ladder: &Ladder, kept: &[Kept], now_ms: u64, rules: &Rules) -> Option<(Step, Kept)> {
+fn drop_oldest(ladder: &Ladder, kept: &[SegmentFile], now_ms: u64, rules: &Rules) -> Option<(Step, SegmentFile)> {
     let (first, segment) = ladder.oldest_kept()?;
     let file = kept.iter().find(|file| file.first == first && file.last == segment.last)?;
     let behind_snapshot = ladder.snapshot.is_some_and(|snapshot| snapshot.seq >= segment.last);

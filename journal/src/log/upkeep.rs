@@ -94,21 +94,21 @@ fn find(disk: &dyn Disk, first: Seq, last: Seq) -> Result<Entry, UpkeepError> {
 ///
 /// # Errors
 /// If the directory cannot be read, or its segments do not fit together.
-pub fn sealed_segments(disk: &dyn Disk) -> Result<Vec<Kept>, UpkeepError> {
+pub fn sealed_segments(disk: &dyn Disk) -> Result<Vec<SegmentFile>, UpkeepError> {
     let shelf = Shelf::new(disk, &[]);
     let mut kept = Vec::new();
     for entry in shelf.list()? {
         let Some(last) = entry.last.filter(|_| entry.stage != Stage::Open && !entry.missing) else { continue };
         let path = entry.path();
         let bytes = shelf.file_bytes(&entry).map_err(failed(disk, "read", &path))?;
-        kept.push(Kept { first: entry.first, last, bytes, packed: entry.stage == Stage::Compressed });
+        kept.push(SegmentFile { first: entry.first, last, bytes, packed: entry.stage == Stage::Compressed });
     }
     Ok(kept)
 }
 
 /// A sealed segment on the journal's volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept {
+pub struct SegmentFile {
     /// Number of its first record.
     pub first: Seq,
     /// Number of its last record.

@@ -11,7 +11,7 @@ const RULES: Rules = Rules { compress: true, archive: false, age_ms_max: 1_000_0
 /// A journal whose files do what the plan says.
 struct World {
     state: State,
-    kept: Vec<Kept>,
+    kept: Vec<SegmentFile>,
     archived: Vec<Seq>,
     lost: Vec<Seq>,
     now_ms: u64,
@@ -35,7 +35,7 @@ impl World {
         let (last, hash) = (first + 9, [first as u8; 32]);
         let (frames, checks, last_frame) = (1, 0, [0; 32]);
         self.journal(UpkeepStep::Sealed { first, last, frames, bytes, checks, hash, last_frame });
-        self.kept.push(Kept { first, last, bytes, packed: false });
+        self.kept.push(SegmentFile { first, last, bytes, packed: false });
     }
 
     fn snapshot(&mut self) {
@@ -53,8 +53,8 @@ impl World {
         }
     }
 
-    fn follow(&mut self, step: Step, file: Kept) {
-        let Kept { first, last, bytes, .. } = file;
+    fn follow(&mut self, step: Step, file: SegmentFile) {
+        let SegmentFile { first, last, bytes, .. } = file;
         let hash = [first as u8; 32];
         match step {
             Step::Compress => {
@@ -134,7 +134,7 @@ proptest! {
             world.settle(&rules, false);
             let held: u64 = world.kept.iter().map(|kept| kept.bytes).sum();
             let proven = world.state.ladder.snapshot.map_or(0, |snapshot| snapshot.seq);
-            let may_go: Vec<&Kept> =
+            let may_go: Vec<&SegmentFile> =
                 world.kept.iter().filter(|kept| kept.last <= proven && kept.last + 1 != world.state.ladder.open_from()).collect();
             prop_assert!(held <= rules.bytes_max || may_go.is_empty(), "{held} bytes");
             prop_assert!(!archive || world.lost.is_empty());

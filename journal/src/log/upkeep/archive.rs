@@ -8,9 +8,9 @@ use std::io;
 use super::{UpkeepError, failed, find, hash};
 use crate::ids::Seq;
 use crate::log::disk::{Access, Disk, DiskFile};
+use crate::log::disk::{read_small, replace_file};
 use crate::log::error::OpenError;
 use crate::log::format_file::{FORMAT_BYTES_MAX, FORMAT_NAME};
-use crate::log::disk::{read_small, replace_file};
 use crate::log::segment::SEGMENT_DIR;
 
 const COPY_BYTES: usize = 256 * 1024;
@@ -31,12 +31,7 @@ pub struct Archived {
 /// # Errors
 /// As either disk says; [`UpkeepError::Differs`] if the copy does not read as what was written; an archive that holds
 /// another journal is refused. The segment itself is never touched.
-pub fn archive_segment(
-    disk: &dyn Disk,
-    archive: &dyn Disk,
-    first: Seq,
-    last: Seq,
-) -> Result<Archived, UpkeepError> {
+pub fn archive_segment(disk: &dyn Disk, archive: &dyn Disk, first: Seq, last: Seq) -> Result<Archived, UpkeepError> {
     let path = find(disk, first, last)?.path();
     prepare(disk, archive)?;
     let from = disk.open(&path, Access::Read).map_err(failed(disk, "read", &path))?;
@@ -101,13 +96,18 @@ fn copy(from: &dyn DiskFile, archive: &dyn Disk, path: &str) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::log::disk::real::RealDisk;
-    use crate::log::{Log, NewJournal, Options, RawRecord};
     use crate::log::upkeep::compress_segment;
+    use crate::log::{Log, NewJournal, Options, RawRecord};
 
     struct Nothing;
 
     impl crate::log::Replay for Nothing {
-        fn record(&mut self, _: Seq, _: RawRecord<'_>, _: &crate::log::FrameInfo) -> Result<(), crate::log::ReplayRefused> {
+        fn record(
+            &mut self,
+            _: Seq,
+            _: RawRecord<'_>,
+            _: &crate::log::FrameInfo,
+        ) -> Result<(), crate::log::ReplayRefused> {
             Ok(())
         }
     }
