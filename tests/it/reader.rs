@@ -13,7 +13,10 @@ use std::time::Duration;
 
 use lakemirror::sandbox;
 use lakemirror_journal::codec;
-use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, ScanReport, scan};
+use lakemirror_journal::log::disk::real::RealDisk;
+use lakemirror_journal::log::{
+    FrameInfo, Log, NewJournal, Options, RawRecord, Replay, ReplayRefused, ScanReport, compress_segment, scan,
+};
 use lakemirror_journal::state::State;
 use serde_json::{Value, json};
 
@@ -278,4 +281,61 @@ fn no_secret_is_in(journal: &Path) {
     for file in ["FORMAT", "HEAD", "LOCK", SEGMENT] {
         assert_eq!(mode(&journal.join(file)), 0o600, "{file}");
     }
+}
+
+/// A journal of four sealed segments, two of them compressed, and an open one.
+fn sealed_journal(dir: &Path) {
+    let new = NewJournal { uuid: [7; 16], wall_ms: 5 };
+    let mut ours = Ours { opaque: true, ..Ours::default() };
+    let (mut log, _) = Log::open(dir, &Options::default(), new, &mut ours).unwrap();
+    let mut sealed = Vec::new();
+    for number in 0..12u8 {
+        let payload = vec![number; 50 * usize::from(number)];
+        let record = |payload| RawRecord { kind: 1, version: 1, payload };
+        log.commit(&[record(&payload), record(b"x")], number.into(), 1000, 0).unwrap();
+        if number % 3 == 2 {
+            sealed.push(log.seal().unwrap().footer);
+        }
+    }
+    log.commit(&[RawRecord { kind: 1, version: 1, payload: b"end" }], 1, 2000, 0).unwrap();
+    for footer in &sealed[..2] {
+        compress_segment(&RealDisk::new(dir), footer.first_seq, footer.last_seq).unwrap();
+    }
+}
+
+#[test]
+fn sealed_segments_are_read_and_every_flip_in_them_is_noticed_or_changes_nothing() {
+    if !there("sealed_segments_are_read_and_every_flip_in_them_is_noticed_or_changes_nothing") {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let journal = root.path().join("journal");
+    sealed_journal(&journal);
+    let (_, told) = ours(&journal, true);
+    let theirs = sound(&journal, &["--opaque"]);
+    assert_same(&theirs, &told);
+    assert_eq!(theirs["segments"].as_array().unwrap().len(), 5);
+
+    for path in files(&journal.join("seg")) {
+        let bytes = fs::read(&path).unwrap();
+        let name = path.strip_prefix(&journal).unwrap().to_str().unwrap();
+        let copies = flipped(&journal, &root.path().join("copies"), name, (0..bytes.len()).step_by(bytes.len() / 50));
+        let (_, lines) = python("read.py", &["--opaque"], &copies);
+        assert_eq!(lines.len(), copies.len());
+        let compressed = name.ends_with(".zst");
+        for (copied, line) in copies.iter().zip(&lines) {
+            assert!(line["error"].is_string() || compressed && *line == theirs, "{}: {line}", copied.display());
+        }
+    }
+
+    // What is in an archive counts as if it were there; what is nowhere is missed, at the beginning and in the middle.
+    let archive = root.path().join("archive");
+    fs::create_dir(&archive).unwrap();
+    let first = "0000000000000001-0000000000000006.jseg.zst";
+    fs::copy(journal.join("seg").join(first), archive.join(first)).unwrap();
+    fs::remove_file(journal.join("seg").join(first)).unwrap();
+    assert_eq!(sound(&journal, &["--opaque"])["from_the_first"], false);
+    assert_same(&sound(&journal, &["--opaque", "--archive", archive.to_str().unwrap()]), &told);
+    fs::remove_file(journal.join("seg/0000000000000013-0000000000000018.jseg")).unwrap();
+    assert_eq!(python("read.py", &["--opaque"], &[journal]).1[0]["error"], "damaged");
 }

@@ -69,7 +69,7 @@ impl World {
             }
             Step::Drop { unarchived } => {
                 self.journal(UpkeepStep::Dropped { first, last, hash });
-                assert_eq!(unarchived, false, "only where a test expects it");
+                assert!(!unarchived, "only where a test expects it");
                 self.lost.extend((!self.archived.contains(&first)).then_some(first));
             }
             Step::Remove => self.kept.retain(|kept| kept.first != first),
