@@ -18,4 +18,3 @@ pub mod run;
 pub mod sandbox;
 pub mod secret;
 pub mod service;
-pub mod upkeep;

@@ -7,6 +7,7 @@ pub mod ledger;
 mod policy;
 pub mod registry;
 pub mod stores;
+pub mod upkeep;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,10 +34,10 @@ use crate::mirrors::records::Records;
 use crate::mirrors::{Dynamodb, Embedded, Items, Postgres, dynamodb, embedded, postgres};
 use crate::objects;
 use crate::service::RequestLog;
-use crate::upkeep::{self, Upkeep};
 
 use ledger::Journal;
 use registry::SharedRegistry;
+use upkeep::Upkeep;
 
 /// How long a stop may take before what is still under way is left to the next start.
 const STOP_TIME_MAX: Duration = Duration::from_secs(3);

@@ -43,10 +43,14 @@ impl World {
         self.journal(UpkeepStep::SnapshotTaken { seq, digest: [1; 32], bytes: 10 });
     }
 
+    fn proven(&self) -> Seq {
+        self.state.ladder.snapshot.map_or(0, |snapshot| snapshot.seq)
+    }
+
     /// Does every step there is; an archive that is down stays so.
     fn settle(&mut self, rules: &Rules, archive_down: bool) {
         let mut steps = 0;
-        while let Some((step, file)) = next(&self.state.ladder, &self.kept, self.now_ms, rules, archive_down) {
+        while let Some((step, file)) = next(&self.state.ladder, &self.kept, self.proven(), self.now_ms, rules, archive_down) {
             self.follow(step, file);
             steps += 1;
             assert!(steps < 1000, "the plan does not end");
@@ -107,10 +111,10 @@ fn with_an_archive_nothing_goes_that_is_not_in_it_unless_the_volume_would_run_fu
         world.seal(200);
     }
     world.snapshot();
-    while let Some((step @ Step::Compress, file)) = next(&world.state.ladder, &world.kept, 1, &rules, true) {
+    while let Some((step @ Step::Compress, file)) = next(&world.state.ladder, &world.kept, world.proven(), 1, &rules, true) {
         world.follow(step, file);
     }
-    let over = next(&world.state.ladder, &world.kept, 1, &rules, true).unwrap();
+    let over = next(&world.state.ladder, &world.kept, world.proven(), 1, &rules, true).unwrap();
     assert_eq!((over.0, over.1.first), (Step::Drop { unarchived: true }, 1));
     world.settle(&rules, false);
     assert_eq!((world.archived.len(), world.kept.len(), world.lost.len()), (6, 2, 0), "it came back");
@@ -133,7 +137,7 @@ proptest! {
             }
             world.settle(&rules, false);
             let held: u64 = world.kept.iter().map(|kept| kept.bytes).sum();
-            let proven = world.state.ladder.snapshot.map_or(0, |snapshot| snapshot.seq);
+            let proven = world.proven();
             let may_go: Vec<&SegmentFile> =
                 world.kept.iter().filter(|kept| kept.last <= proven && kept.last + 1 != world.state.ladder.open_from()).collect();
             prop_assert!(held <= rules.bytes_max || may_go.is_empty(), "{held} bytes");

@@ -16,13 +16,15 @@ use lakemirror_journal::command::{Command, UpkeepStep};
 use lakemirror_journal::ids::Seq;
 use lakemirror_journal::log::disk::real::RealDisk;
 use lakemirror_journal::log::{
-    SegmentFile, UpkeepError, archive_segment, compress_segment, remove_segment, sealed_segments, verify_segment,
+    SegmentFile, UpkeepError, archive_segment, compress_segment, remove_segment, sealed_segments, snapshot, verify_segment,
 };
 use lakemirror_journal::state::ladder::Ladder;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::engine::recorder::{RecordError, Recorder};
+use crate::run::ledger::error_chain;
+use crate::run::shadow::{ShadowError, take_snapshot};
 use plan::{Rules, Step};
 
 /// How often it is looked whether there is something to do. A segment takes longer to fill.
@@ -66,6 +68,8 @@ pub struct Upkeep {
     clock: Arc<dyn Clock>,
     /// Not tried before this monotonic time.
     archive_from: Duration,
+    /// When the next snapshot is due, by the monotonic clock.
+    snapshot_from: Duration,
     /// Segments that could not be worked on: they stay as they are until the next start.
     set_aside: BTreeSet<Seq>,
 }
@@ -74,14 +78,16 @@ impl Upkeep {
     /// Upkeep of the journal in `dir`, which `recorder` writes.
     #[must_use]
     pub fn new(dir: PathBuf, settings: Settings, recorder: Recorder, clock: Arc<dyn Clock>) -> Self {
-        Self { dir, settings, recorder, clock, archive_from: Duration::ZERO, set_aside: BTreeSet::new() }
+        let snapshot_from = clock.monotonic() + settings.snapshot_interval;
+        let (archive_from, set_aside) = (Duration::ZERO, BTreeSet::new());
+        Self { dir, settings, recorder, clock, archive_from, snapshot_from, set_aside }
     }
 
     /// Works until stopped, or until the journal stops.
     pub async fn run(mut self, stop: CancellationToken) {
         let work = async {
             loop {
-                if self.turn().await.is_err() {
+                if self.snapshot().await.is_err() || self.turn().await.is_err() {
                     return;
                 }
                 self.clock.sleep(TICK).await;
@@ -89,6 +95,29 @@ impl Upkeep {
         };
         // What is under way may be broken off anywhere: every step is whole by itself.
         stop.run_until_cancelled(work).await;
+    }
+
+    /// Takes a snapshot if it is time for one.
+    ///
+    /// # Errors
+    /// The journal has stopped, or what it holds is not what was live: then it stops.
+    pub async fn snapshot(&mut self) -> Result<(), ShadowError> {
+        if self.clock.monotonic() < self.snapshot_from {
+            return Ok(());
+        }
+        self.snapshot_from = self.clock.monotonic() + self.settings.snapshot_interval;
+        match take_snapshot(&self.recorder, &self.dir, &self.clock).await {
+            Ok(None) => Ok(()),
+            Ok(Some(taken)) => {
+                tracing::info!(seq = taken.seq, bytes = taken.bytes, "the state was proven by a replay, a snapshot is taken");
+                Ok(())
+            }
+            Err(error @ (ShadowError::Mismatch(_) | ShadowError::Record(RecordError::Stopped))) => Err(error),
+            Err(error) => {
+                tracing::warn!("no snapshot of the journal, it is tried again later: {}", error_chain(&error));
+                Ok(())
+            }
+        }
     }
 
     /// Does what there is to do now. Says whether anything is left for later.
@@ -101,15 +130,15 @@ impl Upkeep {
             if ladder.segments.is_empty() {
                 return Ok(false);
             }
-            let kept = match self.kept().await {
-                Ok(kept) => kept,
+            let (kept, proven) = match self.kept().await {
+                Ok(found) => found,
                 Err(error) => {
-                    tracing::warn!("journal upkeep: {}", with_causes(&error));
+                    tracing::warn!("journal upkeep: {}", error_chain(&error));
                     return Ok(true);
                 }
             };
             let archive_down = self.clock.monotonic() < self.archive_from;
-            let next = plan::next(&ladder, &kept, self.clock.wall_ms(), &self.settings.rules, archive_down);
+            let next = plan::next(&ladder, &kept, proven, self.clock.wall_ms(), &self.settings.rules, archive_down);
             let Some((step, file)) = next else { return Ok(false) };
             match self.follow(&ladder, step, file).await {
                 Ok(()) => {}
@@ -120,15 +149,21 @@ impl Upkeep {
         Ok(true)
     }
 
-    async fn kept(&self) -> Result<Vec<SegmentFile>, Undone> {
+    /// The sealed segments on the volume, and the record of the oldest snapshot.
+    async fn kept(&self) -> Result<(Vec<SegmentFile>, Seq), Undone> {
         let dir = self.dir.clone();
-        let mut kept = tokio::task::spawn_blocking(move || sealed_segments(&RealDisk::new(&dir))).await??;
+        let look = move || {
+            let disk = RealDisk::new(&dir);
+            let oldest = snapshot::list(&disk).unwrap_or_default().first().copied().unwrap_or(0);
+            Ok::<_, Undone>((sealed_segments(&disk)?, oldest))
+        };
+        let (mut kept, proven) = tokio::task::spawn_blocking(look).await??;
         kept.retain(|file| !self.set_aside.contains(&file.first));
-        Ok(kept)
+        Ok((kept, proven))
     }
 
     fn give_up(&mut self, step: Step, file: SegmentFile, error: &Undone) {
-        let why = with_causes(error);
+        let why = error_chain(error);
         let (first, last) = (file.first, file.last);
         if step == Step::Archive && !matches!(error, Undone::Another { .. }) {
             self.archive_from = self.clock.monotonic() + REST;
@@ -220,14 +255,4 @@ impl Upkeep {
 fn prove(disk: &RealDisk, first: Seq, last: Seq, sealed: &[u8; 32]) -> Result<(), Undone> {
     let footer = verify_segment(disk, first, last)?;
     if footer.hash() == *sealed { Ok(()) } else { Err(Undone::Another { first, last }) }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

@@ -40,11 +40,13 @@ pub enum Step {
 
 /// The next step and its segment; none when all is as it should be.
 ///
-/// `archive_down`: the last attempt to archive failed a short while ago, so that nothing waits for it now.
+/// `proven`: the record of the oldest snapshot that is kept, so that an opening has something to fall back on when the
+/// newest one is damaged; 0 for none. `archive_down`: the last attempt to archive failed a short while ago, so that nothing waits for it now.
 #[must_use]
 pub fn next(
     ladder: &Ladder,
     kept: &[SegmentFile],
+    proven: Seq,
     now_ms: u64,
     rules: &Rules,
     archive_down: bool,
@@ -61,17 +63,17 @@ pub fn next(
     if let Some(file) = known().find(waits).filter(|_| rules.archive && !archive_down) {
         return Some((Step::Archive, *file));
     }
-    drop_oldest(ladder, kept, now_ms, rules)
+    drop_oldest(ladder, kept, proven, now_ms, rules)
 }
 
 fn is_dropped(ladder: &Ladder, first: Seq) -> bool {
     ladder.segments.get(&first).is_some_and(|segment| matches!(segment.stage, Stage::Dropped { .. }))
 }
 
-fn drop_oldest(ladder: &Ladder, kept: &[SegmentFile], now_ms: u64, rules: &Rules) -> Option<(Step, SegmentFile)> {
+fn drop_oldest(ladder: &Ladder, kept: &[SegmentFile], proven: Seq, now_ms: u64, rules: &Rules) -> Option<(Step, SegmentFile)> {
     let (first, segment) = ladder.oldest_kept()?;
     let file = kept.iter().find(|file| file.first == first && file.last == segment.last)?;
-    let behind_snapshot = ladder.snapshot.is_some_and(|snapshot| snapshot.seq >= segment.last);
+    let behind_snapshot = segment.last <= proven;
     let newest = segment.last.saturating_add(1) == ladder.open_from();
     if !behind_snapshot || newest {
         return None;
