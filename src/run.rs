@@ -6,6 +6,7 @@ mod gate;
 pub mod ledger;
 mod policy;
 pub mod registry;
+pub mod shadow;
 pub mod stores;
 pub mod upkeep;
 

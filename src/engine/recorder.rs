@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use lakemirror_journal::codec::{self, Payload};
-use lakemirror_journal::command::{Ask, Command};
+use lakemirror_journal::command::{Ask, Command, UpkeepStep};
 use lakemirror_journal::decide::{Refused, decide};
 use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::Incarnation;
+use lakemirror_journal::state::image;
+use lakemirror_journal::state::ladder::Ladder;
 use lakemirror_journal::state::{State, checks_of};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -33,15 +35,26 @@ pub struct Entry {
     pub checks: u64,
 }
 
+/// The digest of the state as it is after the entries that are committed; computed when a checkpoint needs it.
+pub type Digest<'a> = &'a dyn Fn() -> Result<[u8; 32], String>;
+
 /// Where facts become durable: the journal's log, or a test's.
 pub trait Ledger: Send {
-    /// Makes the entries durable, in order, in frames of its own choosing.
+    /// Makes the entries durable, in order, in frames of its own choosing, the last of which may be a checkpoint. What
+    /// comes back is a segment that was ended with it: to be told as a fact, with the next commit.
     ///
     /// # Errors
     /// What failed. Nothing may be written after an error.
-    fn commit(&mut self, entries: &[Entry], wall_ms: u64) -> Result<(), String>;
+    fn commit(&mut self, entries: &[Entry], wall_ms: u64, digest: Digest<'_>) -> Result<Option<UpkeepStep>, String>;
     /// The number of the last durable record, and its frame's hash.
     fn head(&self) -> (u64, [u8; 32]);
+    /// Segments that were ended and of which the ladder does not know, in their order.
+    ///
+    /// # Errors
+    /// Why they cannot be read. It may be asked again after the next start.
+    fn untold(&self, _ladder: &Ladder) -> Result<Vec<UpkeepStep>, String> {
+        Ok(Vec::new())
+    }
 }
 
 /// Why a command has no facts.
@@ -61,9 +74,12 @@ type Facts = Result<Vec<Event>, RecordError>;
 
 type Read = Box<dyn FnOnce(&State, (u64, [u8; 32])) + Send>;
 
+type Stop = Box<dyn FnOnce(&State, (u64, [u8; 32])) -> String + Send>;
+
 enum Request {
     Command(Command, oneshot::Sender<Facts>),
     Read(Read),
+    Stop(Stop),
 }
 
 type Watchers = Arc<Mutex<BTreeMap<Incarnation, watch::Sender<u64>>>>;
@@ -155,6 +171,14 @@ impl Recorder {
         result.await.map_err(|_| RecordError::Stopped)
     }
 
+    /// Ends the journal's thread for good, with what `why` says of the durable state and the journal's head. Nothing is
+    /// recorded after that. Returns when the thread takes no more requests.
+    pub async fn stop_with(&self, why: impl FnOnce(&State, (u64, [u8; 32])) -> String + Send + 'static) {
+        // If it has stopped already, it has a reason already.
+        drop(self.requests.send(Request::Stop(Box::new(why))).await);
+        self.requests.closed().await;
+    }
+
     /// Ticks whenever there are new facts about the mirror (but for published summaries).
     #[must_use]
     pub fn changes(&self, mirror: Incarnation) -> watch::Receiver<u64> {
@@ -177,14 +201,17 @@ struct Group {
     touched: Vec<Incarnation>,
     answers: Vec<(oneshot::Sender<Facts>, Facts)>,
     reads: Vec<Read>,
+    stop: Option<Stop>,
 }
 
 impl Desk {
     fn serve(mut self, mut queue: mpsc::Receiver<Request>) -> Result<(), String> {
+        self.tell_untold()?;
         while let Some(first) = queue.blocking_recv() {
             let mut group = Group::default();
             self.take(first, &mut group)?;
             while group.answers.len() < GROUP_MAX
+                && group.stop.is_none()
                 && let Ok(next) = queue.try_recv()
             {
                 self.take(next, &mut group)?;
@@ -200,25 +227,70 @@ impl Desk {
                 group.reads.push(read);
                 return Ok(());
             }
+            Request::Stop(stop) => {
+                group.stop = Some(stop);
+                return Ok(());
+            }
             Request::Command(command, answer) => (command, answer),
         };
         let facts = decide(&self.state, command).map_err(RecordError::from);
         for event in facts.iter().flatten() {
-            let payload = codec::encode(event).map_err(|error| error.to_string())?;
-            let checks = if let Event::ArrivalsChecked(batch) = event { checks_of(batch) } else { 0 };
-            group.entries.push(Entry { payload, checks });
+            group.entries.push(self.apply(event)?);
             if !matches!(event, Event::SummaryPublished(_)) {
                 group.touched.extend(event.mirror());
             }
-            self.state.apply(event);
         }
         group.answers.push((answer, facts));
         Ok(())
     }
 
+    fn apply(&mut self, event: &Event) -> Result<Entry, String> {
+        let payload = codec::encode(event).map_err(|error| error.to_string())?;
+        let checks = if let Event::ArrivalsChecked(batch) = event { checks_of(batch) } else { 0 };
+        self.state.apply(event);
+        Ok(Entry { payload, checks })
+    }
+
+    /// Segments that an earlier process ended, and of which it could not tell any more.
+    fn tell_untold(&mut self) -> Result<(), String> {
+        let steps = self.ledger.untold(&self.state.ladder).unwrap_or_else(|why| {
+            tracing::warn!("the journal's sealed segments cannot be entered, the next start tries again: {why}");
+            Vec::new()
+        });
+        for step in steps {
+            self.tell(step)?;
+        }
+        Ok(())
+    }
+
+    /// Commits a step of the journal's own upkeep, and what follows from that.
+    fn tell(&mut self, step: UpkeepStep) -> Result<(), String> {
+        let mut next = Some(step);
+        while let Some(step) = next.take() {
+            let facts = decide(&self.state, Command::Upkeep { step, at_ms: self.clock.wall_ms() });
+            let facts = facts.unwrap_or_else(|refused| {
+                tracing::warn!("the journal's upkeep does not fit what it says of itself: {refused}");
+                Vec::new()
+            });
+            let entries = facts.iter().map(|event| self.apply(event)).collect::<Result<Vec<_>, _>>()?;
+            if !entries.is_empty() {
+                next = self.commit(&entries)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, entries: &[Entry]) -> Result<Option<UpkeepStep>, String> {
+        let state = &self.state;
+        let digest = || image::digest(state).map_err(|error| error.to_string());
+        self.ledger.commit(entries, self.clock.wall_ms(), &digest)
+    }
+
     fn settle(&mut self, mut group: Group) -> Result<(), String> {
-        if !group.entries.is_empty() {
-            self.ledger.commit(&group.entries, self.clock.wall_ms())?;
+        if !group.entries.is_empty()
+            && let Some(sealed) = self.commit(&group.entries)?
+        {
+            self.tell(sealed)?;
         }
         for (answer, facts) in group.answers {
             drop(answer.send(facts));
@@ -234,6 +306,6 @@ impl Desk {
         for read in group.reads {
             read(&self.state, head);
         }
-        Ok(())
+        group.stop.map_or(Ok(()), |stop| Err(stop(&self.state, head)))
     }
 }

@@ -1,53 +1,98 @@
-//! The journal's log as the recorder's ledger: entries into frames, and the replay at start into a state.
+//! The journal's log as the recorder's ledger: entries into frames, checkpoints and segments, and the replay at start.
+//!
+//! Owns when a frame is a checkpoint and when a segment is ended, by what was written and by the wall clock. Which facts
+//! follow from an ended segment is the recorder's business.
 
-use std::path::Path;
+pub(super) mod mismatch;
+mod rebuild;
 
-use lakemirror_journal::codec::{self, Payload};
+use std::path::{Path, PathBuf};
+
+use lakemirror_journal::codec::Payload;
+use lakemirror_journal::command::UpkeepStep;
 use lakemirror_journal::ids::Seq;
+use lakemirror_journal::log::disk::Disk as _;
+use lakemirror_journal::log::disk::real::RealDisk;
 use lakemirror_journal::log::{
-    FrameInfo, HEADER_BYTES, Log, NewJournal, OpenError, Options, RawRecord, Recovery, Replay, ReplayRefused,
+    Footer, HEADER_BYTES, Log, NewJournal, OpenError, Options, RawRecord, Recovery, verify_segment,
 };
 use lakemirror_journal::state::State;
+use lakemirror_journal::state::image;
+use lakemirror_journal::state::ladder::Ladder;
 
-use crate::engine::recorder::{Entry, Ledger};
+use crate::engine::recorder::{Digest, Entry, Ledger};
+
+pub use rebuild::{Rebuild, RebuildError};
 
 /// Bytes that a record takes beside its payload: its own header, and at most this much padding.
 const RECORD_OVERHEAD: usize = 32;
 
+/// The smallest segment that is ended for its size: the fact that one was ended must not end the next.
+const SEAL_BYTES_MIN: u64 = 4096;
+
+/// When frames become checkpoints and segments end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rhythm {
+    /// A segment that has so many bytes is ended. Default: 128 MiB; at least 4 KiB.
+    pub seal_bytes_max: u64,
+    /// A segment whose first frame is so old, in milliseconds, is ended with the next commit. Default: 24 h.
+    pub seal_age_ms_max: u64,
+    /// After so many bytes of frames, one is a checkpoint. Default: 32 MiB.
+    pub checkpoint_bytes_max: u64,
+    /// So many milliseconds after the last checkpoint, the next commit is one. Default: 10 min.
+    pub checkpoint_age_ms_max: u64,
+}
+
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self {
+            seal_bytes_max: 128 * 1024 * 1024,
+            seal_age_ms_max: 24 * 60 * 60 * 1000,
+            checkpoint_bytes_max: 32 * 1024 * 1024,
+            checkpoint_age_ms_max: 10 * 60 * 1000,
+        }
+    }
+}
+
 /// An open journal.
 pub struct Journal {
     log: Log,
+    dir: PathBuf,
     frame_bytes_max: usize,
-}
-
-struct Rebuild {
-    state: State,
-    records: u64,
-}
-
-impl Replay for Rebuild {
-    fn record(&mut self, _seq: Seq, record: RawRecord<'_>, _frame: &FrameInfo) -> Result<(), ReplayRefused> {
-        let event = codec::decode(record.kind, record.version, record.payload)
-            .map_err(|error| ReplayRefused(Box::new(error)))?;
-        self.state.apply(&event);
-        self.records += 1;
-        if self.records.is_multiple_of(1_000_000) {
-            tracing::info!(records = self.records, "replaying the journal");
-        }
-        Ok(())
-    }
+    rhythm: Rhythm,
+    /// Bytes of frames since the last checkpoint.
+    bytes_since_checkpoint: u64,
+    /// Wall time of the last checkpoint.
+    checkpoint_wall_ms: u64,
 }
 
 impl Journal {
     /// Opens the journal in `dir`, making one if there is none, and rebuilds the state. Blocks.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`]; in [`OpenError::Refused`] is a [`RebuildError`].
     pub fn open(dir: &Path, uuid: [u8; 16], wall_ms: u64) -> Result<(Self, State, Recovery), OpenError> {
         let options = Options::default();
-        let mut rebuild = Rebuild { state: State::default(), records: 0 };
-        let (log, recovery) = Log::open(dir, &options, NewJournal { uuid, wall_ms }, &mut rebuild)?;
-        Ok((Self { log, frame_bytes_max: options.frame_bytes_max }, rebuild.state, recovery))
+        let mut rebuild = Rebuild::default();
+        let opened = Log::open(dir, &options, NewJournal { uuid, wall_ms }, &mut rebuild);
+        let (log, recovery) = opened.inspect_err(|error| keep_mismatch(dir, error, &rebuild.state))?;
+        let checkpoint_wall_ms = Some(rebuild.checkpoint_wall_ms).filter(|known| *known != 0).unwrap_or(wall_ms);
+        let journal = Self {
+            log,
+            dir: dir.to_owned(),
+            frame_bytes_max: options.frame_bytes_max,
+            rhythm: Rhythm::default(),
+            bytes_since_checkpoint: rebuild.bytes_since_checkpoint,
+            checkpoint_wall_ms,
+        };
+        Ok((journal, rebuild.state, recovery))
+    }
+
+    /// The same journal in another rhythm.
+    #[must_use]
+    pub fn with_rhythm(mut self, rhythm: Rhythm) -> Self {
+        self.rhythm = Rhythm { seal_bytes_max: rhythm.seal_bytes_max.max(SEAL_BYTES_MIN), ..rhythm };
+        self
     }
 
     /// Which opening of the journal this is.
@@ -55,25 +100,113 @@ impl Journal {
     pub fn writer_epoch(&self) -> u64 {
         self.log.head().writer_epoch
     }
+
+    /// Whether the open segment is to end after so many bytes more.
+    fn fills_segment(&self, bytes: u64, wall_ms: u64) -> bool {
+        let open = self.log.open_segment();
+        // The clock may have jumped: a segment "from tomorrow" is as old as one from yesterday.
+        let old = open.frames > 0 && wall_ms.abs_diff(open.first_wall_ms) >= self.rhythm.seal_age_ms_max;
+        old || open.bytes.saturating_add(bytes) >= self.rhythm.seal_bytes_max
+    }
+
+    fn is_checkpoint_due(&self, bytes: u64, wall_ms: u64) -> bool {
+        self.bytes_since_checkpoint.saturating_add(bytes) >= self.rhythm.checkpoint_bytes_max
+            || wall_ms.abs_diff(self.checkpoint_wall_ms) >= self.rhythm.checkpoint_age_ms_max
+    }
+
+    fn commit_frame(&mut self, entries: &[Entry], wall_ms: u64, mark: u64) -> Result<(), String> {
+        let records: Vec<RawRecord<'_>> = entries.iter().map(|entry| raw(&entry.payload)).collect();
+        let checks = entries.iter().map(|entry| entry.checks).sum();
+        let committed = self.log.commit(&records, checks, wall_ms, mark).map_err(|error| error_chain(&error))?;
+        if mark == 0 {
+            self.bytes_since_checkpoint = self.bytes_since_checkpoint.saturating_add(committed.frame_bytes as u64);
+        } else {
+            (self.bytes_since_checkpoint, self.checkpoint_wall_ms) = (0, wall_ms);
+        }
+        Ok(())
+    }
 }
 
 impl Ledger for Journal {
-    fn commit(&mut self, entries: &[Entry], wall_ms: u64) -> Result<(), String> {
+    fn commit(&mut self, entries: &[Entry], wall_ms: u64, digest: Digest<'_>) -> Result<Option<UpkeepStep>, String> {
         let mut rest = entries;
-        while !rest.is_empty() {
-            let (frame, later) = rest.split_at(frame_length(rest, self.frame_bytes_max));
-            let records: Vec<RawRecord<'_>> = frame.iter().map(|entry| raw(&entry.payload)).collect();
-            let checks = frame.iter().map(|entry| entry.checks).sum();
-            self.log.commit(&records, checks, wall_ms, 0).map_err(|error| error_chain(&error))?;
-            rest = later;
+        if rest.is_empty() {
+            return Ok(None);
         }
-        Ok(())
+        loop {
+            let (frame, later) = rest.split_at(frame_length(rest, self.frame_bytes_max));
+            if !later.is_empty() {
+                // The state has the facts of the later frames already: only the last one can be a checkpoint.
+                self.commit_frame(frame, wall_ms, 0)?;
+                rest = later;
+                continue;
+            }
+            let bytes = frame_bytes(frame) as u64;
+            let seals = self.fills_segment(bytes, wall_ms);
+            let checks = seals || self.is_checkpoint_due(bytes, wall_ms);
+            let mark = if checks { image::mark(&digest()?) } else { 0 };
+            self.commit_frame(frame, wall_ms, mark)?;
+            if !seals {
+                return Ok(None);
+            }
+            let sealed = self.log.seal().map_err(|error| error_chain(&error))?;
+            return Ok(Some(sealed_step(&sealed.footer)));
+        }
     }
 
     fn head(&self) -> (u64, [u8; 32]) {
         let head = self.log.head();
         (head.durable_seq, head.frame_hash)
     }
+
+    /// A crash between the end of a segment and its fact leaves a segment of which the ladder knows nothing.
+    fn untold(&self, ladder: &Ladder) -> Result<Vec<UpkeepStep>, String> {
+        let open = self.log.open_segment().first_seq;
+        let mut next = ladder.open_from();
+        if next >= open {
+            return Ok(Vec::new());
+        }
+        let disk = RealDisk::new(&self.dir);
+        let names = disk.list("seg").map_err(|error| error_chain(&error))?;
+        let mut steps = Vec::new();
+        while next < open {
+            let named = names.iter().filter_map(|name| segment_name(name)).find(|(first, _)| *first == next);
+            let (first, last) = named.ok_or_else(|| format!("no sealed segment begins with record {next}"))?;
+            let footer = verify_segment(&disk, first, last).map_err(|error| error_chain(&error))?;
+            steps.push(sealed_step(&footer));
+            next = last.saturating_add(1);
+        }
+        Ok(steps)
+    }
+}
+
+fn sealed_step(footer: &Footer) -> UpkeepStep {
+    UpkeepStep::Sealed {
+        first: footer.first_seq,
+        last: footer.last_seq,
+        frames: footer.frames,
+        bytes: footer.frame_bytes,
+        checks: footer.checks_total,
+        hash: footer.hash(),
+        last_frame: footer.last_hash,
+    }
+}
+
+/// A state that a checkpoint contradicts is written, so that somebody can find out why.
+fn keep_mismatch(dir: &Path, error: &OpenError, state: &State) {
+    let OpenError::Refused { source, .. } = error else { return };
+    let Some(RebuildError::Checkpoint { seq, .. }) = source.0.downcast_ref() else { return };
+    match mismatch::write_image(dir, &mismatch::image_path(*seq, "replayed"), state) {
+        Ok(path) => tracing::error!("the replayed state, which is not the one that was, is in {path}"),
+        Err(error) => tracing::error!("the replayed state cannot be written: {}", error_chain(&error)),
+    }
+}
+
+/// First and last record of a sealed segment, by its name.
+fn segment_name(name: &str) -> Option<(Seq, Seq)> {
+    let records = name.strip_suffix(".jseg").or_else(|| name.strip_suffix(".jseg.zst"))?;
+    let (first, last) = records.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
 }
 
 fn raw(payload: &Payload) -> RawRecord<'_> {
@@ -87,7 +220,12 @@ fn frame_length(entries: &[Entry], frame_bytes_max: usize) -> usize {
         bytes += entry.payload.bytes.len() + RECORD_OVERHEAD;
         bytes <= frame_bytes_max
     });
-    fitting.count().max(1)
+    fitting.count().max(1).min(entries.len())
+}
+
+/// What a frame of the entries takes at most.
+fn frame_bytes(entries: &[Entry]) -> usize {
+    entries.iter().fold(HEADER_BYTES, |bytes, entry| bytes + entry.payload.bytes.len() + RECORD_OVERHEAD)
 }
 
 /// An error and its causes, joined by colons.
@@ -102,37 +240,4 @@ pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_are_filled_and_never_empty() {
-        let entry = |bytes| Entry { payload: Payload { kind: 1, version: 1, bytes: vec![0; bytes] }, checks: 0 };
-        assert_eq!(frame_length(&[entry(10_000)], 1000), 1);
-        assert_eq!(frame_length(&vec![entry(100); 50], 1000), (1000 - HEADER_BYTES) / 132);
-        assert_eq!(frame_length(&vec![entry(1); 3], 1 << 20), 3);
-    }
-
-    #[test]
-    fn what_was_committed_is_replayed() {
-        let dir = tempfile::tempdir().unwrap();
-        let started = |epoch| {
-            codec::encode(&lakemirror_journal::event::Event::ServiceStarted(
-                lakemirror_journal::event::ServiceStartedV1 {
-                    writer_epoch: epoch,
-                    software: "test".to_owned(),
-                    at_ms: 7,
-                },
-            ))
-            .unwrap()
-        };
-        let (mut journal, state, _) = Journal::open(dir.path(), [7; 16], 1).unwrap();
-        assert_eq!(state, State::default());
-        let entries: Vec<Entry> = (0..5000).map(|epoch| Entry { payload: started(epoch), checks: 0 }).collect();
-        journal.commit(&entries, 2).unwrap();
-        drop(journal);
-        let (journal, state, _) = Journal::open(dir.path(), [8; 16], 3).unwrap();
-        assert_eq!(state.writer_epoch, 4999);
-        assert_eq!(journal.head().0, 5000);
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::{Ask, UpkeepStep};
 use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::{Definition, Mirror, Source};
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Entropy};
 use crate::engine::ports::*;
-use crate::engine::recorder::{self, Entry as Fact, Ledger, Recorder};
+use crate::engine::recorder::{self, Digest, Entry as Fact, Ledger, Recorder};
 use crate::engine::verify::status::VerifyStatus;
 use crate::engine::verify::{Settings, Verifier};
 use crate::graveler::entry::{AddressType, Entry};
@@ -64,8 +64,8 @@ impl Entropy for Hand {
 struct NoDisk;
 
 impl Ledger for NoDisk {
-    fn commit(&mut self, _: &[Fact], _: u64) -> Result<(), String> {
-        Ok(())
+    fn commit(&mut self, _: &[Fact], _: u64, _: Digest<'_>) -> Result<Option<UpkeepStep>, String> {
+        Ok(None)
     }
     fn head(&self) -> (u64, [u8; 32]) {
         (0, [0; 32])

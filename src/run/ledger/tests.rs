@@ -1,0 +1,193 @@
+use lakemirror_journal::codec;
+use lakemirror_journal::command::Command;
+use lakemirror_journal::decide::decide;
+use lakemirror_journal::event::{Event, ServiceStartedV1};
+use lakemirror_journal::log::{FrameInfo, Replay, ReplayRefused, scan};
+
+use super::*;
+
+const NEVER: Rhythm = Rhythm {
+    seal_bytes_max: u64::MAX,
+    seal_age_ms_max: u64::MAX,
+    checkpoint_bytes_max: u64::MAX,
+    checkpoint_age_ms_max: u64::MAX,
+};
+
+/// A journal and its state, as the recorder has them.
+struct Desk {
+    journal: Journal,
+    state: State,
+}
+
+impl Desk {
+    fn open(dir: &Path, rhythm: Rhythm) -> Self {
+        let (journal, state, _) = Journal::open(dir, [7; 16], 1000).unwrap();
+        Self { journal: journal.with_rhythm(rhythm), state }
+    }
+
+    /// Commits facts of `bytes` bytes each, one for each number.
+    fn commit(&mut self, epochs: std::ops::Range<u64>, bytes: usize, wall_ms: u64) -> Option<UpkeepStep> {
+        let software = "x".repeat(bytes);
+        let started = |writer_epoch| ServiceStartedV1 { writer_epoch, software: software.clone(), at_ms: wall_ms };
+        self.take(&epochs.map(|epoch| Event::ServiceStarted(started(epoch))).collect::<Vec<_>>(), wall_ms)
+    }
+
+    fn take(&mut self, events: &[Event], wall_ms: u64) -> Option<UpkeepStep> {
+        events.iter().for_each(|event| self.state.apply(event));
+        let entry = |event| Entry { payload: codec::encode(event).unwrap(), checks: 0 };
+        let entries: Vec<Entry> = events.iter().map(entry).collect();
+        let state = &self.state;
+        self.journal.commit(&entries, wall_ms, &|| Ok(image::digest(state).unwrap())).unwrap()
+    }
+
+    fn mark(&self) -> u64 {
+        image::mark(&image::digest(&self.state).unwrap())
+    }
+}
+
+#[derive(Default)]
+struct Frames(Vec<FrameInfo>);
+
+impl Replay for Frames {
+    fn record(&mut self, _: Seq, _: RawRecord<'_>, _: &FrameInfo) -> Result<(), ReplayRefused> {
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: &FrameInfo) -> Result<(), ReplayRefused> {
+        self.0.push(*frame);
+        Ok(())
+    }
+}
+
+fn frames(dir: &Path) -> Vec<FrameInfo> {
+    let mut frames = Frames::default();
+    scan(dir, &mut frames).unwrap();
+    frames.0
+}
+
+fn marks(dir: &Path) -> Vec<u64> {
+    frames(dir).iter().map(|frame| frame.state_digest).collect()
+}
+
+#[test]
+fn frames_are_filled_and_never_empty() {
+    let entry = |bytes| Entry { payload: Payload { kind: 1, version: 1, bytes: vec![0; bytes] }, checks: 0 };
+    assert_eq!(frame_length(&[entry(10_000)], 1000), 1);
+    assert_eq!(frame_length(&vec![entry(100); 50], 1000), (1000 - HEADER_BYTES) / 132);
+    assert_eq!(frame_length(&vec![entry(1); 3], 1 << 20), 3);
+}
+
+#[test]
+fn what_was_committed_is_replayed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::open(dir.path(), NEVER);
+    assert_eq!(desk.state, State::default());
+    assert_eq!(desk.commit(0..5000, 4, 2), None);
+    assert_eq!(desk.take(&[], 2), None);
+    drop(desk);
+    let desk = Desk::open(dir.path(), NEVER);
+    assert_eq!(desk.state.writer_epoch, 4999);
+    assert_eq!(desk.journal.head().0, 5000);
+    assert!(marks(dir.path()).iter().all(|mark| *mark == 0));
+}
+
+#[test]
+fn checkpoints_come_by_bytes_and_by_time_and_with_the_last_frame_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let rhythm = Rhythm { checkpoint_bytes_max: 1000, checkpoint_age_ms_max: 500, ..NEVER };
+    let mut desk = Desk::open(dir.path(), rhythm);
+    let mut wanted = Vec::new();
+    // The first is too early and too small, the second is large, the third late, the fourth neither.
+    for (epoch, bytes, wall_ms, checks) in
+        [(1, 20, 1010, false), (2, 1000, 1020, true), (3, 20, 1519, false), (4, 20, 1520, true), (5, 20, 1530, false)]
+    {
+        desk.commit(epoch..epoch + 1, bytes, wall_ms);
+        wanted.push(if checks { desk.mark() } else { 0 });
+    }
+    // Several frames: the state of the first ones is not known any more.
+    desk.commit(10..20, 60_000, 1540);
+    let many = marks(dir.path());
+    assert_eq!(many[..5], wanted);
+    assert!(many.len() > 7 && many[5..many.len() - 1].iter().all(|mark| *mark == 0), "{many:?}");
+    assert_eq!(many.last(), Some(&desk.mark()));
+    drop(desk);
+    // What was written since the last checkpoint counts after a restart as well.
+    let mut desk = Desk::open(dir.path(), rhythm);
+    desk.commit(30..31, 400, 1541);
+    drop(desk);
+    let mut desk = Desk::open(dir.path(), rhythm);
+    desk.commit(31..32, 400, 1542);
+    assert_eq!(marks(dir.path()).last(), Some(&desk.mark()));
+    assert_eq!(marks(dir.path())[many.len()], 0);
+}
+
+#[test]
+fn a_segment_ends_by_size_or_age_with_a_checkpoint_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let rhythm = Rhythm { seal_bytes_max: 1, seal_age_ms_max: 100_000, ..NEVER };
+    let mut desk = Desk::open(dir.path(), rhythm);
+    assert_eq!(desk.commit(1..2, 100, 1000), None, "a segment has at least 4 KiB");
+    let by_size = desk.commit(2..3, 5000, 1001).unwrap();
+    let mark = desk.mark();
+    assert_eq!(desk.commit(3..4, 100, 2000), None);
+    assert_eq!(desk.commit(4..5, 100, 101_999), None);
+    let by_age = desk.commit(5..6, 100, 102_000).unwrap();
+    let infos = frames(dir.path());
+    assert_eq!(infos.iter().map(|frame| frame.segment.first_seq).collect::<Vec<_>>(), [1, 1, 3, 3, 3]);
+    assert_eq!(infos.iter().map(|frame| frame.state_digest).collect::<Vec<_>>(), [0, mark, 0, 0, desk.mark()]);
+    for (step, range) in [(by_size, 1..3), (by_age, 3..6)] {
+        let UpkeepStep::Sealed { first, last, frames, last_frame, .. } = step else { panic!("{step:?}") };
+        assert_eq!((first, last, frames), (range.start, range.end - 1, range.end - range.start));
+        assert_eq!(last_frame, infos[last as usize - 1].hash);
+    }
+}
+
+#[test]
+fn segments_of_which_a_crash_left_no_fact_are_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let rhythm = Rhythm { seal_bytes_max: 1, ..NEVER };
+    let mut desk = Desk::open(dir.path(), rhythm);
+    let mut told = Vec::new();
+    for epoch in 1..4 {
+        told.extend(desk.commit(epoch..epoch + 1, 5000, 1000));
+    }
+    drop(desk);
+    let mut desk = Desk::open(dir.path(), rhythm);
+    let untold = desk.journal.untold(&desk.state.ladder).unwrap();
+    assert_eq!((untold.len(), &untold), (3, &told));
+    for step in untold {
+        let facts = decide(&desk.state, Command::Upkeep { step, at_ms: 5 }).unwrap();
+        desk.take(&facts, 1001);
+    }
+    assert_eq!(desk.journal.untold(&desk.state.ladder).unwrap(), []);
+    assert_eq!(desk.state.ladder.open_from(), 4);
+    assert_eq!(desk.state.strays, 0);
+}
+
+#[test]
+fn a_state_that_is_not_the_sum_of_its_records_is_refused_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::open(dir.path(), Rhythm { checkpoint_bytes_max: 1, ..NEVER });
+    desk.commit(1..3, 10, 1000);
+    desk.state.checks += 1;
+    desk.commit(3..4, 10, 1000);
+    let live = desk.mark();
+    drop(desk);
+    let Err(error) = Journal::open(dir.path(), [7; 16], 1) else { panic!("a journal that was opened") };
+    let text = error_chain(&error);
+    assert!(text.contains("after record 3"), "{text}");
+    assert!(text.contains(&hex::encode(live.to_le_bytes())) && text.contains("fault of lakemirror"), "{text}");
+    let replayed = std::fs::read(dir.path().join(mismatch::image_path(3, "replayed"))).unwrap();
+    let replayed = image::read(&replayed).unwrap();
+    assert_eq!((replayed.writer_epoch, replayed.checks), (3, 0));
+    assert!(text.contains(&hex::encode(image::digest(&replayed).unwrap())), "{text}");
+}
+
+#[test]
+fn names_of_sealed_segments() {
+    assert_eq!(segment_name("0000000000000001-0000000000000009.jseg"), Some((1, 9)));
+    assert_eq!(segment_name("0000000000000010-0000000000000019.jseg.zst"), Some((10, 19)));
+    for other in ["0000000000000001.jseg.open", "0000000000000001-0000000000000009.jseg.tmp", "a-b.jseg", ""] {
+        assert_eq!(segment_name(other), None);
+    }
+}
