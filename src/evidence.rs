@@ -5,6 +5,7 @@
 //! directories in; plain answers out, or an [`EvidenceError`] that says what to do.
 
 pub mod diff;
+pub mod explain;
 pub mod heads;
 pub mod json;
 pub mod mirrors;

@@ -5,6 +5,7 @@
 //! and how its answer is printed; the answers are `crate::evidence`'s.
 
 mod diff;
+mod explain;
 mod heads;
 mod log;
 mod progress;
@@ -54,6 +55,8 @@ pub(super) enum JournalCommand {
     Log(log::LogArguments),
     /// Print what every mirror showed at a moment.
     Heads(heads::HeadsArguments),
+    /// Say why a branch shows a commit, or what it is waiting for.
+    Explain(explain::ExplainArguments),
     /// Say where two journals part.
     Diff(diff::DiffArguments),
     /// Count what is in a journal.
@@ -69,6 +72,7 @@ pub(super) fn journal(command: &JournalCommand) -> Result<Exit, Failure> {
         JournalCommand::Replay(arguments) => replay::replay(arguments),
         JournalCommand::Log(arguments) => log::log(arguments),
         JournalCommand::Heads(arguments) => heads::heads(arguments),
+        JournalCommand::Explain(arguments) => explain::explain(arguments),
         JournalCommand::Diff(arguments) => diff::diff(arguments),
         JournalCommand::Stat(arguments) => stat::stat(arguments),
         JournalCommand::Repair(arguments) => repair::repair(arguments),
