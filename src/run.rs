@@ -36,7 +36,7 @@ use crate::mirrors::{Dynamodb, Embedded, Items, Postgres, dynamodb, embedded, po
 use crate::objects;
 use crate::service::RequestLog;
 
-use ledger::Journal;
+use ledger::{Journal, Rhythm};
 use registry::SharedRegistry;
 use upkeep::Upkeep;
 
@@ -113,6 +113,8 @@ pub struct Ports {
     pub records: Arc<Records>,
     /// The journal's directory.
     pub journal_path: PathBuf,
+    /// When the journal's segments end and its frames are checkpoints.
+    pub rhythm: Rhythm,
     /// How the journal's files are kept.
     pub upkeep: upkeep::Settings,
     /// The clock.
@@ -175,6 +177,7 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
         store_identities,
         records,
         journal_path: config.journal.path.clone(),
+        rhythm: rhythm(&config.journal),
         upkeep: upkeep_settings(&config.journal),
         clock,
         entropy,
@@ -218,6 +221,16 @@ fn settings(config: &Config) -> Settings {
         branch_concurrency: usize::try_from(config.commit_sensor.branches_scanner_concurrency_limit)
             .unwrap_or(10)
             .clamp(1, 256),
+    }
+}
+
+fn rhythm(journal: &config::Journal) -> Rhythm {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    Rhythm {
+        seal_bytes_max: journal.seal_max_bytes,
+        seal_age_ms_max: ms(journal.seal_max_age),
+        checkpoint_age_ms_max: ms(journal.snapshot_interval),
+        ..Rhythm::default()
     }
 }
 
@@ -334,7 +347,7 @@ async fn open_journal(ports: &Ports) -> Result<(State, Journal, String), RunErro
     for action in &mended {
         tracing::warn!(%path, "journal: {action}");
     }
-    Ok((state, journal, mended.join("; ")))
+    Ok((state, journal.with_rhythm(ports.rhythm), mended.join("; ")))
 }
 
 async fn begin(

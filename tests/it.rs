@@ -35,3 +35,5 @@ mod sandbox;
 mod servers;
 #[path = "it/tape.rs"]
 mod tape;
+#[path = "it/upkeep.rs"]
+mod upkeep;

@@ -16,7 +16,8 @@ use lakemirror_journal::command::{Command, UpkeepStep};
 use lakemirror_journal::ids::Seq;
 use lakemirror_journal::log::disk::real::RealDisk;
 use lakemirror_journal::log::{
-    SegmentFile, UpkeepError, archive_segment, compress_segment, remove_segment, sealed_segments, snapshot, verify_segment,
+    SegmentFile, UpkeepError, archive_segment, compress_segment, remove_segment, sealed_segments, snapshot,
+    verify_segment,
 };
 use lakemirror_journal::state::ladder::Ladder;
 use tokio_util::sync::CancellationToken;
@@ -109,7 +110,11 @@ impl Upkeep {
         match take_snapshot(&self.recorder, &self.dir, &self.clock).await {
             Ok(None) => Ok(()),
             Ok(Some(taken)) => {
-                tracing::info!(seq = taken.seq, bytes = taken.bytes, "the state was proven by a replay, a snapshot is taken");
+                tracing::info!(
+                    seq = taken.seq,
+                    bytes = taken.bytes,
+                    "the state was proven by a replay, a snapshot is taken"
+                );
                 Ok(())
             }
             Err(error @ (ShadowError::Mismatch(_) | ShadowError::Record(RecordError::Stopped))) => Err(error),

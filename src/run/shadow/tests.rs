@@ -6,7 +6,6 @@ use lakemirror_journal::command::Ask;
 use lakemirror_journal::ids::Incarnation;
 use lakemirror_journal::log::{RecoveryAction, ScanReport};
 use lakemirror_journal::state::mirror::Definition;
-use lakemirror_journal::state::policy::Policy;
 
 use super::*;
 use crate::engine::recorder::{self, RecorderThread};

@@ -70,7 +70,13 @@ fn is_dropped(ladder: &Ladder, first: Seq) -> bool {
     ladder.segments.get(&first).is_some_and(|segment| matches!(segment.stage, Stage::Dropped { .. }))
 }
 
-fn drop_oldest(ladder: &Ladder, kept: &[SegmentFile], proven: Seq, now_ms: u64, rules: &Rules) -> Option<(Step, SegmentFile)> {
+fn drop_oldest(
+    ladder: &Ladder,
+    kept: &[SegmentFile],
+    proven: Seq,
+    now_ms: u64,
+    rules: &Rules,
+) -> Option<(Step, SegmentFile)> {
     let (first, segment) = ladder.oldest_kept()?;
     let file = kept.iter().find(|file| file.first == first && file.last == segment.last)?;
     let behind_snapshot = segment.last <= proven;

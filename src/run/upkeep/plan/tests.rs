@@ -50,7 +50,9 @@ impl World {
     /// Does every step there is; an archive that is down stays so.
     fn settle(&mut self, rules: &Rules, archive_down: bool) {
         let mut steps = 0;
-        while let Some((step, file)) = next(&self.state.ladder, &self.kept, self.proven(), self.now_ms, rules, archive_down) {
+        while let Some((step, file)) =
+            next(&self.state.ladder, &self.kept, self.proven(), self.now_ms, rules, archive_down)
+        {
             self.follow(step, file);
             steps += 1;
             assert!(steps < 1000, "the plan does not end");
@@ -111,7 +113,9 @@ fn with_an_archive_nothing_goes_that_is_not_in_it_unless_the_volume_would_run_fu
         world.seal(200);
     }
     world.snapshot();
-    while let Some((step @ Step::Compress, file)) = next(&world.state.ladder, &world.kept, world.proven(), 1, &rules, true) {
+    while let Some((step @ Step::Compress, file)) =
+        next(&world.state.ladder, &world.kept, world.proven(), 1, &rules, true)
+    {
         world.follow(step, file);
     }
     let over = next(&world.state.ladder, &world.kept, world.proven(), 1, &rules, true).unwrap();

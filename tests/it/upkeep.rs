@@ -1,0 +1,181 @@
+//! The journal's files over a long time in small: sealed, proven, compressed, archived, dropped, within their bound.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lakemirror::clock::Clock;
+use lakemirror::clock::system::SystemClock;
+use lakemirror::engine::recorder::{self, Recorder, RecorderThread};
+use lakemirror::run::ledger::{Journal, Rhythm};
+use lakemirror::run::upkeep::plan::Rules;
+use lakemirror::run::upkeep::{Settings, Upkeep};
+use lakemirror_journal::command::Ask;
+use lakemirror_journal::ids::{Incarnation, Seq};
+use lakemirror_journal::log::{
+    FrameInfo, RawRecord, Replay, ReplayRefused, ScanError, ScanOptions, ScanReport, scan_with,
+};
+use lakemirror_journal::state::State;
+use lakemirror_journal::state::ladder::Stage;
+use lakemirror_journal::state::mirror::Definition;
+
+const SEAL_BYTES: u64 = 64 << 10;
+const RETAIN_BYTES: u64 = 128 << 10;
+const MIRROR: Incarnation = Incarnation([7; 16]);
+const RHYTHM: Rhythm = Rhythm {
+    seal_bytes_max: SEAL_BYTES,
+    seal_age_ms_max: u64::MAX,
+    checkpoint_bytes_max: SEAL_BYTES,
+    checkpoint_age_ms_max: u64::MAX,
+};
+
+struct Service {
+    dir: PathBuf,
+    recorder: Recorder,
+    thread: RecorderThread,
+    upkeep: Upkeep,
+    notes: u64,
+}
+
+impl Service {
+    fn open(dir: &Path, archive: Option<&Path>) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let (journal, state, _) = Journal::open(dir, [7; 16], 1).unwrap();
+        let (recorder, thread) =
+            recorder::start(state, Box::new(journal.with_rhythm(RHYTHM)), Arc::clone(&clock)).unwrap();
+        let rules = Rules { compress: true, archive: archive.is_some(), age_ms_max: u64::MAX, bytes_max: RETAIN_BYTES };
+        let settings = Settings { rules, archive: archive.map(Path::to_owned), snapshot_interval: Duration::ZERO };
+        let upkeep = Upkeep::new(dir.to_owned(), settings, recorder.clone(), clock);
+        Self { dir: dir.to_owned(), recorder, thread, upkeep, notes: 0 }
+    }
+
+    async fn define(&self) {
+        let definition = Definition {
+            name: "mirror".to_owned(),
+            source_repository: "sample".to_owned(),
+            source_region: "us-east-1".to_owned(),
+            region: "us-west-2".to_owned(),
+            storage_namespace: "s3://west/sample".to_owned(),
+            created_ms: 1,
+        };
+        self.recorder.ask(MIRROR, Ask::Define(definition)).await.unwrap();
+    }
+
+    /// About 32 KiB of journal that hardly compress, and upkeep after it.
+    async fn work(&mut self) {
+        for _ in 0..4 {
+            self.notes += 1;
+            let text = noise(self.notes);
+            self.recorder.ask(MIRROR, Ask::NoteTrouble(text)).await.unwrap();
+        }
+        self.upkeep.snapshot().await.unwrap();
+        self.upkeep.turn().await.unwrap();
+    }
+
+    async fn state(&self) -> State {
+        self.recorder.read(State::clone).await.unwrap()
+    }
+
+    fn volume_bytes(&self) -> u64 {
+        ["seg", "snap"].iter().map(|part| bytes_under(&self.dir.join(part))).sum()
+    }
+
+    fn close(self) {
+        drop((self.recorder, self.upkeep));
+        self.thread.join().unwrap();
+    }
+}
+
+/// 8 KiB of letters that hardly compress: a xorshift.
+fn noise(seed: u64) -> String {
+    let mut number = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let letter = |_| {
+        number ^= number << 13;
+        number ^= number >> 7;
+        number ^= number << 17;
+        char::from(b'!' + (number >> 32) as u8 % 90)
+    };
+    (0..8192).map(letter).collect()
+}
+
+fn bytes_under(dir: &Path) -> u64 {
+    let files = std::fs::read_dir(dir).into_iter().flatten();
+    files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+}
+
+#[derive(Default)]
+struct Count(u64);
+
+impl Replay for Count {
+    fn record(&mut self, _: Seq, _: RawRecord<'_>, _: &FrameInfo) -> Result<(), ReplayRefused> {
+        self.0 += 1;
+        Ok(())
+    }
+}
+
+fn read(dir: &Path, archive: Option<&Path>) -> Result<(ScanReport, u64), ScanError> {
+    let archives = archive.into_iter().map(Path::to_owned).collect();
+    let mut count = Count::default();
+    let report = scan_with(dir, &ScanOptions { archives, ..ScanOptions::default() }, &mut count)?;
+    Ok((report, count.0))
+}
+
+#[tokio::test]
+async fn the_volume_stays_bounded_and_a_restart_finds_the_same_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut service = Service::open(dir.path(), None);
+    service.define().await;
+    // Retained, an open one, one sealed and not yet compressed, three snapshots.
+    let bound = RETAIN_BYTES + 3 * SEAL_BYTES + 3 * (64 << 10);
+    for round in 0..60 {
+        service.work().await;
+        let held = service.volume_bytes();
+        assert!(held <= bound, "{held} bytes in round {round}, {bound} are allowed");
+    }
+    let live = service.state().await;
+    let dropped = live.ladder.segments.values().filter(|s| matches!(s.stage, Stage::Dropped { .. })).count();
+    assert!(dropped > 10, "{dropped} of {} segments are dropped", live.ladder.segments.len());
+    service.close();
+    assert!(read(dir.path(), None).is_err(), "the first records are gone");
+    let service = Service::open(dir.path(), None);
+    assert_eq!(service.state().await, live);
+    service.close();
+}
+
+#[tokio::test]
+async fn with_an_archive_every_record_can_be_read_for_ever() {
+    let (dir, archive) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut service = Service::open(dir.path(), Some(archive.path()));
+    service.define().await;
+    for _ in 0..20 {
+        service.work().await;
+    }
+    let live = service.state().await;
+    service.close();
+    assert!(live.ladder.segments.values().any(|s| matches!(s.stage, Stage::Dropped { archive: Some(_), .. })));
+    assert!(!live.ladder.segments.values().any(|s| matches!(s.stage, Stage::Dropped { archive: None, .. })));
+    assert!(read(dir.path(), None).is_err(), "the first records are not on the volume");
+    let (report, records) = read(dir.path(), Some(archive.path())).unwrap();
+    assert_eq!((report.proven_from, records), (1, report.end.last_seq));
+}
+
+#[tokio::test]
+async fn a_dead_archive_stops_nothing_and_costs_the_oldest_only_when_the_volume_would_run_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let dead = dir.path().join("a file");
+    std::fs::write(&dead, "no directory").unwrap();
+    let journal = dir.path().join("journal");
+    let mut service = Service::open(&journal, Some(&dead));
+    service.define().await;
+    let bound = 2 * RETAIN_BYTES + 3 * SEAL_BYTES + 3 * (64 << 10);
+    for round in 0..40 {
+        service.work().await;
+        let held = service.volume_bytes();
+        assert!(held <= bound, "{held} bytes in round {round}, {bound} are allowed");
+    }
+    let ladder = service.state().await.ladder;
+    service.close();
+    let lost = ladder.segments.values().filter(|s| matches!(s.stage, Stage::Dropped { archive: None, .. })).count();
+    let kept = ladder.segments.values().filter(|s| s.stage == Stage::Sealed).count();
+    assert!(lost > 0 && kept >= 4, "{lost} lost, {kept} kept");
+}
