@@ -196,3 +196,13 @@ pub(super) fn without_gaps(entries: Vec<Entry>, from: Seq) -> Vec<Entry> {
     whole.extend(next.map(|expected| Entry::missing(expected, None)));
     whole
 }
+
+/// The segments after the last gap: those that follow one another up to the end.
+pub(super) fn after_gaps(entries: &[Entry]) -> &[Entry] {
+    let is_gap = |pair: &[Entry]| match pair {
+        [before, after] => before.last.and_then(|last| last.checked_add(1)) != Some(after.first),
+        _ => false,
+    };
+    let start = entries.windows(2).rposition(is_gap).map_or(0, |gap| gap.saturating_add(1));
+    entries.get(start..).unwrap_or_default()
+}

@@ -4,7 +4,7 @@
 //! Owns what a start needs and when records go to the consumer. Following the chain: `walk`; which start is tried:
 //! `recovery` and `offline`.
 
-use super::catalog::{Entry, Shelf, without_gaps};
+use super::catalog::{Entry, Shelf, after_gaps, without_gaps};
 use super::chain::Position;
 use super::error::OpenError;
 use super::footer::{Footer, FooterHash, NO_FOOTER};
@@ -116,12 +116,7 @@ impl<'a> Course<'a> {
 
     /// From the first of the segments after the last gap.
     fn oldest(ground: Ground<'a>) -> Result<Self, Failed> {
-        let follows = |pair: &[Entry]| match pair {
-            [before, after] => before.last.and_then(|last| last.checked_add(1)) == Some(after.first),
-            _ => true,
-        };
-        let start = ground.entries.windows(2).rposition(|pair| !follows(pair)).map_or(0, |gap| gap + 1);
-        let mut entries = ground.entries.get(start..).unwrap_or_default().to_vec();
+        let mut entries = after_gaps(ground.entries).to_vec();
         let mut position = Position { last_seq: 0, hash: [0; 32], checks_total: 0, writer_epoch: 0 };
         if let Some(entry) = entries.first_mut() {
             position.last_seq = entry.first.saturating_sub(1);

@@ -11,7 +11,7 @@ pub use report::{FooterSeen, ScanError, ScanReport, SegmentSeen};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::catalog::{Entry, Shelf};
+use super::catalog::{Entry, Shelf, after_gaps};
 use super::chain::Position;
 use super::course::{Course, Failed, Ground, Start, Step};
 use super::disk::real::RealDisk;
@@ -155,7 +155,7 @@ impl Scan<'_> {
             let listed =
                 listed.map_err(|error| OpenError::io("list", self.disk.show(snapshot::SNAPSHOT_DIR), error))?;
             for seq in listed.into_iter().rev().filter(|&found| found <= seq) {
-                match self.from_snapshot(seq, replay) {
+                match self.follow_snapshot(seq, replay) {
                     Ok(()) => return Ok(self.report),
                     Err(Failed::Unsound(reason)) => self.report.snapshots_refused.push((seq, reason)),
                     Err(Failed::NoSnapshots) => break,
@@ -174,19 +174,11 @@ impl Scan<'_> {
         Ok(self.report)
     }
 
-    /// The first record after the last gap.
+    /// The first record that could be the start.
     fn first(&self) -> Seq {
         let entries = self.ground.entries;
-        let gap = entries.windows(2).rposition(|pair| match pair {
-            [before, after] => before.last.and_then(|last| last.checked_add(1)) != Some(after.first),
-            _ => false,
-        });
-        let from = gap.map_or(0, |gap| gap + 1);
-        if self.options.start == ScanStart::Oldest {
-            entries.get(from).map_or(FIRST_SEQ, |entry| entry.first)
-        } else {
-            entries.first().map_or(FIRST_SEQ, |entry| entry.first)
-        }
+        let entries = if self.options.start == ScanStart::Oldest { after_gaps(entries) } else { entries };
+        entries.first().map_or(FIRST_SEQ, |entry| entry.first)
     }
 
     fn no_start(&self) -> OpenError {
@@ -197,7 +189,7 @@ impl Scan<'_> {
         OpenError::NoStart { path: self.disk.show(SEGMENT_DIR), first: self.first(), refused }
     }
 
-    fn from_snapshot(&mut self, seq: Seq, replay: &mut dyn Replay) -> Result<(), Failed> {
+    fn follow_snapshot(&mut self, seq: Seq, replay: &mut dyn Replay) -> Result<(), Failed> {
         let snapshot = snapshot::read(self.disk, seq).map_err(|fault| Failed::Unsound(chain(&fault)))?;
         let header = snapshot.0;
         self.follow(Start::Snapshot(Box::new(snapshot)), replay)?;

@@ -121,7 +121,7 @@ pub(super) fn survey(
     let entries = shelf.list()?;
     let hot = HotSide::open(disk, &mut *ports.hot, durable.writer_epoch)?;
     let scan = Scan { disk, shelf: &shelf, entries: &entries, durable, options };
-    scan.from_best_start(&*hot.store, &hot.inventory, genesis, replay)
+    scan.walk(&*hot.store, &hot.inventory, genesis, replay)
 }
 
 fn read_watermark(disk: &dyn Disk) -> Result<Watermark, OpenError> {

@@ -204,7 +204,7 @@ fn hash_all(mut read_at: impl FnMut(u64, &mut [u8]) -> io::Result<usize>) -> io:
 /// If it is the newest sealed one, or as the disk says.
 pub fn remove_segment(disk: &dyn Disk, first: Seq, last: Seq) -> Result<(), UpkeepError> {
     let entries = Shelf::new(disk, &[]).list()?;
-    let newest = entries.iter().filter(|entry| entry.stage != Stage::Open).next_back();
+    let newest = entries.iter().rfind(|entry| entry.stage != Stage::Open);
     if newest.is_some_and(|entry| (entry.first, entry.last) == (first, Some(last))) {
         return Err(UpkeepError::Newest { first, last });
     }

@@ -82,7 +82,8 @@ fn accept(machine: &Machine) -> Option<Accepted> {
 
 #[test]
 fn a_damaged_sealed_segment_is_restored_from_the_hot_store() {
-    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 4] = [
         ("a bit", |bytes| bytes[FRAME + 20] ^= 1),
         ("cut in a frame", |bytes| bytes.truncate(FRAME + 20)),
         ("cut at a frame", |bytes| bytes.truncate(FRAME)),

@@ -63,7 +63,7 @@ impl Scan<'_> {
         genesis: Position,
         replay: &mut dyn Replay,
     ) -> Result<Scanned, OpenError> {
-        let scanned = self.from_best_start(hot, inventory, genesis, replay)?;
+        let scanned = self.walk(hot, inventory, genesis, replay)?;
         if scanned.end.last_seq < self.durable.last_seq {
             return Err(self.lost(&scanned));
         }
@@ -75,7 +75,7 @@ impl Scan<'_> {
     }
 
     /// Walks as far as it goes.
-    pub(in crate::log) fn from_best_start(
+    pub(in crate::log) fn walk(
         &self,
         hot: &dyn HotStore,
         inventory: &Inventory,
@@ -87,7 +87,7 @@ impl Scan<'_> {
         let snapshots =
             snapshots.map_err(|error| OpenError::io("list", self.disk.show(snapshot::SNAPSHOT_DIR), error))?;
         for seq in snapshots.into_iter().rev() {
-            match self.from_snapshot(seq, hot, inventory, replay) {
+            match self.walk_snapshot(seq, hot, inventory, replay) {
                 Ok(scanned) => return Ok(told(scanned, refused)),
                 Err(Failed::Unsound(reason)) => refused.push((seq, reason)),
                 Err(Failed::NoSnapshots) => break,
@@ -102,7 +102,7 @@ impl Scan<'_> {
         Ok(told(scanned, refused))
     }
 
-    fn from_snapshot(
+    fn walk_snapshot(
         &self,
         seq: Seq,
         hot: &dyn HotStore,
