@@ -84,7 +84,7 @@ pub enum RunError {
         source: OpenError,
     },
     /// The journal stopped: a write or a sync failed, and nothing may be done that is not recorded.
-    #[error("the journal stopped: {0}; see to the volume and start again, nothing that was acknowledged is lost")]
+    #[error("the journal stopped: {0}")]
     JournalStopped(String),
     /// The system did not give what is needed.
     #[error("{what}")]

@@ -14,7 +14,7 @@ use lakemirror_journal::ids::Seq;
 use lakemirror_journal::log::disk::Disk as _;
 use lakemirror_journal::log::disk::real::RealDisk;
 use lakemirror_journal::log::{
-    Footer, HEADER_BYTES, Log, NewJournal, OpenError, Options, RawRecord, Recovery, verify_segment,
+    CommitError, Footer, HEADER_BYTES, Log, NewJournal, OpenError, Options, RawRecord, Recovery, verify_segment,
 };
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::image;
@@ -117,7 +117,7 @@ impl Journal {
     fn commit_frame(&mut self, entries: &[Entry], wall_ms: u64, mark: u64) -> Result<(), String> {
         let records: Vec<RawRecord<'_>> = entries.iter().map(|entry| raw(&entry.payload)).collect();
         let checks = entries.iter().map(|entry| entry.checks).sum();
-        let committed = self.log.commit(&records, checks, wall_ms, mark).map_err(|error| error_chain(&error))?;
+        let committed = self.log.commit(&records, checks, wall_ms, mark).map_err(|error| stopped(&error))?;
         if mark == 0 {
             self.bytes_since_checkpoint = self.bytes_since_checkpoint.saturating_add(committed.frame_bytes as u64);
         } else {
@@ -149,7 +149,7 @@ impl Ledger for Journal {
             if !seals {
                 return Ok(None);
             }
-            let sealed = self.log.seal().map_err(|error| error_chain(&error))?;
+            let sealed = self.log.seal().map_err(|error| stopped(&error))?;
             return Ok(Some(sealed_step(&sealed.footer)));
         }
     }
@@ -226,6 +226,11 @@ fn frame_length(entries: &[Entry], frame_bytes_max: usize) -> usize {
 /// What a frame of the entries takes at most.
 fn frame_bytes(entries: &[Entry]) -> usize {
     entries.iter().fold(HEADER_BYTES, |bytes, entry| bytes + entry.payload.bytes.len() + RECORD_OVERHEAD)
+}
+
+/// Why the journal cannot go on, for somebody who has the volume.
+fn stopped(error: &CommitError) -> String {
+    format!("{}; see to the volume and start again, nothing that was acknowledged is lost", error_chain(error))
 }
 
 /// An error and its causes, joined by colons.

@@ -1,3 +1,5 @@
+//! The ledger on a journal in a directory of its own: when checkpoints come, segments end, and states are refused.
+
 use lakemirror_journal::codec;
 use lakemirror_journal::command::Command;
 use lakemirror_journal::decide::decide;

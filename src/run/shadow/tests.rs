@@ -1,14 +1,18 @@
+//! The shadow reducer beside a recorder, on a journal in a directory of its own.
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use lakemirror_journal::codec;
 use lakemirror_journal::command::Ask;
+use lakemirror_journal::event::{Event, ServiceStartedV1};
 use lakemirror_journal::ids::Incarnation;
 use lakemirror_journal::log::{RecoveryAction, ScanReport};
 use lakemirror_journal::state::mirror::Definition;
 
 use super::*;
-use crate::engine::recorder::{self, RecorderThread};
+use crate::engine::recorder::{self, Entry, Ledger as _, RecorderThread};
 use crate::run::ledger::{Journal, Rhythm};
 
 /// Every commit is a checkpoint.
@@ -174,6 +178,28 @@ async fn segments_that_end_are_facts_and_the_state_says_so() {
     let footers: Vec<_> = report.footers.iter().map(|seen| (seen.footer.last_seq, seen.hash)).collect();
     assert_eq!(footers, [(first.last, first.hash), (second.last, second.hash)]);
     assert_eq!(state.strays, 0);
+}
+
+/// A process that died between the end of a segment and its fact; the next one tells it before anything else.
+#[tokio::test]
+async fn a_segment_of_which_a_crash_left_no_fact_is_told_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _, _) = Journal::open(dir.path(), [7; 16], 1).unwrap();
+    let software = "x".repeat(5000);
+    let started = Event::ServiceStarted(ServiceStartedV1 { writer_epoch: 1, software, at_ms: 1 });
+    let entry = Entry { payload: codec::encode(&started).unwrap(), checks: 0 };
+    let mut state = State::default();
+    state.apply(&started);
+    let mut journal = journal.with_rhythm(Rhythm { seal_bytes_max: 1, ..QUIET });
+    let sealed = journal.commit(&[entry], 1, &|| Ok(image::digest(&state).unwrap()));
+    assert!(matches!(sealed, Ok(Some(UpkeepStep::Sealed { first: 1, last: 1, .. }))));
+    drop(journal);
+    let service = Service::start(dir, QUIET, |_| {});
+    let ladder = service.state().await.ladder;
+    assert_eq!(ladder.segments.values().map(|segment| segment.last).collect::<Vec<_>>(), [1]);
+    let (dir, ended) = service.end();
+    assert_eq!(ended, Ok(()));
+    assert_eq!(replayed(dir.path()).0.ladder, ladder);
 }
 
 #[tokio::test]
