@@ -63,13 +63,16 @@ pub fn export(source: &Source, span: &Span, form: Form, out: &mut dyn Write) -> 
     };
     let trailer = Trailer {
         lakemirror_export_end: EXPORT_VERSION,
+        journal_uuid: header.journal_uuid.clone(),
+        created_ms: header.created_ms,
         records: 0,
         frames: 0,
+        segments: 0,
         last_seq: 0,
         head_hash: None,
         checks_total: 0,
     };
-    let mut export = Export { span, form, out, begun: false, trailer };
+    let mut export = Export { span, form, out, begun: false, segment: 0, trailer };
     export.head(&header).map_err(EvidenceError::Output)?;
     // An export that begins later needs no earlier records.
     if span.from.is_some() {
@@ -99,6 +102,7 @@ struct Export<'a> {
     form: Form,
     out: &'a mut dyn Write,
     begun: bool,
+    segment: u64,
     trailer: Trailer,
 }
 
@@ -125,6 +129,8 @@ impl Replay for Export<'_> {
 impl Export<'_> {
     fn count(&mut self, seq: u64, frame: &FrameLine) {
         let trailer = &mut self.trailer;
+        trailer.segments += u64::from(self.segment != frame.segment);
+        self.segment = frame.segment;
         trailer.frames += u64::from(trailer.head_hash.as_ref() != Some(&frame.hash));
         trailer.records += 1;
         trailer.last_seq = seq;

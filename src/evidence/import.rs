@@ -65,9 +65,10 @@ pub fn import(file: &Path, dir: &Path) -> Result<Imported, Refused> {
     let path = file.display().to_string();
     let opened = File::open(file).map_err(|source| Refused::Unreadable { path: path.clone(), source })?;
     let mut lines = Lines { path, input: BufReader::new(opened), number: 0, buffer: Vec::new() };
-    let (uuid, identity) = header(&mut lines)?;
+    let (header, identity) = header(&mut lines)?;
     let importer = Importer::begin(dir, identity).map_err(Refused::Journal)?;
-    let mut import = Import { importer, records: Vec::new(), frame: None, bytes: 0, count: 0, frames: 0 };
+    let mut import =
+        Import { importer, records: Vec::new(), frame: None, bytes: 0, count: 0, frames: 0, segment: 0, segments: 0 };
     let trailer = loop {
         let text = lines.next()?;
         let Some(text) = text else {
@@ -82,16 +83,16 @@ pub fn import(file: &Path, dir: &Path) -> Result<Imported, Refused> {
             false => break parse::<Trailer>(text).map_err(|what| lines.refuse(what))?,
         }
     };
-    import.check_end(&trailer).map_err(|fault| lines.because(fault))?;
+    import.check_end(&header, &trailer).map_err(|fault| lines.because(fault))?;
     if lines.next()?.is_some() {
         return Err(lines.refuse("something follows the last line of the export".to_owned()));
     }
     let (records, frames) = (import.count, import.frames);
     let head = import.importer.finish().map_err(Refused::Journal)?;
-    Ok(Imported { uuid, records, frames, head })
+    Ok(Imported { uuid: identity.uuid, records, frames, head })
 }
 
-fn header(lines: &mut Lines) -> Result<([u8; 16], NewJournal), Refused> {
+fn header(lines: &mut Lines) -> Result<(Header, NewJournal), Refused> {
     let Some(text) = lines.next()? else {
         return Err(lines.refuse("the file is empty".to_owned()));
     };
@@ -115,7 +116,8 @@ fn header(lines: &mut Lines) -> Result<([u8; 16], NewJournal), Refused> {
     let mut uuid = [0; 16];
     let read = hex::decode_to_slice(&header.journal_uuid, &mut uuid);
     read.map_err(|_| lines.refuse("the journal's id is not 32 hexadecimal digits".to_owned()))?;
-    Ok((uuid, NewJournal { uuid, wall_ms: header.created_ms }))
+    let wall_ms = header.created_ms;
+    Ok((header, NewJournal { uuid, wall_ms }))
 }
 
 fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
@@ -174,6 +176,8 @@ struct Import {
     bytes: usize,
     count: u64,
     frames: u64,
+    segment: u64,
+    segments: u64,
 }
 
 impl Import {
@@ -238,10 +242,18 @@ impl Import {
             )));
         }
         self.frames += 1;
+        self.segments += u64::from(self.segment != frame.segment);
+        self.segment = frame.segment;
         Ok(())
     }
 
-    fn check_end(&self, trailer: &Trailer) -> Result<(), Fault> {
+    fn check_end(&self, header: &Header, trailer: &Trailer) -> Result<(), Fault> {
+        let ends = (EXPORT_VERSION, &header.journal_uuid, header.created_ms, self.segments);
+        let said = (trailer.lakemirror_export_end, &trailer.journal_uuid, trailer.created_ms, trailer.segments);
+        if ends != said {
+            let what = "the last line does not belong to the first one, or to the records between";
+            return Err(Fault::Line(what.to_owned()));
+        }
         let head = self.importer.position();
         let hash = (self.count > 0).then(|| hex::encode(head.hash));
         let found = (self.count, self.frames, head.last_seq, hash, head.checks_total);

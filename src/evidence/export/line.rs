@@ -76,10 +76,16 @@ pub struct FrameLine {
 pub struct Trailer {
     /// [`EXPORT_VERSION`].
     pub lakemirror_export_end: u64,
+    /// As in the first line: the chain of hashes does not cover these two where there are no records.
+    pub journal_uuid: String,
+    /// As in the first line.
+    pub created_ms: u64,
     /// Lines of records before it.
     pub records: u64,
     /// Frames that these are of.
     pub frames: u64,
+    /// Segments that these are of.
+    pub segments: u64,
     /// The last record; 0 for none.
     pub last_seq: u64,
     /// Hash of the last frame; null without any.
