@@ -6,7 +6,9 @@
 
 pub mod diff;
 pub mod explain;
+pub mod export;
 pub mod heads;
+pub mod import;
 pub mod json;
 pub mod mirrors;
 pub mod moment;
@@ -14,6 +16,7 @@ pub mod reflog;
 pub mod replay;
 pub mod stat;
 pub mod verify;
+pub mod what_if;
 
 use std::error::Error;
 use std::io;

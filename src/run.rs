@@ -4,7 +4,7 @@
 mod api;
 mod gate;
 pub mod ledger;
-mod policy;
+pub mod policy;
 pub mod registry;
 pub mod shadow;
 pub mod stores;

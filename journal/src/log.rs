@@ -21,6 +21,7 @@ mod format_file;
 mod frame;
 mod head;
 pub mod hot;
+mod import;
 mod layout;
 mod offline;
 mod options;
@@ -46,6 +47,7 @@ pub use self::format_file::FORMAT_VERSION;
 pub use self::frame::{
     FRAME_BYTES_LIMIT, FRAME_VERSION, Frame, FrameFault, FrameHash, HEADER_BYTES, RECORD_BYTES_LIMIT, RawRecord, Stamp,
 };
+pub use self::import::{ImportError, Importer};
 pub use self::offline::{
     FooterSeen, ScanError, ScanOptions, ScanReport, ScanStart, SegmentSeen, scan, scan_on, scan_options_on, scan_with,
 };

@@ -6,7 +6,9 @@
 
 mod diff;
 mod explain;
+mod export;
 mod heads;
+mod import;
 mod log;
 mod progress;
 mod repair;
@@ -14,6 +16,7 @@ mod replay;
 mod stat;
 mod table;
 mod verify;
+mod what_if;
 
 use std::io;
 use std::path::PathBuf;
@@ -57,8 +60,14 @@ pub(super) enum JournalCommand {
     Heads(heads::HeadsArguments),
     /// Say why a branch shows a commit, or what it is waiting for.
     Explain(explain::ExplainArguments),
+    /// Print every record as a line.
+    Export(export::ExportArguments),
+    /// Make a journal of an export again.
+    Import(import::ImportArguments),
     /// Say where two journals part.
     Diff(diff::DiffArguments),
+    /// Say which promotions would differ under another configuration.
+    WhatIf(what_if::WhatIfArguments),
     /// Count what is in a journal.
     Stat(stat::StatArguments),
     /// Go on after a loss that somebody accepts; the one command that writes.
@@ -73,7 +82,10 @@ pub(super) fn journal(command: &JournalCommand) -> Result<Exit, Failure> {
         JournalCommand::Log(arguments) => log::log(arguments),
         JournalCommand::Heads(arguments) => heads::heads(arguments),
         JournalCommand::Explain(arguments) => explain::explain(arguments),
+        JournalCommand::Export(arguments) => export::export(arguments),
+        JournalCommand::Import(arguments) => import::import(arguments),
         JournalCommand::Diff(arguments) => diff::diff(arguments),
+        JournalCommand::WhatIf(arguments) => what_if::what_if(arguments),
         JournalCommand::Stat(arguments) => stat::stat(arguments),
         JournalCommand::Repair(arguments) => repair::repair(arguments),
     }

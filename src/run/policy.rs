@@ -5,7 +5,8 @@ use lakemirror_journal::state::policy::{DivergenceRule, HistoryRule, ImportsRule
 use crate::config::{Config, History, Imports, OnDivergence, SizeRule as ConfiguredSize};
 
 /// The rules of a configuration.
-pub(super) fn of(config: &Config) -> Policy {
+#[must_use]
+pub fn of(config: &Config) -> Policy {
     let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Policy {
         history: match config.promotion.history {

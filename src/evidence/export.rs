@@ -1,0 +1,160 @@
+//! A journal as lines: one a record, with all that it says, so that a missing or changed line is noticed.
+//!
+//! `jsonl` is exact: `import` makes the journal of it again. `csv` is for spreadsheets. Owns which records come out and
+//! in which order; lines are `line`'s, fields `fields`'s. Written while the journal is read: memory is one record.
+
+pub mod csv;
+pub mod fields;
+pub mod line;
+
+use std::io::{self, Write};
+
+use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused};
+
+use self::line::{EXPORT_VERSION, FrameLine, Header, Line, Trailer};
+use super::moment::Moment;
+use super::{EvidenceError, Source, output_failed};
+
+/// The form of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One JSON object a line; exact.
+    Jsonl,
+    /// For spreadsheets.
+    Csv,
+}
+
+/// What to export; the default is everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// The first record, or the first that was committed at this time or later.
+    pub from: Option<Moment>,
+    /// The last record, or the last before the first one that was committed after this time.
+    pub to: Option<Moment>,
+}
+
+impl Span {
+    fn is_whole(&self) -> bool {
+        self.from.is_none() && self.to.is_none()
+    }
+
+    fn begins(&self, seq: u64, frame: &FrameInfo) -> bool {
+        match self.from {
+            None => true,
+            Some(Moment::Seq(from)) => seq >= from,
+            Some(Moment::At(ms)) => frame.wall_ms >= ms,
+        }
+    }
+}
+
+/// Writes the records of `span`. Returns how many.
+///
+/// # Errors
+/// As for every reading; [`EvidenceError::Output`] where writing failed.
+pub fn export(source: &Source, span: &Span, form: Form, out: &mut dyn Write) -> Result<u64, EvidenceError> {
+    // The first line has the journal's id, which a scan that stops at once knows.
+    let scan = source.read_oldest(&mut Nothing)?;
+    let whole = span.is_whole() && scan.proven_from <= 1;
+    let header = Header {
+        lakemirror_export: EXPORT_VERSION,
+        journal_uuid: hex::encode(scan.uuid),
+        created_ms: scan.created_ms,
+        whole,
+    };
+    let trailer = Trailer {
+        lakemirror_export_end: EXPORT_VERSION,
+        journal_uuid: header.journal_uuid.clone(),
+        created_ms: header.created_ms,
+        records: 0,
+        frames: 0,
+        segments: 0,
+        last_seq: 0,
+        head_hash: None,
+        checks_total: 0,
+    };
+    let mut export = Export { span, form, out, begun: false, segment: 0, trailer };
+    export.head(&header).map_err(EvidenceError::Output)?;
+    // An export that begins later needs no earlier records.
+    if span.from.is_some() {
+        source.read_oldest(&mut export)?
+    } else {
+        source.read(&mut export)?
+    };
+    export.tail().map_err(EvidenceError::Output)?;
+    Ok(export.trailer.records)
+}
+
+/// Stops with the first frame.
+struct Nothing;
+
+impl Replay for Nothing {
+    fn frame(&mut self, _: &FrameInfo) -> Result<(), ReplayRefused> {
+        Err(ReplayRefused::stop())
+    }
+
+    fn record(&mut self, _: u64, _: RawRecord<'_>, _: &FrameInfo) -> Result<(), ReplayRefused> {
+        Ok(())
+    }
+}
+
+struct Export<'a> {
+    span: &'a Span,
+    form: Form,
+    out: &'a mut dyn Write,
+    begun: bool,
+    segment: u64,
+    trailer: Trailer,
+}
+
+impl Replay for Export<'_> {
+    fn record(&mut self, seq: u64, record: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused> {
+        if self.span.to.is_some_and(|to| !to.includes(seq, frame)) {
+            return Err(ReplayRefused::stop());
+        }
+        // A clock that went back does not end what has begun.
+        self.begun |= self.span.begins(seq, frame);
+        if !self.begun {
+            return Ok(());
+        }
+        let line = Line::of(seq, &record, frame);
+        self.count(seq, &line.frame);
+        match self.form {
+            Form::Jsonl => self.json(&line),
+            Form::Csv => csv::line(&line, self.out),
+        }
+        .map_err(output_failed)
+    }
+}
+
+impl Export<'_> {
+    fn count(&mut self, seq: u64, frame: &FrameLine) {
+        let trailer = &mut self.trailer;
+        trailer.segments += u64::from(self.segment != frame.segment);
+        self.segment = frame.segment;
+        trailer.frames += u64::from(trailer.head_hash.as_ref() != Some(&frame.hash));
+        trailer.records += 1;
+        trailer.last_seq = seq;
+        trailer.head_hash = Some(frame.hash.clone());
+        trailer.checks_total = frame.checks_total;
+    }
+
+    fn json<T: serde::Serialize>(&mut self, line: &T) -> io::Result<()> {
+        serde_json::to_writer(&mut *self.out, line).map_err(io::Error::from)?;
+        self.out.write_all(b"\n")
+    }
+
+    fn head(&mut self, header: &Header) -> io::Result<()> {
+        match self.form {
+            Form::Jsonl => self.json(header),
+            Form::Csv => csv::head(self.out),
+        }
+    }
+
+    fn tail(&mut self) -> io::Result<()> {
+        let trailer = self.trailer.clone();
+        match self.form {
+            Form::Jsonl => self.json(&trailer),
+            Form::Csv => csv::tail(&trailer, self.out),
+        }
+    }
+}
