@@ -27,6 +27,9 @@ use self::subject::Subject;
 use super::mirrors::Wanted;
 use super::{EvidenceError, Source};
 
+/// Takes a run of objects: the range's place, its id, first and last ordinal, and what decided.
+pub type PrintRun<'a> = dyn FnMut(usize, &RangeId, (u32, u32), Option<Decision>) -> io::Result<()> + 'a;
+
 /// Entries whose deciding checks are held at a time, 4 bytes each; of a larger commit the journal is read again for
 /// each so many.
 const ENTRIES_AT_ONCE: u64 = 4 << 20;
@@ -157,12 +160,7 @@ impl Found {
     ///
     /// # Errors
     /// As for every reading; [`EvidenceError::Output`] with what `print` returned.
-    pub fn objects(
-        &self,
-        source: &Source,
-        subject: &Subject,
-        print: &mut dyn FnMut(usize, &RangeId, (u32, u32), Option<Decision>) -> io::Result<()>,
-    ) -> Result<(), EvidenceError> {
+    pub fn objects(&self, source: &Source, subject: &Subject, print: &mut PrintRun<'_>) -> Result<(), EvidenceError> {
         let ranges = self.ranges(subject);
         let (mut rest, mut place) = (ranges.as_slice(), 0usize);
         while !rest.is_empty() {
