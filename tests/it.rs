@@ -21,6 +21,8 @@ mod demo;
 mod engine;
 #[path = "it/journal.rs"]
 mod journal;
+#[path = "it/journal_explain.rs"]
+mod journal_explain;
 #[path = "it/objects.rs"]
 mod objects;
 #[path = "it/process.rs"]
