@@ -23,6 +23,8 @@ mod engine;
 mod items;
 #[path = "it/journal.rs"]
 mod journal;
+#[path = "it/journal_explain.rs"]
+mod journal_explain;
 #[path = "it/objects.rs"]
 mod objects;
 #[path = "it/process.rs"]

@@ -360,3 +360,6 @@ fn complement(bits: &Bits) -> Bits {
     all.subtract(bits);
     all
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use lakemirror_journal::bits::Bits;
 use lakemirror_journal::command::{Ask, Command};
 use lakemirror_journal::decide::decide;
-use lakemirror_journal::event::{Event, MoveFinishedV1, MoveStartedV1, RecordsWrittenV1};
+use lakemirror_journal::event::{ArrivalsCheckedV1, Event, MoveFinishedV1, MoveStartedV1, RecordsWrittenV1};
 use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::policy::{ImportsRule, Policy};
@@ -61,8 +62,38 @@ impl Shadow {
             Event::MoveStarted(_) | Event::MoveFinished(_) | Event::RecordsWritten(_) | Event::SummaryPublished(_) => {}
             Event::PolicySet(_) if self.rules != Rules::OfTheJournal => {}
             Event::RangesReopened(_) if !self.reopens_alike => {}
+            Event::ArrivalsChecked(batch) => match self.without_imports(batch) {
+                Some(batch) => self.state.apply(&Event::ArrivalsChecked(batch)),
+                None => self.state.apply(event),
+            },
             observed => self.state.apply(observed),
         }
+    }
+
+    /// The batch without the imported entries, where the rules would not have asked for them and the journal's did.
+    fn without_imports(&self, batch: &ArrivalsCheckedV1) -> Option<ArrivalsCheckedV1> {
+        if self.rules == Rules::OfTheJournal || self.state.policy.imports != ImportsRule::Ignore {
+            return None;
+        }
+        let range = self.state.mirror(&batch.mirror)?.trees.range(&batch.range)?;
+        let imports = &range.detail.as_deref().filter(|detail| !detail.imports.is_none())?.imports;
+        let (asked, present) = (batch.asked.decode().ok()?, batch.present.decode().ok()?);
+        let ordinal = |offset: u32| batch.base.saturating_add(offset);
+        let kept: Vec<(u32, bool)> = asked
+            .iter()
+            .zip(0u32..)
+            .filter(|(offset, _)| !imports.contains(ordinal(*offset)))
+            .map(|(offset, rank)| (offset, present.contains(rank)))
+            .collect();
+        let count = u32::try_from(kept.len()).unwrap_or(u32::MAX);
+        let there = (0u32..).zip(&kept).filter(|(_, (_, there))| *there).map(|(rank, _)| rank);
+        let exceptions = batch.exceptions.iter().filter(|exception| !imports.contains(exception.ordinal));
+        Some(ArrivalsCheckedV1 {
+            asked: Bits::from_ordinals(asked.len(), kept.iter().map(|(offset, _)| *offset)).encode(),
+            present: Bits::from_ordinals(count, there).encode(),
+            exceptions: exceptions.cloned().collect(),
+            ..batch.clone()
+        })
     }
 
     /// Plans the moves of a mirror after record `at`, and makes them.
