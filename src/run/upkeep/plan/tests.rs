@@ -1,3 +1,5 @@
+//! The plan followed in a world of numbers: what goes, what stays, and that it ends.
+
 use lakemirror_journal::codec;
 use lakemirror_journal::command::{Command, UpkeepStep};
 use lakemirror_journal::decide::decide;
