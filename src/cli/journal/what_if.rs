@@ -106,18 +106,13 @@ fn wanted(branch: &BranchAnswer, all: bool) -> impl Iterator<Item = &Promotion> 
 }
 
 fn removals(answer: &WhatIf, all: bool, out: &mut dyn Write) -> io::Result<()> {
-    let due = |ms: Option<u64>| ms.map_or_else(|| "-".to_owned(), show);
+    let due = |ms: Option<u64>| ms.map_or_else(|| "never".to_owned(), show);
     for removal in answer.removals.iter().filter(|removal| all || !is_same(removal)) {
         let Removal { name, branch, tombstoned, recorded, due_ms: [journal, other], verdict, .. } = removal;
         let verdict = verdict.map_or("under neither", Verdict::name);
-        writeln!(
-            out,
-            "removal of {name} {branch}: {verdict}; gone by record {}, removed in the journal by record {}, may go from {} on, under these rules from {}",
-            tombstoned.seq,
-            record(*recorded),
-            due(*journal),
-            due(*other)
-        )?;
+        let removed = recorded.map_or_else(|| "not removed".to_owned(), |at| format!("removed by record {}", at.seq));
+        let due = format!("may go from {} on, under these rules from {}", due(*journal), due(*other));
+        writeln!(out, "removal of {name} {branch}: {verdict}; gone by record {}, {removed}; {due}", tombstoned.seq)?;
     }
     Ok(())
 }
