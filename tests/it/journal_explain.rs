@@ -2,8 +2,6 @@
 
 #[path = "journal_explain/export.rs"]
 mod export;
-#[path = "journal_explain/large.rs"]
-mod large;
 #[path = "journal_explain/what_if.rs"]
 mod what_if;
 #[path = "journal_explain/why.rs"]
