@@ -143,7 +143,7 @@ impl<'a> Plan<'a> {
             }
         }
         if !page.more {
-            settled = settled.saturating_add(self.rest().len());
+            settled = settled.saturating_add(distinct_keys(self.rest()));
             self.settle_all(Outcome::Absent, answers);
         }
         self.listed_to = page.last().map(str::to_owned);
@@ -152,22 +152,24 @@ impl<'a> Plan<'a> {
 
     /// Wanted keys that the page passed over are absent.
     fn settle_below(&mut self, key: &str, answers: &mut Vec<Answer>) -> usize {
-        let passed = self.rest().iter().take_while(|wanted| *wanted.key < *key);
-        let before = answers.len();
-        answers.extend(passed.map(|wanted| Answer { tag: wanted.tag, outcome: Outcome::Absent }));
-        self.advance(answers.len().saturating_sub(before))
+        let rest = self.rest();
+        let passed = rest.get(..rest.partition_point(|wanted| *wanted.key < *key)).unwrap_or_default();
+        answers.extend(passed.iter().map(|wanted| Answer { tag: wanted.tag, outcome: Outcome::Absent }));
+        self.advance(passed.len());
+        distinct_keys(passed)
     }
 
     fn settle_equal(&mut self, key: &str, size: u64, answers: &mut Vec<Answer>) -> usize {
         let equal = self.rest().iter().take_while(|wanted| *wanted.key == *key);
         let before = answers.len();
         answers.extend(equal.map(|wanted| judge(wanted, Found::Present { size })));
-        self.advance(answers.len().saturating_sub(before)).min(1)
+        let passed = answers.len().saturating_sub(before);
+        self.advance(passed);
+        passed.min(1)
     }
 
-    fn advance(&mut self, by: usize) -> usize {
+    fn advance(&mut self, by: usize) {
         self.at = self.at.saturating_add(by).min(self.wanted.len());
-        by
     }
 
     fn after_page(&mut self, settled: usize) {
@@ -204,6 +206,11 @@ impl<'a> Plan<'a> {
         answers.extend(self.rest().iter().map(|wanted| Answer { tag: wanted.tag, outcome }));
         self.at = self.wanted.len();
     }
+}
+
+/// A key that is wanted several times is one HEAD: that is what a page is held against.
+fn distinct_keys(wanted: &[Wanted]) -> usize {
+    wanted.chunk_by(|a, b| a.key == b.key).count()
 }
 
 /// What was found, against what was wanted.

@@ -174,6 +174,18 @@ fn one_key_wanted_with_two_sizes_gets_both_answers_from_one_request() {
     assert_eq!(requests.heads, 1);
 }
 
+/// A page that passes over one key, wanted many times, has replaced one HEAD and not many.
+#[test]
+fn a_page_pays_by_distinct_keys() {
+    let objects: BTreeMap<String, u64> = (0..200).map(|n| (format!("m{n:04}"), 0)).collect();
+    let many = (0..5).map(|_| ("a".to_owned(), 0));
+    let wanted = wanted(many.chain((0..10).map(|n| (format!("z{n}"), 0))));
+    let (answers, requests) = drive(&objects, &wanted, Store::Sound);
+    assert_right(&objects, &wanted, &answers);
+    assert_cheap(&wanted, &requests);
+    assert_eq!((requests.lists, requests.heads), (1, 10));
+}
+
 #[test]
 fn the_start_leaves_out_nothing_and_little_else() {
     assert_eq!(just_before("data/c9abc"), "data/c9abb~");
