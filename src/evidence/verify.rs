@@ -12,6 +12,7 @@ use lakemirror_journal::event::Event;
 use lakemirror_journal::log::{
     Footer, FrameHash, FrameInfo, OpenError, RawRecord, Replay, ReplayRefused, ScanError, ScanReport,
 };
+use lakemirror_journal::state::image;
 use lakemirror_journal::state::{State, checks_of};
 
 use super::{EvidenceError, Source, decode, with_causes};
@@ -308,6 +309,19 @@ impl Replay for Verifier {
     fn frame(&mut self, frame: &FrameInfo) -> Result<(), ReplayRefused> {
         if self.deep.is_none() {
             self.end_frame(frame);
+        }
+        Ok(())
+    }
+
+    /// What was live when the frame was written, against what its records come to.
+    fn checkpoint(&mut self, frame: &FrameInfo) -> Result<(), ReplayRefused> {
+        let Some((_, state)) = &self.deep else { return Ok(()) };
+        let mark = image::digest(state).map(|digest| image::mark(&digest));
+        if !mark.is_ok_and(|mark| mark == frame.state_digest) {
+            self.problem(format!(
+                "the state after record {} is not the one that the frame's digest says was live: memory or this version of lakemirror is at fault",
+                frame.last_seq
+            ));
         }
         Ok(())
     }

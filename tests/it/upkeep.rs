@@ -7,13 +7,18 @@ use std::time::Duration;
 use lakemirror::clock::Clock;
 use lakemirror::clock::system::SystemClock;
 use lakemirror::engine::recorder::{self, Recorder, RecorderThread};
+use lakemirror::evidence::Source;
+use lakemirror::evidence::verify::{Request, verify};
 use lakemirror::run::ledger::{Journal, Rhythm};
 use lakemirror::run::upkeep::plan::Rules;
 use lakemirror::run::upkeep::{Settings, Upkeep};
+use lakemirror_journal::codec;
 use lakemirror_journal::command::Ask;
+use lakemirror_journal::event::{Event, ServiceStartedV1};
 use lakemirror_journal::ids::{Incarnation, Seq};
 use lakemirror_journal::log::{
-    FrameInfo, RawRecord, Replay, ReplayRefused, ScanError, ScanOptions, ScanReport, scan_with,
+    FrameInfo, Log, NewJournal, Options, RawRecord, Replay, ReplayRefused, ScanError, ScanOptions, ScanReport,
+    scan_with,
 };
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::ladder::Stage;
@@ -157,6 +162,9 @@ async fn with_an_archive_every_record_can_be_read_for_ever() {
     assert!(read(dir.path(), None).is_err(), "the first records are not on the volume");
     let (report, records) = read(dir.path(), Some(archive.path())).unwrap();
     assert_eq!((report.proven_from, records), (1, report.end.last_seq));
+    let source = Source::new(dir.path()).with_archives(vec![archive.path().to_owned()]);
+    let verified = verify(&source, &Request { deep: true, anchors: Vec::new() }).unwrap();
+    assert!(verified.holds(), "{:?}", verified.problems);
 }
 
 #[tokio::test]
@@ -178,4 +186,20 @@ async fn a_dead_archive_stops_nothing_and_costs_the_oldest_only_when_the_volume_
     let lost = ladder.segments.values().filter(|s| matches!(s.stage, Stage::Dropped { archive: None, .. })).count();
     let kept = ladder.segments.values().filter(|s| s.stage == Stage::Sealed).count();
     assert!(lost > 0 && kept >= 4, "{lost} lost, {kept} kept");
+}
+
+#[test]
+fn a_digest_that_the_records_do_not_come_to_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let identity = NewJournal { uuid: [7; 16], wall_ms: 1 };
+    let (mut log, _) = Log::open(dir.path(), &Options::default(), identity, &mut Count::default()).unwrap();
+    let started = ServiceStartedV1 { writer_epoch: 1, software: "test".to_owned(), at_ms: 1 };
+    let payload = codec::encode(&Event::ServiceStarted(started)).unwrap();
+    let record = RawRecord { kind: payload.kind, version: payload.version, payload: &payload.bytes };
+    log.commit(&[record], 0, 1, 4711).unwrap();
+    drop(log);
+    let ask = |deep| verify(&Source::new(dir.path()), &Request { deep, anchors: Vec::new() }).unwrap();
+    assert!(ask(false).holds());
+    let problems = ask(true).problems;
+    assert!(problems.len() == 1 && problems[0].contains("the state after record 1 is not"), "{problems:?}");
 }
