@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lakemirror_journal::codec;
-use lakemirror_journal::event::{Event, JournalRecoveredV1};
+use lakemirror_journal::event::{Event, JournalRecoveredV1, LossAcknowledgedV1};
 use lakemirror_journal::log::repair::{self, Accepted, RepairError};
 use lakemirror_journal::log::{FrameInfo, Log, NewJournal, OpenError, Options, RawRecord, Replay, ReplayRefused};
 
@@ -74,7 +74,7 @@ pub(super) fn repair(arguments: &RepairArguments) -> Result<Exit, Failure> {
     for saved in &accepted.saved_as {
         output::line(&format!("kept      {saved}"))?;
     }
-    let seq = record(arguments, &options, &acknowledgement(&accepted, reason, &who()))?;
+    let seq = record(arguments, &options, |at_ms| acknowledgement(&accepted, reason, &who(), at_ms))?;
     output::line(&format!("lost      {}", loss(&accepted)))?;
     output::line(&format!("recorded  as record {seq}; the service can be started"))?;
     Ok(Exit::Ok)
@@ -119,12 +119,12 @@ fn not_opened(error: OpenError) -> Failure {
 }
 
 /// Opens the journal and makes the loss its next record; its number.
-fn record(arguments: &RepairArguments, options: &Options, text: &str) -> Result<u64, Failure> {
+fn record(arguments: &RepairArguments, options: &Options, event: impl FnOnce(u64) -> Event) -> Result<u64, Failure> {
     let wall_ms = SystemClock::new().wall_ms();
     // The journal exists, so that this names nothing.
     let identity = NewJournal { uuid: [0; 16], wall_ms };
     let (mut log, _) = Log::open(&arguments.dir, options, identity, &mut Ignore).map_err(not_opened)?;
-    let event = Event::JournalRecovered(JournalRecoveredV1 { text: text.to_owned(), at_ms: wall_ms });
+    let event = event(wall_ms);
     let unwritten = |error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::new(Exit::Io, format!("the loss is accepted, and could not be recorded: {error}"))
     };
@@ -134,8 +134,14 @@ fn record(arguments: &RepairArguments, options: &Options, text: &str) -> Result<
     Ok(committed.last_seq)
 }
 
-fn acknowledgement(accepted: &Accepted, reason: &str, who: &str) -> String {
-    format!("loss accepted by {who}: {}; reason: {reason}", loss(accepted))
+/// The fact: which records were given up; or, where only HEAD was lost, what had to be mended.
+fn acknowledgement(accepted: &Accepted, reason: &str, who: &str, at_ms: u64) -> Event {
+    if let Some((from, to)) = accepted.lost {
+        let (reason, who) = (reason.to_owned(), who.to_owned());
+        return Event::LossAcknowledged(LossAcknowledgedV1 { from, to, reason, who, at_ms });
+    }
+    let text = format!("loss accepted by {who}: {}; reason: {reason}", loss(accepted));
+    Event::JournalRecovered(JournalRecoveredV1 { text, at_ms })
 }
 
 fn loss(accepted: &Accepted) -> String {
@@ -170,10 +176,9 @@ mod tests {
     #[test]
     fn the_record_says_what_who_and_why() {
         let accepted = Accepted { lost: Some((5, 9)), head_rebuilt: false, end: 4, saved_as: vec![] };
-        assert_eq!(
-            acknowledgement(&accepted, "fire", "ann on alpha"),
-            "loss accepted by ann on alpha: records 5 to 9, which were acknowledged; what is there ends with record 4; reason: fire"
-        );
+        let (reason, who) = ("fire".to_owned(), "ann on alpha".to_owned());
+        let lost = Event::LossAcknowledged(LossAcknowledgedV1 { from: 5, to: 9, reason, who, at_ms: 7 });
+        assert_eq!(acknowledgement(&accepted, "fire", "ann on alpha", 7), lost);
         let accepted = Accepted { lost: None, head_rebuilt: true, ..accepted };
         assert!(loss(&accepted).starts_with("no record that is known of; HEAD was lost and made anew"));
     }
