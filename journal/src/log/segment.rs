@@ -203,12 +203,16 @@ impl Reader {
         if offset < self.window_at { &[] } else { self.window.get(skip..end).unwrap_or_default() }
     }
 
-    /// Whether anything lies at or after `offset`.
+    /// Whether anything lies at or after `offset`. What is looked over on the way is not hashed: it may turn out not to
+    /// belong to the segment.
     ///
     /// # Errors
     /// As the disk says.
     pub(super) fn has_more(&mut self, offset: u64) -> io::Result<bool> {
-        self.load(offset, 1)?;
+        let (hasher, hashed_to) = (self.hasher.clone(), self.hashed_to);
+        let loaded = self.load(offset, 1);
+        (self.hasher, self.hashed_to) = (hasher, hashed_to);
+        loaded?;
         Ok(self.unpackable || !self.held(offset, 1).is_empty())
     }
 
