@@ -116,6 +116,7 @@ table! {
     20 1 TroubleNoted,
     21 1 MirrorDeletionStarted,
     22 1 MirrorGone,
+    23 1 MirrorTaken,
     32 1 BranchSeen,
     33 1 BranchMissed,
     34 1 BranchTombstoned,

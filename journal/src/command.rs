@@ -114,6 +114,15 @@ pub enum UpkeepStep {
 pub enum Ask {
     /// It was asked for.
     Define(Definition),
+    /// This process drives it from here on.
+    Take {
+        /// The lease's epoch in the mirrors database.
+        epoch: u64,
+        /// Whether this journal was the last one that drove it.
+        resumed: bool,
+        /// The process that drove it before, for people.
+        before: String,
+    },
     /// Its source answered who it is.
     IdentifySource(Source),
     /// Its repository is about to be created.

@@ -68,6 +68,7 @@ pub fn decide(state: &State, command: Command) -> Result<Vec<Event>, Refused> {
 fn decide_about(case: &Case<'_>, ask: Ask) -> Result<Vec<Event>, Refused> {
     match ask {
         Ask::Define(_) => Ok(Vec::new()),
+        Ask::Take { epoch, resumed, before } => Ok(repository::take(case, epoch, resumed, before)),
         Ask::IdentifySource(source) => Ok(repository::identify(case, source)),
         Ask::IntendRepository => Ok(repository::intend(case)),
         Ask::RepositoryReady { adopted } => Ok(repository::ready(case, adopted)),

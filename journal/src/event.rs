@@ -106,6 +106,20 @@ payloads! {
         /// When, milliseconds since 1970.
         at_ms: u64,
     }
+    /// This process drives the mirror from here on. Where another one did so since this journal last had it, what the
+    /// journal has of the branches of the mirror is not known to be true any more.
+    MirrorTakenV1 {
+        /// Which mirror.
+        mirror: Incarnation,
+        /// The lease's epoch in the mirrors database: higher with every taking.
+        epoch: u64,
+        /// Whether this journal was the last one that drove it.
+        resumed: bool,
+        /// The process that drove it before, for people; empty if there was none.
+        before: String,
+        /// When, milliseconds since 1970.
+        at_ms: u64,
+    }
     /// Deletion of the mirror was asked for.
     MirrorDeletionStartedV1 {
         /// Which mirror.
@@ -404,6 +418,7 @@ pub enum Event {
     SegmentDropped(SegmentDroppedV1),
     SnapshotTaken(SnapshotTakenV1),
     LossAcknowledged(LossAcknowledgedV1),
+    MirrorTaken(MirrorTakenV1),
 }
 
 impl CommitObservedV1 {

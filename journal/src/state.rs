@@ -146,6 +146,7 @@ impl Event {
             Event::TroubleNoted(e) => e.mirror,
             Event::MirrorDeletionStarted(e) => e.mirror,
             Event::MirrorGone(e) => e.mirror,
+            Event::MirrorTaken(e) => e.mirror,
             Event::BranchSeen(e) => e.mirror,
             Event::BranchMissed(e) => e.mirror,
             Event::BranchTombstoned(e) => e.mirror,
@@ -186,6 +187,8 @@ impl Mirror {
             Event::TroubleNoted(e) => self.trouble = Some(Trouble { text: e.text.clone(), since_ms: e.at_ms }),
             Event::MirrorDeletionStarted(_) => self.phase = Phase::Deleting,
             Event::SummaryPublished(e) => self.published = e.number,
+            Event::MirrorTaken(e) if e.resumed => {}
+            Event::MirrorTaken(e) => self.begin_anew(e.at_ms),
             _ => return false,
         }
         true

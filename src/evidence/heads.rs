@@ -104,6 +104,11 @@ impl Heads {
                 });
             }
             Event::MirrorGone(e) => drop(self.mirrors.remove(&e.mirror)),
+            Event::MirrorTaken(e) if !e.resumed => {
+                if let Some(mirror) = self.mirrors.get_mut(&e.mirror) {
+                    mirror.branches.clear();
+                }
+            }
             other => {
                 let Some(mirror) = other.mirror().and_then(|id| self.mirrors.get_mut(&id)) else { return };
                 mirror.apply(seq, other);

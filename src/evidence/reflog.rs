@@ -175,6 +175,13 @@ fn told_of_mirror(event: &Event) -> Option<Told> {
         Event::TroubleNoted(e) => mirror(e.at_ms, "trouble").because(&e.text),
         Event::MirrorDeletionStarted(e) => mirror(e.at_ms, "deleting").because("deletion was asked for"),
         Event::MirrorGone(e) => mirror(e.at_ms, "gone").because("the repository is gone"),
+        Event::MirrorTaken(e) if e.resumed => {
+            mirror(e.at_ms, "taken").because(format!("driven by this process, lease epoch {}", e.epoch))
+        }
+        Event::MirrorTaken(e) => mirror(e.at_ms, "taken").because(format!(
+            "driven by this process, lease epoch {}; before by {}: where the branches are is found out again",
+            e.epoch, e.before
+        )),
         _ => return None,
     })
 }

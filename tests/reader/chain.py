@@ -101,20 +101,24 @@ class Chain:
         elif name == "SegmentSealed":
             self.sealed[event["first"]] = event
         elif name == "MirrorDefined":
-            self.mirrors[event["mirror"]] = {"name": event["name"], "branches": {}}
+            self.mirrors[event["mirror"]] = {"name": event["name"], "branches": {}, "whole": True}
         elif name == "MirrorGone":
             self.mirrors.pop(event["mirror"], None)
+        elif name == "MirrorTaken":
+            if not event["resumed"] and event["mirror"] in self.mirrors:  # others may have moved its branches
+                self.mirrors[event["mirror"]].update(branches={}, whole=False)
         elif name in ("MoveFinished", "BranchAdopted", "BranchRemoved"):
             self.branch(name, event)
 
     def branch(self, name, event):
         need(not self.whole or event["mirror"] in self.mirrors, "%s of a mirror that is not defined", name)
-        branches = self.mirrors.setdefault(event["mirror"], {"name": None, "branches": {}})["branches"]
+        mirror = self.mirrors.setdefault(event["mirror"], {"name": None, "branches": {}, "whole": False})
+        branches = mirror["branches"]
         if name == "BranchRemoved":
             branches.pop(event["branch"], None)
         elif name == "BranchAdopted":
             branches[event["branch"]] = event["found"]
         else:
-            known = self.whole or event["branch"] in branches
+            known = self.whole and mirror["whole"] or event["branch"] in branches
             need(not known or branches.get(event["branch"]) == event["from"], "%s moves from elsewhere", event["branch"])
             branches[event["branch"]] = event["to"]

@@ -43,6 +43,7 @@ KINDS = {
     (20, 1): ("TroubleNoted", "mirror h16, text text, at_ms u64"),
     (21, 1): ("MirrorDeletionStarted", "mirror h16, at_ms u64"),
     (22, 1): ("MirrorGone", "mirror h16, at_ms u64"),
+    (23, 1): ("MirrorTaken", "mirror h16, epoch u64, resumed bool, before text, at_ms u64"),
     (32, 1): ("BranchSeen", "mirror h16, branch text, head h32, hidden bool, at_ms u64"),
     (33, 1): ("BranchMissed", "mirror h16, branch text, writer_epoch u64, at_ms u64"),
     (34, 1): ("BranchTombstoned", "mirror h16, branch text, at_ms u64"),

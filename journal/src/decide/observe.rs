@@ -47,7 +47,7 @@ pub(super) fn branches(
 
 fn seen(case: &Case<'_>, branch: String, head: CommitId, hidden: &BTreeSet<String>) -> Option<Event> {
     let known = case.mirror.branches.get(&branch);
-    if known.is_some_and(|known| known.head == head && known.presence == Presence::There) {
+    if known.is_some_and(|known| known.head == head && known.presence == Presence::There && !known.is_unplaced()) {
         return None;
     }
     let hidden = known.map_or_else(|| hidden.contains(&branch), |known| known.hidden);

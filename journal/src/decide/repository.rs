@@ -2,8 +2,8 @@
 
 use super::{Case, Refused};
 use crate::event::{
-    Event, MirrorDefinedV1, MirrorDeletionStartedV1, MirrorGoneV1, RepositoryIntendedV1, RepositoryReadyV1,
-    SourceIdentifiedV1, SummaryPublishedV1, TroubleNotedV1,
+    Event, MirrorDefinedV1, MirrorDeletionStartedV1, MirrorGoneV1, MirrorTakenV1, RepositoryIntendedV1,
+    RepositoryReadyV1, SourceIdentifiedV1, SummaryPublishedV1, TroubleNotedV1,
 };
 use crate::ids::Incarnation;
 use crate::state::State;
@@ -26,6 +26,10 @@ pub(super) fn define(state: &State, mirror: Incarnation, definition: Definition,
         storage_namespace: definition.storage_namespace,
         at_ms: definition.created_ms,
     })]
+}
+
+pub(super) fn take(case: &Case<'_>, epoch: u64, resumed: bool, before: String) -> Vec<Event> {
+    vec![Event::MirrorTaken(MirrorTakenV1 { mirror: case.id, epoch, resumed, before, at_ms: case.at_ms })]
 }
 
 /// The first answer is the identity for good. Another one later is another repository under the same name: it is

@@ -105,6 +105,22 @@ impl Branch {
         }
     }
 
+    /// Where the branch is, on the mirror and at the source, is not known any more: another process may have promoted
+    /// what came after all that was seen here. Misses are counted anew.
+    pub(crate) fn begin_anew(&mut self) {
+        (self.mirror, self.moving, self.removing, self.divergence) = (None, None, false, None);
+        self.pending.clear();
+        if let Presence::Missed { times, .. } = &mut self.presence {
+            *times = 0;
+        }
+    }
+
+    /// Whether its head at the source, although it was seen, is to be seen again.
+    #[must_use]
+    pub fn is_unplaced(&self) -> bool {
+        self.mirror.is_none() && self.moving.is_none() && self.pending.is_empty()
+    }
+
     pub(crate) fn finish(&mut self, to: CommitId, seen: u64, at_ms: u64) {
         (self.mirror, self.moving, self.divergence, self.moved_ms) = (Some(to), None, None, at_ms);
         self.pending.retain(|head| head.seen > seen);

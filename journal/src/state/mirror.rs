@@ -114,6 +114,17 @@ impl Mirror {
         }
     }
 
+    /// Another process drove the mirror meanwhile: where its branches are is to be found out again, and what the source
+    /// shows is to be seen and promoted as if for the first time. What was seen of commits and objects stays true.
+    pub(crate) fn begin_anew(&mut self, at_ms: u64) {
+        if self.phase != Phase::Ready {
+            return;
+        }
+        self.adopted_ms = Some(at_ms);
+        // The trees of the heads stay: most of them are needed again at once, the next move lets the others go.
+        self.branches.values_mut().for_each(Branch::begin_anew);
+    }
+
     /// The branch is gone from the mirror; it is forgotten, unless it has come back at the source meanwhile.
     pub(crate) fn remove_branch(&mut self, name: &str) -> bool {
         let Some(branch) = self.branches.get_mut(name) else { return false };

@@ -36,6 +36,8 @@ pub enum Step {
     Drive,
     Diverged(u8, Option<u8>),
     Adopt(u8, u8),
+    /// The mirror is driven from here again; whether another process had it meanwhile.
+    Take(bool),
     Removals,
     FinishRemoval(u8),
     Published(u64),
@@ -105,6 +107,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Drive),
         1 => (branch(), proptest::option::of(0..COMMITS)).prop_map(|(b, c)| Step::Diverged(b, c)),
         1 => (branch(), 0..COMMITS).prop_map(|(b, c)| Step::Adopt(b, c)),
+        1 => any::<bool>().prop_map(Step::Take),
         3 => Just(Step::Removals),
         2 => branch().prop_map(Step::FinishRemoval),
         1 => any::<u64>().prop_map(Step::Published),
@@ -162,6 +165,9 @@ pub fn take(world: &World, desk: &mut Desk, step: &Step) -> Vec<Event> {
             let _ = desk.ask(Ask::Diverged { branch: name(branch), found: found.map(commit_id) });
         }
         Step::Adopt(branch, found) => drop(desk.ask(Ask::Adopt { branch: name(branch), found: commit_id(*found) })),
+        Step::Take(resumed) => {
+            drop(desk.ask(Ask::Take { epoch: 3, resumed: *resumed, before: "another".to_owned() }));
+        }
         Step::Removals => drop(desk.plan_removals()),
         Step::FinishRemoval(branch) => drop(desk.ask(Ask::FinishRemoval { branch: name(branch) })),
         Step::Published(number) => drop(desk.ask(Ask::Published(*number))),

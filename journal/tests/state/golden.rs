@@ -73,9 +73,10 @@ fn no_kind_is_without_a_sample() {
         Event::SegmentDropped(_) => 29,
         Event::SnapshotTaken(_) => 30,
         Event::LossAcknowledged(_) => 31,
+        Event::MirrorTaken(_) => 32,
     };
     let ordinals: Vec<i32> = one_of_each().iter().map(ordinal).collect();
-    assert_eq!(ordinals, (0..32).collect::<Vec<_>>());
+    assert_eq!(ordinals, (0..33).collect::<Vec<_>>());
 }
 
 #[test]

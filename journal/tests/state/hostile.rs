@@ -153,6 +153,9 @@ fn asks(event: &Event) -> Vec<Ask> {
         Event::ArrivalsChecked(e) => asks.push(Ask::CheckArrivals(vec![e.clone(), e.clone()])),
         Event::SourceProbed(e) => asks.push(Ask::ProbeSource(e.clone())),
         Event::RecordsWritten(e) => asks.push(Ask::RecordsWritten(e.commits.clone())),
+        Event::MirrorTaken(e) => {
+            asks.push(Ask::Take { epoch: e.epoch, resumed: e.resumed, before: e.before.clone() });
+        }
         Event::BranchAdopted(e) => asks.push(Ask::Adopt { branch, found: e.found }),
         Event::BranchSeen(e) => asks.push(Ask::ObserveBranches {
             listed: vec![(branch, e.head)],

@@ -65,6 +65,12 @@ impl Judge {
                     (branch.misses, branch.removing) = (0, false);
                 }
             }
+            Event::MirrorTaken(e) if !e.resumed => {
+                for branch in self.branches.values_mut() {
+                    (branch.mirror, branch.moving, branch.diverged, branch.removing) = (None, None, false, false);
+                    (branch.misses, branch.moved) = (0, branch.seen.len());
+                }
+            }
             Event::PolicySet(set) => self.policy = policy(set),
             Event::CommitObserved(e) => {
                 let commit = Commit { parents: e.parents.clone(), tree: e.metarange };

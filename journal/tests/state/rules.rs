@@ -347,6 +347,40 @@ fn an_adopted_head_is_not_evidence() {
     assert_eq!(started(&desk.promote()), [1]);
 }
 
+/// What another process did meanwhile is unknown: the mirror's branch is found out again, nothing that was under way is
+/// finished, and the source's head is promoted as if it were new, on the evidence that there is.
+#[test]
+fn a_mirror_that_another_process_drove_meanwhile_is_begun_anew() {
+    let world = row();
+    let mut desk = Desk::ready(day());
+    desk.see(&[("main", 0)], &[]);
+    desk.arrive(&world, &[0], &[0]);
+    assert_eq!(started(&desk.promote()), [0]);
+    desk.see(&[("main", 1)], &[]);
+    desk.arrive(&world, &[1], &[1]);
+    desk.ask(Ask::PlanMoves).unwrap();
+    desk.ask(Ask::Diverged { branch: "other".to_owned(), found: None }).unwrap_err();
+    let take = |resumed| Ask::Take { epoch: 4, resumed, before: "another".to_owned() };
+    desk.ask(take(true)).unwrap();
+    assert_eq!(desk.mirror().branches["main"].mirror, Some(commit_id(0)), "nobody else had it");
+    assert!(desk.mirror().branches["main"].moving.is_some());
+    desk.now_ms += 10;
+    desk.ask(take(false)).unwrap();
+    recount(&desk.state);
+    let main = &desk.mirror().branches["main"];
+    assert_eq!((main.mirror, main.moving, main.divergence), (None, None, None));
+    assert_eq!(desk.mirror().adopted_ms, Some(desk.now_ms));
+    assert_eq!(started(&desk.promote()), [0u8; 0], "the other one may have gone on: only what is seen now counts");
+    desk.see(&[("main", 1)], &[]);
+    assert_eq!(started(&desk.promote()), [1], "what was seen to be there still counts");
+    assert!(desk.mirror().branches["main"].is_level());
+    desk.ask(take(false)).unwrap();
+    desk.see(&[("main", 1)], &[]);
+    desk.ask(Ask::Adopt { branch: "main".to_owned(), found: commit_id(1) }).unwrap();
+    desk.promote();
+    assert!(desk.mirror().branches["main"].is_level(), "found where it should be");
+}
+
 #[test]
 fn a_range_too_large_for_a_record_is_refused_and_not_fatal() {
     let mut desk = Desk::ready(day());

@@ -22,7 +22,12 @@ fn bits(len: u32, ordinals: &[u32]) -> EncodedBits {
 
 /// In the order of the golden file's lines: that in which they came to be.
 pub fn one_of_each() -> Vec<Event> {
-    [service(), mirror(), branch(), content(), moves(), upkeep()].concat()
+    [service(), mirror(), branch(), content(), moves(), upkeep(), taken()].concat()
+}
+
+fn taken() -> Vec<Event> {
+    let before = "pod-1".to_owned();
+    vec![Event::MirrorTaken(MirrorTakenV1 { mirror: MIRROR, epoch: 7, resumed: false, before, at_ms: AT_MS })]
 }
 
 fn service() -> Vec<Event> {

@@ -132,6 +132,7 @@ pub fn fields(event: &Event) -> Value {
         TroubleNoted { mirror, text, at_ms },
         MirrorDeletionStarted { mirror, at_ms },
         MirrorGone { mirror, at_ms },
+        MirrorTaken { mirror, epoch, resumed, before, at_ms },
         BranchSeen { mirror, branch, head, hidden, at_ms },
         BranchMissed { mirror, branch, writer_epoch, at_ms },
         BranchTombstoned { mirror, branch, at_ms },
