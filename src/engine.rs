@@ -1,11 +1,13 @@
 //! The engine: every mirror of the regions that this process serves, each at work on its own (I9).
 //!
-//! One task looks after the list of mirrors; each mirror has four stages that share nothing but the journal. A stage
+//! One loop looks after the list of mirrors and after which of them this process drives ([`lease`]); each mirror has
+//! four stages that share nothing but the journal. A stage
 //! that ends with a stopped journal ends the engine, and so the process: nothing may be done that is not recorded.
 
 pub mod audit;
 pub mod board;
 pub mod keeper;
+pub mod lease;
 pub mod mirror;
 pub mod observe;
 pub mod ownership;
@@ -13,13 +15,16 @@ pub mod ports;
 pub mod promote;
 pub mod publish;
 pub mod recorder;
+mod roster;
 pub mod scrub;
 pub mod status;
 pub mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::ids::Incarnation;
 use lakemirror_journal::state::mirror::{Definition, Phase};
@@ -28,10 +33,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Entropy};
 use board::{Board, Subject};
+use lease::fenced::Fenced;
+use lease::keeper::{Leases, Process, Taken};
 use mirror::{Ended, Settings, Site};
-use ports::{Destination, Lakefs, MirrorDefinition, Registry};
+use ports::{Destination, Lakefs, LeaseTable, MirrorDefinition, Registry};
 use recorder::Recorder;
+use roster::Roster;
 use status::MirrorStatus;
+
+/// How long the last heartbeat of a process that ends is waited for.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Mirrors that are taken side by side.
+const TAKEN_AT_ONCE: usize = 16;
+
+type Tasks = JoinSet<(Incarnation, Result<(), Ended>)>;
 
 /// A region whose destination work this process does.
 #[derive(Clone)]
@@ -53,6 +69,10 @@ pub struct Parts {
     pub regions: BTreeMap<String, Region>,
     /// The mirrors database.
     pub registry: Arc<dyn Registry>,
+    /// The leases in it.
+    pub table: Arc<dyn LeaseTable>,
+    /// This process, as others know it.
+    pub process: Process,
     /// The journal.
     pub recorder: Recorder,
     /// The clock.
@@ -93,26 +113,45 @@ impl Engine {
     /// # Errors
     /// [`Ended::Journal`].
     pub async fn run(&self, stop: CancellationToken) -> Result<(), Ended> {
-        let mut changes = self.parts.registry.changes();
-        let mut tasks: JoinSet<(Incarnation, Result<(), Ended>)> = JoinSet::new();
-        let board = Board::new(Arc::clone(&self.parts.clock));
-        loop {
-            changes.borrow_and_update();
-            match self.parts.registry.definitions().await {
-                Ok(definitions) => {
-                    board.clear("", &Subject::Registry);
-                    self.follow(definitions, &mut tasks, &stop).await?;
-                }
-                Err(fault) => board.note("", Subject::Registry, fault.to_string()),
+        let Parts { table, process, regions, clock, .. } = &self.parts;
+        let served = regions.keys().cloned().collect();
+        let leases = Leases::new(Arc::clone(table), process.clone(), served, Arc::clone(clock));
+        // Heartbeats go on until nothing is at work any more.
+        let (quiet, beating) = (CancellationToken::new(), leases.beating());
+        let beating = tokio::spawn(beating.run(quiet.clone()));
+        let ended = self.drive(leases, &stop).await;
+        quiet.cancel();
+        if ended.is_ok() {
+            // The last heartbeat gives everything back; a database that does not answer is not waited for.
+            let patience = clock.sleep(GOODBYE);
+            tokio::select! {
+                _ = beating => {}
+                () = patience => {}
             }
-            let interval = self.parts.settings.definitions_interval;
-            let deadline = self.parts.clock.sleep(interval);
+        }
+        ended
+    }
+
+    async fn drive(&self, leases: Leases, stop: &CancellationToken) -> Result<(), Ended> {
+        let mut changes = self.parts.registry.changes();
+        let mut tasks: Tasks = JoinSet::new();
+        let mut roster = Roster::new(leases, Board::new(Arc::clone(&self.parts.clock)));
+        loop {
+            if changes.has_changed().unwrap_or(false) {
+                changes.borrow_and_update();
+                roster.outdated();
+            }
+            self.turn(&mut roster, &mut tasks, stop).await?;
+            let deadline = self.parts.clock.sleep(lease::LOOK.min(self.parts.settings.definitions_interval));
             tokio::select! {
                 () = stop.cancelled() => break,
-                changed = changes.changed() => if changed.is_err() { deadline_only(&*self.parts.clock, interval).await },
+                changed = changes.changed() => if changed.is_err() { self.parts.clock.sleep(lease::LOOK).await } else { roster.outdated() },
                 Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
                     Ok((_, Err(Ended::Journal))) => return Err(Ended::Journal),
-                    Ok((id, _)) => drop(self.sites().remove(&id)),
+                    Ok((id, _)) => {
+                        self.sites().remove(&id);
+                        roster.ended(id);
+                    }
                     Err(crash) => tracing::error!("a mirror's work ended with a panic: {crash}"),
                 },
                 () = deadline => {}
@@ -126,60 +165,217 @@ impl Engine {
         Ok(())
     }
 
-    /// Brings the mirrors at work in line with what is defined.
-    async fn follow(
+    /// Reads what is defined and who has what where it is time to, and brings the mirrors at work in line with it.
+    async fn turn(&self, roster: &mut Roster, tasks: &mut Tasks, stop: &CancellationToken) -> Result<(), Ended> {
+        let now = self.parts.clock.monotonic();
+        if roster.is_due(now) {
+            match self.parts.registry.definitions().await {
+                Ok(definitions) => roster.read(definitions, now + self.parts.settings.definitions_interval),
+                Err(fault) => roster.board.note("", Subject::Registry, fault.to_string()),
+            }
+        }
+        if let Err(fault) = roster.leases.look().await {
+            roster.board.note("", Subject::Lease, fault.to_string());
+        } else {
+            roster.board.clear("", &Subject::Lease);
+        }
+        if roster.definitions.is_none() {
+            return self.go_on_without(roster, tasks, stop).await;
+        }
+        self.share(roster, stop).await?;
+        self.follow(roster, tasks, stop).await
+    }
+
+    /// The database was not read yet: what the journal knows of is observed and verified, and nothing is changed.
+    async fn go_on_without(
         &self,
-        definitions: Vec<MirrorDefinition>,
-        tasks: &mut JoinSet<(Incarnation, Result<(), Ended>)>,
+        roster: &mut Roster,
+        tasks: &mut Tasks,
         stop: &CancellationToken,
     ) -> Result<(), Ended> {
-        for definition in definitions {
-            let Some(region) = self.parts.regions.get(&definition.region).cloned() else { continue };
-            let Some(source) = self.parts.sources.get(&definition.source_region).cloned() else {
-                tracing::error!(
-                    mirror = definition.name,
-                    region = definition.source_region,
-                    "the source's region has no lakeFS here: add it to dst_endpoints"
-                );
-                continue;
+        let known = self.parts.recorder.read(|state| {
+            let defined = |(id, mirror): (&Incarnation, &lakemirror_journal::state::mirror::Mirror)| {
+                roster::from_journal(*id, &mirror.definition, mirror.phase == Phase::Deleting)
             };
-            let id = definition.incarnation;
-            let running = self.sites().get(&id).cloned();
-            match running {
-                Some(site) if definition.deleted && !site.definition.deleted => site.stop.cancel(),
-                Some(_) => {}
-                None => {
-                    let site = self.site(definition, region, source, stop);
-                    self.define(&site).await?;
-                    self.sites().insert(id, site.clone());
-                    tasks.spawn(async move { (id, work(site).await) });
+            state.mirrors.iter().map(defined).collect::<Vec<_>>()
+        });
+        for definition in known.await.map_err(|_| Ended::Journal)? {
+            if self.is_ours(&definition) && !self.sites().contains_key(&definition.incarnation) {
+                tracing::warn!(
+                    mirror = definition.name,
+                    "the mirrors database does not answer: verified as the journal knows it, not promoted"
+                );
+                self.start(definition, roster, tasks, stop).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the mirror is in a region of ours and its source's lakeFS is known.
+    fn is_ours(&self, definition: &MirrorDefinition) -> bool {
+        self.parts.regions.contains_key(&definition.region)
+            && self.parts.sources.contains_key(&definition.source_region)
+    }
+
+    /// Takes and gives mirrors.
+    async fn share(&self, roster: &mut Roster, stop: &CancellationToken) -> Result<(), Ended> {
+        for region in self.parts.regions.keys() {
+            let mirrors = roster.mirrors_of(region, |definition| self.is_ours(definition));
+            let Some(plan) = roster.leases.plan(region, &mirrors) else { continue };
+            for (mirror, to) in plan.give {
+                if let Some(site) = self.sites().get(&mirror).filter(|_| roster.giving(mirror, &to)) {
+                    tracing::info!(mirror = site.name(), to, "given to another process, which has fewer");
+                    site.stop.cancel();
+                }
+            }
+            self.take(region, &plan.take, roster, stop).await?;
+            self.hand_over(region, roster).await;
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &self,
+        region: &str,
+        mirrors: &[Incarnation],
+        roster: &mut Roster,
+        stop: &CancellationToken,
+    ) -> Result<(), Ended> {
+        let free = mirrors.iter().copied().filter(|mirror| {
+            // Where another process had it, the work on it begins anew.
+            !roster.is_given(mirror)
+                && (roster.leases.has_history(region, mirror) || !self.sites().contains_key(mirror))
+        });
+        let free: Vec<Incarnation> = free.collect();
+        for some in free.chunks(TAKEN_AT_ONCE) {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            let taken = join_all(some.iter().map(|mirror| roster.leases.take(region, *mirror))).await;
+            for taken in taken {
+                match taken {
+                    Ok(Some(taken)) => self.keep(taken, roster, stop).await?,
+                    Ok(None) => roster.leases.doubt(region),
+                    Err(fault) => {
+                        roster.leases.doubt(region);
+                        roster.board.note("", Subject::Lease, fault.to_string());
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    fn site(
+    /// First the journal, then the lease: what another process did meanwhile is not mistaken for what this one left.
+    async fn keep(&self, taken: Taken, roster: &mut Roster, stop: &CancellationToken) -> Result<(), Ended> {
+        let Some(definition) = roster.definition(&taken.mirror) else { return Ok(()) };
+        let site = match self.sites().get(&taken.mirror).cloned() {
+            Some(site) => site,
+            None => match self.site(definition, roster, stop) {
+                Some(site) => site,
+                None => return Ok(()),
+            },
+        };
+        self.define(&site).await?;
+        let Taken { epoch, resumed, before, .. } = taken.clone();
+        site.ask(Ask::Take { epoch, resumed, before }).await?;
+        if !taken.resumed {
+            tracing::warn!(
+                mirror = site.name(),
+                before = taken.before,
+                "taken over from another process: this journal's history of it begins now, its branches are looked at again"
+            );
+        }
+        if let Err(fault) = roster.leases.keep(taken).await {
+            roster.board.note("", Subject::Lease, fault.to_string());
+        }
+        Ok(())
+    }
+
+    /// Gives away what nothing works on any more.
+    async fn hand_over(&self, region: &str, roster: &mut Roster) {
+        for (mirror, to) in roster.given() {
+            if roster.definition(&mirror).is_some_and(|definition| definition.region != region)
+                || self.sites().contains_key(&mirror)
+            {
+                continue;
+            }
+            match roster.leases.give(region, mirror, &to).await {
+                Ok(()) => roster.gave(&mirror),
+                Err(fault) => roster.board.note("", Subject::Lease, fault.to_string()),
+            }
+        }
+    }
+
+    /// Brings the mirrors at work in line with what is defined and taken.
+    async fn follow(&self, roster: &mut Roster, tasks: &mut Tasks, stop: &CancellationToken) -> Result<(), Ended> {
+        for definition in roster.definitions.clone().unwrap_or_default() {
+            let (id, region) = (definition.incarnation, definition.region.clone());
+            if !self.is_ours(&definition) {
+                if self.parts.regions.contains_key(&region) && roster.is_fresh() {
+                    tracing::error!(
+                        mirror = definition.name,
+                        region = definition.source_region,
+                        "the source's region has no lakeFS here: add it to dst_endpoints"
+                    );
+                }
+                continue;
+            }
+            let taken = roster.leases.is_taken(&region, &id);
+            let running = self.sites().get(&id).cloned();
+            match running {
+                Some(site) if definition.deleted && !site.definition.deleted => site.stop.cancel(),
+                Some(site) => {
+                    if let Some(by) = roster.leases.elsewhere(&region, &id).filter(|_| !site.stop.is_cancelled()) {
+                        tracing::warn!(mirror = site.name(), by, "another process drives this mirror: left to it");
+                        site.lease.end();
+                        site.stop.cancel();
+                    }
+                }
+                None if taken && roster.may_start(&id) => self.start(definition, roster, tasks, stop).await?,
+                None => {}
+            }
+        }
+        roster.followed();
+        Ok(())
+    }
+
+    async fn start(
         &self,
         definition: MirrorDefinition,
-        region: Region,
-        source: Arc<dyn Lakefs>,
+        roster: &mut Roster,
+        tasks: &mut Tasks,
         stop: &CancellationToken,
-    ) -> Site {
-        Site {
+    ) -> Result<(), Ended> {
+        let id = definition.incarnation;
+        if let Some(site) = self.site(definition, roster, stop) {
+            self.define(&site).await?;
+            self.sites().insert(id, site.clone());
+            tasks.spawn(async move { (id, work(site).await) });
+        }
+        Ok(())
+    }
+
+    fn site(&self, definition: MirrorDefinition, roster: &mut Roster, stop: &CancellationToken) -> Option<Site> {
+        let region = self.parts.regions.get(&definition.region).cloned()?;
+        let source = self.parts.sources.get(&definition.source_region).cloned()?;
+        let lease = roster.leases.lease(&definition.incarnation);
+        let clock = Arc::clone(&self.parts.clock);
+        Some(Site {
             definition: Arc::new(definition),
             source,
-            mirror: region.lakefs,
+            mirror: Arc::new(Fenced::new(region.lakefs, Arc::clone(&lease), Arc::clone(&clock))),
             destination: region.destination,
             registry: Arc::clone(&self.parts.registry),
             recorder: self.parts.recorder.clone(),
-            clock: Arc::clone(&self.parts.clock),
             entropy: Arc::clone(&self.parts.entropy),
             settings: Arc::clone(&self.parts.settings),
-            board: Board::new(Arc::clone(&self.parts.clock)),
+            board: Board::new(Arc::clone(&clock)),
+            clock,
             verify: Arc::default(),
+            lease,
             stop: stop.child_token(),
-        }
+        })
     }
 
     async fn define(&self, site: &Site) -> Result<(), Ended> {
@@ -198,10 +394,6 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-async fn deadline_only(clock: &dyn Clock, interval: std::time::Duration) {
-    clock.sleep(interval).await;
 }
 
 /// One mirror's work, to its end.

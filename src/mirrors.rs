@@ -13,7 +13,8 @@
 //! | `definitions/<source region>/<mirror name>` | the source's region | the mirror of that name, and tombstones of earlier ones |
 //! | `summaries/<region>/<incarnation>` | the mirror's region | its status, when it changed |
 //! | `acks/<region>/<incarnation>` | the mirror's region | the mirror repository of that incarnation is gone |
-//! | `heartbeats/…`, `owners/…` | the mirror's region | reserved for leases |
+//! | `heartbeats/<region>/<process>` | that process of the region | it lives |
+//! | `owners/<region>/<incarnation>` | the mirror's region | which of its processes drives the mirror |
 //!
 //! So the same code runs on one region's table, on tables replicated with or without strong consistency, and on SQL: no
 //! write ever touches two items, and nothing is written first in order to be pointed to later.
@@ -108,6 +109,10 @@ pub enum PutError {
 pub trait Items: Send + Sync {
     /// Where it is, for messages. Never a secret.
     fn place(&self) -> &str;
+    /// Whether other processes can be in it.
+    fn is_shared(&self) -> bool {
+        true
+    }
     /// One item.
     async fn get(&self, key: &str) -> Result<Option<Item>, Fault>;
     /// Up to `limit` (1..=[`PAGE_ITEMS_MAX`], silently bounded) items whose keys start with `prefix` and come after

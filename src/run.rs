@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Entropy};
 use crate::config::{self, Config, MirrorsDatabase, Recheck};
+use crate::engine::lease::keeper::Process;
 use crate::engine::mirror::{Ended, Settings};
 use crate::engine::ports::{FaultKind, Lakefs, Registry};
 use crate::engine::recorder::{self, Ledger, Recorder};
@@ -271,7 +272,7 @@ async fn serve_http(listener: TcpListener, startup: Arc<Startup>, log: Arc<Reque
 async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Result<(), RunError> {
     startup.doing("replaying the journal");
     introduce(&ports, stop);
-    let (state, journal, recovery) = open_journal(&ports).await?;
+    let (state, journal, recovery, node) = open_journal(&ports).await?;
     let writer_epoch = journal.writer_epoch();
     let (recorder, thread) = recorder::start(state, Box::new(journal) as Box<dyn Ledger>, Arc::clone(&ports.clock))
         .map_err(|source| RunError::Io { what: "cannot start the journal's thread".to_owned(), source })?;
@@ -279,12 +280,13 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
     let (dir, settings) = (ports.journal_path.clone(), ports.upkeep.clone());
     let upkeep = Upkeep::new(dir, settings, recorder.clone(), Arc::clone(&ports.clock));
     let upkeep = tokio::spawn(upkeep.run(stop.clone()));
-    let registry: Arc<dyn Registry> =
-        Arc::new(SharedRegistry::new(Arc::clone(&ports.records), Arc::clone(&ports.clock)));
+    let registry = Arc::new(SharedRegistry::new(Arc::clone(&ports.records), Arc::clone(&ports.clock)));
     let engine = Engine::new(Parts {
         sources: ports.sources.clone(),
         regions: ports.regions.clone(),
-        registry,
+        registry: Arc::clone(&registry) as Arc<dyn Registry>,
+        table: registry,
+        process: process(&ports, node),
         recorder,
         clock: Arc::clone(&ports.clock),
         entropy: Arc::clone(&ports.entropy),
@@ -330,7 +332,17 @@ fn introduce(ports: &Ports, stop: &CancellationToken) {
     }
 }
 
-async fn open_journal(ports: &Ports) -> Result<(State, Journal, String), RunError> {
+/// This process as others see it in the mirrors database.
+fn process(ports: &Ports, node: String) -> Process {
+    let id = format!("{:016x}{:016x}", ports.entropy.random_u64(), ports.entropy.random_u64());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "a host" } else { host.trim() };
+    let about = format!("{host}, process {}, lakemirror {}", std::process::id(), env!("CARGO_PKG_VERSION"));
+    Process { id, node, about }
+}
+
+/// The state, the journal, what was mended, and the journal's id.
+async fn open_journal(ports: &Ports) -> Result<(State, Journal, String, String), RunError> {
     let path = ports.journal_path.clone();
     let mut uuid = [0; 16];
     for half in uuid.chunks_exact_mut(8) {
@@ -347,7 +359,8 @@ async fn open_journal(ports: &Ports) -> Result<(State, Journal, String), RunErro
     for action in &mended {
         tracing::warn!(%path, "journal: {action}");
     }
-    Ok((state, journal.with_rhythm(ports.rhythm), mended.join("; ")))
+    let node = recovery.uuid.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((state, journal.with_rhythm(ports.rhythm), mended.join("; "), node))
 }
 
 async fn begin(

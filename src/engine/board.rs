@@ -32,6 +32,8 @@ pub enum Subject {
     Repository,
     /// The mirrors database.
     Registry,
+    /// The mirror's lease.
+    Lease,
     /// One branch of the mirror.
     Branch(String),
     /// One commit of the source.

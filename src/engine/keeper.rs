@@ -29,6 +29,7 @@ const FOREIGN: &str = "a repository of this name is already there";
 /// [`Ended`].
 pub async fn ensure(site: &Site) -> Result<(), Ended> {
     loop {
+        site.leased().await?;
         match attempt(site).await {
             Ok(true) => {
                 site.board.clear(site.name(), &Subject::Repository);
@@ -172,6 +173,7 @@ fn judge(found: &Repository, marked: Option<&str>, ours: &str, branches: usize, 
 /// # Errors
 /// [`Ended`].
 pub async fn dismantle(site: &Site) -> Result<(), Ended> {
+    let epoch = site.leased().await?;
     let ours = site.definition.incarnation.to_string();
     let metadata = site.insist(&Subject::Repository, || site.mirror.metadata(site.name())).await?;
     let marked = metadata.and_then(|metadata| metadata.get(MARK).cloned());
@@ -182,9 +184,8 @@ pub async fn dismantle(site: &Site) -> Result<(), Ended> {
     }
     // First the fact, then its acknowledgement: what is acknowledged is never asked for again, so that a crash between
     // the two would leave the mirror in deletion for good, and its name taken.
-    let writer_epoch = site.recorder.read(|state| state.writer_epoch).await.map_err(|_| Ended::Journal)?;
     site.ask(Ask::Gone).await?;
-    site.insist(&Subject::Registry, || site.registry.acknowledge_deletion(&site.definition, writer_epoch)).await?;
+    site.insist(&Subject::Registry, || site.registry.acknowledge_deletion(&site.definition, epoch)).await?;
     Ok(())
 }
 

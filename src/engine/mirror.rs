@@ -10,9 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Entropy};
 use crate::engine::board::{Board, Subject};
+use crate::engine::lease::Lease;
 use crate::engine::ports::{Destination, Fault, FaultKind, Lakefs, MirrorDefinition, Registry};
 use crate::engine::recorder::{RecordError, Recorder};
 use crate::engine::verify::status::VerifyStatus;
+
+/// How soon it is looked again whether the lease is live.
+const LEASE_AGAIN: Duration = Duration::from_millis(250);
 
 /// How the engine goes about its work; nothing here changes what may be promoted.
 #[derive(Debug, Clone)]
@@ -40,7 +44,7 @@ pub struct Site {
     pub definition: Arc<MirrorDefinition>,
     /// The source's lakeFS.
     pub source: Arc<dyn Lakefs>,
-    /// The mirror's lakeFS.
+    /// The mirror's lakeFS, changed only while the lease is live.
     pub mirror: Arc<dyn Lakefs>,
     /// The mirror's blockstore.
     pub destination: Arc<dyn Destination>,
@@ -58,6 +62,8 @@ pub struct Site {
     pub board: Board,
     /// What the verifier waits for.
     pub verify: Arc<Mutex<VerifyStatus>>,
+    /// Whether this process drives the mirror.
+    pub lease: Arc<Lease>,
     /// Ends the mirror's work.
     pub stop: CancellationToken,
 }
@@ -115,6 +121,22 @@ impl Site {
         tokio::select! {
             () = self.stop.cancelled() => Err(Ended::Stopped),
             () = self.clock.sleep(duration) => Ok(()),
+        }
+    }
+
+    /// Returns the lease's epoch once it is live; says so while it is not.
+    ///
+    /// # Errors
+    /// [`Ended::Stopped`].
+    pub async fn leased(&self) -> Result<u64, Ended> {
+        loop {
+            if let Some(epoch) = self.lease.epoch().filter(|_| self.lease.is_live(self.clock.monotonic())) {
+                self.board.clear(self.name(), &Subject::Lease);
+                return Ok(epoch);
+            }
+            let text = "nothing is changed on the mirror: this process does not hold its lease in the mirrors database";
+            self.board.note(self.name(), Subject::Lease, text.to_owned());
+            self.pause(LEASE_AGAIN).await?;
         }
     }
 

@@ -264,15 +264,63 @@ pub trait Registry: Send + Sync {
     /// Every mirror that is defined, and those whose deletion waits for its acknowledgement.
     async fn definitions(&self) -> Result<Vec<MirrorDefinition>, Fault>;
     /// The mirror repository is gone.
-    async fn acknowledge_deletion(&self, definition: &MirrorDefinition, writer_epoch: u64) -> Result<(), Fault>;
-    /// Publishes a mirror's status under a number that only grows within a writer epoch.
+    async fn acknowledge_deletion(&self, definition: &MirrorDefinition, epoch: u64) -> Result<(), Fault>;
+    /// Publishes a mirror's status under a number that only grows within an epoch of the mirror's lease.
     async fn publish(
         &self,
         definition: &MirrorDefinition,
-        writer_epoch: u64,
+        epoch: u64,
         number: u64,
         status: &MirrorStatus,
     ) -> Result<(), Fault>;
     /// Ticks when this process changed a definition.
     fn changes(&self) -> tokio::sync::watch::Receiver<u64>;
+}
+
+/// What a process says of itself in the mirrors database, again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The process: random, another one with every start.
+    pub process: String,
+    /// Its journal's id.
+    pub node: String,
+    /// What it is, for people: host, process number, version.
+    pub about: String,
+    /// Counts its heartbeats.
+    pub count: u64,
+    /// Whether it has stopped, and holds nothing.
+    pub ended: bool,
+}
+
+/// Who drives a mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The process that has it; none after it was given back.
+    pub holder: Option<String>,
+    /// What the holder, or the last one, is, for people.
+    pub about: String,
+    /// The journal that has the mirror's history up to now.
+    pub node: String,
+    /// Higher with every taking.
+    pub epoch: u64,
+    /// Whom the last holder gave it to.
+    pub meant_for: Option<String>,
+    /// The version of the item that says so; none if there is no item yet.
+    pub version: Option<u64>,
+}
+
+/// Heartbeats and owners: the leases of a region, in the mirrors database as this region sees it.
+#[async_trait]
+pub trait LeaseTable: Send + Sync {
+    /// Whether other processes can be in the database at all. Where not, there are no heartbeats.
+    fn is_shared(&self) -> bool;
+    /// Writes this process's heartbeat.
+    async fn beat(&self, region: &str, beat: &Heartbeat) -> Result<(), Fault>;
+    /// Every heartbeat of the region.
+    async fn heartbeats(&self, region: &str) -> Result<Vec<Heartbeat>, Fault>;
+    /// Who drives which mirror of the region. What cannot be read is an error: it is never taken for nobody.
+    async fn owners(&self, region: &str) -> Result<BTreeMap<Incarnation, Owner>, Fault>;
+    /// Writes who drives a mirror, if the item still has the version that `owner` says. The new version; none if the
+    /// item was changed by somebody else.
+    async fn write_owner(&self, region: &str, mirror: &Incarnation, owner: &Owner) -> Result<Option<u64>, Fault>;
 }

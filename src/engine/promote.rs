@@ -45,6 +45,11 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
     let mut strangers = BTreeSet::new();
     loop {
         changes.borrow_and_update();
+        match site.leased().await {
+            Ok(_) => {}
+            Err(Ended::Stopped) => break,
+            Err(ended) => return Err(ended),
+        }
         for job in site.ask(Ask::PlanMoves).await?.iter().filter_map(job_of) {
             spawn(site, job, &slots, &removing, &ownership, &mut tasks);
         }
@@ -63,7 +68,7 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
                 Ok(Ok(()) | Err(Ended::Stopped)) => {}
                 Err(crash) => tracing::error!(mirror = site.name(), "a move ended with a panic: {crash}"),
             },
-            () = site.clock.sleep(nap) => {
+            () = site.clock.sleep(nap), if site.lease.is_live(site.clock.monotonic()) => {
                 audit(site, &ownership, &mut strangers).await?;
                 (audited, first) = (site.clock.monotonic(), false);
             }

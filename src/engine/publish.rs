@@ -31,18 +31,18 @@ pub async fn status_now(site: &Site) -> Result<Option<MirrorStatus>, Ended> {
 /// [`Ended`].
 pub async fn run(site: &Site) -> Result<(), Ended> {
     let mut changes = site.recorder.changes(site.definition.incarnation);
-    let mut last: Option<MirrorStatus> = None;
+    let mut last: Option<(u64, MirrorStatus)> = None;
     loop {
         changes.borrow_and_update();
-        let writer_epoch = site.recorder.read(|state| state.writer_epoch).await.map_err(|_| Ended::Journal)?;
+        let epoch = site.leased().await?;
         let number = site.look(|mirror| mirror.published + 1).await?.unwrap_or(1);
         if let Some(status) = status_now(site).await?
-            && last.as_ref().is_none_or(|last| differs(last, &status))
+            && last.as_ref().is_none_or(|(of, last)| *of != epoch || differs(last, &status))
         {
-            let call = || site.registry.publish(&site.definition, writer_epoch, number, &status);
+            let call = || site.registry.publish(&site.definition, epoch, number, &status);
             site.insist(&Subject::Registry, call).await?;
             site.ask(Ask::Published(number)).await?;
-            last = Some(status);
+            last = Some((epoch, status));
         }
         tokio::select! {
             () = site.stop.cancelled() => return Err(Ended::Stopped),

@@ -143,6 +143,10 @@ impl Items for Embedded {
         &self.place
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Item>, Fault> {
         Ok(self.read(|table| table.get(key)))
     }

@@ -18,6 +18,7 @@ use crate::engine::ports::{Fault, FaultKind, Incarnation};
 
 mod definition;
 mod envelope;
+mod lease;
 mod seen;
 mod summary;
 mod write;

@@ -1,14 +1,16 @@
 //! The mirrors database as the engine's registry: records of one organization, statuses in the words of the API.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::clock::Clock;
-use crate::engine::ports::{Fault, FaultKind, MirrorDefinition, Registry};
+use crate::engine::ports::{Fault, FaultKind, Heartbeat, Incarnation, LeaseTable, MirrorDefinition, Owner, Registry};
 use crate::engine::status::{BranchStanding, BranchStatus, MirrorStatus, Standing, Waiting};
 use crate::mirrors::records::{
-    self, BranchState, Counts, Definition, JournalHead, MirrorState, Records, RecordsError, Stamp, Status, Summary,
+    self, BranchState, Counts, Definition, JournalHead, MirrorState, Published, Records, RecordsError, Stamp, Status,
+    Summary,
 };
 
 /// The records, with the clock that stamps what is published.
@@ -50,31 +52,61 @@ impl Registry for SharedRegistry {
         Ok(open.map(defined).collect())
     }
 
-    async fn acknowledge_deletion(&self, definition: &MirrorDefinition, writer_epoch: u64) -> Result<(), Fault> {
-        let done = self.records.ack_deletion(&definition.region, definition.incarnation, writer_epoch).await;
+    async fn acknowledge_deletion(&self, definition: &MirrorDefinition, epoch: u64) -> Result<(), Fault> {
+        let done = self.records.ack_deletion(&definition.region, definition.incarnation, epoch).await;
         done.map_err(|error| self.fault("acknowledge a deletion", &error))
     }
 
     async fn publish(
         &self,
         definition: &MirrorDefinition,
-        writer_epoch: u64,
+        epoch: u64,
         number: u64,
         status: &MirrorStatus,
     ) -> Result<(), Fault> {
         let summary = Summary {
             incarnation: definition.incarnation,
             name: definition.name.clone(),
-            stamp: Stamp { epoch: writer_epoch, seq: number },
+            stamp: Stamp { epoch, seq: number },
             written_at_ms: self.clock.wall_ms(),
             status: shown(status, self.clock.wall_ms()),
         };
         let published = self.records.put_summary(&definition.region, &summary).await;
-        published.map(drop).map_err(|error| self.fault("publish a summary", &error))
+        match published.map_err(|error| self.fault("publish a summary", &error))? {
+            Published::Written | Published::Unchanged => {}
+            Published::Outdated => {
+                tracing::warn!(mirror = definition.name, "another process has published a newer summary: ours is not");
+            }
+        }
+        Ok(())
     }
 
     fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.records.changes()
+    }
+}
+
+#[async_trait]
+impl LeaseTable for SharedRegistry {
+    fn is_shared(&self) -> bool {
+        self.records.is_shared()
+    }
+
+    async fn beat(&self, region: &str, beat: &Heartbeat) -> Result<(), Fault> {
+        self.records.beat(region, beat).await.map_err(|error| self.fault("write a heartbeat", &error))
+    }
+
+    async fn heartbeats(&self, region: &str) -> Result<Vec<Heartbeat>, Fault> {
+        self.records.heartbeats(region).await.map_err(|error| self.fault("read heartbeats", &error))
+    }
+
+    async fn owners(&self, region: &str) -> Result<BTreeMap<Incarnation, Owner>, Fault> {
+        self.records.owners(region).await.map_err(|error| self.fault("read who drives what", &error))
+    }
+
+    async fn write_owner(&self, region: &str, mirror: &Incarnation, owner: &Owner) -> Result<Option<u64>, Fault> {
+        let written = self.records.write_owner(region, mirror, owner).await;
+        written.map_err(|error| self.fault("write who drives a mirror", &error))
     }
 }
 

@@ -1,0 +1,136 @@
+//! Who drives a mirror, when several processes could (I7).
+//!
+//! Owns the two things that a process asks before it changes anything: [`Pulse`], whether its own heartbeats reach the
+//! mirrors database in time, and [`Lease`], whether this mirror was taken under the pulse of now. `members` tells the
+//! living from the dead by their heartbeats, [`plan`] decides who takes what, [`keeper`] does it, [`fenced`] stands
+//! before every call that changes a mirror.
+//!
+//! # Why at most one drives
+//! A heartbeat counts from the moment it was *sent* for [`HOLDS`] of the sender's monotonic clock. It prolongs the pulse
+//! only if it was acknowledged before the one before had run out; else the pulse has *lapsed*, everything that was held
+//! under it is not held any more, and has to be taken again. Another process takes a mirror of a holder only when two of
+//! its own reads, [`DEAD_AFTER`] apart by its own monotonic clock, showed the same heartbeat: then between the two none
+//! was written, so the holder's pulse ran out, or lapsed, before. Taking is a conditional write of the mirror's item,
+//! with an epoch that only grows, so of two takers one wins. No two clocks are ever compared.
+
+pub mod fenced;
+pub mod keeper;
+mod members;
+pub mod plan;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often a heartbeat is written.
+pub const BEAT: Duration = Duration::from_secs(5);
+/// How long a heartbeat counts for its sender.
+pub const HOLDS: Duration = Duration::from_secs(8);
+/// How long no new heartbeat must have been seen before its sender counts as dead.
+pub const DEAD_AFTER: Duration = Duration::from_secs(10);
+/// How often the others' heartbeats are looked at. With a beat just before the end: 2 + 10 + 2 seconds to a takeover.
+pub const LOOK: Duration = Duration::from_secs(2);
+
+/// Whether this process is in time with its heartbeats.
+#[derive(Debug, Default)]
+pub struct Pulse(Mutex<Beats>);
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Beats {
+    /// How often it was lost. What was taken under another number is not held.
+    lapses: u64,
+    /// Until when the last heartbeat counts, on the monotonic clock; none before the first.
+    until: Option<Duration>,
+}
+
+impl Pulse {
+    /// The pulse of a process that has the mirrors database for itself: it never ends.
+    #[must_use]
+    pub fn endless() -> Self {
+        Self(Mutex::new(Beats { lapses: 0, until: Some(Duration::MAX) }))
+    }
+
+    fn beats(&self) -> Beats {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A heartbeat that was sent at `sent` is acknowledged at `now`. `true` if the pulse had lapsed before.
+    pub fn acknowledged(&self, sent: Duration, now: Duration) -> bool {
+        let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lapsed = beats.until.is_some_and(|until| now >= until);
+        if lapsed {
+            beats.lapses += 1;
+        }
+        beats.until = Some(sent.saturating_add(HOLDS));
+        lapsed
+    }
+
+    /// Until when it holds, while it holds.
+    #[must_use]
+    pub fn until(&self, now: Duration) -> Option<Duration> {
+        self.beats().until.filter(|until| now < *until)
+    }
+
+    /// The number under which something is taken now; none while there is no pulse.
+    #[must_use]
+    pub fn number(&self, now: Duration) -> Option<u64> {
+        let beats = self.beats();
+        beats.until.filter(|until| now < *until).map(|_| beats.lapses)
+    }
+}
+
+/// Whether one mirror is held.
+#[derive(Debug)]
+pub struct Lease {
+    pulse: Arc<Pulse>,
+    held: Mutex<Option<Held>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    epoch: u64,
+    number: u64,
+}
+
+impl Lease {
+    /// Not held.
+    #[must_use]
+    pub fn new(pulse: Arc<Pulse>) -> Self {
+        Self { pulse, held: Mutex::default() }
+    }
+
+    fn held(&self) -> Option<Held> {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It was taken, with this epoch, under this number of the pulse.
+    pub fn grant(&self, epoch: u64, number: u64) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held { epoch, number });
+    }
+
+    /// It is not held any more.
+    pub fn end(&self) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The epoch of the last taking, held still or not.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        self.held().map(|held| held.epoch)
+    }
+
+    /// Until when it is held as far as is known; none if it is not.
+    #[must_use]
+    pub fn until(&self, now: Duration) -> Option<Duration> {
+        let held = self.held()?;
+        (self.pulse.number(now) == Some(held.number)).then(|| self.pulse.until(now))?
+    }
+
+    /// Whether it is held now.
+    #[must_use]
+    pub fn is_live(&self, now: Duration) -> bool {
+        self.until(now).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;

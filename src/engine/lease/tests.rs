@@ -1,0 +1,51 @@
+use super::*;
+
+fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn a_heartbeat_counts_from_when_it_was_sent() {
+    let pulse = Pulse::default();
+    assert_eq!(pulse.number(s(0)), None, "none before the first");
+    assert!(!pulse.acknowledged(s(10), s(12)));
+    assert_eq!(pulse.number(s(17)), Some(0));
+    assert_eq!(pulse.until(s(17)), Some(s(18)));
+    assert_eq!(pulse.number(s(18)), None, "8 s after it was sent, whenever it was acknowledged");
+}
+
+#[test]
+fn what_was_held_before_a_lapse_is_not_held_after_it() {
+    let pulse = Arc::new(Pulse::default());
+    pulse.acknowledged(s(0), s(0));
+    let lease = Lease::new(Arc::clone(&pulse));
+    assert!(!lease.is_live(s(1)) && lease.epoch().is_none());
+    lease.grant(7, pulse.number(s(1)).unwrap());
+    assert!(lease.is_live(s(7)) && !lease.is_live(s(8)));
+    assert!(!pulse.acknowledged(s(5), s(7)));
+    assert!(lease.is_live(s(12)), "renewed in time");
+    assert!(pulse.acknowledged(s(11), s(13)), "sent in time and acknowledged too late");
+    assert!(!lease.is_live(s(13)) && pulse.number(s(13)) == Some(1));
+    assert_eq!(lease.epoch(), Some(7), "what it was is known");
+    lease.grant(8, 1);
+    assert!(lease.is_live(s(14)));
+    lease.end();
+    assert!(!lease.is_live(s(14)));
+}
+
+#[test]
+fn a_grant_under_an_older_pulse_is_worth_nothing() {
+    let pulse = Arc::new(Pulse::default());
+    pulse.acknowledged(s(0), s(0));
+    let number = pulse.number(s(7)).unwrap();
+    pulse.acknowledged(s(9), s(9));
+    let lease = Lease::new(pulse);
+    lease.grant(1, number);
+    assert!(!lease.is_live(s(9)));
+}
+
+#[test]
+fn a_process_alone_has_no_end() {
+    let pulse = Pulse::endless();
+    assert_eq!(pulse.number(Duration::from_secs(1 << 40)), Some(0));
+}
