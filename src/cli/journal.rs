@@ -25,6 +25,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use lakemirror_journal::log::FrameInfo;
 
 use super::{Exit, Failure, output};
+use crate::evidence::begin::not_at_hand;
 use crate::evidence::moment::{Moment, show};
 use crate::evidence::replay::End;
 use crate::evidence::{EvidenceError, Source};
@@ -168,6 +169,23 @@ fn remark_on_moment(at: &End, more: bool, moment: Moment) {
         _ => return,
     };
     output::complain(&format!("lakemirror: {text}"));
+}
+
+/// Says with which record what is at hand begins, where that is not the first.
+fn remark_on_beginning(begins_at: u64) {
+    if begins_at > 1 {
+        output::complain(&format!(
+            "lakemirror: this begins with record {begins_at}, what was before is from a snapshot: {}",
+            not_at_hand(begins_at)
+        ));
+    }
+}
+
+/// The same of an answer that only has records.
+fn remark_on_records(begins_at: u64) {
+    if begins_at > 1 {
+        output::complain(&format!("lakemirror: this begins with record {begins_at}: {}", not_at_hand(begins_at)));
+    }
 }
 
 /// A failure to write the answer itself.
