@@ -132,13 +132,14 @@ impl Replay for Follow<'_> {
 }
 
 impl Follow<'_> {
-    /// Takes from the snapshot what no record said before it.
+    /// Takes from the snapshot where branches were after its record.
     fn learn(&mut self) {
         let Some((_, state)) = self.snapshot.take() else { return };
         for (id, mirror) in state.mirrors.iter().filter(|(id, _)| self.wanted.name(id).is_some()) {
             for (name, branch) in &mirror.branches {
-                let known = || Known { seen: Some(branch.head), shown: branch.mirror, started: None };
-                self.branches.entry((*id, name.clone())).or_insert_with(known);
+                let known = self.branches.entry((*id, name.clone())).or_default();
+                (known.seen, known.shown) =
+                    (Some(branch.head).filter(|_| branch.tombstone_ms.is_none()), branch.mirror);
             }
         }
     }

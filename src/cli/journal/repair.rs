@@ -33,6 +33,7 @@ is lost, nothing is changed. The service must not be running.
 
 Without --accept-loss it only says what is wrong.
 
+  lakemirror journal repair ./journal
   lakemirror journal repair ./journal --accept-loss --reason 'disk replaced, ticket 4711'
 
 Exit codes: 0 it opens again, or nothing was lost; 1 something is lost and --accept-loss was not given; 2 wrong \
