@@ -14,6 +14,8 @@ use crate::evidence::diff::{self, BranchDiff, Diff, Stands};
 /// Which two.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Frames from the first that both have, then records, then where branches stand at both ends.
+
   lakemirror journal diff ./journal ./copy-of-yesterday
 
 Exit codes: 0 they are the same; 1 they differ, also where one only goes further; 70 one is not a journal, is damaged, or \
