@@ -25,7 +25,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use lakemirror_journal::log::FrameInfo;
 
 use super::{Exit, Failure, output};
-use crate::evidence::begin::not_at_hand;
+use crate::evidence::begin::{not_all_at_hand, not_at_hand};
 use crate::evidence::moment::{Moment, show};
 use crate::evidence::replay::End;
 use crate::evidence::{EvidenceError, Source};
@@ -184,8 +184,8 @@ fn remark_on_moment(at: &End, more: bool, moment: Moment) {
 fn remark_on_beginning(begins_at: u64) {
     if begins_at > 1 {
         output::complain(&format!(
-            "lakemirror: this begins with record {begins_at}, what was before is from a snapshot: {}",
-            not_at_hand(begins_at)
+            "lakemirror: this begins with record {begins_at}, after a snapshot of the state: {}",
+            not_all_at_hand(begins_at)
         ));
     }
 }

@@ -21,6 +21,12 @@ pub fn not_at_hand(from: u64) -> String {
     format!("records 1 to {} are not at hand: add the archive that has them (--archive DIR)", from.saturating_sub(1))
 }
 
+/// The same where a snapshot stands for what was before `from`, of which some records may be there.
+#[must_use]
+pub fn not_all_at_hand(from: u64) -> String {
+    format!("not all records before {from} are at hand: add the archive that has them (--archive DIR)")
+}
+
 /// The state in a snapshot, which has to have the digest that the snapshot says.
 pub(super) fn restored(snapshot: &SnapshotHeader, image: &[u8]) -> Result<State, ReplayRefused> {
     if image::digest_of(image) != snapshot.state_digest {

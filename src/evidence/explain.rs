@@ -24,7 +24,7 @@ use self::graph::{At, Collect, Commit, Graph, Tree};
 use self::proof::{Proof, Wanted as WantedProof, prove};
 use self::range::{Arrival, Decision};
 use self::subject::Subject;
-use super::begin::{begins_at, not_at_hand};
+use super::begin::{begins_at, not_all_at_hand};
 use super::mirrors::Wanted;
 use super::{EvidenceError, Source};
 
@@ -91,7 +91,7 @@ pub fn find(source: &Source, request: &Request<'_>) -> Result<Found, EvidenceErr
     let Collect { wanted, graphs, end } = collect;
     let begins_at = begins_at(&scan);
     let not_seen = |text: String| {
-        let before = if begins_at > 1 { format!(" ({})", not_at_hand(begins_at)) } else { String::new() };
+        let before = if begins_at > 1 { format!(" ({})", not_all_at_hand(begins_at)) } else { String::new() };
         Err(EvidenceError::NotSeen(text + &before))
     };
     if let Some(text) = wanted.missing() {

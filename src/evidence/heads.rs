@@ -59,7 +59,8 @@ pub struct Shown {
     pub commit: CommitId,
     /// The record that says so.
     pub seq: Option<u64>,
-    /// When the move was seen to be done, or the branch was found there, milliseconds since 1970.
+    /// When the move was seen to be done, or the branch was found there, milliseconds since 1970; 0 where that is not at
+    /// hand.
     pub since_ms: u64,
     /// Whether it was found there and taken over, and not moved by this journal; none where a snapshot alone tells of it.
     pub adopted: Option<bool>,
@@ -114,7 +115,9 @@ impl MirrorHeads {
 
 impl BranchHead {
     fn of(branch: &Branch) -> Self {
-        let shown = |commit| Shown { commit, seq: None, since_ms: branch.moved_ms, adopted: None };
+        // One that never moved was taken over where it was.
+        let adopted = (branch.moved_ms == 0).then_some(true);
+        let shown = |commit| Shown { commit, seq: None, since_ms: branch.moved_ms, adopted };
         Self {
             shown: branch.mirror.map(shown),
             moving: branch.moving.map(|under_way| (under_way.to, None)),

@@ -11,7 +11,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 
-use super::begin::not_at_hand;
+use super::begin::not_all_at_hand;
 use super::replay::End;
 use super::{EvidenceError, Source};
 
@@ -138,7 +138,7 @@ impl Moment {
         if let Some(begin) = begin.filter(|begin| self.is_before(begin)) {
             let SnapshotHeader { seq, wall_ms, .. } = *begin;
             let begins = format!("begins with the state after record {seq}, of {}", show(wall_ms));
-            let text = format!("what is at hand {begins}: {}", not_at_hand(seq.saturating_add(1)));
+            let text = format!("what is at hand {begins}: {}", not_all_at_hand(seq.saturating_add(1)));
             return Err(EvidenceError::NotSeen(text));
         }
         let Self::Seq(asked) = *self else { return Ok(()) };

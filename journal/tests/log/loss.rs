@@ -1,6 +1,5 @@
 //! Losses that are accepted: what is cut and kept, and the record of it, which no crash leaves out.
 
-use lakemirror_journal::log::disk::Disk;
 use lakemirror_journal::log::fault::Survival;
 use lakemirror_journal::log::repair::{Accepted, RepairError, accept_loss_on};
 use lakemirror_journal::log::{Acknowledgement, OpenError, Ports, RecoveryAction, compress_segment};

@@ -63,13 +63,18 @@ fn print(heads: &Heads, moment: Moment, out: &mut dyn Write) -> io::Result<()> {
                 id.to_string().chars().take(8).collect(),
                 name.clone(),
                 shown.map_or_else(|| "-".to_owned(), |shown| shown.commit.to_string()),
-                shown.map_or_else(|| "-".to_owned(), |shown| show(shown.since_ms)),
+                shown.map_or_else(|| "-".to_owned(), |shown| since(shown.since_ms)),
                 record(shown.and_then(|shown| shown.seq)),
                 remarks(branch),
             ]);
         }
     }
     if table.is_empty() { writeln!(out, "no mirror showed a branch") } else { table.print(out) }
+}
+
+/// Nor has it a time.
+fn since(ms: u64) -> String {
+    if ms == 0 { "-".to_owned() } else { show(ms) }
 }
 
 /// A record that is not at hand has no number here.

@@ -184,6 +184,13 @@ fn other_questions_begin_there_too() {
     let subject: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     assert_eq!(subject["begins_at"], first + 1);
     assert!(lines.contains("\"by_snapshot\":5") && lines.contains("\"snapshot\""), "{lines}");
+    // A branch that was taken over before the snapshot never moved.
+    let (later, _archive) = archived();
+    let (code, out, err) = ask(&["explain", shown(later.path()), "sample-mirror", "dev"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("found at a time before what is at hand and taken over"), "{out}");
+    let (_, out, _) = ask(&["heads", shown(later.path()), "--at", "24"]);
+    assert!(out.contains("found there, and taken over") && !out.contains("1970"), "{out}");
     let (code, _, err) = ask(&["explain", path, "sample-mirror", "ffff"]);
     assert!(code == 1 && err.contains("--archive DIR"), "{err}");
     // export: what is at hand, and no whole journal.

@@ -117,7 +117,10 @@ fn written(found: &Found, subject: &Subject, moved: &Move, out: &mut dyn Write) 
 
 fn verdict(found: &Found, subject: &Subject) -> String {
     let moved = subject.moved.as_ref();
-    let since = moved.and_then(|moved| moved.finished).map_or_else(String::new, |at| show(at.at_ms));
+    let since = moved.and_then(|moved| moved.finished).map_or_else(String::new, |at| match at.at_ms {
+        0 => "a time before what is at hand".to_owned(),
+        ms => show(ms),
+    });
     match subject.verdict {
         Verdict::Shown => format!("promoted: the mirror's branch shows it since {since}"),
         Verdict::WasShown => format!("promoted at {since}; the mirror's branch shows it no longer"),

@@ -44,7 +44,9 @@ fn branch(found: &BranchState) -> Branch {
     let mut moves = Vec::new();
     if let Some(to) = found.mirror {
         let diverged = found.divergence.map(|divergence| at(divergence.since_ms));
-        moves.push(Move { finished: Some(at(found.moved_ms)), diverged, ..one(to, 0) });
+        // One that never moved was taken over where it was.
+        let adopted = found.moved_ms == 0;
+        moves.push(Move { finished: Some(at(found.moved_ms)), diverged, adopted, ..one(to, 0) });
     }
     if let Some(under_way) = found.moving {
         moves.push(Move { from: under_way.from, ..one(under_way.to, under_way.seen) });
