@@ -103,18 +103,49 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// The commands in a help text: lines that begin with two spaces, up to a remark, a pipe or a redirection.
+    fn examples(help: &str) -> Vec<Vec<String>> {
+        let lines = help.lines().filter_map(|line| line.strip_prefix("  lakemirror "));
+        let command = |line: &str| {
+            let end = ["  ", " | ", " > "].iter().filter_map(|mark| line.find(mark)).min().unwrap_or(line.len());
+            // Every second part is quoted.
+            let parts = line[..end].split('\'').enumerate();
+            let words = parts.flat_map(|(place, part)| match place % 2 {
+                0 => part.split_whitespace().map(ToOwned::to_owned).collect(),
+                _ => vec![part.to_owned()],
+            });
+            std::iter::once("lakemirror".to_owned()).chain(words).collect()
+        };
+        lines.map(command).collect()
+    }
+
     #[test]
-    fn examples_of_the_help_parse() {
-        let lines = EXAMPLES.lines().chain(journal::EXAMPLES.lines());
-        let lines = lines.filter_map(|line| line.strip_prefix("  lakemirror "));
-        let mut seen = 0;
-        for line in lines {
-            let words = line.split("  ").next().unwrap_or_default().split_whitespace();
-            let arguments = std::iter::once("lakemirror").chain(words);
-            assert!(Arguments::try_parse_from(arguments).is_ok(), "{line}");
-            seen += 1;
+    fn every_command_has_an_example_and_its_exit_codes() {
+        let arguments = Arguments::command();
+        let own = |command: &clap::Command| command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let top = examples(EXAMPLES);
+        for command in arguments.get_subcommands() {
+            assert!(top.iter().any(|words| words[1] == command.get_name()), "no example of {}", command.get_name());
         }
-        assert_eq!(seen, 12);
+        let journal = arguments.find_subcommand("journal").unwrap();
+        let together = examples(journal::EXAMPLES);
+        let mut all = [top, together.clone()].concat();
+        for command in journal.get_subcommands() {
+            let (name, help) = (command.get_name(), own(command));
+            let is_of = |words: &Vec<String>| words[1..3] == ["journal", name];
+            assert!(together.iter().any(is_of), "journal --help has no example of {name}");
+            let mine = examples(&help);
+            assert!(mine.iter().any(is_of), "journal {name} --help has no example of itself");
+            assert!(help.contains("Exit codes: 0 "), "journal {name} --help has no exit codes");
+            all.extend(mine);
+        }
+        for words in all {
+            // An elided hash stands for one.
+            let words = words.iter().map(|word| word.replace("9f86d0…", &"9f".repeat(32)));
+            let words: Vec<String> = words.collect();
+            let parsed = Arguments::try_parse_from(&words);
+            assert!(parsed.is_ok(), "{words:?}: {}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! in a file under `evidence/`. Nothing here writes into the journal, takes its lock, opens the hot store, or prints:
 //! directories in; plain answers out, or an [`EvidenceError`] that says what to do.
 
+pub mod begin;
 pub mod diff;
 pub mod explain;
 pub mod export;
@@ -20,7 +21,7 @@ pub mod what_if;
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lakemirror_journal::codec::{self, CodecError};
@@ -115,18 +116,29 @@ impl Source {
         Self { watch, ..self }
     }
 
-    /// Hands every record to `replay`, from the first on, until the consumer stops it or to the end.
+    /// Hands every record to `replay`, until the consumer stops it or to the end: from the first on; where that is not at
+    /// hand, from the oldest sound snapshot on, if the consumer takes one.
     ///
     /// # Errors
-    /// No journal, a damaged one, one whose first records are not at hand, an unreadable file, or what the consumer
-    /// could not do.
+    /// No journal, a damaged one, one without first records and snapshot, an unreadable file, or what the consumer could
+    /// not do.
     pub(crate) fn read(&self, replay: &mut dyn Replay) -> Result<ScanReport, EvidenceError> {
-        self.read_from(ScanStart::First, replay)
+        self.read_from(ScanStart::OldestState, replay)
+    }
+
+    /// As [`Source::read`], from the newest sound snapshot on: for the state at the end.
+    pub(crate) fn read_newest(&self, replay: &mut dyn Replay) -> Result<ScanReport, EvidenceError> {
+        self.read_from(ScanStart::NewestSnapshotAtOrBefore(u64::MAX), replay)
     }
 
     /// As [`Source::read`], from the first record after which none is missing.
     pub(crate) fn read_oldest(&self, replay: &mut dyn Replay) -> Result<ScanReport, EvidenceError> {
         self.read_from(ScanStart::Oldest, replay)
+    }
+
+    /// The journal's directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     fn read_from(&self, start: ScanStart, replay: &mut dyn Replay) -> Result<ScanReport, EvidenceError> {

@@ -13,6 +13,7 @@ pub mod upkeep;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use lakemirror_journal::log::OpenError;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::policy::Policy;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Entropy};
@@ -279,7 +281,7 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
     let begun = begin(&recorder, &ports, writer_epoch, recovery).await;
     let (dir, settings) = (ports.journal_path.clone(), ports.upkeep.clone());
     let upkeep = Upkeep::new(dir, settings, recorder.clone(), Arc::clone(&ports.clock));
-    let upkeep = tokio::spawn(upkeep.run(stop.clone()));
+    let mut upkeep = tokio::spawn(upkeep.run(stop.clone()));
     let registry = Arc::new(SharedRegistry::new(Arc::clone(&ports.records), Arc::clone(&ports.clock)));
     let engine = Engine::new(Parts {
         sources: ports.sources.clone(),
@@ -293,7 +295,10 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
         settings: Arc::clone(&ports.settings),
     });
     startup.ready(api::service(&ports, engine.clone()));
-    let ended = if begun.is_ok() { engine.run(stop.clone()).await } else { Err(Ended::Journal) };
+    let ended = match begun {
+        Ok(()) => drive(&engine, &mut upkeep, stop).await,
+        Err(_) => Err(Ended::Journal),
+    };
     // It holds the recorder, whose thread ends with the last handle.
     upkeep.abort();
     match ended {
@@ -304,6 +309,16 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
                 why.ok().and_then(Result::err).unwrap_or_else(|| "its thread ended".to_owned()),
             ))
         }
+    }
+}
+
+/// Runs the engine. Upkeep ends by itself only where the journal has stopped, which an engine that has nothing to do would
+/// not notice.
+async fn drive(engine: &Engine, upkeep: &mut JoinHandle<()>, stop: &CancellationToken) -> Result<(), Ended> {
+    let mut running = pin!(engine.run(stop.clone()));
+    tokio::select! {
+        ended = &mut running => ended,
+        _ = upkeep => if stop.is_cancelled() { running.await } else { Err(Ended::Journal) },
     }
 }
 

@@ -25,6 +25,8 @@ mod items;
 mod journal;
 #[path = "it/journal_explain.rs"]
 mod journal_explain;
+#[path = "it/mismatch.rs"]
+mod mismatch;
 #[path = "it/objects.rs"]
 mod objects;
 #[path = "it/process.rs"]
@@ -39,3 +41,5 @@ mod servers;
 mod tape;
 #[path = "it/upkeep.rs"]
 mod upkeep;
+#[path = "it/volume.rs"]
+mod volume;

@@ -23,6 +23,7 @@ mod head;
 pub mod hot;
 mod import;
 mod layout;
+mod loss;
 mod offline;
 mod options;
 mod recovery;
@@ -48,6 +49,7 @@ pub use self::frame::{
     FRAME_BYTES_LIMIT, FRAME_VERSION, Frame, FrameFault, FrameHash, HEADER_BYTES, RECORD_BYTES_LIMIT, RawRecord, Stamp,
 };
 pub use self::import::{ImportError, Importer};
+pub use self::loss::Acknowledgement;
 pub use self::offline::{
     FooterSeen, ScanError, ScanOptions, ScanReport, ScanStart, SegmentSeen, scan, scan_on, scan_options_on, scan_with,
 };
@@ -157,8 +159,11 @@ impl Log {
         identity: NewJournal,
         replay: &mut dyn Replay,
     ) -> Result<(Self, Recovery), OpenError> {
-        let (opened, recovery) = recovery::open(&mut ports, options, identity, replay)?;
-        Ok((Self { options: options.clone(), latched: false, buffer: Vec::new(), disk: ports.disk, opened }, recovery))
+        let (opened, mut recovery) = recovery::open(&mut ports, options, identity, replay)?;
+        let mut log = Self { options: options.clone(), latched: false, buffer: Vec::new(), disk: ports.disk, opened };
+        recovery.actions.extend(loss::complete(&mut log, replay)?);
+        recovery.records = log.opened.position.last_seq;
+        Ok((log, recovery))
     }
 
     /// The end of what is durable.

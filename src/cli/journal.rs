@@ -25,6 +25,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use lakemirror_journal::log::FrameInfo;
 
 use super::{Exit, Failure, output};
+use crate::evidence::begin::{not_all_at_hand, not_at_hand};
 use crate::evidence::moment::{Moment, show};
 use crate::evidence::replay::End;
 use crate::evidence::{EvidenceError, Source};
@@ -37,13 +38,22 @@ network, no lakeFS, no credentials. The service may be running on it.
 TIME is RFC 3339 (2026-11-24T12:34:56.5Z), the same without an offset (UTC), a date (its midnight, UTC), or a time of day \
 (12:34, 12:34:56.789) on the UTC day of the journal's last record. Times are those of the writer's clock.
 
+Where the first segments were dropped and no --archive has them, questions begin with the oldest snapshot of the state and \
+say so.
+
 Examples:
-  lakemirror journal verify ./journal                  chain, checksums, counts
+  lakemirror journal verify ./journal                  chain, checksums, counts, snapshots, what was dropped
   lakemirror journal verify ./journal --deep           and each record replayed, each check counted
   lakemirror journal heads ./journal --at 12:34:56     what every mirror showed then
+  lakemirror journal explain ./journal sample-mirror main --objects
   lakemirror journal log ./journal sample-mirror main  how its branch main came where it is
   lakemirror journal replay ./journal --until 8123 --state -
+  lakemirror journal export ./journal --format jsonl   every record, for other tools
+  lakemirror journal import journal.jsonl ./again      and the journal of it again
   lakemirror journal diff ./journal ./copy
+  lakemirror journal what-if ./journal --config strict.yaml
+  lakemirror journal stat ./journal                    how much of what, how far along the ladder
+  lakemirror journal repair ./journal                  what is lost, and how to go on
 
 Exit codes: 0 done; 1 the check failed (verify), the journals differ (diff), or the journal never saw what was asked for; \
 2 wrong arguments; 70 not a journal, a damaged one, or a later version's; 74 reading or writing failed.";
@@ -168,6 +178,23 @@ fn remark_on_moment(at: &End, more: bool, moment: Moment) {
         _ => return,
     };
     output::complain(&format!("lakemirror: {text}"));
+}
+
+/// Says with which record what is at hand begins, where that is not the first.
+fn remark_on_beginning(begins_at: u64) {
+    if begins_at > 1 {
+        output::complain(&format!(
+            "lakemirror: this begins with record {begins_at}, after a snapshot of the state: {}",
+            not_all_at_hand(begins_at)
+        ));
+    }
+}
+
+/// The same of an answer that only has records.
+fn remark_on_records(begins_at: u64) {
+    if begins_at > 1 {
+        output::complain(&format!("lakemirror: this begins with record {begins_at}: {}", not_at_hand(begins_at)));
+    }
 }
 
 /// A failure to write the answer itself.

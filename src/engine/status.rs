@@ -133,6 +133,7 @@ pub fn of(mirror: &Mirror, goings: &Goings, head: (u64, [u8; 32])) -> MirrorStat
     let branches: Vec<BranchStatus> =
         mirror.branches.iter().map(|(name, branch)| branch_status(mirror, name, branch, goings)).collect();
     let (standing, message) = standing(mirror, &branches, notes);
+    let message = message.or_else(|| mirror.adopted_ms.map(begun));
     MirrorStatus {
         standing,
         message,
@@ -142,6 +143,15 @@ pub fn of(mirror: &Mirror, goings: &Goings, head: (u64, [u8; 32])) -> MirrorStat
         journal_seq: head.0,
         journal_hash: head.1,
     }
+}
+
+/// Of a mirror that was there before the journal: from where the journal's history of it begins (I8).
+fn begun(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let at = at.map_or_else(|| format!("{at_ms} ms"), |at| format!("{at:.3}"));
+    format!(
+        "the mirror was there before this journal: its history begins at {at}, and everything was verified again from then on"
+    )
 }
 
 fn standing(mirror: &Mirror, branches: &[BranchStatus], notes: &BTreeMap<Subject, Note>) -> (Standing, Option<String>) {

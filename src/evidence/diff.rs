@@ -13,6 +13,7 @@ use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, ScanR
 use lakemirror_journal::state::State;
 use sha2::{Digest, Sha256};
 
+use super::begin::at_end;
 use super::{EvidenceError, Source};
 
 /// Frames that one thread may be ahead.
@@ -29,7 +30,8 @@ pub struct Diff {
     pub frames_same_to: u64,
     /// The first record, numbers counted from the start, whose content differs where both have one.
     pub record_differs: Option<u64>,
-    /// Branches that stand at different commits at the ends; none where the first records of one are not at hand.
+    /// Branches that stand at different commits at the ends; none where neither the first records of one nor
+    /// a snapshot are at hand.
     pub branches: Option<Vec<BranchDiff>>,
 }
 
@@ -88,9 +90,17 @@ pub fn diff(a: &Source, b: &Source) -> Result<Diff, EvidenceError> {
     let (scan_a, state_a) = read_a.map_err(|_| ended())??;
     let (scan_b, state_b) = read_b.map_err(|_| ended())??;
     let Common { frames_same, frames_same_to, record_differs, .. } = common;
-    let whole = scan_a.proven_from <= 1 && scan_b.proven_from <= 1;
-    let branches = whole.then(|| differing_branches(&state_a, &state_b));
+    let ends = (end_of(a, &scan_a, state_a)?, end_of(b, &scan_b, state_b)?);
+    let branches = match &ends {
+        (Some(state_a), Some(state_b)) => Some(differing_branches(state_a, state_b)),
+        _ => None,
+    };
     Ok(Diff { ends: [scan_a, scan_b], frames_same, frames_same_to, record_differs, branches })
+}
+
+/// The state at a journal's end: what was replayed, if that was everything, else from a snapshot on.
+fn end_of(source: &Source, scan: &ScanReport, replayed: State) -> Result<Option<State>, EvidenceError> {
+    if scan.proven_from <= 1 { Ok(Some(replayed)) } else { at_end(source) }
 }
 
 /// A frame, as far as it is compared.

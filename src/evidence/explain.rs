@@ -24,6 +24,7 @@ use self::graph::{At, Collect, Commit, Graph, Tree};
 use self::proof::{Proof, Wanted as WantedProof, prove};
 use self::range::{Arrival, Decision};
 use self::subject::Subject;
+use super::begin::{begins_at, not_all_at_hand};
 use super::mirrors::Wanted;
 use super::{EvidenceError, Source};
 
@@ -56,6 +57,8 @@ pub struct Found {
     pub graph: Graph,
     /// The journal's end.
     pub end: At,
+    /// The first record that was read one by one; what was before came from a snapshot.
+    pub begins_at: u64,
     /// What is meant: of a branch, what it shows and what it is waiting for.
     pub subjects: Vec<Subject>,
 }
@@ -86,8 +89,13 @@ pub fn find(source: &Source, request: &Request<'_>) -> Result<Found, EvidenceErr
     let mut collect = Collect { wanted, graphs: BTreeMap::new(), end: At { seq: 0, at_ms: 0 } };
     let scan = source.read(&mut collect)?;
     let Collect { wanted, graphs, end } = collect;
+    let begins_at = begins_at(&scan);
+    let not_seen = |text: String| {
+        let before = if begins_at > 1 { format!(" ({})", not_all_at_hand(begins_at)) } else { String::new() };
+        Err(EvidenceError::NotSeen(text + &before))
+    };
     if let Some(text) = wanted.missing() {
-        return Err(EvidenceError::NotSeen(text));
+        return not_seen(text);
     }
     // A name may have been used again: the last mirror of it that knows what was asked for.
     let mut graphs: Vec<(Incarnation, Graph)> = graphs.into_iter().collect();
@@ -95,11 +103,11 @@ pub fn find(source: &Source, request: &Request<'_>) -> Result<Found, EvidenceErr
     let mut refused = None;
     for (mirror, graph) in graphs {
         match subject::find(&graph, request.target, end) {
-            Ok(subjects) => return Ok(Found { uuid: scan.uuid, mirror, graph, end, subjects }),
+            Ok(subjects) => return Ok(Found { uuid: scan.uuid, mirror, graph, end, begins_at, subjects }),
             Err(text) => drop(refused.get_or_insert(text)),
         }
     }
-    Err(EvidenceError::NotSeen(refused.unwrap_or_default()))
+    not_seen(refused.unwrap_or_default())
 }
 
 impl Found {

@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused};
 
 use self::line::{EXPORT_VERSION, FrameLine, Header, Line, Trailer};
+use super::begin::not_at_hand;
 use super::moment::Moment;
 use super::{EvidenceError, Source, output_failed};
 
@@ -47,19 +48,37 @@ impl Span {
     }
 }
 
-/// Writes the records of `span`. Returns how many.
+/// What was exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exported {
+    /// Records.
+    pub records: u64,
+    /// The first record that is at hand.
+    pub begins_at: u64,
+}
+
+/// Writes the records of `span`, as far as they are at hand.
 ///
 /// # Errors
-/// As for every reading; [`EvidenceError::Output`] where writing failed.
-pub fn export(source: &Source, span: &Span, form: Form, out: &mut dyn Write) -> Result<u64, EvidenceError> {
+/// As for every reading; [`EvidenceError::Output`] where writing failed; [`EvidenceError::NotSeen`] for a span that ends
+/// before what is at hand.
+pub fn export(source: &Source, span: &Span, form: Form, out: &mut dyn Write) -> Result<Exported, EvidenceError> {
     // The first line has the journal's id, which a scan that stops at once knows.
-    let scan = source.read_oldest(&mut Nothing)?;
-    let whole = span.is_whole() && scan.proven_from <= 1;
+    let mut first = First(None);
+    let scan = source.read_oldest(&mut first)?;
+    let begins_at = scan.proven_from.max(1);
+    let ends_before = span.to.zip(first.0).is_some_and(|(to, frame)| !to.includes(frame.first_seq, &frame));
+    if begins_at > 1 && ends_before {
+        let text = format!("the span ends before record {begins_at}: {}", not_at_hand(begins_at));
+        return Err(EvidenceError::NotSeen(text));
+    }
+    let whole = span.is_whole() && begins_at == 1;
     let header = Header {
         lakemirror_export: EXPORT_VERSION,
         journal_uuid: hex::encode(scan.uuid),
         created_ms: scan.created_ms,
         whole,
+        begins_at,
     };
     let trailer = Trailer {
         lakemirror_export_end: EXPORT_VERSION,
@@ -74,21 +93,17 @@ pub fn export(source: &Source, span: &Span, form: Form, out: &mut dyn Write) -> 
     };
     let mut export = Export { span, form, out, begun: false, segment: 0, trailer };
     export.head(&header).map_err(EvidenceError::Output)?;
-    // An export that begins later needs no earlier records.
-    if span.from.is_some() {
-        source.read_oldest(&mut export)?
-    } else {
-        source.read(&mut export)?
-    };
+    source.read_oldest(&mut export)?;
     export.tail().map_err(EvidenceError::Output)?;
-    Ok(export.trailer.records)
+    Ok(Exported { records: export.trailer.records, begins_at })
 }
 
 /// Stops with the first frame.
-struct Nothing;
+struct First(Option<FrameInfo>);
 
-impl Replay for Nothing {
-    fn frame(&mut self, _: &FrameInfo) -> Result<(), ReplayRefused> {
+impl Replay for First {
+    fn frame(&mut self, frame: &FrameInfo) -> Result<(), ReplayRefused> {
+        self.0 = Some(*frame);
         Err(ReplayRefused::stop())
     }
 

@@ -110,7 +110,7 @@ fn header(lines: &mut Lines) -> Result<(Header, NewJournal), Refused> {
         return Err(lines.refuse(what));
     }
     if !header.whole {
-        let what = "an export of a part of a journal (--from, --to) cannot become one: export all of it";
+        let what = "an export of a part of a journal (--from, --to, or earlier records were dropped) cannot become one: export all of it, with --archive for what was dropped";
         return Err(lines.refuse(what.to_owned()));
     }
     let mut uuid = [0; 16];

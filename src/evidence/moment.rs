@@ -9,8 +9,9 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
-use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused};
+use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 
+use super::begin::not_all_at_hand;
 use super::replay::End;
 use super::{EvidenceError, Source};
 
@@ -123,9 +124,23 @@ impl Moment {
         }
     }
 
-    /// Whether the journal has come to the moment, if it is a record's number. A time after the last record is none
-    /// that has not come: the answer is what was known then.
-    pub(crate) fn check(&self, end: &End) -> Result<(), EvidenceError> {
+    fn is_before(&self, begin: &SnapshotHeader) -> bool {
+        match self {
+            Self::Seq(seq) => *seq < begin.seq,
+            Self::At(ms) => *ms < begin.wall_ms,
+        }
+    }
+
+    /// Whether the moment is one that what is at hand tells of: not before the snapshot with which it begins, and no
+    /// record to which the journal has not come. A time after the last record is none that has not come: the answer is
+    /// what was known then.
+    pub(crate) fn check(&self, end: &End, begin: Option<&SnapshotHeader>) -> Result<(), EvidenceError> {
+        if let Some(begin) = begin.filter(|begin| self.is_before(begin)) {
+            let SnapshotHeader { seq, wall_ms, .. } = *begin;
+            let begins = format!("begins with the state after record {seq}, of {}", show(wall_ms));
+            let text = format!("what is at hand {begins}: {}", not_all_at_hand(seq.saturating_add(1)));
+            return Err(EvidenceError::NotSeen(text));
+        }
         let Self::Seq(asked) = *self else { return Ok(()) };
         if asked <= end.seq {
             return Ok(());

@@ -9,8 +9,10 @@ use std::io;
 
 use lakemirror_journal::event::{Event, MoveStartedV1};
 use lakemirror_journal::ids::{CommitId, Incarnation};
-use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused};
+use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
+use lakemirror_journal::state::State;
 
+use super::begin::{beginning, not_at_hand};
 use super::mirrors::{Wanted, never_seen};
 use super::moment::show;
 use super::{EvidenceError, Source, decode_about_branches, output_failed};
@@ -58,7 +60,7 @@ pub struct Request<'a> {
     pub branch: Option<&'a str>,
 }
 
-/// Hands each line to `print`, in the order of the records.
+/// Hands each line to `print`, in the order of the records. Returns the first record that is at hand.
 ///
 /// # Errors
 /// As for every reading; [`EvidenceError::Output`] with what `print` returned; [`EvidenceError::NotSeen`] if the
@@ -67,15 +69,21 @@ pub fn reflog(
     source: &Source,
     request: &Request<'_>,
     print: &mut dyn FnMut(&Line) -> io::Result<()>,
-) -> Result<(), EvidenceError> {
-    let mut follow =
-        Follow { wanted: Wanted::new(request.mirror), branch: request.branch, branches: BTreeMap::new(), print };
+) -> Result<u64, EvidenceError> {
+    let mut wanted = Wanted::new(request.mirror);
+    let snapshot = beginning(source)?;
+    for (id, mirror) in snapshot.iter().flat_map(|(_, state)| &state.mirrors) {
+        wanted.add(*id, &mirror.definition.name);
+    }
+    let mut follow = Follow { wanted, branch: request.branch, branches: BTreeMap::new(), snapshot, print };
     let scan = source.read_oldest(&mut follow)?;
-    let Some(text) = follow.missing() else { return Ok(()) };
-    Err(EvidenceError::NotSeen(match scan.proven_from {
-        0 | 1 => text,
-        from => format!("{text} (records 1 to {} are not at hand: add the archive that has them)", from - 1),
-    }))
+    follow.learn();
+    let begins_at = scan.proven_from.max(1);
+    match follow.missing() {
+        None => Ok(begins_at),
+        Some(text) if begins_at == 1 => Err(EvidenceError::NotSeen(text)),
+        Some(text) => Err(EvidenceError::NotSeen(format!("{text} ({})", not_at_hand(begins_at)))),
+    }
 }
 
 /// What is remembered of a branch.
@@ -90,11 +98,16 @@ struct Follow<'a> {
     wanted: Wanted,
     branch: Option<&'a str>,
     branches: BTreeMap<(Incarnation, String), Known>,
+    /// The oldest state that is known, where the first records are not at hand: it says where branches were.
+    snapshot: Option<(SnapshotHeader, State)>,
     print: &'a mut dyn FnMut(&Line) -> io::Result<()>,
 }
 
 impl Replay for Follow<'_> {
     fn record(&mut self, seq: u64, record: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused> {
+        if self.snapshot.as_ref().is_some_and(|(header, _)| header.seq < seq) {
+            self.learn();
+        }
         let Some(event) = decode_about_branches(&record)? else { return Ok(()) };
         if let Event::MirrorDefined(defined) = &event {
             self.wanted.define(defined);
@@ -119,6 +132,18 @@ impl Replay for Follow<'_> {
 }
 
 impl Follow<'_> {
+    /// Takes from the snapshot where branches were after its record.
+    fn learn(&mut self) {
+        let Some((_, state)) = self.snapshot.take() else { return };
+        for (id, mirror) in state.mirrors.iter().filter(|(id, _)| self.wanted.name(id).is_some()) {
+            for (name, branch) in &mirror.branches {
+                let known = self.branches.entry((*id, name.clone())).or_default();
+                (known.seen, known.shown) =
+                    (Some(branch.head).filter(|_| branch.tombstone_ms.is_none()), branch.mirror);
+            }
+        }
+    }
+
     fn missing(&self) -> Option<String> {
         let branch = match (self.wanted.missing(), self.branch) {
             (Some(text), _) => return Some(text),

@@ -1,8 +1,9 @@
 //! The state at any moment: the facts up to there, applied one after the other as the service applied them.
 
-use lakemirror_journal::log::{FrameHash, FrameInfo, RawRecord, Replay, ReplayRefused};
+use lakemirror_journal::log::{FrameHash, FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::State;
 
+use super::begin::{begins_at, restored};
 use super::moment::Moment;
 use super::{EvidenceError, Source, decode};
 
@@ -17,6 +18,8 @@ pub struct Replayed {
     pub at: End,
     /// Whether the journal goes on after that.
     pub more: bool,
+    /// The first record that was read one by one; what was before came from a snapshot.
+    pub begins_at: u64,
 }
 
 /// The end of what was replayed.
@@ -30,16 +33,24 @@ pub struct End {
     pub frame_hash: Option<FrameHash>,
 }
 
+impl End {
+    /// The end of what a snapshot has.
+    pub(super) fn of(snapshot: &SnapshotHeader) -> Self {
+        Self { seq: snapshot.seq, wall_ms: snapshot.wall_ms, frame_hash: Some(snapshot.frame_hash) }
+    }
+}
+
 /// Replays the journal in `source` up to `until`, or to its end. A moment before the first record has the empty state.
 ///
 /// # Errors
-/// As for every reading; and [`EvidenceError::NotSeen`] for a record's number that the journal has not come to.
+/// As for every reading; and [`EvidenceError::NotSeen`] for a record's number that the journal has not come to, and for a
+/// moment before what is at hand.
 pub fn replay(source: &Source, until: Option<Moment>) -> Result<Replayed, EvidenceError> {
     let mut rebuild = Rebuild { until, state: State::default(), at: End::default() };
     let scan = source.read(&mut rebuild)?;
     let Rebuild { state, at, .. } = rebuild;
-    until.map_or(Ok(()), |until| until.check(&at))?;
-    Ok(Replayed { uuid: hex::encode(scan.uuid), state, at, more: scan.stopped })
+    until.map_or(Ok(()), |until| until.check(&at, scan.snapshot.as_ref()))?;
+    Ok(Replayed { uuid: hex::encode(scan.uuid), state, at, more: scan.stopped, begins_at: begins_at(&scan) })
 }
 
 struct Rebuild {
@@ -56,6 +67,12 @@ impl Replay for Rebuild {
         self.state.apply(&decode(&record)?);
         let frame_hash = (seq == frame.last_seq).then_some(frame.hash);
         self.at = End { seq, wall_ms: frame.wall_ms, frame_hash };
+        Ok(())
+    }
+
+    fn restore(&mut self, snapshot: &SnapshotHeader, image: &[u8]) -> Result<(), ReplayRefused> {
+        self.state = restored(snapshot, image)?;
+        self.at = End::of(snapshot);
         Ok(())
     }
 }

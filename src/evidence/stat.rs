@@ -1,7 +1,10 @@
 //! What is in a journal: how much of what kind, by whom, how fast, and how far along its ladder.
 //!
-//! Counts every record and replays the state on the way, for the facts that made no sense where they stood. A kind
-//! that this version does not know is counted under its number.
+//! Counts every record that is at hand and replays the state on the way, for the facts that made no sense where they
+//! stood and for the ladder; where the first records are not at hand, the state comes from a snapshot. A kind that this
+//! version does not know is counted under its number.
+
+mod rungs;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,8 +13,11 @@ use lakemirror_journal::codec;
 use lakemirror_journal::codec::CodecError;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, ScanReport};
+use lakemirror_journal::state::ladder::Ladder;
 use lakemirror_journal::state::{State, checks_of};
 
+pub use self::rungs::{Rung, RungName};
+use super::begin::at_end;
 use super::{EvidenceError, Source};
 
 /// The counts.
@@ -35,8 +41,14 @@ pub struct Stat {
     pub kinds: BTreeMap<(u16, u16), Kind>,
     /// Openings of the journal, by epoch.
     pub writers: BTreeMap<u64, Writer>,
-    /// Facts that made no sense where they stood; none where the first records are not at hand, so that nobody knows.
+    /// Facts that made no sense where they stood; none where neither the first record nor a snapshot is at hand.
     pub strays: Option<u64>,
+    /// Segments by how far they are.
+    pub rungs: Vec<Rung>,
+    /// How far the journal's own files are, by its records; none as for `strays`.
+    pub ladder: Option<Ladder>,
+    /// Frames that are checkpoints, and the last record of the last of them.
+    pub checkpoints: (u64, u64),
 }
 
 /// Records of one kind and version.
@@ -93,17 +105,26 @@ impl Stat {
 /// As for every reading.
 pub fn stat(source: &Source) -> Result<Stat, EvidenceError> {
     let mut count = Count::default();
-    let mut whole = true;
-    let scan = match source.read(&mut count) {
-        Err(error) if error.is_without_start() => {
-            whole = false;
-            source.read_oldest(&mut count)?
-        }
-        scan => scan?,
-    };
-    let Count { records, bytes, checks, check_bytes, span_ms, clock_back, kinds, writers, state } = count;
-    let strays = whole.then_some(state.strays);
-    Ok(Stat { scan, records, bytes, checks, check_bytes, span_ms, clock_back, kinds, writers, strays })
+    let scan = source.read_oldest(&mut count)?;
+    let Count { records, bytes, checks, check_bytes, span_ms, clock_back, kinds, writers, state, checkpoints } = count;
+    let state = if scan.proven_from <= 1 { Some(state) } else { at_end(source)? };
+    let (strays, ladder) = state.map(|state| (state.strays, state.ladder)).unzip();
+    let rungs = rungs::rungs(&scan, ladder.as_ref());
+    Ok(Stat {
+        scan,
+        records,
+        bytes,
+        checks,
+        check_bytes,
+        span_ms,
+        clock_back,
+        kinds,
+        writers,
+        strays,
+        rungs,
+        ladder,
+        checkpoints,
+    })
 }
 
 #[derive(Default)]
@@ -117,6 +138,7 @@ struct Count {
     kinds: BTreeMap<(u16, u16), Kind>,
     writers: BTreeMap<u64, Writer>,
     state: State,
+    checkpoints: (u64, u64),
 }
 
 impl Replay for Count {
@@ -147,6 +169,9 @@ impl Count {
         let (first, last) = self.span_ms.unwrap_or((frame.wall_ms, frame.wall_ms));
         self.clock_back += u64::from(frame.wall_ms < last);
         self.span_ms = Some((first, frame.wall_ms));
+        if frame.state_digest != 0 {
+            self.checkpoints = (self.checkpoints.0 + 1, frame.last_seq);
+        }
         let writer = self.writers.entry(frame.writer_epoch).or_insert_with(|| Writer {
             first_seq: frame.first_seq,
             first_ms: frame.wall_ms,

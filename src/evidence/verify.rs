@@ -1,21 +1,25 @@
-//! Is the journal what it says? Chain and checksums always; with `deep`, each record decoded and replayed, each check
-//! counted; with anchors, heads that were published outside compared.
+//! Is the journal what it says? Chain, checksums, snapshot files, and what is there against what the journal says that it
+//! sealed and dropped, always; with `deep`, each record decoded and replayed, each check counted, each snapshot held
+//! against the state; with anchors, heads that were published outside compared.
 //!
-//! Owns the verdict. Damage is an answer here and not an error: the report says how far everything holds, and what is
+//! Owns the verdict; what is found on the way is `verifier`'s, `snapshots`' and `ladder`'s. Damage is an answer here and not an error: the report says how far everything holds, and what is
 //! wrong after that. Only what can not be looked at at all (no journal, a later version's, an unreadable file) is one.
 
-use std::collections::BTreeMap;
+mod ladder;
+mod snapshots;
+mod verifier;
+
 use std::str::FromStr;
 
 use lakemirror_journal::codec::CodecError;
-use lakemirror_journal::event::Event;
-use lakemirror_journal::log::{
-    Footer, FrameHash, FrameInfo, OpenError, RawRecord, Replay, ReplayRefused, ScanError, ScanReport,
-};
-use lakemirror_journal::state::image;
-use lakemirror_journal::state::{State, checks_of};
+use lakemirror_journal::log::{Footer, FrameHash, OpenError, ScanError, ScanReport};
+use lakemirror_journal::state::ladder::{Ladder, Loss};
 
-use super::{EvidenceError, Source, decode, with_causes};
+pub use self::ladder::Dropped;
+pub use self::snapshots::SnapshotSeen;
+use self::verifier::Verifier;
+use super::begin::{at_end, not_at_hand};
+use super::{EvidenceError, Source, with_causes};
 
 /// After so many problems, further ones are only counted.
 const PROBLEMS_MAX: usize = 20;
@@ -64,6 +68,14 @@ pub struct Report {
     pub proven: Proven,
     /// What decoding and replaying found; none if it was not asked for.
     pub deep: Option<Deep>,
+    /// The snapshot files.
+    pub snapshots: Vec<SnapshotSeen>,
+    /// Segments that were dropped.
+    pub dropped: Vec<Dropped>,
+    /// Losses that were accepted.
+    pub losses: Vec<Loss>,
+    /// A loss was accepted, and the next start of the service enters it into the journal.
+    pub loss_noted: bool,
     /// How many of the anchors were found on the chain.
     pub anchors_found: usize,
     /// What is wrong, in the order found. Empty if all of it holds.
@@ -98,12 +110,16 @@ pub struct Proven {
 /// What decoding and replaying found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Deep {
+    /// The first record that was replayed; what was before is from a snapshot. 0 for none.
+    pub from: u64,
     /// Records decoded and applied.
     pub records: u64,
     /// Checks counted, one by one.
     pub checks: u64,
     /// Facts that made no sense where they stood, which replay leaves out in every version.
     pub strays: u64,
+    /// Checkpoints whose digest was compared with the state.
+    pub checkpoints: u64,
 }
 
 impl Report {
@@ -114,220 +130,179 @@ impl Report {
     }
 }
 
+/// What is wrong, as far as it is listed.
+#[derive(Debug, Default)]
+struct Problems {
+    list: Vec<String>,
+    more: u64,
+}
+
+impl Problems {
+    fn add(&mut self, text: String) {
+        if self.list.len() < PROBLEMS_MAX {
+            self.list.push(text);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn take(&mut self, others: Self) {
+        others.list.into_iter().for_each(|text| self.add(text));
+        self.more += others.more;
+    }
+}
+
 /// Looks at the journal in `source`.
 ///
 /// # Errors
 /// It cannot be looked at: it is none, a later version wrote it, or a file cannot be read.
 pub fn verify(source: &Source, request: &Request) -> Result<Report, EvidenceError> {
-    let mut verifier = Verifier::new(request);
-    let found = match request.deep {
-        // A state can only be built from the first record on.
-        true => source.read(&mut verifier),
-        false => source.read_oldest(&mut verifier),
+    let mut verifier = Verifier::new(request, snapshots::look(source)?);
+    let found = source.read_oldest(&mut verifier);
+    let scan = told(found, &mut verifier.problems)?;
+    if let Some(slot) = scan.as_ref().and_then(|scan| scan.bad_head_slot) {
+        verifier.problems.add(format!(
+            "slot {slot} of HEAD is damaged: what the other one says may be one commit old; the next start of the service writes both anew"
+        ));
+    }
+    footers(scan.as_ref(), &mut verifier.problems);
+    let deep = match request.deep {
+        true => replay_rest(source, &mut verifier, scan.is_some())?,
+        false => None,
     };
-    let scan = match found {
-        Ok(scan) => Some(scan),
-        Err(error) if error.is_without_start() => {
-            verifier.deep = None;
-            verifier.problem(format!("nothing was decoded or counted: {}", error.with_causes()));
-            let scan = source.read_oldest(&mut verifier)?;
-            return Ok(verifier.finish(Some(scan)));
-        }
+    let ladder = match &verifier.state {
+        Some(state) => Some(state.ladder.clone()),
+        None if scan.is_some() => at_end(source)?.map(|state| state.ladder),
+        None => None,
+    };
+    let report = conclude(verifier, scan, deep, ladder);
+    Ok(Report { loss_noted: source.dir().join("LOSS").exists(), ..report })
+}
+
+/// Damage as an answer.
+fn told(
+    found: Result<ScanReport, EvidenceError>,
+    problems: &mut Problems,
+) -> Result<Option<ScanReport>, EvidenceError> {
+    match found {
+        Ok(scan) => Ok(Some(scan)),
         Err(EvidenceError::Scan(ScanError::Unsound(error))) if !is_newer(&error) => {
-            verifier.problem(with_causes(&error));
-            None
+            problems.add(with_causes(&error));
+            Ok(None)
         }
         Err(EvidenceError::Record { seq, source }) if !matches!(source, CodecError::Unknown { .. }) => {
-            verifier.problem(format!("record {seq} is whole, but its content is damaged: {source}"));
-            None
+            problems.add(format!("record {seq} is whole, but its content is damaged: {source}"));
+            Ok(None)
         }
-        Err(error) => return Err(error),
-    };
-    Ok(verifier.finish(scan))
+        Err(error) => Err(error),
+    }
 }
 
 fn is_newer(error: &OpenError) -> bool {
     matches!(error, OpenError::NewerFormat { .. } | OpenError::NewerFrame { .. })
 }
 
-struct Verifier {
-    deep: Option<(Deep, State)>,
-    /// Anchors not yet met.
-    open: BTreeMap<u64, Vec<FrameHash>>,
-    anchors_found: usize,
-    proven: Proven,
-    /// Checks counted in the frame under way.
-    frame_checks: u64,
-    problems: Vec<String>,
-    problems_more: u64,
+/// What replaying found; from the oldest snapshot on where the first record is not at hand.
+fn replay_rest(source: &Source, verifier: &mut Verifier, ended: bool) -> Result<Option<Deep>, EvidenceError> {
+    if verifier.is_replaying() || verifier.proven.frames == 0 {
+        return Ok(Some(Deep { from: u64::from(verifier.is_replaying()), ..verifier.replayed }));
+    }
+    if !ended {
+        return Ok(None);
+    }
+    let request = Request { deep: true, anchors: Vec::new() };
+    let mut again = Verifier::new(&request, std::mem::take(&mut verifier.snapshots));
+    let found = source.read(&mut again);
+    verifier.snapshots = std::mem::take(&mut again.snapshots);
+    if found.as_ref().is_err_and(EvidenceError::is_without_start) {
+        let from = verifier.proven.first_seq;
+        verifier
+            .problems
+            .add(format!("nothing was decoded or counted: no sound snapshot has the state before record {from}"));
+        return Ok(None);
+    }
+    told(found, &mut again.problems)?;
+    verifier.state = again.state.take();
+    verifier.problems.take(again.problems);
+    Ok(Some(again.replayed))
 }
 
-impl Verifier {
-    fn new(request: &Request) -> Self {
-        let mut open: BTreeMap<u64, Vec<FrameHash>> = BTreeMap::new();
-        for anchor in &request.anchors {
-            open.entry(anchor.seq).or_default().push(anchor.hash);
-        }
-        Self {
-            deep: request.deep.then(Default::default),
-            open,
-            anchors_found: 0,
-            proven: Proven::default(),
-            frame_checks: 0,
-            problems: Vec::new(),
-            problems_more: 0,
-        }
-    }
-
-    fn problem(&mut self, text: String) {
-        if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(text);
-        } else {
-            self.problems_more += 1;
-        }
-    }
-
-    fn look_into(&mut self, record: &RawRecord<'_>) -> Result<(), ReplayRefused> {
-        let Some((deep, state)) = &mut self.deep else { return Ok(()) };
-        let event = decode(record)?;
-        if let Event::ArrivalsChecked(batch) = &event {
-            let checks = checks_of(batch);
-            deep.checks += checks;
-            self.frame_checks += checks;
-        }
-        state.apply(&event);
-        deep.records += 1;
-        Ok(())
-    }
-
-    fn end_frame(&mut self, frame: &FrameInfo) {
-        self.compare_checks(frame);
-        let proven = &mut self.proven;
-        if proven.frames == 0 {
-            (proven.first_seq, proven.first_ms) = (frame.first_seq, frame.wall_ms);
-        }
-        proven.clock_back += u64::from(proven.frames > 0 && frame.wall_ms < proven.last_ms);
-        (proven.last_seq, proven.hash, proven.checks) = (frame.last_seq, frame.hash, frame.checks_total);
-        proven.last_ms = frame.wall_ms;
-        proven.frames += 1;
-        proven.bytes += u64::from(frame.bytes);
-        self.compare_anchors(frame);
-    }
-
-    fn compare_checks(&mut self, frame: &FrameInfo) {
-        let counted = std::mem::take(&mut self.frame_checks);
-        let said = frame.checks_total.saturating_sub(self.proven.checks);
-        if self.deep.is_some() && counted != said {
-            let FrameInfo { first_seq, last_seq, .. } = frame;
-            self.problem(format!(
-                "the frame of records {first_seq} to {last_seq} says that it adds {said} checks, and its records hold {counted}"
+fn footers(scan: Option<&ScanReport>, problems: &mut Problems) {
+    for seen in scan.iter().flat_map(|scan| &scan.footers) {
+        if let Some(fault) = &seen.fault {
+            let Footer { first_seq, last_seq, .. } = seen.footer;
+            problems.add(format!(
+                "the footer of the segment with records {first_seq} to {last_seq} is wrong, though its frames are right: {fault}"
             ));
-        }
-    }
-
-    /// Anchors inside of a frame can never match: a head is always a frame's end.
-    fn compare_anchors(&mut self, frame: &FrameInfo) {
-        let later = self.open.split_off(&frame.last_seq.saturating_add(1));
-        for (seq, hashes) in std::mem::replace(&mut self.open, later) {
-            for hash in hashes {
-                self.compare_anchor(seq, &hash, frame);
-            }
-        }
-    }
-
-    fn compare_anchor(&mut self, seq: u64, hash: &FrameHash, frame: &FrameInfo) {
-        let FrameInfo { first_seq, last_seq, .. } = *frame;
-        let here = match seq {
-            _ if seq == last_seq => Some(frame.hash),
-            // The first frame that is read names the one before it; the journal's first, the journal's id.
-            _ if seq.checked_add(1) == Some(first_seq) => Some(frame.prev_hash),
-            _ => None,
-        };
-        match here {
-            Some(here) if here == *hash => self.anchors_found += 1,
-            Some(here) => self.problem(format!(
-                "the anchor at record {seq} is {}, and the journal has {} there: it was written anew since the anchor was published",
-                hex::encode(hash),
-                hex::encode(here)
-            )),
-            None if seq < first_seq => self.problem(format!(
-                "the anchor at record {seq} is before record {first_seq}, with which what is at hand begins: add the archive that has it"
-            )),
-            None => self.problem(format!(
-                "the anchor at record {seq} falls into the frame of records {first_seq} to {last_seq}: no head was ever there, so this is another journal or was written anew"
-            )),
-        }
-    }
-
-    fn finish(mut self, scan: Option<ScanReport>) -> Report {
-        if let Some(slot) = scan.as_ref().and_then(|scan| scan.bad_head_slot) {
-            self.problem(format!(
-                "slot {slot} of HEAD is damaged: what the other one says may be one commit old; the next start of the service writes both anew"
-            ));
-        }
-        for seen in scan.iter().flat_map(|scan| &scan.footers) {
-            if let Some(fault) = &seen.fault {
-                let Footer { first_seq, last_seq, .. } = seen.footer;
-                self.problem(format!(
-                    "the footer of the segment with records {first_seq} to {last_seq} is wrong, though its frames are right: {fault}"
-                ));
-            }
-        }
-        let last = self.proven.last_seq;
-        for (seq, hashes) in std::mem::take(&mut self.open) {
-            match (seq, &scan) {
-                // A journal without records: its head is the hash of its id.
-                (0, Some(scan)) if last == 0 && hashes.iter().all(|hash| *hash == scan.end.hash) => {
-                    self.anchors_found += hashes.len();
-                }
-                _ => self.problem(format!(
-                    "the anchor at record {seq} is beyond record {last}, where {}",
-                    if scan.is_some() { "the journal ends: it was cut short" } else { "reading ended" }
-                )),
-            }
-        }
-        Report {
-            scan,
-            proven: self.proven,
-            deep: self.deep.map(|(deep, state)| Deep { strays: state.strays, ..deep }),
-            anchors_found: self.anchors_found,
-            problems: self.problems,
-            problems_more: self.problems_more,
         }
     }
 }
 
-impl Replay for Verifier {
-    fn record(&mut self, seq: u64, record: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused> {
-        self.look_into(&record)?;
-        if seq == frame.last_seq {
-            self.end_frame(frame);
+fn conclude(mut verifier: Verifier, scan: Option<ScanReport>, deep: Option<Deep>, ladder: Option<Ladder>) -> Report {
+    beyond_the_end(&mut verifier, scan.as_ref());
+    judge_snapshots(&mut verifier, scan.is_some(), ladder.as_ref());
+    let mut dropped = Vec::new();
+    if let Some(scan) = &scan {
+        match &ladder {
+            Some(ladder) => {
+                let from = scan.proven_from.max(1);
+                let faults = ladder::faults(ladder, scan, from, verifier.before);
+                faults.into_iter().for_each(|fault| verifier.problems.add(fault));
+                dropped = ladder::dropped(ladder, scan);
+            }
+            None => verifier.problems.add(format!(
+                "{}: no sound snapshot is there that would say whether they were dropped",
+                not_at_hand(scan.proven_from)
+            )),
         }
-        Ok(())
     }
+    let Problems { list, more } = verifier.problems;
+    Report {
+        scan,
+        proven: verifier.proven,
+        deep,
+        snapshots: verifier.snapshots.into_values().collect(),
+        dropped,
+        losses: ladder.map(|ladder| ladder.losses).unwrap_or_default(),
+        loss_noted: false,
+        anchors_found: verifier.anchors_found,
+        problems: list,
+        problems_more: more,
+    }
+}
 
-    fn frame(&mut self, frame: &FrameInfo) -> Result<(), ReplayRefused> {
-        if self.deep.is_none() {
-            self.end_frame(frame);
+/// Anchors that were not met.
+fn beyond_the_end(verifier: &mut Verifier, scan: Option<&ScanReport>) {
+    let last = verifier.proven.last_seq;
+    for (seq, hashes) in std::mem::take(&mut verifier.open) {
+        match (seq, scan) {
+            // A journal without records: its head is the hash of its id.
+            (0, Some(scan)) if last == 0 && hashes.iter().all(|hash| *hash == scan.end.hash) => {
+                verifier.anchors_found += hashes.len();
+            }
+            _ => verifier.problems.add(format!(
+                "the anchor at record {seq} is beyond record {last}, where {}",
+                if scan.is_some() { "the journal ends: it was cut short" } else { "reading ended" }
+            )),
         }
-        Ok(())
     }
+}
 
-    /// What was live when the frame was written, against what its records come to.
-    fn checkpoint(&mut self, frame: &FrameInfo) -> Result<(), ReplayRefused> {
-        let Some((_, state)) = &self.deep else { return Ok(()) };
-        let mark = image::digest(state).map(|digest| image::mark(&digest));
-        if !mark.is_ok_and(|mark| mark == frame.state_digest) {
-            self.problem(format!(
-                "the state after record {} is not the one that the frame's digest says was live: memory or this version of lakemirror is at fault",
-                frame.last_seq
-            ));
+fn judge_snapshots(verifier: &mut Verifier, ended: bool, ladder: Option<&Ladder>) {
+    let last = verifier.proven.last_seq;
+    let newest = ladder.and_then(|ladder| ladder.snapshot);
+    for seen in verifier.snapshots.values_mut() {
+        if ended && seen.seq > last && seen.fault.is_none() {
+            seen.fault = Some(format!("the journal ends with record {last}, before it"));
         }
-        Ok(())
-    }
-
-    /// Chain and checksums need no record: without this, they are read as fast as they are hashed.
-    fn wants_records(&self) -> bool {
-        self.deep.is_some()
+        let said = newest.filter(|newest| newest.seq == seen.seq).map(|newest| newest.digest);
+        if let (Some(said), Some(header)) = (said, seen.header)
+            && said != header.state_digest
+        {
+            seen.fault.get_or_insert("its digest is not the one that the journal says it had".to_owned());
+        }
+        if let Some(fault) = &seen.fault {
+            verifier.problems.add(format!("the snapshot after record {} is not to be believed: {fault}", seen.seq));
+        }
     }
 }

@@ -13,12 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::{CommitId, Incarnation};
-use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused};
+use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::policy::Policy;
 
 pub use self::removals::Removal;
 use self::removals::Removals;
 use self::shadow::{Rules, Shadow};
+use super::begin::{begins_at, restored};
 use super::explain::graph::At;
 use super::{EvidenceError, Source, decode};
 
@@ -103,6 +104,8 @@ pub struct BranchAnswer {
 pub struct WhatIf {
     /// The journal's last record.
     pub end: At,
+    /// The first record that was read one by one; what was before came from a snapshot, and both begin with that.
+    pub begins_at: u64,
     /// The rules that the journal had at its end.
     pub journal: Policy,
     /// The other ones.
@@ -140,8 +143,8 @@ pub fn what_if(source: &Source, other: &Policy) -> Result<WhatIf, EvidenceError>
         touched: BTreeSet::new(),
         end: At { seq: 0, at_ms: 0 },
     };
-    source.read(&mut follow)?;
-    Ok(follow.answer(other))
+    let scan = source.read(&mut follow)?;
+    Ok(WhatIf { begins_at: begins_at(&scan), ..follow.answer(other) })
 }
 
 struct Follow {
@@ -187,6 +190,19 @@ impl Replay for Follow {
         }
         Ok(())
     }
+
+    /// Up to there both have done what the journal did.
+    fn restore(&mut self, snapshot: &SnapshotHeader, image: &[u8]) -> Result<(), ReplayRefused> {
+        let state = restored(snapshot, image)?;
+        let names = state.mirrors.iter().map(|(id, mirror)| (*id, mirror.definition.name.clone()));
+        self.names = names.collect();
+        self.touched = state.mirrors.keys().copied().collect();
+        self.end = At { seq: snapshot.seq, at_ms: snapshot.wall_ms };
+        self.removals.begin(snapshot.seq, &state);
+        self.other.begin(state.clone());
+        self.journal.begin(state);
+        Ok(())
+    }
 }
 
 impl Follow {
@@ -215,6 +231,13 @@ impl Follow {
         });
         let branches = branches.collect();
         let removals = self.removals.answer(other, self.end, &self.names);
-        WhatIf { end: self.end, journal: self.journal.policy().clone(), other: other.clone(), branches, removals }
+        WhatIf {
+            end: self.end,
+            begins_at: 1,
+            journal: self.journal.policy().clone(),
+            other: other.clone(),
+            branches,
+            removals,
+        }
     }
 }

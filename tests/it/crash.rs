@@ -22,7 +22,7 @@ use crate::process::{Process, lakemirror};
 const ROUNDS: u64 = 8;
 const SEED: u64 = 20_261_123;
 /// Nothing takes longer unless something is wrong.
-const LIMIT: Duration = Duration::from_secs(90);
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 
 /// Draws that are the same for the same seed (splitmix64).
 struct Draw(u64);
@@ -90,15 +90,15 @@ impl Users {
     }
 }
 
-struct Scene {
-    stage: Stage,
-    checker: Checker,
+pub(crate) struct Scene {
+    pub(crate) stage: Stage,
+    pub(crate) checker: Checker,
     clock: SystemClock,
 }
 
 impl Scene {
     /// Polls for a condition, at most for [`LIMIT`].
-    async fn until(&self, what: &str, mut probe: impl AsyncFnMut() -> bool) {
+    pub(crate) async fn until(&self, what: &str, mut probe: impl AsyncFnMut() -> bool) {
         let begun = self.clock.monotonic();
         while !probe().await {
             let waited = self.clock.monotonic().saturating_sub(begun);
@@ -107,27 +107,27 @@ impl Scene {
         }
     }
 
-    fn start(&self) -> Process {
+    pub(crate) fn start(&self) -> Process {
         let dir = self.stage.dir();
         let mut command = lakemirror();
         command.args(["run", "--config"]).arg(dir.join("config.yaml"));
         Process::start_logged(&mut command, &dir.join("lakemirror.log"))
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let text = std::fs::read_to_string(self.stage.dir().join("lakemirror.log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
 
     /// What the checker has against the mirror by now.
-    fn holds(&self) {
+    pub(crate) fn holds(&self) {
         let wrong: Vec<String> = self.checker.violations().iter().map(ToString::to_string).collect();
         assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), self.log());
     }
 }
 
-async fn scene(dir: &Path) -> Scene {
+pub(crate) async fn scene(dir: &Path) -> Scene {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let behaviour = Behaviour {
@@ -217,7 +217,7 @@ async fn a_mirror_that_is_killed_at_any_moment_is_never_wrong() {
     dir.disable_cleanup(false);
 }
 
-async fn ends_in_order(scene: &Scene, process: &mut Process) {
+pub(crate) async fn ends_in_order(scene: &Scene, process: &mut Process) {
     // An order to end is followed at once.
     let begun = scene.clock.monotonic();
     process.signal("TERM");

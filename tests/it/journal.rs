@@ -4,8 +4,12 @@
 mod answers;
 #[path = "journal/damage.rs"]
 mod damage;
+#[path = "journal/dropped.rs"]
+mod dropped;
 #[path = "journal/fixture.rs"]
 mod fixture;
+#[path = "journal/keeper.rs"]
+mod keeper;
 #[path = "journal/repair.rs"]
 mod repair;
 #[path = "journal/segments.rs"]

@@ -170,6 +170,24 @@ pub enum OpenError {
         /// The snapshots and what is wrong with each.
         refused: String,
     },
+    /// The file that says what was given up cannot be read.
+    #[error(
+        "{path} is damaged: a loss was accepted, and what was lost can no longer be said from it; `lakemirror journal repair --accept-loss --reason …` sets it aside and records that"
+    )]
+    LossDamaged {
+        /// The file.
+        path: String,
+    },
+    /// A loss was accepted, and its record cannot be written.
+    #[error(
+        "{path} has a loss that was accepted, and the record of it cannot be committed: check the volume, then start again"
+    )]
+    LossUnrecorded {
+        /// The file.
+        path: String,
+        /// Why.
+        source: CommitError,
+    },
     /// The consumer of the scan stopped it.
     #[error("record {seq} was read whole but not accepted: this version cannot continue this journal")]
     Refused {

@@ -36,6 +36,9 @@ pub enum ScanStart {
     /// With the first record after which none is missing: the journal's first, or that of the segment after the last
     /// gap. `ScanReport::proven_from` says which.
     Oldest,
+    /// With the first record; if that is nowhere, with the oldest sound snapshot after which no record is missing,
+    /// which the consumer has to accept.
+    OldestState,
     /// With the newest sound snapshot of this record or one before, which the consumer has to accept; else as `First`.
     NewestSnapshotAtOrBefore(Seq),
 }
@@ -150,17 +153,12 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn run(mut self, genesis: Position, replay: &mut dyn Replay) -> Result<ScanReport, ScanError> {
-        if let ScanStart::NewestSnapshotAtOrBefore(seq) = self.options.start {
-            let listed = snapshot::list(self.disk);
-            let listed =
-                listed.map_err(|error| OpenError::io("list", self.disk.show(snapshot::SNAPSHOT_DIR), error))?;
-            for seq in listed.into_iter().rev().filter(|&found| found <= seq) {
-                match self.follow_snapshot(seq, replay) {
-                    Ok(()) => return Ok(self.report),
-                    Err(Failed::Unsound(reason)) => self.report.snapshots_refused.push((seq, reason)),
-                    Err(Failed::NoSnapshots) => break,
-                    Err(failed) => return Err(as_error(failed)),
-                }
+        for seq in self.snapshots()? {
+            match self.follow_snapshot(seq, replay) {
+                Ok(()) => return Ok(self.report),
+                Err(Failed::Unsound(reason)) => self.report.snapshots_refused.push((seq, reason)),
+                Err(Failed::NoSnapshots) => break,
+                Err(failed) => return Err(as_error(failed)),
             }
         }
         let start = if self.options.start == ScanStart::Oldest && self.first() > FIRST_SEQ {
@@ -174,10 +172,30 @@ impl Scan<'_> {
         Ok(self.report)
     }
 
+    /// The snapshots that could be the start, in the order in which they are tried.
+    fn snapshots(&self) -> Result<Vec<Seq>, OpenError> {
+        let first = self.first();
+        let wanted = match self.options.start {
+            ScanStart::NewestSnapshotAtOrBefore(_) => true,
+            ScanStart::OldestState => first > FIRST_SEQ,
+            ScanStart::First | ScanStart::Oldest => false,
+        };
+        if !wanted {
+            return Ok(Vec::new());
+        }
+        let listed = snapshot::list(self.disk);
+        let listed = listed.map_err(|error| OpenError::io("list", self.disk.show(snapshot::SNAPSHOT_DIR), error))?;
+        Ok(match self.options.start {
+            ScanStart::NewestSnapshotAtOrBefore(last) => listed.into_iter().rev().filter(|&seq| seq <= last).collect(),
+            _ => listed.into_iter().filter(|seq| seq.saturating_add(1) >= first).collect(),
+        })
+    }
+
     /// The first record that could be the start.
     fn first(&self) -> Seq {
         let entries = self.ground.entries;
-        let entries = if self.options.start == ScanStart::Oldest { after_gaps(entries) } else { entries };
+        let whole = matches!(self.options.start, ScanStart::Oldest | ScanStart::OldestState);
+        let entries = if whole { after_gaps(entries) } else { entries };
         entries.first().map_or(FIRST_SEQ, |entry| entry.first)
     }
 

@@ -1,9 +1,10 @@
 //! Going on after a loss that an operator has accepted: the one place that gives up acknowledged records.
 //!
 //! Owns what an opening refuses to do: cutting the chain where both witnesses end, and making HEAD anew. Nothing is
-//! deleted; what is cut or stands in the way is kept as `.broken`. The record that says so is the caller's: it opens the
-//! journal afterwards and commits it first. Each step leaves a state from which a second call does the rest; HEAD comes
-//! last, so that until then an opening refuses as before.
+//! deleted; what is cut or stands in the way is kept as `.broken`. What the record of the loss says is the caller's; it is
+//! noted on the disk (`loss`) before anything is cut, and the next opening commits it before anything else. Each step
+//! leaves a state from which a second call does the rest; HEAD comes last, so that until then an opening refuses as
+//! before.
 
 use std::io;
 use std::path::Path;
@@ -13,9 +14,11 @@ use super::chain::Position;
 use super::disk::real::RealDisk;
 use super::disk::{Access, Disk};
 use super::error::OpenError;
+use super::frame::RECORD_BYTES_LIMIT;
 use super::head::{self, HEAD_BYTES, Slot};
 use super::hot::sled_store::SledOpener;
 use super::layout::{self, HEAD_NAME};
+use super::loss::{self, Acknowledgement, Note, Noted};
 use super::recovery::{Scanned, save, survey};
 use super::replay::Replay;
 use super::segment::{self, At, SEGMENT_DIR};
@@ -49,17 +52,29 @@ pub enum RepairError {
     /// What is wrong cannot be mended by giving up records.
     #[error(transparent)]
     Unsound(#[from] OpenError),
+    /// The caller has no record of the loss.
+    #[error("the record of the loss cannot be made: nothing was changed")]
+    Record(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// Makes the record that says what is given up, of which `saved_as` is not yet known.
+pub type MakeRecord<'a> = dyn Fn(&Accepted) -> Result<Acknowledgement, Box<dyn std::error::Error + Send + Sync>> + 'a;
+
 /// Makes the journal in `dir` one that opens, if it is not because acknowledged records or HEAD are lost. `None` if
-/// there is nothing to accept: then nothing was changed. `replay` judges the snapshots, as at an opening.
+/// there is nothing to accept: then nothing was changed. `replay` judges the snapshots, as at an opening. The record
+/// that `record` makes is committed by the next opening; after a crash it is that of the first call.
 ///
 /// # Errors
 /// If the journal is in use, or what is wrong with it is something else.
-pub fn accept_loss(dir: &Path, options: &Options, replay: &mut dyn Replay) -> Result<Option<Accepted>, RepairError> {
+pub fn accept_loss(
+    dir: &Path,
+    options: &Options,
+    replay: &mut dyn Replay,
+    record: &MakeRecord<'_>,
+) -> Result<Option<Accepted>, RepairError> {
     let hot = SledOpener::new(dir, options.hot_open_seconds_max);
     let mut ports = Ports { disk: Box::new(RealDisk::new(dir)), hot: Box::new(hot) };
-    accept_loss_on(&mut ports, options, replay)
+    accept_loss_on(&mut ports, options, replay, record)
 }
 
 /// As [`accept_loss`], on other ports.
@@ -70,22 +85,75 @@ pub fn accept_loss_on(
     ports: &mut Ports,
     options: &Options,
     replay: &mut dyn Replay,
+    record: &MakeRecord<'_>,
 ) -> Result<Option<Accepted>, RepairError> {
     let no_journal = || RepairError::NoJournal { path: ports.disk.show("") };
     let identity = layout::read_identity(&*ports.disk)?.ok_or_else(no_journal)?;
     let _lock = layout::lock(&*ports.disk)?;
     let slot = read_slot(&*ports.disk)?;
+    let noted = loss::read(&*ports.disk)?;
     let genesis = Position::genesis(identity.uuid);
     let found = look(ports, options, slot, genesis, replay)?;
-    let Some((scanned, lost)) = found else { return Ok(None) };
     let disk = &*ports.disk;
-    let cut = Cut { disk, label: slot.map_or(0, |slot| slot.generation), scanned: &scanned };
+    let label = slot.map_or(0, |slot| slot.generation);
+    let Some((scanned, lost)) = found else { return only_noted(disk, slot, noted, record) };
     let mut saved_as = Vec::new();
+    if matches!(noted, Noted::Damaged) {
+        saved_as.push(loss::copy_aside(disk, label)?);
+    }
+    let note = match noted {
+        // A call before this one came so far, and knew more: what it set aside is no longer there.
+        Noted::Note(note) if note.is_next_after(&scanned.end) => note,
+        _ => take_note(disk, &scanned.end, lost, slot.is_none(), record)?,
+    };
     if lost.is_some() || scanned.entry.last.is_some() {
-        saved_as = cut.all()?;
+        saved_as.extend(Cut { disk, label, scanned: &scanned }.all()?);
     }
     write_head(disk, slot, scanned.end)?;
-    Ok(Some(Accepted { lost, head_rebuilt: slot.is_none(), end: scanned.end.last_seq, saved_as }))
+    Ok(Some(Accepted { saved_as, ..accepted(&note) }))
+}
+
+fn accepted(note: &Note) -> Accepted {
+    let Note { after, lost, head_rebuilt, .. } = *note;
+    Accepted { lost, head_rebuilt, end: after, saved_as: Vec::new() }
+}
+
+/// Notes what is about to be given up, durably.
+fn take_note(
+    disk: &dyn Disk,
+    end: &Position,
+    lost: Lost,
+    head_rebuilt: bool,
+    record: &MakeRecord<'_>,
+) -> Result<Note, RepairError> {
+    let giving_up = Accepted { lost, head_rebuilt, end: end.last_seq, saved_as: Vec::new() };
+    let record = record(&giving_up).map_err(RepairError::Record)?;
+    if record.payload.len() > RECORD_BYTES_LIMIT {
+        // No opening could ever commit it.
+        return Err(RepairError::Record(format!("it has more than {RECORD_BYTES_LIMIT} bytes").into()));
+    }
+    let note = Note { after: end.last_seq, frame_hash: end.hash, lost, head_rebuilt, record };
+    note.write(disk)?;
+    Ok(note)
+}
+
+/// Nothing is missing: what a call before this one gave up may still have no record.
+fn only_noted(
+    disk: &dyn Disk,
+    slot: Option<Slot>,
+    noted: Noted,
+    record: &MakeRecord<'_>,
+) -> Result<Option<Accepted>, RepairError> {
+    let Some(Slot { generation, position }) = slot else { return Ok(None) };
+    match noted {
+        Noted::Note(note) if note.is_next_after(&position) => Ok(Some(accepted(&note))),
+        Noted::Note(_) | Noted::Nothing => Ok(None),
+        Noted::Damaged => {
+            let saved_as = vec![loss::copy_aside(disk, generation)?];
+            let note = take_note(disk, &position, None, false, record)?;
+            Ok(Some(Accepted { saved_as, ..accepted(&note) }))
+        }
+    }
 }
 
 fn read_slot(disk: &dyn Disk) -> Result<Option<Slot>, OpenError> {

@@ -14,6 +14,7 @@ mod flips;
 mod golden;
 mod golden_segments;
 mod init;
+mod loss;
 mod model;
 mod real;
 mod recovery;

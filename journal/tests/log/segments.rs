@@ -1,32 +1,30 @@
 //! The recovery table where there are several segments and snapshots: the damage, what opening makes of it, what it says.
 
-use lakemirror_journal::log::fault::Survival;
-use lakemirror_journal::log::repair::{Accepted, accept_loss_on};
 use lakemirror_journal::log::{
-    OpenError, Options, Ports, RecoveryAction, SnapshotHeader, Stage, Witness, compress_segment, remove_segment,
-    snapshot, verify_segment,
+    OpenError, Options, RecoveryAction, SnapshotHeader, Stage, Witness, compress_segment, remove_segment, snapshot,
+    verify_segment,
 };
 
 use super::support::{Machine, commit};
 use super::world::{State, open, sealed, take_snapshot};
 
-const FIRST: &str = "seg/0000000000000001-0000000000000003.jseg";
-const SECOND: &str = "seg/0000000000000004-0000000000000005.jseg";
-const OPEN: &str = "seg/0000000000000006.jseg.open";
-const FRAME: usize = 128;
+pub(super) const FIRST: &str = "seg/0000000000000001-0000000000000003.jseg";
+pub(super) const SECOND: &str = "seg/0000000000000004-0000000000000005.jseg";
+pub(super) const OPEN: &str = "seg/0000000000000006.jseg.open";
+pub(super) const FRAME: usize = 128;
 /// Records of 32 bytes with their header: frames of one record have 128 bytes, the second one of the first segment 160.
 const ENDS: usize = 288;
 
-fn payloads() -> Vec<Vec<u8>> {
+pub(super) fn payloads() -> Vec<Vec<u8>> {
     (b'1'..=b'7').map(|byte| vec![byte; 4]).collect()
 }
 
 /// Segments with records 1 to 3, 4 to 5, and 6 to 7 in the open one.
-fn sound() -> Machine {
+pub(super) fn sound() -> Machine {
     with_hot(1000)
 }
 
-fn with_hot(hot_frames_max: usize) -> Machine {
+pub(super) fn with_hot(hot_frames_max: usize) -> Machine {
     let machine = Machine { options: Options { hot_frames_max, ..Options::default() }, ..Machine::new() };
     let (mut log, _, _) = machine.open().unwrap();
     let all = payloads();
@@ -47,7 +45,7 @@ fn snapshot_now(machine: &Machine) -> SnapshotHeader {
 }
 
 /// Opens, expects all records and these actions, then that a second opening finds nothing to do.
-fn expect(machine: &Machine, check: impl Fn(&[RecoveryAction]) -> bool, says: &str) -> State {
+pub(super) fn expect(machine: &Machine, check: impl Fn(&[RecoveryAction]) -> bool, says: &str) -> State {
     let (log, recovery, state) = open(machine).unwrap();
     assert!(check(&recovery.actions), "{:?}", recovery.actions);
     let said: Vec<_> = recovery.actions.iter().map(ToString::to_string).collect();
@@ -63,21 +61,16 @@ fn expect(machine: &Machine, check: impl Fn(&[RecoveryAction]) -> bool, says: &s
     state
 }
 
-fn files(machine: &Machine) -> Vec<(String, Vec<u8>)> {
+pub(super) fn files(machine: &Machine) -> Vec<(String, Vec<u8>)> {
     machine.disk.paths().into_iter().map(|path| (path.clone(), machine.disk.bytes(&path).unwrap())).collect()
 }
 
-fn refused(machine: &Machine, check: impl Fn(&OpenError) -> bool, says: &str) {
+pub(super) fn refused(machine: &Machine, check: impl Fn(&OpenError) -> bool, says: &str) {
     let before = (files(machine), machine.hot.frames());
     let error = open(machine).map(|_| ()).unwrap_err();
     assert!(check(&error), "{error:?}");
     assert!(error.to_string().contains(says), "{error}");
     assert_eq!((files(machine), machine.hot.frames()), before, "a refusal changes nothing");
-}
-
-fn accept(machine: &Machine) -> Option<Accepted> {
-    let mut ports = Ports { disk: Box::new(machine.disk.clone()), hot: Box::new(machine.hot.clone()) };
-    accept_loss_on(&mut ports, &machine.options, &mut State::default()).unwrap()
 }
 
 #[test]
@@ -261,120 +254,6 @@ fn without_the_first_segments_a_snapshot_is_needed() {
     machine.damage(&snapshot::path(7), |bytes| bytes[250] ^= 1);
     let no_start = |error: &OpenError| matches!(error, OpenError::NoStart { first: 4, .. });
     refused(&machine, no_start, "put the earlier segments back");
-}
-
-#[test]
-fn there_is_nothing_to_accept_in_a_sound_journal() {
-    let machine = sound();
-    machine.damage(FIRST, |bytes| bytes[20] ^= 1);
-    let before = (files(&machine), machine.hot.frames());
-    assert_eq!(accept(&machine), None);
-    assert_eq!((files(&machine), machine.hot.frames()), before);
-}
-
-#[test]
-fn an_accepted_loss_ends_at_the_last_sound_frame() {
-    // Where the damage is, and what is lost of seven records.
-    for (path, at, lost) in
-        [(FIRST, 20, (1, 7)), (FIRST, FRAME + 5, (2, 7)), (SECOND, FRAME, (5, 7)), (OPEN, 9, (6, 7))]
-    {
-        for compress in [false, true] {
-            let machine = with_hot(1);
-            let path = if compress && path != OPEN {
-                let (first, last) = if path == FIRST { (1, 3) } else { (4, 5) };
-                machine.damage(path, |bytes| bytes[at] ^= 1);
-                compress_segment(&machine.disk, first, last).unwrap();
-                format!("{path}.zst")
-            } else {
-                machine.damage(path, |bytes| bytes[at] ^= 1);
-                path.to_owned()
-            };
-            let evidence = machine.disk.bytes(&path).unwrap();
-            refused(&machine, |error| matches!(error, OpenError::Lost { .. }), "were acknowledged");
-            let accepted = accept(&machine).unwrap();
-            assert_eq!((accepted.lost, accepted.end, accepted.head_rebuilt), (Some(lost), lost.0 - 1, false));
-            let kept: Vec<u8> = accepted.saved_as.iter().flat_map(|path| machine.disk.bytes(path).unwrap()).collect();
-            assert!(kept.windows(50).any(|part| part == &evidence[evidence.len() - 50..]), "{path} {at} {compress}");
-            let (mut log, _, state) = open(&machine).unwrap();
-            assert_eq!(state.seen.payloads(), payloads()[..accepted.end as usize]);
-            assert_eq!(commit(&mut log, &[b"loss"]).unwrap().first_seq, lost.0);
-            drop(log);
-            machine.reboot(Survival::Nothing);
-            assert!(open(&machine).unwrap().1.is_clean());
-            assert_eq!(accept(&machine), None);
-        }
-    }
-}
-
-#[test]
-fn accepting_a_loss_survives_a_crash_at_any_call() {
-    for compress in [false, true] {
-        for survival in [Survival::Nothing, Survival::Everything, Survival::Sectors(3)] {
-            for call in 0.. {
-                let machine = with_hot(1);
-                machine.damage(FIRST, |bytes| bytes[FRAME + 5] ^= 1);
-                if compress {
-                    compress_segment(&machine.disk, 1, 3).unwrap();
-                }
-                machine.faults.reset();
-                machine.faults.crash_at(call);
-                let mut ports = Ports { disk: Box::new(machine.disk.clone()), hot: Box::new(machine.hot.clone()) };
-                let done = accept_loss_on(&mut ports, &machine.options, &mut State::default()).is_ok();
-                machine.reboot(survival);
-                if !done && let Some(accepted) = accept(&machine) {
-                    assert_eq!(accepted.lost, Some((2, 7)), "crash at {call}");
-                }
-                let opened = open(&machine);
-                let (_, _, state) = opened
-                    .unwrap_or_else(|error| panic!("{call} {survival:?} {done}: {error} {:?}", machine.disk.paths()));
-                assert_eq!(state.seen.payloads(), payloads()[..1], "crash at {call}");
-                if done {
-                    break;
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn a_lost_head_is_made_anew_from_what_is_there() {
-    let machine = sound();
-    machine.damage("HEAD", |head| head.fill(0));
-    refused(&machine, |error| matches!(error, OpenError::HeadLost { .. }), "both slots");
-    let accepted = accept(&machine).unwrap();
-    assert_eq!(accepted, Accepted { lost: None, head_rebuilt: true, end: 7, saved_as: Vec::new() });
-    expect(&machine, <[_]>::is_empty, "");
-    let machine = with_hot(1);
-    machine.damage("HEAD", Vec::clear);
-    machine.damage(FIRST, |bytes| bytes[FRAME + 5] ^= 1);
-    let accepted = accept(&machine).unwrap();
-    assert_eq!((accepted.lost, accepted.head_rebuilt, accepted.end), (Some((2, 5)), true, 1));
-    assert_eq!(open(&machine).unwrap().2.seen.payloads(), payloads()[..1]);
-}
-
-#[test]
-fn another_head_than_the_chain_can_be_accepted() {
-    let machine = sound();
-    let other = with_hot(1000);
-    let (mut log, _, _) = other.open().unwrap();
-    commit(&mut log, &[b"else"]).unwrap();
-    drop(log);
-    let (mut log, _, _) = machine.open().unwrap();
-    commit(&mut log, &[b"mine"]).unwrap();
-    drop(log);
-    machine.disk.put("HEAD", other.disk.bytes("HEAD").unwrap());
-    refused(&machine, |error| matches!(error, OpenError::HeadDisagrees { seq: 8, .. }), "not the one that HEAD");
-    assert_eq!(accept(&machine).unwrap().lost, Some((8, 8)));
-    assert_eq!(open(&machine).unwrap().2.seen.payloads().len(), 8);
-}
-
-#[test]
-fn a_running_journal_is_not_repaired() {
-    let machine = sound();
-    let (_log, _, _) = machine.open().unwrap();
-    let mut ports = Ports { disk: Box::new(machine.disk.clone()), hot: Box::new(machine.hot.clone()) };
-    let error = accept_loss_on(&mut ports, &machine.options, &mut State::default()).unwrap_err();
-    assert!(error.to_string().contains("in use"), "{error}");
 }
 
 #[test]

@@ -14,6 +14,8 @@ use crate::evidence::diff::{self, BranchDiff, Diff, Stands};
 /// Which two.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Frames from the first that both have, then records, then where branches stand at both ends.
+
   lakemirror journal diff ./journal ./copy-of-yesterday
 
 Exit codes: 0 they are the same; 1 they differ, also where one only goes further; 70 one is not a journal, is damaged, or \
@@ -58,11 +60,28 @@ fn print(diff: &Diff, out: &mut dyn Write) -> io::Result<()> {
     for (name, end) in ["A", "B"].iter().zip(&diff.ends) {
         let (uuid, hash) = (hex::encode(end.uuid), hex::encode(end.end.hash));
         writeln!(out, "{name}         journal {uuid}, {} frames, head {}:{hash}", end.frames, end.end.last_seq)?;
+        if end.proven_from > 1 {
+            let from = end.proven_from;
+            writeln!(
+                out,
+                "          begins with record {from}: --archive-{} adds what was archived",
+                name.to_lowercase()
+            )?;
+        }
     }
-    writeln!(out, "same      {} frames from the start, up to record {}", diff.frames_same, diff.frames_same_to)?;
+    writeln!(
+        out,
+        "same      {} frames from the first that both have, up to record {}",
+        diff.frames_same, diff.frames_same_to
+    )?;
     writeln!(out, "verdict   {}", verdict(diff))?;
     let branches = match diff.branches.as_deref() {
-        None => return writeln!(out, "branches  not compared: the first records of one are not at hand"),
+        None => {
+            return writeln!(
+                out,
+                "branches  not compared: neither the first records of one nor a snapshot are at hand"
+            );
+        }
         Some([]) => return writeln!(out, "branches  stand the same at both ends"),
         Some(branches) => branches,
     };
@@ -101,6 +120,7 @@ fn as_json(diff: &Diff) -> Value {
         json!({
             "journal_uuid": hex::encode(end.uuid),
             "frames": end.frames,
+            "begins_at": end.proven_from.max(1),
             "last_seq": end.end.last_seq,
             "head_hash": hex::encode(end.end.hash),
             "checks": end.end.checks_total,

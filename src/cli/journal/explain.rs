@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, Failure, Place, Printing};
+use super::{Exit, Failure, Place, Printing, remark_on_beginning};
 use crate::cli::output;
 use crate::evidence::explain::files::{Files, Named};
 use crate::evidence::explain::proof::Proof;
@@ -64,12 +64,14 @@ pub(super) fn explain(arguments: &ExplainArguments) -> Result<Exit, Failure> {
     });
     let files = files.transpose()?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut answer = Answer { out: &mut out, files, objects: *objects, json: printing.is_json(), remarks: Vec::new() };
+    let mut answer =
+        Answer { out: &mut out, files, objects: *objects, json: printing.is_json(), begins_at: 1, remarks: Vec::new() };
     let asked = place.ask_quietly(|source| answer.give(source, &Request { mirror, target }));
-    let remarks = std::mem::take(&mut answer.remarks);
+    let (remarks, begins_at) = (std::mem::take(&mut answer.remarks), answer.begins_at);
     // What was read before a fault is evidence, too.
     out.flush().map_err(Failure::Output)?;
     let adds_up = asked?;
+    remark_on_beginning(begins_at);
     remarks.iter().for_each(|remark| output::complain(&format!("lakemirror: {remark}")));
     Ok(if adds_up { Exit::Ok } else { Exit::CheckFailed })
 }
@@ -79,6 +81,7 @@ struct Answer<'a> {
     files: Option<Files>,
     objects: bool,
     json: bool,
+    begins_at: u64,
     remarks: Vec<String>,
 }
 
@@ -86,6 +89,7 @@ impl Answer<'_> {
     /// Whether all evidence adds up.
     fn give(&mut self, source: &Source, request: &Request<'_>) -> Result<bool, EvidenceError> {
         let found = explain::find(source, request)?;
+        self.begins_at = found.begins_at;
         let mut adds_up = true;
         for (subject, number) in found.subjects.iter().zip(0..) {
             if number > 0 && !self.json {

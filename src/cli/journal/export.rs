@@ -4,9 +4,9 @@ use std::io::{self, BufWriter, Write};
 
 use clap::{Args, ValueEnum};
 
-use super::{Exit, Failure, Place};
+use super::{Exit, Failure, Place, remark_on_records};
 use crate::cli::output;
-use crate::evidence::export::{self, Form, Span};
+use crate::evidence::export::{self, Exported, Form, Span};
 use crate::evidence::moment::Asked;
 
 /// What to export, and how.
@@ -57,7 +57,9 @@ pub(super) fn export(arguments: &ExportArguments) -> Result<Exit, Failure> {
     let exported = place.ask_quietly(|source| export::export(source, &span, form, &mut out));
     // What was read before a fault is evidence, too; without its last line it is not taken for the whole.
     out.flush().map_err(Failure::Output)?;
-    if exported? == 0 && span != Span::default() {
+    let Exported { records, begins_at } = exported?;
+    remark_on_records(begins_at);
+    if records == 0 && span != Span::default() {
         output::complain("lakemirror: the journal has no record in that span");
         return Ok(Exit::CheckFailed);
     }

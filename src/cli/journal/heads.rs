@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::table::{Align, Table};
-use super::{Exit, Failure, Place, Printing, remark_on_moment, unwritten};
+use super::{Exit, Failure, Place, Printing, remark_on_beginning, remark_on_moment, unwritten};
 use crate::evidence::heads::{self, BranchHead, Heads};
 use crate::evidence::moment::{Asked, Moment, show};
 
@@ -43,6 +43,7 @@ pub(super) fn heads(arguments: &HeadsArguments) -> Result<Exit, Failure> {
         false => print(&heads, moment, &mut out),
     }
     .map_err(unwritten)?;
+    remark_on_beginning(heads.begins_at);
     remark_on_moment(&heads.at, heads.more, moment);
     Ok(Exit::Ok)
 }
@@ -62,8 +63,8 @@ fn print(heads: &Heads, moment: Moment, out: &mut dyn Write) -> io::Result<()> {
                 id.to_string().chars().take(8).collect(),
                 name.clone(),
                 shown.map_or_else(|| "-".to_owned(), |shown| shown.commit.to_string()),
-                shown.map_or_else(|| "-".to_owned(), |shown| show(shown.since_ms)),
-                shown.map_or_else(|| "-".to_owned(), |shown| shown.seq.to_string()),
+                shown.map_or_else(|| "-".to_owned(), |shown| since(shown.since_ms)),
+                record(shown.and_then(|shown| shown.seq)),
                 remarks(branch),
             ]);
         }
@@ -71,17 +72,30 @@ fn print(heads: &Heads, moment: Moment, out: &mut dyn Write) -> io::Result<()> {
     if table.is_empty() { writeln!(out, "no mirror showed a branch") } else { table.print(out) }
 }
 
+/// Nor has it a time.
+fn since(ms: u64) -> String {
+    if ms == 0 { "-".to_owned() } else { show(ms) }
+}
+
+/// A record that is not at hand has no number here.
+fn record(seq: Option<u64>) -> String {
+    seq.map_or_else(|| "-".to_owned(), |seq| seq.to_string())
+}
+
 fn remarks(branch: &BranchHead) -> String {
     let mut remarks = Vec::new();
-    if branch.shown.as_ref().is_some_and(|shown| shown.adopted) {
+    if branch.shown.as_ref().is_some_and(|shown| shown.adopted == Some(true)) {
         remarks.push("found there, and taken over".to_owned());
     }
+    let by = |word: &str, seq: &Option<u64>| seq.map_or_else(String::new, |seq| format!(" {word} record {seq}"));
     if let Some((to, seq)) = &branch.moving {
-        remarks.push(format!("moving to {to} since record {seq}: may have shown either"));
+        remarks.push(format!("moving to {to}{}: may have shown either", by("since", seq)));
     }
     match &branch.diverged {
-        Some((Some(found), seq)) => remarks.push(format!("found at {found} by record {seq}: somebody else moved it")),
-        Some((None, seq)) => remarks.push(format!("found gone by record {seq}: somebody else deleted it")),
+        Some((Some(found), seq)) => {
+            remarks.push(format!("found at {found}{}: somebody else moved it", by("by", seq)));
+        }
+        Some((None, seq)) => remarks.push(format!("found gone{}: somebody else deleted it", by("by", seq))),
         None => {}
     }
     remarks.join("; ")
@@ -97,9 +111,9 @@ fn as_json(heads: &Heads, moment: Moment) -> Value {
                 "source_repository": mirror.source_repository,
                 "branch": name,
                 "commit": shown.map(|shown| shown.commit.to_string()),
-                "seq": shown.map(|shown| shown.seq),
+                "seq": shown.and_then(|shown| shown.seq),
                 "since_ms": shown.map(|shown| shown.since_ms),
-                "adopted": shown.is_some_and(|shown| shown.adopted),
+                "adopted": shown.map_or(Some(false), |shown| shown.adopted),
                 "moving": branch.moving.map(|(to, seq)| json!({ "to": to.to_string(), "seq": seq })),
                 "diverged": branch.diverged.map(|(found, seq)| {
                     json!({ "found": found.map(|id| id.to_string()), "seq": seq })
@@ -112,6 +126,7 @@ fn as_json(heads: &Heads, moment: Moment) -> Value {
         "seq": heads.at.seq,
         "committed_ms": heads.at.wall_ms,
         "journal_goes_on": heads.more,
+        "begins_at": heads.begins_at,
         "branches": branches.collect::<Vec<_>>(),
     })
 }

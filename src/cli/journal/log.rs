@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::table::short;
-use super::{Exit, Failure, Place, Printing};
+use super::{Exit, Failure, Place, Printing, remark_on_records};
 use crate::evidence::moment::show;
 use crate::evidence::reflog::{self, Line, Request, Side};
 
@@ -48,7 +48,8 @@ pub(super) fn log(arguments: &LogArguments) -> Result<Exit, Failure> {
     });
     // What was read before a fault is evidence, too.
     out.flush().map_err(Failure::Output)?;
-    asked.map(|()| Exit::Ok)
+    remark_on_records(asked?);
+    Ok(Exit::Ok)
 }
 
 fn print(line: &Line, out: &mut dyn Write) -> io::Result<()> {

@@ -1,15 +1,18 @@
 //! `lakemirror journal repair DIR --accept-loss --reason TEXT`: going on after a loss, and saying so in the journal.
 //!
 //! Owns asking for consent, and the record that names the loss, the reason and who gave it. What is cut and kept is the
-//! log's work. Of all the journal's commands, this one alone writes; it takes the lock, so that no service runs.
+//! log's work, and so is that no cut stays without its record. Of all the journal's commands, this one alone writes; it takes the lock, so that no service runs.
 
+use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args;
-use lakemirror_journal::codec;
+use lakemirror_journal::codec::{self, Payload};
 use lakemirror_journal::event::{Event, JournalRecoveredV1, LossAcknowledgedV1};
 use lakemirror_journal::log::repair::{self, Accepted, RepairError};
-use lakemirror_journal::log::{FrameInfo, Log, NewJournal, OpenError, Options, RawRecord, Replay, ReplayRefused};
+use lakemirror_journal::log::{
+    Acknowledgement, FrameInfo, Log, NewJournal, OpenError, Options, RawRecord, RecoveryAction, Replay, ReplayRefused,
+};
 
 use super::{Exit, Failure, output};
 use crate::clock::Clock;
@@ -30,6 +33,7 @@ is lost, nothing is changed. The service must not be running.
 
 Without --accept-loss it only says what is wrong.
 
+  lakemirror journal repair ./journal
   lakemirror journal repair ./journal --accept-loss --reason 'disk replaced, ticket 4711'
 
 Exit codes: 0 it opens again, or nothing was lost; 1 something is lost and --accept-loss was not given; 2 wrong \
@@ -66,7 +70,9 @@ pub(super) fn repair(arguments: &RepairArguments) -> Result<Exit, Failure> {
         return Ok(Exit::CheckFailed);
     };
     let options = Options::default();
-    let accepted = repair::accept_loss(dir, &options, &mut Ignore).map_err(refused)?;
+    let wall_ms = SystemClock::new().wall_ms();
+    let make = |accepted: &Accepted| acknowledgement(accepted, reason, &who(), wall_ms);
+    let accepted = repair::accept_loss(dir, &options, &mut Ignore, &make).map_err(refused)?;
     let Some(accepted) = accepted else {
         output::line("nothing that was acknowledged is lost: the service can be started; nothing was changed")?;
         return Ok(Exit::Ok);
@@ -74,8 +80,8 @@ pub(super) fn repair(arguments: &RepairArguments) -> Result<Exit, Failure> {
     for saved in &accepted.saved_as {
         output::line(&format!("kept      {saved}"))?;
     }
-    let seq = record(arguments, &options, |at_ms| acknowledgement(&accepted, reason, &who(), at_ms))?;
     output::line(&format!("lost      {}", loss(&accepted)))?;
+    let seq = record(arguments, &options, wall_ms)?;
     output::line(&format!("recorded  as record {seq}; the service can be started"))?;
     Ok(Exit::Ok)
 }
@@ -105,37 +111,47 @@ impl Replay for Ignore {
 
 fn refused(error: RepairError) -> Failure {
     match error {
-        RepairError::Unsound(error) => not_opened(error),
+        RepairError::Unsound(error) => Failure::because(exit_of(&error), "the journal was not repaired", error),
         error => Failure::new(Exit::Journal, error.to_string()),
     }
 }
 
-fn not_opened(error: OpenError) -> Failure {
-    let exit = match error {
+fn exit_of(error: &OpenError) -> Exit {
+    match error {
         OpenError::NotWritable { .. } | OpenError::DiskFull { .. } | OpenError::Io { .. } => Exit::Io,
         _ => Exit::Journal,
-    };
-    Failure::because(exit, "the journal was not repaired", error)
+    }
 }
 
-/// Opens the journal and makes the loss its next record; its number.
-fn record(arguments: &RepairArguments, options: &Options, event: impl FnOnce(u64) -> Event) -> Result<u64, Failure> {
-    let wall_ms = SystemClock::new().wall_ms();
+/// Opens the journal, which makes the loss its next record; its number.
+fn record(arguments: &RepairArguments, options: &Options, wall_ms: u64) -> Result<u64, Failure> {
     // The journal exists, so that this names nothing.
     let identity = NewJournal { uuid: [0; 16], wall_ms };
-    let (mut log, _) = Log::open(&arguments.dir, options, identity, &mut Ignore).map_err(not_opened)?;
-    let event = event(wall_ms);
-    let unwritten = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::new(Exit::Io, format!("the loss is accepted, and could not be recorded: {error}"))
-    };
-    let payload = codec::encode(&event).map_err(|error| unwritten(error.into()))?;
-    let record = RawRecord { kind: payload.kind, version: payload.version, payload: &payload.bytes };
-    let committed = log.commit(&[record], 0, wall_ms, 0).map_err(|error| unwritten(error.into()))?;
-    Ok(committed.last_seq)
+    let (_log, recovery) = Log::open(&arguments.dir, options, identity, &mut Ignore).map_err(not_recorded)?;
+    let recorded = recovery.actions.iter().find_map(|action| match action {
+        RecoveryAction::LossRecorded { seq } => Some(*seq),
+        _ => None,
+    });
+    Ok(recorded.unwrap_or(recovery.records))
 }
 
-/// The fact: which records were given up; or, where only HEAD was lost, what had to be mended.
-fn acknowledgement(accepted: &Accepted, reason: &str, who: &str, at_ms: u64) -> Event {
+fn not_recorded(error: OpenError) -> Failure {
+    let what = "the loss is accepted and noted, and not yet a record; the next start of the service, or this command again, records it";
+    Failure::because(exit_of(&error), what, error)
+}
+
+/// The record: which records were given up; or, where only HEAD was lost, what had to be mended.
+fn acknowledgement(
+    accepted: &Accepted,
+    reason: &str,
+    who: &str,
+    at_ms: u64,
+) -> Result<Acknowledgement, Box<dyn Error + Send + Sync>> {
+    let Payload { kind, version, bytes } = codec::encode(&fact(accepted, reason, who, at_ms))?;
+    Ok(Acknowledgement { kind, version, payload: bytes, wall_ms: at_ms })
+}
+
+fn fact(accepted: &Accepted, reason: &str, who: &str, at_ms: u64) -> Event {
     if let Some((from, to)) = accepted.lost {
         let (reason, who) = (reason.to_owned(), who.to_owned());
         return Event::LossAcknowledged(LossAcknowledgedV1 { from, to, reason, who, at_ms });
@@ -178,7 +194,7 @@ mod tests {
         let accepted = Accepted { lost: Some((5, 9)), head_rebuilt: false, end: 4, saved_as: vec![] };
         let (reason, who) = ("fire".to_owned(), "ann on alpha".to_owned());
         let lost = Event::LossAcknowledged(LossAcknowledgedV1 { from: 5, to: 9, reason, who, at_ms: 7 });
-        assert_eq!(acknowledgement(&accepted, "fire", "ann on alpha", 7), lost);
+        assert_eq!(fact(&accepted, "fire", "ann on alpha", 7), lost);
         let accepted = Accepted { lost: None, head_rebuilt: true, ..accepted };
         assert!(loss(&accepted).starts_with("no record that is known of; HEAD was lost and made anew"));
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::table::{Align, Table, short};
-use super::{Exit, Failure, Place, remark_on_moment, unwritten};
+use super::{Exit, Failure, Place, remark_on_beginning, remark_on_moment, unwritten};
 use crate::evidence::json;
 use crate::evidence::moment::{Asked, show};
 use crate::evidence::replay::{self, Replayed};
@@ -43,6 +43,7 @@ pub(super) fn replay(arguments: &ReplayArguments) -> Result<Exit, Failure> {
     }
     let until = until.map(|until| place.ask(|source| until.resolve(source))).transpose()?;
     let replayed = place.ask(|source| replay::replay(source, until))?;
+    remark_on_beginning(replayed.begins_at);
     if let Some(until) = until {
         remark_on_moment(&replayed.at, replayed.more, until);
     }

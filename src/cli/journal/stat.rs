@@ -4,17 +4,21 @@ use std::io::{self, Write};
 
 use clap::Args;
 use lakemirror_journal::log::Stage;
+use lakemirror_journal::state::ladder::{Loss, Snapshot};
 use serde_json::{Value, json};
 
 use super::table::{Align, Table, bytes};
+use super::verify::loss;
 use super::{Exit, Failure, Place, Printing, unwritten};
 use crate::evidence::moment::show;
-use crate::evidence::stat::{self, Stat};
+use crate::evidence::stat::{self, Rung, RungName, Stat};
 
 /// Of which journal.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Strays are facts that made no sense where they stood; replay leaves them out, and counts them.
+The ladder: a segment is open, sealed, compressed, archived (and still on the volume), dropped (from the volume; in an \
+archive) or given up (dropped without a copy). Strays are facts that made no sense where they stood; replay leaves them \
+out, and counts them.
 
   lakemirror journal stat ./journal
   lakemirror journal stat ./journal -o json | jq .kinds
@@ -63,11 +67,53 @@ fn print(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
     }
     match stat.strays {
         Some(strays) => writeln!(out, "strays     {strays}")?,
-        None => writeln!(out, "strays     not known: the first records are not at hand")?,
+        None => writeln!(out, "strays     not known: neither the first records nor a snapshot are at hand")?,
     }
+    print_ladder(stat, out)?;
     print_segments(stat, out)?;
     print_kinds(stat, out)?;
     print_writers(stat, out)
+}
+
+/// Up to where each step has come, and the segments on each rung.
+fn print_ladder(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
+    let upto = |word: &str, rungs: &[RungName], out: &mut dyn Write| {
+        let last = stat.rungs.iter().filter(|rung| rungs.contains(&rung.name)).filter_map(|rung| rung.last).max();
+        last.map_or(Ok(()), |last| writeln!(out, "{word:<10} up to record {last}"))
+    };
+    if let Some(snapshot) = stat.ladder.as_ref().and_then(|ladder| ladder.snapshot) {
+        let Snapshot { seq, bytes: size, at_ms, .. } = snapshot;
+        writeln!(out, "snapshot   after record {seq}, {}, taken {}", bytes(size), show(at_ms))?;
+    }
+    match stat.checkpoints {
+        (0, _) => writeln!(out, "checkpoint none is at hand")?,
+        (count, last) => writeln!(out, "checkpoint the last one is record {last}, {count} are at hand")?,
+    }
+    use RungName::{Archived, Compressed, Dropped, GivenUp, Sealed};
+    upto("sealed", &[Sealed, Compressed, Archived, Dropped, GivenUp], out)?;
+    upto("archived", &[Archived, Dropped], out)?;
+    upto("dropped", &[Dropped, GivenUp], out)?;
+    for Loss { from, to, reason, who, at_ms } in stat.ladder.iter().flat_map(|ladder| &ladder.losses) {
+        writeln!(out, "lost       records {from} to {to}, accepted by {who} at {}: {reason}", show(*at_ms))?;
+    }
+    let columns = ["ladder", "segments", "records", "bytes", "where"];
+    let right = ["segments", "bytes"];
+    let align = |name| if right.contains(&name) { Align::Right } else { Align::Left };
+    let mut table = Table::new(&columns.map(|name| (name, align(name))));
+    for rung in &stat.rungs {
+        let Rung { name, segments, first, last, bytes: size, places } = rung;
+        let last = last.map_or_else(|| "...".to_owned(), |last| last.to_string());
+        let places = places.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let places = if places.is_empty() { "nowhere: hashes only".to_owned() } else { places };
+        table.row(vec![
+            name.name().to_owned(),
+            segments.to_string(),
+            format!("{first} to {last}"),
+            bytes(*size),
+            places,
+        ]);
+    }
+    if table.is_empty() { Ok(()) } else { table.print(out) }
 }
 
 fn print_kinds(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
@@ -161,8 +207,30 @@ fn as_json(stat: &Stat) -> Value {
         "checks_per_s": stat.rate(stat.checks),
         "clock_back": stat.clock_back,
         "strays": stat.strays,
+        "begins_at": scan.proven_from.max(1),
+        "checkpoints": stat.checkpoints.0,
+        "last_checkpoint_seq": Some(stat.checkpoints.1).filter(|seq| *seq > 0),
+        "ladder": stat.rungs.iter().map(rung).collect::<Vec<_>>(),
+        "snapshot": stat.ladder.as_ref().and_then(|ladder| ladder.snapshot).map(|snapshot| json!({
+            "seq": snapshot.seq,
+            "bytes": snapshot.bytes,
+            "digest": hex::encode(snapshot.digest),
+            "at_ms": snapshot.at_ms,
+        })),
+        "losses": stat.ladder.iter().flat_map(|ladder| &ladder.losses).map(loss).collect::<Vec<_>>(),
         "segments": segments.collect::<Vec<_>>(),
         "kinds": kinds.collect::<Vec<_>>(),
         "writers": writers.collect::<Vec<_>>(),
+    })
+}
+
+fn rung(rung: &Rung) -> Value {
+    json!({
+        "stage": rung.name.name(),
+        "segments": rung.segments,
+        "first": rung.first,
+        "last": rung.last,
+        "bytes": rung.bytes,
+        "places": rung.places,
     })
 }

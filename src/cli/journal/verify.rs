@@ -3,27 +3,33 @@
 use std::io::{self, Write};
 
 use clap::Args;
+use lakemirror_journal::state::ladder::Loss;
 use serde_json::{Value, json};
 
 use super::table::bytes;
 use super::{Exit, Failure, Place, Printing, unwritten};
 use crate::evidence::moment::show;
-use crate::evidence::verify::{self, Anchor, Deep, Proven, Report, Request};
+use crate::evidence::verify::{self, Anchor, Deep, Dropped, Proven, Report, Request, SnapshotSeen};
 
 /// What to check.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without options: the chain of hashes, every frame's checksum, and HEAD. Bytes after the last acknowledged record belong to \
-a writer at work, or to a write that a crash cut off, and are no fault. With --deep also: every record is decoded and \
-replayed, and its checks are counted one by one against the frames' totals.
+Without options: the chain of hashes, every frame's checksum, HEAD, the footers of sealed segments and their hashes as the \
+journal recorded them, the snapshot files and their place on the chain. Segments that the journal says that it dropped \
+may be gone: of them only the hashes are proven, and what is there has to follow on them. Bytes after the last \
+acknowledged record belong to a writer at work, or to a write that a crash cut off, and are no fault. With --deep also: \
+every record is decoded and replayed, its checks are counted one by one against the frames' totals, and the state is held \
+against every checkpoint and snapshot.
 
+  lakemirror journal verify ./journal
+  lakemirror journal verify ./journal --deep --archive /mnt/archive
   lakemirror journal verify ./journal --deep --anchor 8123:9f86d0…
 
 Exit codes: 0 all of it holds; 1 something does not; 70 not a journal, or a later version's; 74 unreadable.")]
 pub(in crate::cli) struct VerifyArguments {
     #[command(flatten)]
     place: Place,
-    /// Decode and replay every record, and count every check
+    /// Decode and replay every record, count every check, and hold the state against checkpoints and snapshots
     #[arg(long)]
     deep: bool,
     /// A head that was published outside (record number, colon, hash): finds a journal written anew or cut short. May be
@@ -53,13 +59,18 @@ fn print(report: &Report, anchors: usize, out: &mut dyn Write) -> io::Result<()>
     }
     print_proven(report, out)?;
     print_segments(report, out)?;
+    print_dropped(report, out)?;
+    print_snapshots(report, out)?;
+    print_losses(report, out)?;
     print_head(report, out)?;
     if let Some(deep) = &report.deep {
-        let Deep { records, checks, strays } = deep;
+        let Deep { from, records, checks, strays, checkpoints } = deep;
         writeln!(
             out,
             "deep      {records} records decoded and replayed, {checks} checks counted one by one, {strays} strays"
         )?;
+        let on = if *from > 1 { format!(", on the snapshot after record {}", from - 1) } else { String::new() };
+        writeln!(out, "states    {checkpoints} checkpoints have the digest of the state that was replayed{on}")?;
     }
     if anchors > 0 {
         writeln!(out, "anchors   {} of {anchors} are on the chain", report.anchors_found)?;
@@ -97,7 +108,7 @@ fn print_segments(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let Some(scan) = &report.scan else { return Ok(()) };
     if scan.proven_from > 1 {
         let from = scan.proven_from;
-        writeln!(out, "before    records 1 to {} are not at hand: --archive adds what was archived", from - 1)?;
+        writeln!(out, "before    {}", before(report, from))?;
         let apart = scan.segments.iter().filter(|segment| segment.last.is_some_and(|last| last < from)).count();
         if apart > 0 {
             writeln!(out, "apart     {apart} segments are there, but what connects them is not; they were not read")?;
@@ -107,6 +118,53 @@ fn print_segments(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         0 => Ok(()),
         sealed => writeln!(out, "segments  {sealed} sealed ones, footers linked one to the next"),
     }
+}
+
+fn before(report: &Report, from: u64) -> String {
+    let snapshot = report.snapshots.iter().find(|seen| seen.fault.is_none() && seen.seq.saturating_add(1) >= from);
+    let state = snapshot.map_or_else(String::new, |seen| format!(", the state from record {} on (snapshot)", seen.seq));
+    let last = from - 1;
+    let archived = report.dropped.iter().any(|dropped| !dropped.at_hand && dropped.archive.is_some());
+    let advice = if archived { "; --archive adds what was archived" } else { "" };
+    format!("proven from record {from}{state}; records 1 to {last}: their hashes only{advice}")
+}
+
+fn print_dropped(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    for dropped in &report.dropped {
+        let Dropped { first, last, hash, at_ms, archive, at_hand, .. } = dropped;
+        let place = match archive {
+            Some(archive) => format!("archived at {}", archive.place),
+            None => "not archived: given up".to_owned(),
+        };
+        let read = if *at_hand { ", and read" } else { "" };
+        let at = show(*at_ms);
+        writeln!(out, "dropped   {first} to {last}, at {at}, hash {}, {place}{read}", hex::encode(hash))?;
+    }
+    Ok(())
+}
+
+fn print_snapshots(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    for seen in report.snapshots.iter().filter(|seen| seen.fault.is_none()) {
+        let chain = if seen.on_chain { "on the chain" } else { "its frame is not at hand" };
+        let start = report.deep.is_some_and(|deep| deep.from == seen.seq.saturating_add(1));
+        let replayed = match () {
+            () if seen.replayed => ", the same state as replayed",
+            () if start => ", the start of the replay",
+            () => "",
+        };
+        writeln!(out, "snapshot  after record {}, {}, {chain}{replayed}", seen.seq, bytes(seen.bytes))?;
+    }
+    Ok(())
+}
+
+fn print_losses(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    for Loss { from, to, reason, who, at_ms } in &report.losses {
+        writeln!(out, "lost      records {from} to {to}, accepted by {who} at {}: {reason}", show(*at_ms))?;
+    }
+    if report.loss_noted {
+        writeln!(out, "lost      a loss was accepted just now: the next start of the service records it")?;
+    }
+    Ok(())
 }
 
 fn print_head(report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -143,11 +201,46 @@ fn as_json(report: &Report) -> Value {
         "sealed_segments": scan.map(|scan| scan.footers.len()),
         "durable_seq": scan.map(|scan| scan.durable_seq),
         "tail_bytes": scan.map(|scan| scan.tail.as_ref().map_or(0, |(bytes, _)| *bytes)),
+        "begins_at": scan.map(|scan| scan.proven_from.max(1)),
         "deep": report.deep.map(|deep| json!({
-            "records": deep.records, "checks": deep.checks, "strays": deep.strays,
+            "records": deep.records, "checks": deep.checks, "strays": deep.strays, "checkpoints": deep.checkpoints,
+            "begins_at": deep.from,
         })),
+        "dropped": report.dropped.iter().map(dropped).collect::<Vec<_>>(),
+        "snapshots": report.snapshots.iter().map(snapshot).collect::<Vec<_>>(),
+        "losses": report.losses.iter().map(loss).collect::<Vec<_>>(),
+        "loss_noted": report.loss_noted,
         "anchors_found": report.anchors_found,
         "problems": report.problems,
         "problems_more": report.problems_more,
     })
+}
+
+fn dropped(dropped: &Dropped) -> Value {
+    json!({
+        "first": dropped.first,
+        "last": dropped.last,
+        "bytes": dropped.bytes,
+        "hash": hex::encode(dropped.hash),
+        "at_ms": dropped.at_ms,
+        "archive": dropped.archive.as_ref().map(|archive| json!({ "place": archive.place, "bytes": archive.bytes })),
+        "at_hand": dropped.at_hand,
+    })
+}
+
+fn snapshot(seen: &SnapshotSeen) -> Value {
+    json!({
+        "seq": seen.seq,
+        "bytes": seen.bytes,
+        "digest": seen.header.map(|header| hex::encode(header.state_digest)),
+        "on_chain": seen.on_chain,
+        "replayed": seen.replayed,
+        "fault": seen.fault,
+    })
+}
+
+/// A loss as an object; `stat` has it, too.
+pub(super) fn loss(loss: &Loss) -> Value {
+    let Loss { from, to, reason, who, at_ms } = loss;
+    json!({ "from": from, "to": to, "reason": reason, "who": who, "at_ms": at_ms })
 }

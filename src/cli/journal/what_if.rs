@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::table::{Align, Table, short};
-use super::{Exit, Failure, Place, Printing, unwritten};
+use super::{Exit, Failure, Place, Printing, remark_on_beginning, unwritten};
 use crate::cli::check;
 use crate::evidence::explain::graph::At;
 use crate::evidence::moment::show;
@@ -54,6 +54,7 @@ pub(super) fn what_if(arguments: &WhatIfArguments) -> Result<Exit, Failure> {
         false => print(&answer, *all, &mut out),
     }
     .map_err(unwritten)?;
+    remark_on_beginning(answer.begins_at);
     Ok(Exit::Ok)
 }
 
@@ -156,6 +157,7 @@ fn as_json(answer: &WhatIf, all: bool) -> Value {
     });
     json!({
         "end": at(Some(answer.end)),
+        "begins_at": answer.begins_at,
         "same": answer.is_same(),
         "branches": branches.collect::<Vec<_>>(),
         "removals": removals.collect::<Vec<_>>(),

@@ -3,12 +3,15 @@
 //! Owns which records these are and what is kept of each; checks and ranges, nearly all bytes of a journal, are passed
 //! by undecoded. Memory: about 200 bytes a commit, 4 a range of a tree, 80 a distinct range.
 
+mod restore;
+
 use std::collections::BTreeMap;
 
 use lakemirror_journal::event::{CommitObservedV1, Event, MetarangeReadV1, MoveStartedV1};
 use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
-use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused};
+use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 
+use crate::evidence::begin::restored;
 use crate::evidence::decode;
 use crate::evidence::mirrors::Wanted;
 
@@ -20,7 +23,7 @@ const EVIDENCE_KINDS: std::ops::RangeInclusive<u16> = 50..=53;
 /// A record, and when it says that it happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct At {
-    /// Its number.
+    /// Its number; 0 where it is not at hand, and a snapshot says what it did.
     pub seq: u64,
     /// Milliseconds since 1970.
     pub at_ms: u64,
@@ -145,6 +148,17 @@ impl Replay for Collect {
         if let Some(graph) = event.mirror().and_then(|mirror| self.graphs.get_mut(&mirror)) {
             graph.apply(seq, event);
         }
+        Ok(())
+    }
+
+    fn restore(&mut self, snapshot: &SnapshotHeader, image: &[u8]) -> Result<(), ReplayRefused> {
+        let state = restored(snapshot, image)?;
+        for (id, mirror) in state.mirrors {
+            if self.wanted.add(id, &mirror.definition.name) {
+                self.graphs.insert(id, restore::graph(mirror));
+            }
+        }
+        self.end = At { seq: snapshot.seq, at_ms: snapshot.wall_ms };
         Ok(())
     }
 }

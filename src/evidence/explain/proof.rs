@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::{Incarnation, RangeId};
-use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused};
+use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::policy::Policy;
 
 use super::graph::At;
 use super::range::{Decision, RangeProof};
+use crate::evidence::begin::restored;
 use crate::evidence::{EvidenceError, Source, decode};
 
 /// The evidence of some ranges.
@@ -68,6 +69,20 @@ impl Replay for Follow {
         let event = decode(&record)?;
         if event.mirror().is_none_or(|mirror| mirror == self.mirror) {
             self.apply(seq, &event);
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, snapshot: &SnapshotHeader, image: &[u8]) -> Result<(), ReplayRefused> {
+        let state = restored(snapshot, image)?;
+        let Proof { ranges, policy, decisions } = &mut self.proof;
+        *policy = state.policy.clone();
+        let Some(mirror) = state.mirror(&self.mirror) else { return Ok(()) };
+        let at = At { seq: 0, at_ms: snapshot.wall_ms };
+        for range in ranges {
+            if let Some(found) = mirror.trees.range(&range.id) {
+                range.take_snapshot(at, found, decisions);
+            }
         }
         Ok(())
     }

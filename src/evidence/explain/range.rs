@@ -4,13 +4,13 @@
 //! where the state keeps only the sums. Memory: two bits an entry, and at most [`BATCHES_LISTED_MAX`] batches; four
 //! bytes more an entry while each object's deciding check is asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lakemirror_journal::bits::{BITS_MAX, Bits};
 use lakemirror_journal::event::{ArrivalsCheckedV1, RangeReadV1, SourceProbedV1};
 use lakemirror_journal::ids::RangeId;
 use lakemirror_journal::state::policy::{ImportsRule, Policy, SizeRule};
-use lakemirror_journal::state::tree::{FORBIDDEN, Grade, WRONG_SIZE};
+use lakemirror_journal::state::tree::{FORBIDDEN, Grade, Range, WRONG_SIZE};
 
 use super::graph::At;
 
@@ -50,6 +50,8 @@ pub enum How {
     ImportIgnored,
     /// The source said twice that it is gone.
     Expired,
+    /// Records that are not at hand: a snapshot has what they came to.
+    Snapshot,
 }
 
 /// What decided, and by which record.
@@ -68,8 +70,10 @@ pub struct RangeProof {
     pub id: RangeId,
     /// Its entries.
     pub entries: u32,
-    /// When the file itself was read at the destination.
+    /// When the file itself was read at the destination; of one that a snapshot has as read, the time of the snapshot.
     pub read: Option<At>,
+    /// Entries that a snapshot has as proven, where it begins with one.
+    pub by_snapshot: Option<u32>,
     /// Entries with a full address.
     pub imports: u32,
     /// Entries inherited from other ranges when it was read.
@@ -120,6 +124,7 @@ impl RangeProof {
             id,
             entries,
             read: None,
+            by_snapshot: None,
             imports: 0,
             inherited: 0,
             inherited_from: Vec::new(),
@@ -192,6 +197,28 @@ impl RangeProof {
         self.arrived.union(&inherited);
         self.decide(inherited.iter(), How::Inherited, at, decisions);
         self.import_bits = imports;
+    }
+
+    /// Begins with what a snapshot has of the range.
+    pub(super) fn take_snapshot(&mut self, at: At, found: &Range, decisions: &mut Vec<Decision>) {
+        if !found.read || found.entries != self.entries {
+            return;
+        }
+        (self.read, self.oldest_ms) = (Some(at), found.oldest_ms);
+        if let Some(detail) = found.detail.as_deref() {
+            let bits = |ordinals: &BTreeSet<u32>| Bits::from_ordinals(self.entries, ordinals.iter().copied());
+            (self.expired, self.gone_once) = (bits(&detail.expired), bits(&detail.gone_once));
+            (self.missing, self.wrong_size) = (detail.missing.clone(), detail.wrong_size.clone());
+            (self.imports, self.import_bits) = (detail.imports.count(), detail.imports.clone());
+            self.forbidden = detail.forbidden;
+        }
+        self.arrived = complement(&self.missing);
+        self.arrived.subtract(&self.expired);
+        self.by_snapshot = Some(self.arrived.count());
+        let proven = self.arrived.clone();
+        self.decide(proven.iter(), How::Snapshot, at, decisions);
+        let expired = self.expired.clone();
+        self.decide(expired.iter(), How::Expired, at, decisions);
     }
 
     fn decide(&mut self, ordinals: impl Iterator<Item = u32>, how: How, at: At, decisions: &mut Vec<Decision>) {

@@ -6,7 +6,7 @@
 
 use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::{CommitId, Incarnation};
-use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused};
+use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::branch::Branch;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
@@ -14,6 +14,7 @@ use lakemirror_journal::state::policy::{HistoryRule, ImportsRule};
 use lakemirror_journal::state::tree::Grade;
 
 use super::subject::Subject;
+use crate::evidence::begin::restored;
 use crate::evidence::moment::show;
 use crate::evidence::{EvidenceError, Source, decode};
 
@@ -26,7 +27,7 @@ const ANCESTORS_NAMED_MAX: usize = 10;
 /// As for every reading.
 pub fn reasons(source: &Source, mirror: Incarnation, subject: &Subject) -> Result<Vec<String>, EvidenceError> {
     let mut follow = OneMirror { mirror, state: State::default() };
-    source.read(&mut follow)?;
+    source.read_newest(&mut follow)?;
     let state = follow.state;
     let Some(found) = state.mirror(&mirror) else {
         return Ok(vec!["the mirror is gone".to_owned()]);
@@ -55,6 +56,12 @@ impl Replay for OneMirror {
         if event.mirror().is_none_or(|mirror| mirror == self.mirror) {
             self.state.apply(&event);
         }
+        Ok(())
+    }
+
+    fn restore(&mut self, snapshot: &SnapshotHeader, image: &[u8]) -> Result<(), ReplayRefused> {
+        self.state = restored(snapshot, image)?;
+        self.state.mirrors.retain(|mirror, _| *mirror == self.mirror);
         Ok(())
     }
 }

@@ -27,6 +27,10 @@ pub struct Header {
     pub created_ms: u64,
     /// Whether all of the journal's records follow, as of when it was exported.
     pub whole: bool,
+    /// The first record that was at hand; more than 1 where earlier ones were dropped. Exports from before this field was
+    /// there have none.
+    #[serde(default)]
+    pub begins_at: u64,
 }
 
 /// A record's line.

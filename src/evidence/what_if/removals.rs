@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::Incarnation;
+use lakemirror_journal::state::State;
+use lakemirror_journal::state::mirror::Mirror;
 use lakemirror_journal::state::policy::Policy;
 
 use super::Verdict;
@@ -49,6 +51,20 @@ struct Grace {
 }
 
 impl Removals {
+    /// Begins with the state after record `seq`: which record began a time of grace is not known, that it was no later is.
+    pub(super) fn begin(&mut self, seq: u64, state: &State) {
+        let branches = |(id, mirror): (&Incarnation, &Mirror)| {
+            let id = *id;
+            let gone = mirror.branches.iter().filter_map(|(name, branch)| Some((name.clone(), branch.tombstone_ms?)));
+            gone.map(|(name, at_ms)| (id, name, at_ms)).collect::<Vec<_>>()
+        };
+        for (mirror, branch, at_ms) in state.mirrors.iter().flat_map(branches) {
+            self.open.insert((mirror, branch.clone()), self.found.len());
+            let (tombstoned, grace_ms) = (At { seq, at_ms }, state.policy.deletion_grace_ms);
+            self.found.push(Grace { mirror, branch, tombstoned, grace_ms, recorded: None, back_ms: None });
+        }
+    }
+
     pub(super) fn take(&mut self, seq: u64, event: &Event, policy: &Policy) {
         let (Some(mirror), Some(branch)) = (event.mirror(), event.branch().map(ToOwned::to_owned)) else { return };
         let key = (mirror, branch);

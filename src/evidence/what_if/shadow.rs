@@ -11,6 +11,7 @@ use lakemirror_journal::decide::decide;
 use lakemirror_journal::event::{ArrivalsCheckedV1, Event, MoveFinishedV1, MoveStartedV1, RecordsWrittenV1};
 use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::state::State;
+use lakemirror_journal::state::branch::Move;
 use lakemirror_journal::state::policy::{ImportsRule, Policy};
 use lakemirror_journal::state::tree::Grade;
 
@@ -45,6 +46,25 @@ impl Shadow {
             state.policy = policy.clone();
         }
         Self { rules, reopens_alike: true, state, planned: BTreeMap::new(), again: BTreeMap::new() }
+    }
+
+    /// Begins with a state of the journal: what is under way there is taken to be done.
+    pub(super) fn begin(&mut self, state: State) {
+        self.state = state;
+        let under_way: Vec<MoveFinishedV1> = self
+            .state
+            .mirrors
+            .iter()
+            .flat_map(|(id, mirror)| mirror.branches.iter().map(move |(name, branch)| (*id, name, branch.moving)))
+            .filter_map(|(mirror, branch, moving)| {
+                let Move { from, to, seen, at_ms } = moving?;
+                Some(MoveFinishedV1 { mirror, branch: branch.clone(), from, to, seen, at_ms })
+            })
+            .collect();
+        under_way.into_iter().for_each(|finished| self.finish(finished));
+        if let Rules::These(policy) = &self.rules {
+            self.state.apply(&Event::PolicySet(policy.event()));
+        }
     }
 
     pub(super) fn policy(&self) -> &Policy {
@@ -119,8 +139,6 @@ impl Shadow {
     fn make(&mut self, started: &MoveStartedV1, at: At) {
         let MoveStartedV1 { mirror, branch, from, to, seen, at_ms, .. } = started;
         self.planned.entry((*mirror, branch.clone(), *seen, *to)).or_insert(at);
-        let commits = self.state.mirror(mirror).map(|mirror| mirror.graph.unrecorded(to, usize::MAX));
-        let written = RecordsWrittenV1 { mirror: *mirror, commits: commits.unwrap_or_default(), at_ms: *at_ms };
         let finished = MoveFinishedV1 {
             mirror: *mirror,
             branch: branch.clone(),
@@ -130,6 +148,13 @@ impl Shadow {
             at_ms: *at_ms,
         };
         self.state.apply(&Event::MoveStarted(started.clone()));
+        self.finish(finished);
+    }
+
+    fn finish(&mut self, finished: MoveFinishedV1) {
+        let MoveFinishedV1 { mirror, to, at_ms, .. } = finished;
+        let commits = self.state.mirror(&mirror).map(|mirror| mirror.graph.unrecorded(&to, usize::MAX));
+        let written = RecordsWrittenV1 { mirror, commits: commits.unwrap_or_default(), at_ms };
         self.state.apply(&Event::RecordsWritten(written));
         self.state.apply(&Event::MoveFinished(finished));
     }

@@ -97,6 +97,11 @@ pub enum RecoveryAction {
         /// What is wrong at the first.
         fault: String,
     },
+    /// A loss that had been accepted was entered into the journal.
+    LossRecorded {
+        /// The record that says it.
+        seq: Seq,
+    },
 }
 
 impl fmt::Display for RecoveryAction {
@@ -144,6 +149,7 @@ impl fmt::Display for RecoveryAction {
                 saved_as.iter().try_for_each(|copy| write!(f, "; what was there is in {copy}"))?;
                 write!(f, "; check the volume")
             }
+            Self::LossRecorded { seq } => write!(f, "an accepted loss is recorded as record {seq}"),
             Self::EvidenceDamaged { from, to, fault } => write!(
                 f,
                 "records {from} to {to} are damaged ({fault}) and cannot be restored; the state is whole, from a snapshot of later records; put the segment back from a copy of the volume, or keep this as evidence"

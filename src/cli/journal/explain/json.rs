@@ -15,8 +15,9 @@ use crate::evidence::explain::{Found, Sum};
 /// Missing ordinals that one line lists.
 const MISSING_MAX: usize = 1000;
 
+/// A record that is not at hand has no number.
 fn at(at: At) -> Value {
-    json!({ "seq": at.seq, "at_ms": at.at_ms })
+    json!({ "seq": Some(at.seq).filter(|seq| *seq > 0), "at_ms": at.at_ms })
 }
 
 fn ms(ms: u64) -> Option<u64> {
@@ -45,6 +46,7 @@ pub(super) fn subject(found: &Found, subject: &Subject) -> Value {
         "what": "subject",
         "journal_uuid": hex::encode(found.uuid),
         "end": at(found.end),
+        "begins_at": found.begins_at,
         "mirror": found.graph.name,
         "incarnation": found.mirror.to_string(),
         "branch": subject.branch,
@@ -100,6 +102,7 @@ pub(super) fn range(place: usize, range: &RangeProof, policy: &Policy, names: &[
         "entries": range.entries,
         "grade": grade(range.grade(policy)),
         "read": range.read.map(at),
+        "by_snapshot": range.by_snapshot,
         "imports": range.imports,
         "inherited": range.inherited,
         "inherited_from": from.collect::<Vec<_>>(),
@@ -140,6 +143,7 @@ pub(super) fn objects(
         How::Inherited => "inherited",
         How::ImportIgnored => "import_ignored",
         How::Expired => "expired",
+        How::Snapshot => "snapshot",
     });
     json!({
         "what": "objects",

@@ -21,7 +21,10 @@ const WRITTEN_NAMED_MAX: usize = 8;
 const BATCHES_NAMED_MAX: usize = 4;
 
 fn line(out: &mut dyn Write, word: &str, at: Option<At>, text: &str) -> io::Result<()> {
-    let at = at.map_or_else(String::new, |at| format!("record {:>6}  {}  ", at.seq, time(at.at_ms)));
+    let at = at.map_or_else(String::new, |at| match at.seq {
+        0 => format!("snapshot       {:<24}  ", time(at.at_ms)),
+        seq => format!("record {seq:>6}  {:<24}  ", time(at.at_ms)),
+    });
     writeln!(out, "{word:<10} {at}{text}")
 }
 
@@ -36,7 +39,7 @@ pub(super) fn subject(found: &Found, subject: &Subject, out: &mut dyn Write) -> 
         line(out, "branch", None, &format!("{branch}{also}"))?;
     }
     line(out, "commit", None, &subject.commit.to_string())?;
-    if let Some(commit) = found.commit(subject) {
+    if let Some(commit) = found.commit(subject).filter(|commit| !commit.committer.is_empty()) {
         line(out, "", None, &format!("by {}: {}", commit.committer, commit.message))?;
     }
     line(out, "verdict", None, &verdict(found, subject))?;
@@ -86,6 +89,9 @@ fn moved(found: &Found, subject: &Subject, out: &mut dyn Write) -> io::Result<()
         let text = match (moved.adopted, &moved.started) {
             (true, _) => "the mirror's branch was found there, a past head of the source, and taken over",
             (false, Some(_)) => "the branch was read after the move, and points there",
+            (false, None) if found.begins_at > 1 => {
+                "the branch was read, and points there; how it came there is not at hand"
+            }
             (false, None) => "the branch was there already",
         };
         line(out, if moved.adopted { "adopted" } else { "finished" }, Some(at), text)?;
@@ -111,7 +117,10 @@ fn written(found: &Found, subject: &Subject, moved: &Move, out: &mut dyn Write) 
 
 fn verdict(found: &Found, subject: &Subject) -> String {
     let moved = subject.moved.as_ref();
-    let since = moved.and_then(|moved| moved.finished).map_or_else(String::new, |at| show(at.at_ms));
+    let since = moved.and_then(|moved| moved.finished).map_or_else(String::new, |at| match at.at_ms {
+        0 => "a time before what is at hand".to_owned(),
+        ms => show(ms),
+    });
     match subject.verdict {
         Verdict::Shown => format!("promoted: the mirror's branch shows it since {since}"),
         Verdict::WasShown => format!("promoted at {since}; the mirror's branch shows it no longer"),
@@ -147,7 +156,10 @@ pub(super) fn range(
     let Some(read) = range.read else {
         return writeln!(out, "        not read at the destination");
     };
-    let mut text = format!("read by record {} at {}", read.seq, show(read.at_ms));
+    let mut text = match range.by_snapshot {
+        Some(there) => format!("{there} there as of {} (snapshot; the records are not at hand)", show(read.at_ms)),
+        None => format!("read by record {} at {}", read.seq, show(read.at_ms)),
+    };
     if range.imports > 0 {
         text.push_str(&format!(", {} imported", range.imports));
     }
@@ -227,7 +239,10 @@ pub(super) fn objects(
     let ordinals = if first == last { first.to_string() } else { format!("{first}-{last}") };
     let by = decision.map_or_else(
         || "nothing decided yet".to_owned(),
-        |decision| format!("{} by record {} at {}", how(decision.how), decision.at.seq, time(decision.at.at_ms)),
+        |decision| match decision.at.seq {
+            0 => format!("{} at {}", how(decision.how), time(decision.at.at_ms)),
+            seq => format!("{} by record {seq} at {}", how(decision.how), time(decision.at.at_ms)),
+        },
     );
     let named =
         named.map_or_else(String::new, |named| format!("  {}  ({}, {} B)", named.key, named.address, named.size));
@@ -241,6 +256,7 @@ fn how(how: How) -> &'static str {
         How::Inherited => "inherited",
         How::ImportIgnored => "an import, not looked for",
         How::Expired => "gone at the source as well",
+        How::Snapshot => "there in the snapshot",
     }
 }
 
@@ -257,7 +273,11 @@ pub(super) fn conclusion(
         let text = format!("range {place}, ordinal {}{named}: first seen there by this record{with}", arrival.ordinal);
         line(out, "last", Some(arrival.at), &text)?;
     } else if !proof.ranges.is_empty() && sum.grade != Grade::Open {
-        line(out, "last", None, "no object had to arrive: each was seen in ranges before")?;
+        let text = match proof.ranges.iter().any(|range| range.by_snapshot.is_some()) {
+            true => "no object arrived by a record that is at hand",
+            false => "no object had to arrive: each was seen in ranges before",
+        };
+        line(out, "last", None, text)?;
     }
     for reason in reasons {
         line(out, "waits for", None, reason)?;

@@ -1,0 +1,106 @@
+//! The files of a journal against what its records say of them: which segments were sealed, with which hash, and which
+//! were dropped.
+//!
+//! Owns what may be gone. A dropped segment stays in the ladder with its hashes, so what is at hand has to follow on the
+//! last of them; anything that is gone and was not dropped is damage.
+
+use std::collections::BTreeSet;
+
+use lakemirror_journal::log::{FrameHash, ScanReport};
+use lakemirror_journal::state::ladder::{Archive, Ladder, Segment, Stage};
+
+/// A segment that was dropped from the journal's volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// Its first record.
+    pub first: u64,
+    /// Its last record.
+    pub last: u64,
+    /// Bytes of its frames.
+    pub bytes: u64,
+    /// The hash of its footer.
+    pub hash: [u8; 32],
+    /// When it was dropped, milliseconds since 1970.
+    pub at_ms: u64,
+    /// Where it was archived; none where it was given up.
+    pub archive: Option<Archive>,
+    /// Whether it was read all the same, from an archive.
+    pub at_hand: bool,
+}
+
+/// The segments that the ladder has as dropped.
+pub(super) fn dropped(ladder: &Ladder, scan: &ScanReport) -> Vec<Dropped> {
+    let read: BTreeSet<u64> = scan.footers.iter().map(|seen| seen.footer.first_seq).collect();
+    let dropped = ladder.segments.iter().filter_map(|(first, segment)| {
+        let Stage::Dropped { archive, at_ms } = &segment.stage else { return None };
+        let Segment { last, bytes, hash, .. } = *segment;
+        let (archive, at_hand) = (archive.clone(), read.contains(first));
+        Some(Dropped { first: *first, last, bytes, hash, at_ms: *at_ms, archive, at_hand })
+    });
+    dropped.collect()
+}
+
+/// What contradicts the ladder. `from` is the first record that is at hand, `before` the hash of the frame before it.
+pub(super) fn faults(ladder: &Ladder, scan: &ScanReport, from: u64, before: FrameHash) -> Vec<String> {
+    let mut faults = other_footers(ladder, scan);
+    if from > 1 {
+        faults.extend(gone(ladder, scan, from));
+        faults.extend(does_not_follow(ladder, scan, from, before));
+    }
+    faults
+}
+
+/// Segments that are at hand, and are not those that were sealed.
+fn other_footers(ladder: &Ladder, scan: &ScanReport) -> Vec<String> {
+    let mut faults = Vec::new();
+    for seen in scan.footers.iter().filter(|seen| seen.fault.is_none()) {
+        let (first, last) = (seen.footer.first_seq, seen.footer.last_seq);
+        let sealed = ladder.segments.get(&first);
+        let same = sealed.is_some_and(|segment| segment.last == last && segment.hash == seen.hash);
+        // The fact of the newest ones may not be written yet.
+        if same || first >= ladder.open_from() {
+            continue;
+        }
+        let said = match sealed {
+            Some(Segment { last, hash, .. }) => format!("one up to record {last} with hash {}", hex::encode(hash)),
+            None => "none that begins there".to_owned(),
+        };
+        faults.push(format!(
+            "the segment with records {first} to {last} has hash {}, and the journal says that it sealed {said}",
+            hex::encode(seen.hash)
+        ));
+    }
+    faults
+}
+
+/// Segments before `from` that are nowhere, and were not dropped.
+fn gone(ladder: &Ladder, scan: &ScanReport, from: u64) -> Vec<String> {
+    let there: BTreeSet<u64> = scan.segments.iter().map(|segment| segment.first).collect();
+    let not_said = |first: u64, last: u64| {
+        format!("records {first} to {last} are gone, and the journal does not say that it dropped them")
+    };
+    let kept = |(first, segment): &(&u64, &Segment)| {
+        segment.last < from && !there.contains(first) && !matches!(segment.stage, Stage::Dropped { .. })
+    };
+    let mut faults: Vec<String> =
+        ladder.segments.iter().filter(kept).map(|(first, segment)| not_said(*first, segment.last)).collect();
+    if ladder.open_from() < from && !there.contains(&ladder.open_from()) {
+        faults.push(not_said(ladder.open_from(), from.saturating_sub(1)));
+    }
+    faults
+}
+
+/// Whether what is at hand is the continuation of the last segment that is not.
+fn does_not_follow(ladder: &Ladder, scan: &ScanReport, from: u64, before: FrameHash) -> Option<String> {
+    let (first, segment) = ladder.segments.range(..from).next_back()?;
+    let what = format!("record {from}, with which what is at hand begins, does not follow on");
+    let sealed = format!("the segment with records {first} to {} that was dropped", segment.last);
+    if segment.last.saturating_add(1) != from {
+        return (segment.last >= from).then(|| format!("{what} {sealed}: its place is inside of that"));
+    }
+    if segment.last_frame != before {
+        return Some(format!("{what} {sealed}: it names another frame before it"));
+    }
+    let next = scan.footers.first().filter(|seen| seen.footer.first_seq == from)?;
+    (next.footer.prev_footer != segment.hash).then(|| format!("{what} {sealed}: it names another footer before it"))
+}
