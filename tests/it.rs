@@ -37,6 +37,8 @@ mod reader;
 mod sandbox;
 #[path = "it/servers.rs"]
 mod servers;
+#[path = "it/several.rs"]
+mod several;
 #[path = "it/tape.rs"]
 mod tape;
 #[path = "it/upkeep.rs"]

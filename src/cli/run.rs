@@ -57,6 +57,9 @@ async fn serve_until_told(config: Config) -> Result<Exit, Failure> {
     let listener = TcpListener::bind(&config.listen_address).await.map_err(|error| {
         Failure::because(Exit::Io, format!("cannot listen on {}; change listen_address", config.listen_address), error)
     })?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("the API listens at http://{address}");
+    }
     let ports = run::connect(&config, Arc::new(SystemClock::new()), Arc::new(OsEntropy)).await.map_err(failure)?;
     run::serve(ports, listener, stop).await.map_err(failure)?;
     tracing::info!("lakemirror ended");

@@ -25,11 +25,11 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Two lakeFS installations and what copies between their buckets.
-struct Pair {
-    dir: tempfile::TempDir,
-    east: Sandbox,
-    west: Sandbox,
-    urls: [String; 2],
+pub(crate) struct Pair {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) east: Sandbox,
+    pub(crate) west: Sandbox,
+    pub(crate) urls: [String; 2],
     replication: Arc<Replication>,
 }
 
@@ -44,7 +44,7 @@ async fn open(dir: PathBuf) -> (Sandbox, String) {
 }
 
 impl Pair {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (east, east_url) = open(dir.path().join("east")).await;
         let (west, west_url) = open(dir.path().join("west")).await;
@@ -60,7 +60,7 @@ impl Pair {
         Self { dir, east, west, urls: [east_url, west_url], replication }
     }
 
-    fn create(&self, repository: &str) {
+    pub(crate) fn create(&self, repository: &str) {
         let storage_namespace = format!("local://data/{repository}");
         let wanted = CreateRepository { name: repository.into(), storage_namespace, ..CreateRepository::default() };
         self.east.lake().create_repository(wanted).unwrap();
@@ -91,7 +91,7 @@ impl Pair {
         self.east.lake().commit_branch(repository, branch, wanted).unwrap().id.clone()
     }
 
-    fn push(&self, repository: &str, branch: &str, path: &str) -> String {
+    pub(crate) fn push(&self, repository: &str, branch: &str, path: &str) -> String {
         self.put(repository, branch, path);
         self.commit(repository, branch)
     }
@@ -106,7 +106,7 @@ impl Pair {
     }
 
     /// Waits until a branch of a mirror is at a commit, and looks for each of its objects.
-    async fn promoted(&self, mirror: &str, branch: &str, commit: &str) {
+    pub(crate) async fn promoted(&self, mirror: &str, branch: &str, commit: &str) {
         let what = format!("{branch} of {mirror} is at {commit}");
         until(&what, || (self.head(mirror, branch).as_deref() == Some(commit)).then_some(())).await;
         self.complete(mirror, commit);
@@ -188,21 +188,7 @@ impl Service {
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        let key = STANDARD.encode(format!("{}:{}", sandbox::EXAMPLE_ACCESS_KEY_ID, sandbox::EXAMPLE_SECRET_ACCESS_KEY));
-        let body = body.map_or(String::new(), |body| body.to_string());
-        let request = format!(
-            "{method} /service/replication/v1{path} HTTP/1.1\r\nhost: x\r\nauthorization: Basic {key}\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let mut answer = Vec::new();
-        let Ok(mut stream) = tokio::net::TcpStream::connect(&self.address).await else { return (503, Value::Null) };
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let _ = stream.read_to_end(&mut answer).await;
-        let answer = String::from_utf8(answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or(("HTTP/1.1 503", ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(503);
-        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+        call(&self.address, method, path, body).await
     }
 
     async fn mirror(&self, repository: &str, mirror: &str) -> u16 {
@@ -227,11 +213,32 @@ impl Service {
     }
 }
 
-async fn nap() {
+/// Asks a service's API; 503 where nothing answers.
+pub(crate) async fn call(address: &str, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    let key = STANDARD.encode(format!("{}:{}", sandbox::EXAMPLE_ACCESS_KEY_ID, sandbox::EXAMPLE_SECRET_ACCESS_KEY));
+    let body = body.map_or(String::new(), |body| body.to_string());
+    let request = format!(
+        "{method} /service/replication/v1{path} HTTP/1.1\r\nhost: x\r\nauthorization: Basic {key}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut answer = Vec::new();
+    let Ok(mut stream) = tokio::net::TcpStream::connect(address).await else { return (503, Value::Null) };
+    if stream.write_all(request.as_bytes()).await.is_err() {
+        return (503, Value::Null);
+    }
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or(("HTTP/1.1 503", ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(503);
+    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+}
+
+pub(crate) async fn nap() {
     SystemClock::new().sleep(Duration::from_millis(20)).await;
 }
 
-async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     for _ in 0..PATIENCE.as_millis() / 20 {
         if let Some(found) = look() {
             return found;

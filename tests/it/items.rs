@@ -10,7 +10,7 @@ mod faulty_dynamodb;
 #[path = "items/line.rs"]
 mod line;
 #[path = "items/postgres.rs"]
-mod postgres;
+pub(crate) mod postgres;
 #[path = "items/postgres_tls.rs"]
 mod postgres_tls;
 #[path = "items/service.rs"]

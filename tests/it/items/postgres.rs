@@ -14,7 +14,7 @@ use super::line::{Line, State};
 use crate::servers;
 
 /// The server's address, and the file of its certificate's authority.
-pub(super) fn server(test: &str) -> Option<(&'static str, &'static str)> {
+pub(crate) fn server(test: &str) -> Option<(&'static str, &'static str)> {
     let server = servers::postgres(test)?;
     Some(server.endpoint.split_once(' ').unwrap())
 }
@@ -32,11 +32,11 @@ pub(super) async fn sql(address: &str, statements: &str) {
     client.batch_execute(statements).await.unwrap();
 }
 
-pub(super) async fn make_schema(address: &str, schema: &str) {
+pub(crate) async fn make_schema(address: &str, schema: &str) {
     sql(address, &format!("CREATE SCHEMA \"{schema}\"")).await;
 }
 
-pub(super) fn login(address: &str, schema: &str) -> String {
+pub(crate) fn login(address: &str, schema: &str) -> String {
     format!("postgres://postgres:p1@{address}/postgres?search_path={schema}&sslmode=disable")
 }
 

@@ -1,0 +1,262 @@
+//! Several processes over one mirrors database: two regions that share nothing else, and two processes of one region,
+//! of which one is killed, stopped and woken up again. Real processes, DynamoDB Local and PostgreSQL.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lakemirror::sandbox;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Pair, call, nap, until};
+use crate::items::postgres;
+use crate::process::{Process, lakemirror};
+use crate::servers;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process and where its API is.
+struct Region {
+    process: Process,
+    address: String,
+}
+
+impl Region {
+    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        call(&self.address, method, path, body).await
+    }
+}
+
+/// What a region's processes share: the pair of lakeFS, and the database.
+struct World {
+    pair: Pair,
+    database: String,
+}
+
+impl World {
+    fn config(&self, region: &str, name: &str) -> PathBuf {
+        let [east, west] = &self.pair.urls;
+        let (home, home_url, other, other_url) = match region {
+            "east" => (&self.pair.east, east, "west", west),
+            _ => (&self.pair.west, west, "east", east),
+        };
+        let text = format!(
+            "region: {region}\norganization_id: acme\nregional_endpoint: {home_url}\n\
+             dst_endpoints: {{ {other}: '{other_url}' }}\nlisten_address: 127.0.0.1:0\n\
+             lakefs_access_key_id: {}\nlakefs_secret_access_key: {}\nauth: {{ encrypt: {{ secret_key: {} }} }}\n\
+             mirrors_database: {}\nmirrors_manager: {{ process_mirrors_interval_duration: 1s }}\n\
+             blockstore: {{ type: local, local: {{ path: {} }} }}\n\
+             journal: {{ path: {}/{name}-journal }}\ncommit_sensor: {{ process_branches_duration: 200ms }}\n",
+            sandbox::EXAMPLE_ACCESS_KEY_ID,
+            sandbox::EXAMPLE_SECRET_ACCESS_KEY,
+            sandbox::EXAMPLE_SECRET_KEY,
+            self.database,
+            home.lake().blocks_root().display(),
+            self.pair.dir.path().display(),
+        );
+        let file = self.pair.dir.path().join(format!("{name}.yaml"));
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+
+    /// Starts a process of a region; one of the same name has the same journal.
+    fn start(&self, region: &str, name: &str) -> Region {
+        let file = self.config(region, name);
+        let mut command = lakemirror();
+        for variable in ["AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"]
+        {
+            command.env_remove(variable);
+        }
+        command.env("AWS_EC2_METADATA_DISABLED", "true");
+        let mut process = Process::start(command.args(["run", "--config"]).arg(&file));
+        let line = process.until("the API listens at http://", PATIENCE);
+        let address = line.split("http://127.0.0.1:").nth(1).unwrap_or_default();
+        let port: String = address.chars().take_while(char::is_ascii_digit).collect();
+        process.until("the journal is open", PATIENCE);
+        Region { process, address: format!("127.0.0.1:{port}") }
+    }
+}
+
+fn dynamodb(test: &str, table: &str) -> Option<String> {
+    let endpoint = &servers::dynamodb(test)?.endpoint;
+    Some(format!(
+        "{{ type: dynamodb, dynamodb: {{ table_name: {table}, aws_region: us-east-1, endpoint: '{endpoint}', \
+         aws_access_key_id: several, aws_secret_access_key: canary }} }}"
+    ))
+}
+
+async fn sql(test: &str, schema: &str) -> Option<String> {
+    let (address, _) = postgres::server(test)?;
+    postgres::make_schema(address, schema).await;
+    let login = postgres::login(address, schema);
+    Some(format!("{{ type: postgres, postgres: {{ connection_string: '{login}' }} }}"))
+}
+
+async fn create(at: &Region, repository: &str, region: &str, mirror: &str) {
+    let namespace = format!("local://data/{repository}");
+    let body = json!({"name": mirror, "region": region, "storage_namespace": namespace});
+    let path = format!("/repositories/{repository}/mirrors");
+    for _ in 0..500 {
+        match at.call("POST", &path, Some(body.clone())).await.0 {
+            201 => return,
+            409 | 503 => nap().await,
+            other => panic!("{mirror} is not created: {other}"),
+        }
+    }
+    panic!("{mirror} is not created");
+}
+
+/// What the branches of mirrors showed, in order, for as long as it is watched.
+#[derive(Clone, Default)]
+struct Shown(Arc<Mutex<BTreeMap<String, Vec<String>>>>);
+
+impl Shown {
+    fn watch(&self, world: &World, mirrors: &[String]) -> CancellationToken {
+        let (done, west, shown) = (CancellationToken::new(), world.pair.west.clone(), self.clone());
+        let (stop, mirrors) = (done.clone(), mirrors.to_vec());
+        tokio::spawn(async move {
+            while !stop.is_cancelled() {
+                for mirror in &mirrors {
+                    let Ok(head) = west.lake().get_branch(mirror, "main") else { continue };
+                    let mut shown = shown.0.lock().unwrap();
+                    let heads = shown.entry(mirror.clone()).or_default();
+                    if heads.last() != Some(&head) {
+                        heads.push(head);
+                    }
+                }
+                nap().await;
+            }
+        });
+        done
+    }
+
+    /// Nothing was ever shown that the source did not have, and nothing moved back.
+    fn only_forward(&self, mirror: &str, source: &[String]) {
+        let shown = self.0.lock().unwrap();
+        let places: Vec<Option<usize>> =
+            shown[mirror].iter().map(|head| source.iter().position(|commit| commit == head)).collect();
+        assert!(places.iter().all(Option::is_some), "{mirror}: {places:?}");
+        assert!(places.is_sorted(), "{mirror} moved back: {places:?}");
+    }
+}
+
+async fn regions_share_only_the_table(database: String) {
+    let world = World { pair: Pair::open().await, database };
+    let pair = &world.pair;
+    pair.create("one");
+    let (east, west) = (world.start("east", "east"), world.start("west", "west"));
+    let first = pair.push("one", "main", "a");
+    create(&east, "one", "west", "one-m").await;
+    pair.promoted("one-m", "main", &first).await;
+
+    // The source's region tells what the other one published, and how old that is.
+    let path = "/repositories/one/mirrors/one-m";
+    for attempt in 0..3000 {
+        let (status, mirror) = east.call("GET", path, None).await;
+        let synced = mirror["branches"][0]["promoted_commit_id"] == first.as_str();
+        if status == 200 && synced && mirror["status_age_seconds"].is_number() {
+            break;
+        }
+        assert!(attempt < 2000, "{status} {mirror:#}");
+        nap().await;
+    }
+    assert_eq!(west.call("DELETE", path, None).await.0, 404, "only where the source is");
+
+    // The destination's process dies and comes back with its journal; meanwhile the source goes on.
+    west.process.kill();
+    let second = pair.push("one", "main", "b");
+    let west = world.start("west", "west");
+    pair.promoted("one-m", "main", &second).await;
+
+    // Deleted while the destination is away, and made again under the same name at once.
+    west.process.kill();
+    assert_eq!(east.call("DELETE", path, None).await.0, 204);
+    create(&east, "one", "west", "one-m").await;
+    let mark = || pair.west.lake().metadata("one-m").ok().and_then(|all| all.get("lakemirror.incarnation").cloned());
+    let old = mark().unwrap();
+    let third = pair.push("one", "main", "c");
+    let west = world.start("west", "west");
+    until("the new mirror is marked", || mark().filter(|mark| *mark != old)).await;
+    pair.promoted("one-m", "main", &third).await;
+    for region in [east, west] {
+        region.process.signal("TERM");
+        let (code, said) = region.process.end(PATIENCE);
+        assert_eq!(code, 0, "{said}");
+        assert!(!said.contains("canary"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_regions_share_only_a_dynamodb_table() {
+    let Some(database) = dynamodb("two regions over DynamoDB", "two_regions") else { return };
+    regions_share_only_the_table(database).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_regions_share_only_a_postgres_table() {
+    let Some(database) = sql("two regions over PostgreSQL", "two_regions").await else { return };
+    regions_share_only_the_table(database).await;
+}
+
+/// Two processes of one region: what one holds the other takes when it is stopped, and who wakes up changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_process_is_followed_and_changes_nothing_when_it_wakes_up() {
+    let Some(database) = sql("two processes of a region", "two_processes").await else { return };
+    let world = World { pair: Pair::open().await, database };
+    let pair = &world.pair;
+    let east = world.start("east", "east");
+    let mut sources: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mirrors: Vec<String> = (0..3).map(|number| format!("mirror-{number}")).collect();
+    let push = |sources: &mut BTreeMap<String, Vec<String>>, path: &str| {
+        for number in 0..3 {
+            let commit = pair.push(&format!("source-{number}"), "main", path);
+            sources.entry(format!("mirror-{number}")).or_default().push(commit);
+        }
+    };
+    (0..3).for_each(|number| pair.create(&format!("source-{number}")));
+    push(&mut sources, "a");
+    let first = world.start("west", "first");
+    for number in 0..3 {
+        create(&east, &format!("source-{number}"), "west", &format!("mirror-{number}")).await;
+    }
+    let shown = Shown::default();
+    let done = shown.watch(&world, &mirrors);
+    let level = async |sources: &BTreeMap<String, Vec<String>>| {
+        for (mirror, commits) in sources {
+            pair.promoted(mirror, "main", commits.last().unwrap()).await;
+        }
+    };
+    level(&sources).await;
+
+    // It is stopped in the middle of work, and the other one takes over.
+    let second = world.start("west", "second");
+    push(&mut sources, "b");
+    first.process.signal("STOP");
+    push(&mut sources, "c");
+    level(&sources).await;
+    push(&mut sources, "d");
+    first.process.signal("CONT");
+    push(&mut sources, "e");
+    level(&sources).await;
+
+    // Who took over dies; the one that woke up takes everything back.
+    second.process.kill();
+    push(&mut sources, "f");
+    level(&sources).await;
+
+    // A process that ends in order hands over at once; its successor has no journal of it.
+    let third = world.start("west", "third");
+    first.process.signal("TERM");
+    push(&mut sources, "g");
+    level(&sources).await;
+    let (code, said) = first.process.end(PATIENCE);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("taken over from another process"), "{said}");
+    done.cancel();
+    for (mirror, commits) in &sources {
+        shown.only_forward(mirror, commits);
+    }
+    drop(third);
+}
