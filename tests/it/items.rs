@@ -8,7 +8,7 @@ mod dynamodb;
 #[path = "items/faulty_dynamodb.rs"]
 mod faulty_dynamodb;
 #[path = "items/line.rs"]
-mod line;
+pub(crate) mod line;
 #[path = "items/postgres.rs"]
 pub(crate) mod postgres;
 #[path = "items/postgres_tls.rs"]

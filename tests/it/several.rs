@@ -6,11 +6,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lakemirror::clock::Clock as _;
+use lakemirror::clock::system::SystemClock;
+use lakemirror::engine::lease::HOLDS;
 use lakemirror::sandbox;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Pair, call, nap, until};
+use crate::items::line::{Line, State};
 use crate::items::postgres;
 use crate::process::{Process, lakemirror};
 use crate::servers;
@@ -259,4 +263,60 @@ async fn a_stopped_process_is_followed_and_changes_nothing_when_it_wakes_up() {
         shown.only_forward(mirror, commits);
     }
     drop(third);
+}
+
+/// No branch moves without a live lease, what is observed goes on being verified, and everything goes on by itself; also
+/// for a process that starts while the database is away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_database_a_process_verifies_and_moves_nothing() {
+    let Some((address, _)) = postgres::server("a database that goes away") else { return };
+    postgres::make_schema(address, "goes_away").await;
+    let line = Line::to(address, State::Whole).await;
+    let login = postgres::login(&line.address, "goes_away");
+    let database = format!("{{ type: postgres, postgres: {{ connection_string: '{login}' }} }}");
+    let world = World { pair: Pair::open().await, database };
+    let pair = &world.pair;
+    pair.create("one");
+    let (east, mut west) = (world.start("east", "east"), world.start("west", "west"));
+    let first = pair.push("one", "main", "a");
+    create(&east, "one", "west", "one-m").await;
+    pair.promoted("one-m", "main", &first).await;
+
+    // Away for longer than a lease holds: the process says so, and a new commit is verified and not promoted.
+    line.set(State::Cut).await;
+    west.process.until("no heartbeat reaches the mirrors database", PATIENCE);
+    SystemClock::new().sleep(HOLDS).await;
+    let second = pair.push("one", "main", "b");
+    let waits_for_its_lease = async |west: &Region| {
+        for _ in 0..2000 {
+            let checked = journal(&world, "west");
+            if checked.contains(&second) && checked.contains("main") {
+                assert_eq!(pair.west.lake().get_branch("one-m", "main").ok().as_deref(), Some(first.as_str()));
+                return;
+            }
+            assert_ne!(west.call("GET", "/repositories/one/mirrors/one-m", None).await.0, 200);
+            nap().await;
+        }
+        panic!("the commit is not observed");
+    };
+    waits_for_its_lease(&west).await;
+
+    // It dies, and starts again without the database: the same.
+    west.process.kill();
+    let mut west = world.start("west", "west");
+    west.process.until("verified as the journal knows it, not promoted", PATIENCE);
+    let third = pair.push("one", "main", "c");
+    until("the third commit is observed", || journal(&world, "west").contains(&third).then_some(())).await;
+    assert_eq!(pair.west.lake().get_branch("one-m", "main").ok().as_deref(), Some(first.as_str()));
+
+    line.set(State::Whole).await;
+    pair.promoted("one-m", "main", &third).await;
+}
+
+/// What the journal of a process says happened to the mirror, read beside the running process.
+fn journal(world: &World, name: &str) -> String {
+    let directory = world.pair.dir.path().join(format!("{name}-journal"));
+    let mut command = lakemirror();
+    let out = command.args(["journal", "export"]).arg(directory).args(["--format", "jsonl"]).output().unwrap();
+    String::from_utf8_lossy(&out.stdout).into_owned()
 }

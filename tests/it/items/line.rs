@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 /// What happens to what is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     /// It goes through.
     Whole,
     /// Connections are closed, new ones at once.
@@ -18,8 +18,8 @@ pub(super) enum State {
 }
 
 /// A proxy for as long as the test's runtime lives.
-pub(super) struct Line {
-    pub(super) address: String,
+pub(crate) struct Line {
+    pub(crate) address: String,
     state: Arc<watch::Sender<State>>,
     /// Connections that go through.
     whole: watch::Sender<usize>,
@@ -27,7 +27,7 @@ pub(super) struct Line {
 
 impl Line {
     /// In front of `server` (host and port).
-    pub(super) async fn to(server: &str, state: State) -> Self {
+    pub(crate) async fn to(server: &str, state: State) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(watch::Sender::new(state));
@@ -41,12 +41,12 @@ impl Line {
         Self { address, state, whole }
     }
 
-    pub(super) fn port(&self) -> &str {
+    pub(crate) fn port(&self) -> &str {
         self.address.rsplit(':').next().unwrap()
     }
 
     /// From now on; what went through is closed when this returns.
-    pub(super) async fn set(&self, state: State) {
+    pub(crate) async fn set(&self, state: State) {
         self.state.send_replace(state);
         self.whole.subscribe().wait_for(|whole| *whole == 0).await.unwrap();
     }
