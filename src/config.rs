@@ -33,7 +33,7 @@ pub use auth::{Auth, AuthCache};
 pub use blockstore::{AzureBlockstore, Blockstore, GsBlockstore, S3Blockstore, S3Checksum, S3Credentials};
 pub use committed::{Committed, LocalCache};
 pub use database::{DynamodbDatabase, MirrorsDatabase, PostgresDatabase};
-pub use journal::Journal;
+pub use journal::{Archive, Journal};
 pub use log::{LogFormat, LogLevel, Logging};
 pub use pace::{CommitSensor, MirrorsManager, PresenceCache, Recheck, Validator};
 pub use policy::{Deletion, History, Imports, OnDivergence, Promotion, SizeRule, Verification};

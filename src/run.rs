@@ -36,7 +36,7 @@ use crate::engine::{Engine, Parts, Region};
 use crate::lakefs;
 use crate::mirrors::records::Records;
 use crate::mirrors::{Dynamodb, Embedded, Items, Postgres, dynamodb, embedded, postgres};
-use crate::objects;
+use crate::objects::{self, s3};
 use crate::service::RequestLog;
 
 use ledger::{Journal, Rhythm};
@@ -68,6 +68,9 @@ pub enum RunError {
         #[source]
         source: objects::ConnectError,
     },
+    /// The journal's archive cannot be used.
+    #[error("journal.archive.s3 cannot be used")]
+    Archive(#[source] s3::S3Error),
     /// The mirrors database does not open.
     #[error("the mirrors database cannot be opened")]
     Mirrors(#[from] embedded::OpenError),
@@ -181,7 +184,7 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
         records,
         journal_path: config.journal.path.clone(),
         rhythm: rhythm(&config.journal),
-        upkeep: upkeep_settings(&config.journal),
+        upkeep: upkeep_settings(&config.journal).await?,
         clock,
         entropy,
         settings: Arc::new(settings(config)),
@@ -237,14 +240,22 @@ fn rhythm(journal: &config::Journal) -> Rhythm {
     }
 }
 
-fn upkeep_settings(journal: &config::Journal) -> upkeep::Settings {
+async fn upkeep_settings(journal: &config::Journal) -> Result<upkeep::Settings, RunError> {
     let age_ms_max = u64::try_from(journal.retain_max_age.as_millis()).unwrap_or(u64::MAX);
     let (compress, archive) = (journal.compress, journal.archive.is_some());
-    upkeep::Settings {
+    let to = match &journal.archive {
+        None => None,
+        Some(config::Archive::Directory(path)) => Some(upkeep::Archive::Directory(path.clone())),
+        Some(config::Archive::S3 { bucket, prefix, store }) => {
+            let archive = s3::archive::Archive::new(&stores::s3_settings(store), bucket, prefix).await;
+            Some(upkeep::Archive::S3(Box::new(archive.map_err(RunError::Archive)?)))
+        }
+    };
+    Ok(upkeep::Settings {
         rules: upkeep::plan::Rules { compress, archive, age_ms_max, bytes_max: journal.retain_max_bytes },
-        archive: journal.archive.clone(),
+        archive: to,
         snapshot_interval: journal.snapshot_interval,
-    }
+    })
 }
 
 /// Serves until stopped: the API from the first moment, the mirrors once the journal is replayed.

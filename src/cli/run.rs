@@ -68,9 +68,11 @@ async fn serve_until_told(config: Config) -> Result<Exit, Failure> {
 
 fn failure(error: RunError) -> Failure {
     let exit = match &error {
-        RunError::Lakefs { .. } | RunError::Blockstore { .. } | RunError::Dynamodb(_) | RunError::Postgres(_) => {
-            Exit::Configuration
-        }
+        RunError::Lakefs { .. }
+        | RunError::Blockstore { .. }
+        | RunError::Archive(_)
+        | RunError::Dynamodb(_)
+        | RunError::Postgres(_) => Exit::Configuration,
         RunError::Journal {
             source: OpenError::NotWritable { .. } | OpenError::DiskFull { .. } | OpenError::Io { .. },
             ..

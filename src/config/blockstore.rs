@@ -158,7 +158,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Blockstore> {
     Some(store)
 }
 
-fn read_s3(section: &Section<'_>) -> Option<S3Blockstore> {
+pub(super) fn read_s3(section: &Section<'_>) -> Option<S3Blockstore> {
     for unused in S3_UNUSED {
         section.accept(unused);
     }

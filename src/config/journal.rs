@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::blockstore::{self, S3Blockstore};
 use super::committed::LocalCache;
 use super::limits::{ANY_DURATION, INTERVAL};
 use super::reader::Section;
@@ -13,6 +14,22 @@ const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(4 << 30);
 /// Sealed segments on the volume: from one of the smallest to what no volume has.
 const RETAINED_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(1 << 50);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// `journal.archive`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Archive {
+    /// `path`: a directory.
+    Directory(PathBuf),
+    /// `s3`: a prefix of a bucket. What is not set comes from the credentials chain of the AWS SDK.
+    S3 {
+        /// `s3.bucket`.
+        bucket: String,
+        /// `s3.prefix`. Default empty.
+        prefix: String,
+        /// The other settings, as in `blockstore.s3`.
+        store: Box<S3Blockstore>,
+    },
+}
 
 /// `journal`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +44,8 @@ pub struct Journal {
     pub snapshot_interval: Duration,
     /// `journal.compress`: whether sealed segments are compressed. Default true.
     pub compress: bool,
-    /// `journal.archive.path`: a directory to which sealed segments are copied. Default none.
-    pub archive: Option<PathBuf>,
+    /// `journal.archive`: where sealed segments are copied to. Default none.
+    pub archive: Option<Archive>,
     /// `journal.retain.max_age`: how long a sealed segment stays on the volume. Default 90 days.
     pub retain_max_age: Duration,
     /// `journal.retain.max_bytes`: how many bytes of sealed segments stay on the volume. From 64 KiB, default 10 GiB.
@@ -51,10 +68,11 @@ pub(super) fn read(section: &Section<'_>, cache: &LocalCache) -> Option<Journal>
     });
     let every = section.within("snapshot", |snapshot| snapshot.duration("interval", INTERVAL));
     let compress = section.boolean("compress").unwrap_or(true);
-    let archive = section.within("archive", |archive| archive.path("path"));
+    let archive = section.within("archive", read_archive);
     let snapshot_interval = every.unwrap_or(Duration::from_secs(600));
     let path = path?;
-    if archive.as_ref().is_some_and(|archive| archive.starts_with(&path) || path.starts_with(archive)) {
+    let inside = |archive: &PathBuf| archive.starts_with(&path) || path.starts_with(archive);
+    if matches!(&archive, Some(Archive::Directory(archive)) if inside(archive)) {
         section.problem("archive.path", "is the journal's own directory", "name one on another volume");
     }
     Some(Journal {
@@ -67,4 +85,24 @@ pub(super) fn read(section: &Section<'_>, cache: &LocalCache) -> Option<Journal>
         retain_max_age,
         retain_max_bytes,
     })
+}
+
+fn read_archive(section: &Section<'_>) -> Option<Archive> {
+    let path = section.path("path");
+    let s3 = section.within("s3", |s3| {
+        let (bucket, prefix, store) = (s3.text("bucket"), s3.text("prefix"), blockstore::read_s3(s3)?);
+        let named = [&bucket, &prefix, &store.region].into_iter().any(Option::is_some);
+        if !named && store.endpoint.is_none() && store.credentials.is_none() {
+            return None;
+        }
+        let bucket = s3.required("bucket", bucket, "name the bucket in which the journal's segments are to be kept")?;
+        Some(Archive::S3 { bucket, prefix: prefix.unwrap_or_default(), store: Box::new(store) })
+    });
+    match (path, s3) {
+        (Some(_), Some(_)) => {
+            section.problem("path", "stands beside archive.s3", "keep one of the two");
+            None
+        }
+        (path, s3) => s3.or(path.map(Archive::Directory)),
+    }
 }

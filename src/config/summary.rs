@@ -1,6 +1,6 @@
 //! The settings as they are logged at start: an explicit list, so that a new secret cannot slip in.
 
-use super::{Blockstore, Config, MirrorsDatabase, Recheck};
+use super::{Archive, Blockstore, Config, MirrorsDatabase, Recheck};
 
 /// Names as in the file, values for people.
 pub(super) fn of(config: &Config) -> Vec<(&'static str, String)> {
@@ -28,7 +28,7 @@ pub(super) fn of(config: &Config) -> Vec<(&'static str, String)> {
         ("journal.seal", format!("{} bytes or {:?}", config.journal.seal_max_bytes, config.journal.seal_max_age)),
         ("journal.snapshot.interval", format!("{:?}", config.journal.snapshot_interval)),
         ("journal.compress", config.journal.compress.to_string()),
-        ("journal.archive.path", config.journal.archive.as_ref().map_or_else(none, |dir| dir.display().to_string())),
+        ("journal.archive", config.journal.archive.as_ref().map_or_else(none, archive)),
         ("journal.retain", format!("{} bytes or {:?}", config.journal.retain_max_bytes, config.journal.retain_max_age)),
         (
             "committed.local_cache.dir",
@@ -87,5 +87,12 @@ fn recheck(recheck: Recheck) -> String {
     match recheck {
         Recheck::Every(interval) => format!("{interval:?}"),
         Recheck::BackOff { first, last } => format!("back-off from {first:?} to {last:?}"),
+    }
+}
+
+fn archive(archive: &Archive) -> String {
+    match archive {
+        Archive::Directory(path) => path.display().to_string(),
+        Archive::S3 { bucket, prefix, .. } => format!("s3://{bucket}/{prefix}"),
     }
 }

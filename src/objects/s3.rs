@@ -22,6 +22,7 @@ use super::list_page::{ListPageError, scan};
 use super::{Costs, Found, Page, Store, fault};
 
 mod answer;
+pub mod archive;
 mod client;
 mod raw_body;
 

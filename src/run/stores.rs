@@ -40,7 +40,9 @@ pub fn settings(blockstore: &Blockstore) -> objects::Settings {
     }
 }
 
-fn s3_settings(s3: &S3Blockstore) -> objects::s3::Settings {
+/// The settings of a store that speaks S3.
+#[must_use]
+pub fn s3_settings(s3: &S3Blockstore) -> objects::s3::Settings {
     let credentials = match (&s3.credentials, &s3.profile, &s3.credentials_file) {
         (Some(pair), _, _) => objects::s3::Credentials::Static {
             access_key_id: crate::secret::Secret::new(pair.access_key_id.clone()),

@@ -16,7 +16,7 @@ use lakemirror_journal::command::{Command, UpkeepStep};
 use lakemirror_journal::ids::Seq;
 use lakemirror_journal::log::disk::real::RealDisk;
 use lakemirror_journal::log::{
-    SegmentFile, UpkeepError, archive_segment, compress_segment, remove_segment, sealed_segments, snapshot,
+    Archived, SegmentFile, UpkeepError, archive_segment, compress_segment, remove_segment, sealed_segments, snapshot,
     verify_segment,
 };
 use lakemirror_journal::state::ladder::Ladder;
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::engine::recorder::{RecordError, Recorder};
+use crate::objects::s3;
 use crate::run::ledger::error_chain;
 use crate::run::shadow::{ShadowError, take_snapshot};
 use plan::{Rules, Step};
@@ -35,13 +36,22 @@ const REST: Duration = Duration::from_secs(60);
 /// Steps of one turn; the rest waits for the next one.
 const STEPS_MAX: usize = 64;
 
+/// An archive.
+#[derive(Debug, Clone)]
+pub enum Archive {
+    /// A directory of the same shape as a journal's.
+    Directory(PathBuf),
+    /// The same below a prefix of a bucket.
+    S3(Box<s3::archive::Archive>),
+}
+
 /// What upkeep goes by.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// When segments are compressed and dropped.
     pub rules: Rules,
-    /// The directory of the archive.
-    pub archive: Option<PathBuf>,
+    /// Where sealed segments are copied to.
+    pub archive: Option<Archive>,
     /// How often a snapshot is taken.
     pub snapshot_interval: Duration,
 }
@@ -51,6 +61,8 @@ pub struct Settings {
 enum Undone {
     #[error(transparent)]
     Segment(#[from] UpkeepError),
+    #[error(transparent)]
+    Archive(#[from] s3::archive::ArchiveError),
     #[error(
         "segment {first} to {last} on the volume is not the one that the journal sealed: see `lakemirror journal verify`"
     )]
@@ -213,23 +225,30 @@ impl Upkeep {
     }
 
     async fn archive(&self, file: SegmentFile, sealed: [u8; 32]) -> Result<(), Undone> {
-        let SegmentFile { first, last, .. } = file;
-        let (dir, Some(archive)) = (self.dir.clone(), self.settings.archive.clone()) else { return Ok(()) };
-        let copy = move || {
-            let disk = RealDisk::new(&dir);
-            prove(&disk, first, last, &sealed)?;
-            Ok::<_, Undone>(archive_segment(&disk, &RealDisk::new(&archive), first, last)?)
-        };
-        let archived = tokio::task::spawn_blocking(copy).await??;
-        tracing::info!(
-            first,
-            last,
-            bytes = archived.bytes,
-            place = archived.place,
-            "a segment of the journal was archived"
-        );
-        let (bytes, file_hash, place) = (archived.bytes, archived.file_hash, archived.place);
+        let Some(archive) = self.settings.archive.clone() else { return Ok(()) };
+        let archived = self.copy(file, sealed, archive).await?;
+        let (first, last, Archived { place, bytes, file_hash }) = (file.first, file.last, archived);
+        tracing::info!(first, last, bytes, place, "a segment of the journal was archived");
         self.journal(UpkeepStep::Archived { first, last, hash: sealed, bytes, file_hash, place }).await
+    }
+
+    /// Proves a segment and copies it.
+    async fn copy(&self, file: SegmentFile, sealed: [u8; 32], archive: Archive) -> Result<Archived, Undone> {
+        let SegmentFile { first, last, .. } = file;
+        let dir = self.dir.clone();
+        let proven = move || prove(&RealDisk::new(&dir), first, last, &sealed);
+        tokio::task::spawn_blocking(proven).await??;
+        let dir = self.dir.clone();
+        match archive {
+            Archive::Directory(archive) => {
+                let copy = move || archive_segment(&RealDisk::new(&dir), &RealDisk::new(&archive), first, last);
+                Ok(tokio::task::spawn_blocking(copy).await??)
+            }
+            Archive::S3(archive) => {
+                let s3::archive::Stored { place, bytes, hash } = archive.put(&dir, &file.path()).await?;
+                Ok(Archived { place, bytes, file_hash: hash })
+            }
+        }
     }
 
     async fn drop_segment(&self, file: SegmentFile, hash: [u8; 32], unarchived: bool) -> Result<(), Undone> {

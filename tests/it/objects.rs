@@ -7,6 +7,6 @@ mod faults;
 #[path = "objects/faulty_s3.rs"]
 mod faulty_s3;
 #[path = "objects/real_s3.rs"]
-mod real_s3;
+pub(crate) mod real_s3;
 #[path = "objects/simple.rs"]
 mod simple;

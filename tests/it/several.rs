@@ -6,20 +6,44 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lakemirror::clock::Clock as _;
 use lakemirror::clock::system::SystemClock;
 use lakemirror::engine::lease::HOLDS;
 use lakemirror::sandbox;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Pair, call, nap, until};
+use crate::engine::{Pair, nap, until};
 use crate::items::line::{Line, State};
 use crate::items::postgres;
 use crate::process::{Process, lakemirror};
 use crate::servers;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks a service's API; 503 where nothing answers.
+pub(crate) async fn call(address: &str, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    let key = STANDARD.encode(format!("{}:{}", sandbox::EXAMPLE_ACCESS_KEY_ID, sandbox::EXAMPLE_SECRET_ACCESS_KEY));
+    let body = body.map_or(String::new(), |body| body.to_string());
+    let request = format!(
+        "{method} /service/replication/v1{path} HTTP/1.1\r\nhost: x\r\nauthorization: Basic {key}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut answer = Vec::new();
+    let Ok(mut stream) = tokio::net::TcpStream::connect(address).await else { return (503, Value::Null) };
+    if stream.write_all(request.as_bytes()).await.is_err() {
+        return (503, Value::Null);
+    }
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or(("HTTP/1.1 503", ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(503);
+    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+}
 
 /// A process and where its API is.
 struct Region {

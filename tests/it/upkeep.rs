@@ -9,9 +9,10 @@ use lakemirror::clock::system::SystemClock;
 use lakemirror::engine::recorder::{self, Recorder, RecorderThread};
 use lakemirror::evidence::Source;
 use lakemirror::evidence::verify::{Request, verify};
+use lakemirror::objects::s3::archive::Archive as S3Archive;
 use lakemirror::run::ledger::{Journal, Rhythm};
 use lakemirror::run::upkeep::plan::Rules;
-use lakemirror::run::upkeep::{Settings, Upkeep};
+use lakemirror::run::upkeep::{Archive, Settings, Upkeep};
 use lakemirror_journal::codec;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::{Event, ServiceStartedV1};
@@ -23,6 +24,9 @@ use lakemirror_journal::log::{
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::ladder::Stage;
 use lakemirror_journal::state::mirror::Definition;
+
+use crate::objects::real_s3;
+use crate::servers;
 
 const SEAL_BYTES: u64 = 64 << 10;
 const RETAIN_BYTES: u64 = 128 << 10;
@@ -44,12 +48,16 @@ struct Service {
 
 impl Service {
     fn open(dir: &Path, archive: Option<&Path>) -> Self {
+        Self::archiving(dir, archive.map(|archive| Archive::Directory(archive.to_owned())))
+    }
+
+    fn archiving(dir: &Path, archive: Option<Archive>) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let (journal, state, _) = Journal::open(dir, [7; 16], 1).unwrap();
         let (recorder, thread) =
             recorder::start(state, Box::new(journal.with_rhythm(RHYTHM)), Arc::clone(&clock)).unwrap();
         let rules = Rules { compress: true, archive: archive.is_some(), age_ms_max: u64::MAX, bytes_max: RETAIN_BYTES };
-        let settings = Settings { rules, archive: archive.map(Path::to_owned), snapshot_interval: Duration::ZERO };
+        let settings = Settings { rules, archive, snapshot_interval: Duration::ZERO };
         let upkeep = Upkeep::new(dir.to_owned(), settings, recorder.clone(), clock);
         Self { dir: dir.to_owned(), recorder, thread, upkeep, notes: 0 }
     }
@@ -165,6 +173,76 @@ async fn with_an_archive_every_record_can_be_read_for_ever() {
     let source = Source::new(dir.path()).with_archives(vec![archive.path().to_owned()]);
     let verified = verify(&source, &Request { deep: true, anchors: Vec::new() }).unwrap();
     assert!(verified.holds(), "{:?}", verified.problems);
+}
+
+/// The objects below a prefix, as files.
+async fn download(writer: &aws_sdk_s3::Client, bucket: &str, prefix: &str, to: &Path) {
+    let listed = writer.list_objects_v2().bucket(bucket).prefix(prefix).send().await.unwrap();
+    for object in listed.contents() {
+        let key = object.key().unwrap();
+        let file = to.join(key.strip_prefix(prefix).unwrap().trim_start_matches('/'));
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let bytes = writer.get_object().bucket(bucket).key(key).send().await.unwrap().body.collect().await.unwrap();
+        std::fs::write(file, bytes.into_bytes()).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prefix_of_a_bucket_is_an_archive_like_a_directory() {
+    let Some(server) = servers::ceph("archives in a bucket") else { return };
+    let (writer, settings) = (real_s3::writer(&server.endpoint), real_s3::settings(&server.endpoint, "k1", "s1"));
+    writer.create_bucket().bucket("archives").send().await.unwrap();
+    let archive = S3Archive::new(&settings, "archives", "lake/west/").await.unwrap();
+    let (dir, downloaded) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut service = Service::archiving(dir.path(), Some(Archive::S3(Box::new(archive.clone()))));
+    service.define().await;
+    for _ in 0..20 {
+        service.work().await;
+    }
+    let live = service.state().await;
+    service.close();
+    let dropped: Vec<_> = live
+        .ladder
+        .segments
+        .values()
+        .filter_map(|s| match &s.stage {
+            Stage::Dropped { archive, .. } => Some(archive.clone().expect("nothing is dropped without a copy")),
+            _ => None,
+        })
+        .collect();
+    assert!(dropped.len() > 3 && format!("{dropped:?}").contains("s3://archives/lake/west/seg/"), "{dropped:?}");
+    download(&writer, "archives", "lake/west", downloaded.path()).await;
+    let source = Source::new(dir.path()).with_archives(vec![downloaded.path().to_owned()]);
+    let verified = verify(&source, &Request { deep: true, anchors: Vec::new() }).unwrap();
+    assert!(verified.holds(), "{:?}", verified.problems);
+    assert_eq!(read(dir.path(), Some(downloaded.path())).unwrap().1, live_records(dir.path(), downloaded.path()));
+
+    // The prefix belongs to one journal, a copy is repeated without harm, and a damaged one is written again.
+    let other = tempfile::tempdir().unwrap();
+    Service::open(other.path(), None).close();
+    std::fs::write(other.path().join("FORMAT"), "of another").unwrap();
+    let refused = archive.put(other.path(), "FORMAT").await.unwrap_err();
+    assert!(refused.to_string().contains("the FORMAT of another journal"), "{refused}");
+    let name = std::fs::read_dir(dir.path().join("seg")).unwrap().map(|file| file.unwrap().file_name());
+    let name = format!("seg/{}", name.into_iter().next().unwrap().to_str().unwrap());
+    let first = archive.put(dir.path(), &name).await.unwrap();
+    let body = aws_sdk_s3::primitives::ByteStream::from_static(b"damaged");
+    writer.put_object().bucket("archives").key(format!("lake/west/{name}")).body(body).send().await.unwrap();
+    assert_eq!(archive.put(dir.path(), &name).await.unwrap(), first);
+    assert_eq!(archive.put(dir.path(), &name).await.unwrap(), first);
+
+    // What is wrong is said, with what to do, and nothing of the key.
+    for (bucket, secret) in [("nowhere", "s1"), ("archives", "canary")] {
+        let settings = real_s3::settings(&server.endpoint, "k1", secret);
+        let refused = S3Archive::new(&settings, bucket, "").await.unwrap().put(dir.path(), &name).await.unwrap_err();
+        let text = refused.to_string();
+        assert!(text.contains(&format!("s3://{bucket}/FORMAT")) && text.contains("s3:PutObject"), "{text}");
+        assert!(!text.contains("canary"), "{text}");
+    }
+}
+
+fn live_records(dir: &Path, archive: &Path) -> u64 {
+    read(dir, Some(archive)).unwrap().0.end.last_seq
 }
 
 #[tokio::test]

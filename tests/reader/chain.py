@@ -60,7 +60,7 @@ class Chain:
         self.seq = self.frames = self.records = self.checks = self.writer_epoch = 0
         self.whole = True
         self.ends = {0: (self.hash, 0, 0)}  # record: hash, checks_total and state_digest of the frame that it ends
-        self.kinds, self.mirrors, self.sealed = Counter(), {}, {}
+        self.kinds, self.mirrors, self.sealed, self.unsure = Counter(), {}, {}, set()
 
     def begin_at(self, footer):
         """Goes on from a segment before which nothing is left: everything before it is unproven."""
@@ -101,24 +101,24 @@ class Chain:
         elif name == "SegmentSealed":
             self.sealed[event["first"]] = event
         elif name == "MirrorDefined":
-            self.mirrors[event["mirror"]] = {"name": event["name"], "branches": {}, "whole": True}
+            self.mirrors[event["mirror"]] = {"name": event["name"], "branches": {}}
         elif name == "MirrorGone":
             self.mirrors.pop(event["mirror"], None)
         elif name == "MirrorTaken":
             if not event["resumed"] and event["mirror"] in self.mirrors:  # others may have moved its branches
-                self.mirrors[event["mirror"]].update(branches={}, whole=False)
+                self.mirrors[event["mirror"]]["branches"] = {}
+                self.unsure.add(event["mirror"])
         elif name in ("MoveFinished", "BranchAdopted", "BranchRemoved"):
             self.branch(name, event)
 
     def branch(self, name, event):
         need(not self.whole or event["mirror"] in self.mirrors, "%s of a mirror that is not defined", name)
-        mirror = self.mirrors.setdefault(event["mirror"], {"name": None, "branches": {}, "whole": False})
-        branches = mirror["branches"]
+        branches = self.mirrors.setdefault(event["mirror"], {"name": None, "branches": {}})["branches"]
         if name == "BranchRemoved":
             branches.pop(event["branch"], None)
         elif name == "BranchAdopted":
             branches[event["branch"]] = event["found"]
         else:
-            known = self.whole and mirror["whole"] or event["branch"] in branches
+            known = self.whole and event["mirror"] not in self.unsure or event["branch"] in branches
             need(not known or branches.get(event["branch"]) == event["from"], "%s moves from elsewhere", event["branch"])
             branches[event["branch"]] = event["to"]

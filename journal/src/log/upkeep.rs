@@ -119,6 +119,18 @@ pub struct SegmentFile {
     pub packed: bool,
 }
 
+impl SegmentFile {
+    /// Its file's path in the journal's directory.
+    #[must_use]
+    pub fn path(&self) -> String {
+        if self.packed {
+            segment::compressed_path(self.first, self.last)
+        } else {
+            segment::sealed_path(self.first, self.last)
+        }
+    }
+}
+
 /// Looks at frames only.
 struct Frames;
 

@@ -1,3 +1,5 @@
+//! The pulse and what is held under it, second by second.
+
 use super::*;
 
 fn s(seconds: u64) -> Duration {

@@ -18,7 +18,7 @@ use lakemirror::objects::{ConnectError, Found, Settings, Store, connect};
 use super::conformance::{Backend, checked, conformance};
 use crate::servers::{self, Server};
 
-pub(super) fn settings(endpoint: &str, id: &str, secret: &str) -> s3::Settings {
+pub(crate) fn settings(endpoint: &str, id: &str, secret: &str) -> s3::Settings {
     s3::Settings {
         region: Some("us-east-1".into()),
         endpoint: Some(endpoint.to_owned()),
@@ -37,7 +37,7 @@ pub(super) async fn store(settings: &s3::Settings) -> Arc<dyn Store> {
 }
 
 /// A client of the tests' own, which writes.
-fn writer(endpoint: &str) -> Client {
+pub(crate) fn writer(endpoint: &str) -> Client {
     let http = aws_smithy_http_client::Builder::new().build_http();
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())

@@ -1,3 +1,5 @@
+//! Calls under a lease that is not there, ends, is renewed, or ends while the process is paused.
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::Pulse;

@@ -1,3 +1,5 @@
+//! The living and the dead, by what reads show and when they were made.
+
 use super::*;
 
 fn beat(process: &str, count: u64) -> Heartbeat {

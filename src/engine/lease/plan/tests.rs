@@ -1,3 +1,5 @@
+//! Plans of processes that see the same: nothing is taken twice, all is driven, evenly, and then nothing moves.
+
 use proptest::prelude::*;
 
 use super::*;
