@@ -46,6 +46,13 @@ pub trait Ledger: Send {
     /// # Errors
     /// What failed. Nothing may be written after an error.
     fn commit(&mut self, entries: &[Entry], wall_ms: u64, digest: Digest<'_>) -> Result<Option<UpkeepStep>, String>;
+    /// Nothing may have been committed for a while: ends a segment that is old enough, as [`Ledger::commit`] would.
+    ///
+    /// # Errors
+    /// What failed. Nothing may be written after an error.
+    fn rest(&mut self, _wall_ms: u64) -> Result<Option<UpkeepStep>, String> {
+        Ok(None)
+    }
     /// The number of the last durable record, and its frame's hash.
     fn head(&self) -> (u64, [u8; 32]);
     /// Segments that were ended and of which the ladder does not know, in their order.
@@ -80,6 +87,7 @@ enum Request {
     Command(Command, oneshot::Sender<Facts>),
     Read(Read),
     Stop(Stop),
+    Rest,
 }
 
 type Watchers = Arc<Mutex<BTreeMap<Incarnation, watch::Sender<u64>>>>;
@@ -171,6 +179,14 @@ impl Recorder {
         result.await.map_err(|_| RecordError::Stopped)
     }
 
+    /// Gives the journal a moment for what is due by age alone.
+    ///
+    /// # Errors
+    /// [`RecordError::Stopped`].
+    pub async fn rest(&self) -> Result<(), RecordError> {
+        self.requests.send(Request::Rest).await.map_err(|_| RecordError::Stopped)
+    }
+
     /// Ends the journal's thread for good, with what `why` says of the durable state and the journal's head. Nothing is
     /// recorded after that. Returns when the thread takes no more requests.
     pub async fn stop_with(&self, why: impl FnOnce(&State, (u64, [u8; 32])) -> String + Send + 'static) {
@@ -201,6 +217,7 @@ struct Group {
     touched: Vec<Incarnation>,
     answers: Vec<(oneshot::Sender<Facts>, Facts)>,
     reads: Vec<Read>,
+    rest: bool,
     stop: Option<Stop>,
 }
 
@@ -225,6 +242,10 @@ impl Desk {
         let (command, answer) = match request {
             Request::Read(read) => {
                 group.reads.push(read);
+                return Ok(());
+            }
+            Request::Rest => {
+                group.rest = true;
                 return Ok(());
             }
             Request::Stop(stop) => {
@@ -289,6 +310,11 @@ impl Desk {
     fn settle(&mut self, mut group: Group) -> Result<(), String> {
         if !group.entries.is_empty()
             && let Some(sealed) = self.commit(&group.entries)?
+        {
+            self.tell(sealed)?;
+        }
+        if group.rest
+            && let Some(sealed) = self.ledger.rest(self.clock.wall_ms())?
         {
             self.tell(sealed)?;
         }

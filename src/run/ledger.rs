@@ -30,12 +30,15 @@ const RECORD_OVERHEAD: usize = 32;
 /// The smallest segment that is ended for its size: the fact that one was ended must not end the next.
 const SEAL_BYTES_MIN: u64 = 4096;
 
+/// Facts about the journal's own files.
+const UPKEEP_KINDS: std::ops::RangeInclusive<u16> = 4..=7;
+
 /// When frames become checkpoints and segments end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rhythm {
     /// A segment that has so many bytes is ended. Default: 128 MiB; at least 4 KiB.
     pub seal_bytes_max: u64,
-    /// A segment whose first frame is so old, in milliseconds, is ended with the next commit. Default: 24 h.
+    /// A segment whose first frame is so old, in milliseconds, is ended, with the next commit or without. Default: 24 h.
     pub seal_age_ms_max: u64,
     /// After so many bytes of frames, one is a checkpoint. Default: 32 MiB.
     pub checkpoint_bytes_max: u64,
@@ -64,6 +67,8 @@ pub struct Journal {
     bytes_since_checkpoint: u64,
     /// Wall time of the last checkpoint.
     checkpoint_wall_ms: u64,
+    /// Whether the open segment may hold other facts than those of the journal's own upkeep, which alone end no segment.
+    worked: bool,
 }
 
 impl Journal {
@@ -84,6 +89,7 @@ impl Journal {
             rhythm: Rhythm::default(),
             bytes_since_checkpoint: rebuild.bytes_since_checkpoint,
             checkpoint_wall_ms,
+            worked: true,
         };
         Ok((journal, rebuild.state, recovery))
     }
@@ -114,9 +120,16 @@ impl Journal {
             || wall_ms.abs_diff(self.checkpoint_wall_ms) >= self.rhythm.checkpoint_age_ms_max
     }
 
+    fn seal(&mut self) -> Result<UpkeepStep, String> {
+        let sealed = self.log.seal().map_err(|error| stopped(&error))?;
+        self.worked = false;
+        Ok(sealed_step(&sealed.footer))
+    }
+
     fn commit_frame(&mut self, entries: &[Entry], wall_ms: u64, mark: u64) -> Result<(), String> {
         let records: Vec<RawRecord<'_>> = entries.iter().map(|entry| raw(&entry.payload)).collect();
         let checks = entries.iter().map(|entry| entry.checks).sum();
+        self.worked |= entries.iter().any(|entry| !UPKEEP_KINDS.contains(&entry.payload.kind));
         let committed = self.log.commit(&records, checks, wall_ms, mark).map_err(|error| stopped(&error))?;
         if mark == 0 {
             self.bytes_since_checkpoint = self.bytes_since_checkpoint.saturating_add(committed.frame_bytes as u64);
@@ -149,9 +162,17 @@ impl Ledger for Journal {
             if !seals {
                 return Ok(None);
             }
-            let sealed = self.log.seal().map_err(|error| stopped(&error))?;
-            return Ok(Some(sealed_step(&sealed.footer)));
+            return self.seal().map(Some);
         }
+    }
+
+    fn rest(&mut self, wall_ms: u64) -> Result<Option<UpkeepStep>, String> {
+        if !self.worked || self.log.open_segment().frames == 0 || !self.fills_segment(0, wall_ms) {
+            return Ok(None);
+        }
+        // There is no fact to make a checkpoint of: the one that tells of the seal is.
+        self.bytes_since_checkpoint = u64::MAX;
+        self.seal().map(Some)
     }
 
     fn head(&self) -> (u64, [u8; 32]) {

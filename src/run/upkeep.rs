@@ -142,6 +142,7 @@ impl Upkeep {
     /// # Errors
     /// Only that the journal has stopped.
     pub async fn turn(&mut self) -> Result<bool, RecordError> {
+        self.recorder.rest().await?;
         for _ in 0..STEPS_MAX {
             let ladder = self.recorder.read(|state| state.ladder.clone()).await?;
             if ladder.segments.is_empty() {

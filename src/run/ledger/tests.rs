@@ -193,3 +193,19 @@ fn names_of_sealed_segments() {
         assert_eq!(segment_name(other), None);
     }
 }
+
+#[test]
+fn a_segment_ends_by_age_also_when_nothing_happens_and_upkeep_alone_ends_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::open(dir.path(), Rhythm { seal_age_ms_max: 1000, ..NEVER });
+    assert_eq!(desk.journal.rest(u64::MAX).unwrap(), None, "an empty journal has nothing to end");
+    assert_eq!(desk.commit(1..2, 10, 5000), None);
+    assert_eq!(desk.journal.rest(5999).unwrap(), None);
+    let sealed = desk.journal.rest(6000).unwrap().unwrap();
+    assert!(matches!(sealed, UpkeepStep::Sealed { first: 1, last: 1, .. }), "{sealed:?}");
+    let facts = decide(&desk.state, Command::Upkeep { step: sealed, at_ms: 6000 }).unwrap();
+    assert_eq!(desk.take(&facts, 6000), None);
+    assert_eq!(marks(dir.path()), [0, desk.mark()], "the fact of the seal is a checkpoint");
+    assert_eq!(desk.journal.rest(60_000).unwrap(), None, "a day of rest makes one segment, not one a day");
+    assert_eq!(desk.commit(2..3, 10, 60_500).map(|_| ()), Some(()), "by its first frame's age");
+}
