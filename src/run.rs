@@ -3,6 +3,7 @@
 
 mod api;
 mod gate;
+mod housekeeping;
 pub mod ledger;
 pub mod policy;
 pub mod registry;
@@ -294,6 +295,13 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
     let upkeep = Upkeep::new(dir, settings, recorder.clone(), Arc::clone(&ports.clock));
     let mut upkeep = tokio::spawn(upkeep.run(stop.clone()));
     let registry = Arc::new(SharedRegistry::new(Arc::clone(&ports.records), Arc::clone(&ports.clock)));
+    tokio::spawn(housekeeping::run(
+        Arc::clone(&ports.records),
+        ports.regions.keys().cloned().collect(),
+        Arc::clone(&ports.clock),
+        Arc::clone(&ports.entropy),
+        stop.clone(),
+    ));
     let engine = Engine::new(Parts {
         sources: ports.sources.clone(),
         regions: ports.regions.clone(),

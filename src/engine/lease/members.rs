@@ -58,9 +58,11 @@ impl Members {
         alive
     }
 
-    /// Another living process that works with a copy of this process's journal.
+    /// Another process that works with a copy of this process's journal: one that was seen to beat beside it. The
+    /// predecessor of a process that was killed only looks alive for a while.
     pub(super) fn twin(&self, me: &Member) -> Option<&str> {
-        let twin = |one: &&Seen| !one.dead && one.beat.process != me.process && one.beat.node == me.node;
+        let beats = |one: &Seen| !one.dead && one.since > one.first;
+        let twin = |one: &&Seen| beats(one) && one.beat.process != me.process && one.beat.node == me.node;
         self.seen.values().find(twin).map(|one| one.beat.about.as_str())
     }
 

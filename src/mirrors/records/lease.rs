@@ -145,6 +145,42 @@ impl Records {
         }
     }
 
+    /// Removes what processes and mirrors that are gone left behind in `region`: heartbeats older than `age` by this
+    /// process's clock, and owners as old whose mirrors nobody defines any more. Returns how many.
+    ///
+    /// # Errors
+    /// [`RecordsError`]; what was removed before stays removed. Nothing is removed while a definition cannot be read.
+    pub async fn remove_leases(&self, region: &str, age: Duration) -> Result<u64, RecordsError> {
+        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let Some(before_ms) = self.clock.wall_ms().checked_sub(age_ms) else { return Ok(0) };
+        let mut old = Vec::new();
+        for (key, version, beat) in self.whole::<Beat>(&format!("{HEARTBEATS}{region}/")).await? {
+            if beat.written_at_ms <= before_ms {
+                old.push((key, version));
+            }
+        }
+        let owners = self.whole::<Driver>(&format!("{OWNERS}{region}/")).await?;
+        // Read after the owners: whose definition is not there now was not being made then.
+        let listing = self.list_definitions().await?;
+        let known: BTreeSet<Incarnation> = listing.definitions.iter().map(|mirror| mirror.incarnation).collect();
+        for (key, version, driver) in owners {
+            let orphan = listing.unreadable.is_empty() && !known.contains(&driver.incarnation);
+            if orphan && driver.written_at_ms <= before_ms {
+                old.push((key, version));
+            }
+        }
+        let mut removed = 0;
+        for (key, version) in old {
+            match self.items.delete(&key, version).await {
+                Ok(()) => removed += 1,
+                // Somebody has just written it: then it is not old.
+                Err(PutError::Conflict { .. }) => {}
+                Err(PutError::Fault(fault)) => return Err(fault.into()),
+            }
+        }
+        Ok(removed)
+    }
+
     /// All items under a prefix; one that cannot be read is an error.
     async fn whole<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(String, u64, T)>, RecordsError> {
         let mut found = Vec::new();
@@ -166,3 +202,6 @@ impl Records {
 fn sealed<T: Serialize>(key: &str, record: &T) -> Result<bytes::Bytes, RecordsError> {
     envelope::seal(record).map_err(|what| RecordsError::Unreadable { key: key.to_owned(), what })
 }
+
+#[cfg(test)]
+mod tests;

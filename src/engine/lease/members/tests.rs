@@ -70,6 +70,9 @@ fn a_copy_of_the_own_journal_is_noticed() {
     let twin = Heartbeat { node: "nme".into(), ..beat("b", 1) };
     members.take(vec![beat("a", 1), beat("me", 4)], s(0), s(0));
     assert_eq!(members.twin(&me()), None);
-    members.take(vec![twin], s(1), s(1));
+    members.take(vec![twin.clone()], s(1), s(1));
+    members.take(vec![twin.clone()], s(3), s(3));
+    assert_eq!(members.twin(&me()), None, "perhaps it is only the last beat of the process before this one");
+    members.take(vec![Heartbeat { count: 2, ..twin }], s(5), s(5));
     assert_eq!(members.twin(&me()), Some("b"));
 }
