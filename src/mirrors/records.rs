@@ -5,7 +5,7 @@
 //! definitions and writes summaries and acknowledgements.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -19,16 +19,18 @@ use crate::engine::ports::{Fault, FaultKind, Incarnation};
 mod definition;
 mod envelope;
 mod lease;
+mod publish;
 mod seen;
+mod stored;
 mod summary;
 mod write;
 
 use definition::Named;
 pub use definition::{Definition, NewMirror, Stamp, contested};
 use seen::Seen;
+pub use stored::ITEM_BYTES_MAX;
 pub use summary::{
-    BranchState, BranchStatus, Counts, JournalHead, MirrorState, PROBLEMS_MAX, SUMMARY_BYTES_MAX, Status, Summary,
-    Waiting,
+    BranchState, BranchStatus, Counts, JournalHead, MirrorState, PROBLEMS_MAX, Status, Summary, Waiting,
 };
 
 /// Most tombstones that one name keeps. Each lasts until the mirror repository is gone and 30 days have passed.
@@ -128,7 +130,9 @@ pub struct Records {
     items: Arc<dyn Items>,
     clock: Arc<dyn Clock>,
     definitions: Seen<Named>,
-    summaries: Seen<Summary>,
+    summaries: Seen<stored::Main>,
+    parts: Seen<stored::Part>,
+    written: publish::Written,
     changed: watch::Sender<u64>,
 }
 
@@ -136,7 +140,15 @@ impl Records {
     /// Over one partition.
     #[must_use]
     pub fn new(items: Arc<dyn Items>, clock: Arc<dyn Clock>) -> Self {
-        Self { items, clock, definitions: Seen::default(), summaries: Seen::default(), changed: watch::Sender::new(0) }
+        Self {
+            items,
+            clock,
+            definitions: Seen::default(),
+            summaries: Seen::default(),
+            parts: Seen::default(),
+            written: publish::Written::default(),
+            changed: watch::Sender::new(0),
+        }
     }
 
     /// Where the database is, for messages.
@@ -162,53 +174,59 @@ impl Records {
         Ok(Listing { definitions, unreadable })
     }
 
-    /// The last status of every mirror whose region has published one. Unusable ones are left out.
-    ///
-    /// # Errors
-    /// [`RecordsError::Fault`].
-    pub async fn summaries(&self) -> Result<BTreeMap<Incarnation, Summary>, RecordsError> {
-        let (found, _) = self.list(SUMMARIES, &self.summaries, |summary: &Summary| summary.stamp).await?;
-        Ok(found.into_values().map(|summary| (summary.incarnation, summary)).collect())
-    }
-
-    /// The last published status of one mirror.
-    ///
-    /// # Errors
-    /// [`RecordsError::Fault`], or `Unreadable` where a newer lakemirror has written it.
-    pub async fn summary(&self, region: &str, incarnation: Incarnation) -> Result<Option<Summary>, RecordsError> {
-        let key = summary_key(region, incarnation);
-        let Some((_, summary)) = self.read::<Summary>(&key).await? else { return Ok(None) };
-        Ok(Some(self.summaries.newest(&key, summary.stamp, summary)))
-    }
-
     /// All items under a prefix, by key, and those that cannot be used.
-    async fn list<T: DeserializeOwned + Clone>(
+    async fn list<T: DeserializeOwned + Clone + Send>(
         &self,
         prefix: &str,
         seen: &Seen<T>,
-        stamp: impl Fn(&T) -> Stamp,
+        stamp: impl Fn(&T) -> Stamp + Sync,
     ) -> Result<(BTreeMap<String, T>, Vec<RecordsError>), RecordsError> {
         let (mut found, mut unreadable, mut present) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+        self.each(prefix, |key, item| {
+            match decode::<T>(&key, &item) {
+                Ok(record) => {
+                    let newest = seen.newest(&key, stamp(&record), record);
+                    found.insert(key.clone(), newest);
+                }
+                Err(error) => unreadable.push(error),
+            }
+            present.insert(key);
+            Ok(())
+        })
+        .await?;
+        seen.keep(&present);
+        Ok((found, unreadable))
+    }
+
+    /// All items under a prefix; one that cannot be read is an error.
+    async fn whole<T: DeserializeOwned + Send>(&self, prefix: &str) -> Result<Vec<(String, u64, T)>, RecordsError> {
+        let mut found = Vec::new();
+        self.each(prefix, |key, item| {
+            let record = decode(&key, &item)?;
+            found.push((key, item.version, record));
+            Ok(())
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Shows every item under a prefix, in the order of their keys.
+    async fn each(
+        &self,
+        prefix: &str,
+        mut show: impl FnMut(String, Item) -> Result<(), RecordsError> + Send,
+    ) -> Result<(), RecordsError> {
         let mut after: Option<String> = None;
         loop {
             let page = self.items.query(prefix, after.as_deref(), PAGE_ITEMS_MAX).await?;
             after = page.items.last().map(|(key, _)| key.clone()).or(after);
             for (key, item) in page.items {
-                match decode::<T>(&key, &item) {
-                    Ok(record) => {
-                        let newest = seen.newest(&key, stamp(&record), record);
-                        found.insert(key.clone(), newest);
-                    }
-                    Err(error) => unreadable.push(error),
-                }
-                present.insert(key);
+                show(key, item)?;
             }
             if !page.more {
-                break;
+                return Ok(());
             }
         }
-        seen.keep(&present);
-        Ok((found, unreadable))
     }
 
     async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(u64, T)>, RecordsError> {

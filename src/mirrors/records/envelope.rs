@@ -65,6 +65,7 @@ macro_rules! text_form {
 }
 
 text_form!(incarnation, crate::engine::ports::Incarnation);
+text_form!(commit_id, crate::engine::ports::CommitId);
 
 /// Serde's form of a commit id that may be missing.
 pub(super) mod commit {

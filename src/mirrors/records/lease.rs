@@ -180,23 +180,6 @@ impl Records {
         }
         Ok(removed)
     }
-
-    /// All items under a prefix; one that cannot be read is an error.
-    async fn whole<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(String, u64, T)>, RecordsError> {
-        let mut found = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.items.query(prefix, after.as_deref(), PAGE_ITEMS_MAX).await?;
-            after = page.items.last().map(|(key, _)| key.clone()).or(after);
-            for (key, item) in page.items {
-                let record = decode(&key, &item)?;
-                found.push((key, item.version, record));
-            }
-            if !page.more {
-                return Ok(found);
-            }
-        }
-    }
 }
 
 fn sealed<T: Serialize>(key: &str, record: &T) -> Result<bytes::Bytes, RecordsError> {

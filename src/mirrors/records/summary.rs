@@ -1,17 +1,14 @@
-//! A mirror's status as its region publishes it, in a form that fits one item.
+//! A mirror's status as its region publishes it.
 //!
-//! Owns the stored shape and the rule that makes it fit. It is also the shape in which the engine tells this process's API
-//! about mirrors that it drives itself.
+//! It is also the shape in which the engine tells this process's API about mirrors that it drives itself. How it lies in
+//! the database is [`super::stored`]'s.
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::definition::Stamp;
 use super::envelope;
 use crate::engine::ports::{CommitId, Incarnation};
 
-/// Largest stored summary, in bytes; leaves room in an item of 384 KiB.
-pub const SUMMARY_BYTES_MAX: usize = 350 * 1024;
 /// Most problems that a summary lists.
 pub const PROBLEMS_MAX: usize = 50;
 
@@ -80,15 +77,15 @@ pub struct BranchStatus {
     /// Its name.
     pub name: String,
     /// Where the source's branch was last seen; none when it is gone there.
-    #[serde(with = "envelope::commit", default)]
+    #[serde(with = "envelope::commit", default, skip_serializing_if = "Option::is_none")]
     pub source_commit: Option<CommitId>,
     /// Where the mirror's branch is; none before the first promotion.
-    #[serde(with = "envelope::commit", default)]
+    #[serde(with = "envelope::commit", default, skip_serializing_if = "Option::is_none")]
     pub promoted_commit: Option<CommitId>,
     /// Where it is.
     pub state: BranchState,
     /// What it waits for.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<Waiting>,
 }
 
@@ -130,7 +127,7 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_message: Option<String>,
     /// Its branches by name; perhaps not all of them ([`Counts::branches`]).
-    #[serde(default)]
+    #[serde(skip)]
     pub branches: Vec<BranchStatus>,
     /// How much there is.
     #[serde(default)]
@@ -178,29 +175,4 @@ pub struct Summary {
     /// What is known.
     #[serde(flatten)]
     pub status: Status,
-}
-
-impl Summary {
-    /// The bytes of its item, with as many branches as fit: those that are not level first.
-    pub(super) fn fitted(&self) -> Result<Bytes, String> {
-        let mut fitted = self.clone();
-        fitted.status.problems.truncate(PROBLEMS_MAX);
-        let whole = envelope::seal(&fitted)?;
-        if whole.len() <= SUMMARY_BYTES_MAX {
-            return Ok(whole);
-        }
-        let mut branches = std::mem::take(&mut fitted.status.branches);
-        branches.sort_by_key(|branch| branch.state == BranchState::Synced);
-        let mut left = SUMMARY_BYTES_MAX.saturating_sub(envelope::seal(&fitted)?.len());
-        for branch in branches {
-            // 1 for the comma; `v` of the envelope makes this count a little too large.
-            let bytes = envelope::seal(&branch)?.len() + 1;
-            if bytes <= left {
-                left -= bytes;
-                fitted.status.branches.push(branch);
-            }
-        }
-        fitted.status.branches.sort_by(|a, b| a.name.cmp(&b.name));
-        envelope::seal(&fitted)
-    }
 }

@@ -156,28 +156,77 @@ async fn a_lower_stamp_never_overwrites_and_no_change_is_no_write() {
     assert_eq!(records.summaries().await.unwrap()[&Incarnation([1; 16])], found);
 }
 
-#[tokio::test]
-async fn a_summary_of_many_branches_is_made_to_fit_with_what_waits_first() {
-    let records = Records::new(Arc::new(Memory::new()), at(1));
+fn many(count: u32) -> Summary {
     let mut big = summary(1, 1);
-    big.status.branches = (0..5_000u32)
+    big.status.branches = (0..count)
         .map(|number| BranchStatus {
             name: format!("branch-{number:05}"),
             source_commit: Some(CommitId([7; 32])),
-            promoted_commit: None,
-            state: if number >= 4_900 { BranchState::Stuck } else { BranchState::Synced },
+            promoted_commit: (number % 50 != 0).then_some(CommitId([7; 32])),
+            state: if number % 50 == 0 { BranchState::Stuck } else { BranchState::Synced },
             waiting: Vec::new(),
         })
         .collect();
-    big.status.counts.branches = 5_000;
+    big.status.counts.branches = u64::from(count);
+    big
+}
+
+async fn parts_of(items: &Memory) -> Vec<(String, Item)> {
+    items.query("branches/west/", None, 1000).await.unwrap().items
+}
+
+#[tokio::test]
+async fn a_summary_of_many_branches_is_several_items_and_only_what_changed_is_written() {
+    let items = Arc::new(Memory::new());
+    let records = Records::new(items.clone(), at(1));
+    let mut big = many(5_000);
     assert_eq!(records.put_summary("west", &big).await.unwrap(), Published::Written);
+    let before = parts_of(&items).await;
+    assert!(before.len() >= 4 && before.iter().all(|(_, item)| item.value.len() <= ITEM_BYTES_MAX));
     assert_eq!(records.put_summary("west", &big).await.unwrap(), Published::Unchanged);
-    let found = records.summary("west", big.incarnation).await.unwrap().unwrap();
-    let branches = &found.status.branches;
-    assert!(branches.len() < 5_000 && branches.len() > 1_500, "{}", branches.len());
-    assert_eq!(branches.iter().filter(|branch| branch.state == BranchState::Stuck).count(), 100);
-    assert!(branches.is_sorted_by_key(|branch| &branch.name));
-    assert!(found.fitted().unwrap().len() <= SUMMARY_BYTES_MAX);
+    let other = Records::new(items.clone(), at(1));
+    assert_eq!(other.put_summary("west", &big).await.unwrap(), Published::Unchanged, "also by one that wrote nothing");
+    assert_eq!(other.summary("west", big.incarnation).await.unwrap().unwrap(), big);
+    assert_eq!(other.summaries().await.unwrap()[&big.incarnation], big);
+
+    big.status.branches[77].state = BranchState::Diverged;
+    big.stamp.seq = 2;
+    assert_eq!(records.put_summary("west", &big).await.unwrap(), Published::Written);
+    let after = parts_of(&items).await;
+    assert_eq!(before.iter().zip(&after).filter(|(before, after)| before != after).count(), 1);
+    assert_eq!(other.summary("west", big.incarnation).await.unwrap().unwrap(), big);
+
+    let old = Summary { stamp: Stamp { epoch: 0, seq: 9 }, ..many(6_000) };
+    assert_eq!(other.put_summary("west", &old).await.unwrap(), Published::Outdated);
+    assert_eq!(parts_of(&items).await, after, "one that was overtaken writes nothing");
+}
+
+#[tokio::test]
+async fn parts_go_when_they_are_not_needed_and_with_the_mirror() {
+    let items = Arc::new(Memory::new());
+    let clock = at(10);
+    let records = Records::new(items.clone(), clock.clone());
+    records.put_summary("west", &many(5_000)).await.unwrap();
+    let few = Summary { stamp: Stamp { epoch: 1, seq: 2 }, ..many(10) };
+    records.put_summary("west", &few).await.unwrap();
+    assert!(parts_of(&items).await.is_empty());
+    assert_eq!(records.summary("west", few.incarnation).await.unwrap().unwrap(), few);
+    let many = Summary { stamp: Stamp { epoch: 1, seq: 3 }, ..many(9_000) };
+    records.put_summary("west", &many).await.unwrap();
+    assert!(!parts_of(&items).await.is_empty());
+    records.ack_deletion("west", many.incarnation, 1).await.unwrap();
+    assert!(parts_of(&items).await.is_empty());
+    assert_eq!(records.summary("west", many.incarnation).await.unwrap(), None);
+
+    // A process that slept writes once more: it goes with the housekeeping.
+    records.put_summary("west", &many).await.unwrap();
+    assert_eq!(records.remove_tombstones("east", Duration::ZERO).await.unwrap(), 0, "not that region's");
+    assert_eq!(
+        records.remove_tombstones("west", Duration::ZERO).await.unwrap(),
+        2,
+        "the acknowledgement and the summary"
+    );
+    assert!(parts_of(&items).await.is_empty() && records.summaries().await.unwrap().is_empty());
 }
 
 /// Replays old items and loses answers on demand.

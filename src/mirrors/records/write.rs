@@ -3,7 +3,7 @@
 use super::*;
 
 /// What a step makes of an item's content.
-enum Step<T> {
+pub(super) enum Step<T> {
     /// Write this.
     Write(T),
     /// Delete the item.
@@ -92,29 +92,6 @@ impl Records {
         Ok(deleted)
     }
 
-    /// Publishes a status of a mirror of `region`. Only what changed is written; a lower or equal stamp never overwrites
-    /// another status.
-    ///
-    /// # Errors
-    /// [`RecordsError`].
-    pub async fn put_summary(&self, region: &str, summary: &Summary) -> Result<Published, RecordsError> {
-        let key = summary_key(region, summary.incarnation);
-        let refused = |what| RecordsError::Unreadable { key: key.clone(), what };
-        let fitted = summary.fitted().map_err(refused)?;
-        let summary: Summary = envelope::unseal(&fitted).map_err(refused)?;
-        self.modify(&key, |found: Option<Summary>| {
-            Ok(match found {
-                Some(found) if found.stamp > summary.stamp => (Step::Leave, Published::Outdated),
-                Some(found) if found.status == summary.status && found.stamp.epoch == summary.stamp.epoch => {
-                    (Step::Leave, Published::Unchanged)
-                }
-                Some(found) if found.stamp == summary.stamp => (Step::Leave, Published::Outdated),
-                _ => (Step::Write(summary.clone()), Published::Written),
-            })
-        })
-        .await
-    }
-
     /// Says that the mirror repository of a deleted mirror of `region` is gone, and removes its summary. Repeatable.
     ///
     /// # Errors
@@ -127,10 +104,7 @@ impl Records {
             None => Ok((Step::Write(Ack { incarnation, acked_at_ms, stamp }), ())),
         })
         .await?;
-        self.modify(&summary_key(region, incarnation), |found: Option<Summary>| {
-            Ok((if found.is_some() { Step::Remove } else { Step::Leave }, ()))
-        })
-        .await
+        self.remove_summary(region, incarnation).await
     }
 
     /// The deleted mirrors whose repositories are known to be gone.
@@ -146,7 +120,7 @@ impl Records {
     }
 
     /// Removes what deleted mirrors left behind: tombstones that `region` wrote, once they are acknowledged and older
-    /// than `age`; and acknowledgements of `region` older than `age` whose tombstones are gone. Returns how many.
+    /// than `age`; and acknowledgements and summaries of `region` older than `age` whose tombstones are gone. Returns how many.
     ///
     /// # Errors
     /// [`RecordsError`]; what was removed before stays removed.
@@ -183,6 +157,9 @@ impl Records {
             self.modify(key, |_: Option<Ack>| Ok::<_, RecordsError>((Step::Remove, ()))).await?;
             removed += 1;
         }
+        if listing.unreadable.is_empty() {
+            removed += self.remove_orphans(region, &known, before_ms).await?;
+        }
         Ok(removed)
     }
 
@@ -204,7 +181,7 @@ impl Records {
     }
 
     /// Reads an item, lets `step` decide, and writes what it decided if the item is still as it was read; else again.
-    async fn modify<T, R, E>(
+    pub(super) async fn modify<T, R, E>(
         &self,
         key: &str,
         step: impl Fn(Option<T>) -> Result<(Step<T>, R), E> + Send,
