@@ -12,6 +12,7 @@
 //! |---|---|---|
 //! | `definitions/<source region>/<mirror name>` | the source's region | the mirror of that name, and tombstones of earlier ones |
 //! | `summaries/<region>/<incarnation>` | the mirror's region | its status, when it changed |
+//! | `branches/<region>/<incarnation>/<of>-<part>` | the mirror's region | some of its branches, when they are many |
 //! | `acks/<region>/<incarnation>` | the mirror's region | the mirror repository of that incarnation is gone |
 //! | `heartbeats/<region>/<process>` | that process of the region | it lives |
 //! | `owners/<region>/<incarnation>` | the mirror's region | which of its processes drives the mirror |

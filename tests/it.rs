@@ -27,6 +27,8 @@ mod journal;
 mod journal_explain;
 #[path = "it/mismatch.rs"]
 mod mismatch;
+#[path = "it/mrec.rs"]
+mod mrec;
 #[path = "it/objects.rs"]
 mod objects;
 #[path = "it/process.rs"]

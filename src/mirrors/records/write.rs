@@ -92,7 +92,8 @@ impl Records {
         Ok(deleted)
     }
 
-    /// Says that the mirror repository of a deleted mirror of `region` is gone, and removes its summary. Repeatable.
+    /// Says that the mirror repository of a deleted mirror of `region` is gone. Repeatable. Its summary stays until
+    /// [`Self::remove_tombstones`]: in another region an older one could come after its removal.
     ///
     /// # Errors
     /// [`RecordsError`].
@@ -103,8 +104,7 @@ impl Records {
             Some(_) => Ok::<_, RecordsError>((Step::Leave, ())),
             None => Ok((Step::Write(Ack { incarnation, acked_at_ms, stamp }), ())),
         })
-        .await?;
-        self.remove_summary(region, incarnation).await
+        .await
     }
 
     /// The deleted mirrors whose repositories are known to be gone.
