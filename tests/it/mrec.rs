@@ -55,6 +55,7 @@ enum Step {
     Restart { at: usize },
     Deliver { pick: usize, again: bool, count: usize },
     Cut { a: usize, b: usize, cut: bool },
+    Stale { at: usize, stale: bool },
     Pass { hours: u64 },
 }
 
@@ -70,6 +71,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (any::<usize>(), any::<bool>(), 1..6usize)
             .prop_map(|(pick, again, count)| Step::Deliver { pick, again, count }),
         1 => (region(), region(), any::<bool>()).prop_map(|(a, b, cut)| Step::Cut { a, b, cut }),
+        1 => (region(), any::<bool>()).prop_map(|(at, stale)| Step::Stale { at, stale }),
         2 => (0..480u64).prop_map(|hours| Step::Pass { hours }),
     ]
 }
@@ -85,7 +87,7 @@ struct World {
     deleted: BTreeSet<Incarnation>,
     acknowledged: BTreeSet<Incarnation>,
     published: BTreeMap<Incarnation, u64>,
-    /// What each region has been told: tombstones, and the last summary.
+    /// What each region's process has been told: tombstones, and the last summary.
     told_deleted: Vec<BTreeSet<Incarnation>>,
     told: Vec<BTreeMap<Incarnation, u64>>,
 }
@@ -149,11 +151,13 @@ impl World {
             Step::Restart { at } => {
                 self.records[at] = self.process(at);
                 self.told[at].clear();
+                self.told_deleted[at].clear();
             }
             Step::Deliver { pick, again, count } => {
                 (0..count).for_each(|number| self.replicator.deliver(pick.wrapping_add(number * 7), again));
             }
             Step::Cut { a, b, cut } => self.replicator.cut(a, b, cut),
+            Step::Stale { at, stale } => self.replicator.stale(at, stale),
             Step::Pass { hours } => {
                 self.now_ms.fetch_add(hours * HOUR_MS + 1, Ordering::SeqCst);
                 self.replicator.pass(hours * HOUR_MS + 1, LATEST_MS);

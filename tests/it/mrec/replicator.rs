@@ -27,6 +27,8 @@ struct Message {
 struct Row {
     item: Item,
     at: u64,
+    /// What was there before, for a stale read.
+    before: Option<Item>,
 }
 
 #[derive(Default)]
@@ -34,6 +36,7 @@ struct Tables {
     copies: Vec<BTreeMap<String, Row>>,
     under_way: Vec<Message>,
     cut: BTreeSet<(usize, usize)>,
+    stale: BTreeSet<usize>,
     now_ms: u64,
     writes: u64,
     versions: u64,
@@ -87,6 +90,14 @@ impl Replicator {
         };
     }
 
+    /// From now on lists of a region are stale, or not: of other regions' items they show what was there before.
+    pub(crate) fn stale(&self, region: usize, stale: bool) {
+        match stale {
+            true => self.tables().stale.insert(region),
+            false => self.tables().stale.remove(&region),
+        };
+    }
+
     /// Lets time pass; what has been under way for longer than `latest_ms` arrives, also through a partition.
     pub(crate) fn pass(&self, ms: u64, latest_ms: u64) {
         let mut tables = self.tables();
@@ -101,6 +112,7 @@ impl Replicator {
     /// Heals every line and delivers everything, in an order that `seed` draws.
     pub(crate) fn settle(&self, mut seed: usize) {
         self.tables().cut.clear();
+        self.tables().stale.clear();
         while !self.tables().under_way.is_empty() {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             self.deliver(seed >> 7, false);
@@ -122,7 +134,8 @@ impl Tables {
         match message.value {
             Some(value) => {
                 let item = Item { value, version: self.versions };
-                copy.insert(message.key, Row { item, at: message.at });
+                let before = copy.remove(&message.key).map(|row| row.item);
+                copy.insert(message.key, Row { item, at: message.at, before });
             }
             None => {
                 copy.remove(&message.key);
@@ -174,7 +187,10 @@ impl Items for Copy {
             .iter()
             .filter(|(key, _)| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after));
         let limit = limit.clamp(1, PAGE_ITEMS_MAX);
-        let mut items: Vec<_> = found.take(limit + 1).map(|(key, row)| (key.clone(), row.item.clone())).collect();
+        let own = self.replicator.regions[self.region];
+        let stale = |key: &str| tables.stale.contains(&self.region) && key.split('/').nth(1) != Some(own);
+        let shown = |key: &str, row: &Row| row.before.clone().filter(|_| stale(key)).unwrap_or(row.item.clone());
+        let mut items: Vec<_> = found.take(limit + 1).map(|(key, row)| (key.clone(), shown(key, row))).collect();
         let more = items.len() > limit;
         items.truncate(limit);
         Ok(Page { items, more })
