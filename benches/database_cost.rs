@@ -163,7 +163,7 @@ impl World {
         let (table, bill, urls) = (Arc::new(Memory::new()), Arc::new(Bill::default()), [source_url, mirror_url]);
         for (region, sandbox) in [&source, &mirror].into_iter().enumerate() {
             let clock = Arc::new(SystemClock::new());
-            let config = config(region, &urls, &sandbox.lake().blocks_root(), dir.path());
+            let config = config(region, &urls, sandbox.lake().blocks_root(), dir.path());
             let mut ports = run::connect(&config, clock.clone(), Arc::new(OsEntropy)).await.unwrap();
             let items = Counting { table: Arc::clone(&table), bill: Arc::clone(&bill) };
             ports.records = Arc::new(Records::new(Arc::new(items), clock));
@@ -247,7 +247,9 @@ fn line(name: &str, [writes, write_units, bytes, reads, read_units]: Numbers) {
 }
 
 async fn bench(seconds: u64) {
-    println!("per day                               writes     units  MB written   reads      units   dollars  2 regions");
+    println!(
+        "per day                               writes     units  MB written   reads      units   dollars  2 regions"
+    );
     for (word, busy) in [("idle", false), ("busy, a commit each 5 s", true)] {
         let mut days: Vec<Numbers> = Vec::new();
         for mirrors in [1, 11] {

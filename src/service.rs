@@ -14,7 +14,7 @@ use lakemirror_api::types::{ListPage, Mirror, MirrorCreation, MirrorList};
 
 use crate::clock::{Clock, Entropy};
 use crate::engine::ports::{FaultKind, Incarnation, Lakefs, Repository};
-use crate::mirrors::records::{CreateError, Definition, Listing, NewMirror, Records, RecordsError, Status};
+use crate::mirrors::records::{CreateError, Definition, Listing, NewMirror, Records, RecordsError, Status, Summary};
 
 pub mod answer;
 pub mod gate;
@@ -183,16 +183,26 @@ impl MirrorService {
     }
 
     /// The mirror of a name, if it is one of `source`.
-    async fn find(&self, source: &str, mirror: &str) -> Result<Definition, ApiError> {
-        let listing = self.known.definitions().await.map_err(database)?;
-        let found = listing.active(mirror).filter(|definition| definition.source_repository == source);
-        found.cloned().ok_or_else(|| not_found("mirror not found".to_owned()))
+    fn find<'a>(&self, listing: &'a Listing, source: &str, mirror: &str) -> Result<&'a Definition, ApiError> {
+        let mut all = listing.all_at(&self.parts.region).into_iter();
+        let found = all.find(|definition| definition.name == mirror && definition.source_repository == source);
+        found.ok_or_else(|| not_found("mirror not found".to_owned()))
     }
 
-    async fn answer(&self, definition: &Definition, summaries: &known::Summaries) -> Mirror {
+    async fn answer(&self, definition: &Definition, listing: &Listing, summary: Option<&Summary>) -> Mirror {
+        let mut answer = self.known_of(definition, summary).await;
+        if let Some(region) = listing.rival(definition) {
+            answer.problems.push(format!(
+                "region {region} created a mirror of this name earlier, so that the other regions answer with that one; delete one of the two, each at its own region"
+            ));
+        }
+        answer
+    }
+
+    async fn known_of(&self, definition: &Definition, summary: Option<&Summary>) -> Mirror {
         match self.parts.status.status(definition.incarnation).await {
             Some(status) => answer::mirror(definition, &status, None),
-            None => match summaries.get(&definition.incarnation) {
+            None => match summary {
                 Some(summary) => {
                     let age_ms = self.parts.clock.wall_ms().saturating_sub(summary.written_at_ms);
                     answer::mirror(definition, &summary.status, Some(age_ms / 1000))
@@ -238,31 +248,31 @@ impl Service for MirrorService {
         self.may(caller, Action::ReadMirrors).await?;
         let listing = self.known.definitions().await.map_err(database)?;
         let of_source = |definition: &&Definition| definition.source_repository == source;
-        let found: Vec<&Definition> = listing.all_active().into_iter().filter(of_source).collect();
+        let found: Vec<&Definition> = listing.all_at(&self.parts.region).into_iter().filter(of_source).collect();
         if found.is_empty() {
             self.source(source).await?;
         }
         let summaries = self.known.summaries().await;
         let mut mirrors = Vec::with_capacity(found.len());
         for definition in found {
-            mirrors.push(self.answer(definition, &summaries).await);
+            let summary = summaries.get(&definition.incarnation);
+            mirrors.push(self.answer(definition, &listing, summary).await);
         }
         Ok(MirrorList::page(mirrors, page))
     }
 
     async fn get_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<Mirror, ApiError> {
         self.may(caller, Action::ReadMirrors).await?;
-        let definition = self.find(source, mirror).await?;
-        let summaries = self.known.summaries().await;
-        Ok(self.answer(&definition, &summaries).await)
+        let listing = self.known.definitions().await.map_err(database)?;
+        let definition = self.find(&listing, source, mirror)?;
+        let summary = self.known.summary(definition).await;
+        Ok(self.answer(definition, &listing, summary.as_ref()).await)
     }
 
     async fn delete_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<(), ApiError> {
         self.may(caller, Action::DeleteMirror { mirror }).await?;
-        let missing = || not_found("mirror not found".to_owned());
         let listing = self.parts.records.list_definitions().await.map_err(database)?;
-        let found = listing.active(mirror).filter(|definition| definition.source_repository == source);
-        let definition = found.ok_or_else(missing)?;
+        let definition = self.find(&listing, source, mirror)?;
         if definition.source_region != self.parts.region {
             let region = &definition.source_region;
             let message = format!(
@@ -272,7 +282,7 @@ impl Service for MirrorService {
         }
         let deleted = self.parts.records.mark_deleted(&definition.source_region, mirror, definition.incarnation).await;
         if !deleted.map_err(database)? {
-            return Err(missing());
+            return Err(not_found("mirror not found".to_owned()));
         }
         self.known.deleted(definition.incarnation);
         tracing::info!(mirror, incarnation = %definition.incarnation, source, "mirror deleted");

@@ -102,6 +102,26 @@ impl Listing {
     pub fn active(&self, name: &str) -> Option<&Definition> {
         self.all_active().into_iter().find(|definition| definition.name == name)
     }
+
+    /// The mirrors as `region` answers for them: a name that it gave away itself is its own mirror, also where another
+    /// region was first. Nobody else could delete it.
+    #[must_use]
+    pub fn all_at(&self, region: &str) -> Vec<&Definition> {
+        let own = |one: &&Definition| one.is_active() && one.source_region == region;
+        let names: BTreeSet<&str> = self.definitions.iter().filter(own).map(|one| one.name.as_str()).collect();
+        let others = self.all_active().into_iter();
+        let mut all: Vec<&Definition> = others.filter(|one| !names.contains(one.name.as_str())).collect();
+        all.extend(self.definitions.iter().filter(own));
+        all.sort_by_key(|one| (&one.name, one.incarnation));
+        all
+    }
+
+    /// The region that gave a mirror's name away before, where that one is active too.
+    #[must_use]
+    pub fn rival(&self, mirror: &Definition) -> Option<&str> {
+        let winner = self.active(&mirror.name)?;
+        (winner.incarnation != mirror.incarnation).then_some(winner.source_region.as_str())
+    }
 }
 
 /// What became of a summary.

@@ -57,6 +57,24 @@ impl Known {
         }
     }
 
+    /// The summary of one mirror, of now or of before.
+    pub async fn summary(&self, of: &Definition) -> Option<Summary> {
+        let read = self.records.summary(&of.region, of.incarnation).await;
+        let mut last = self.last();
+        match read {
+            Ok(summary) => {
+                if let Some(summary) = &summary {
+                    last.summaries.insert(of.incarnation, summary.clone());
+                }
+                summary
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a summary is answered as last known");
+                last.summaries.get(&of.incarnation).cloned()
+            }
+        }
+    }
+
     pub(super) fn created(&self, definition: &Definition) {
         if let Some(listing) = &mut self.last().listing {
             listing.definitions.push(definition.clone());

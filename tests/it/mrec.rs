@@ -209,11 +209,11 @@ impl World {
 
     /// What must hold at every moment, whatever has arrived.
     async fn look(&mut self) {
-        for at in 0..REGIONS.len() {
+        for (at, region) in REGIONS.iter().enumerate() {
             for mirror in self.listing(at).await.definitions {
                 let made = self.created.get(&mirror.incarnation).unwrap_or_else(|| panic!("from nowhere: {mirror:?}"));
                 assert_eq!((&made.region, &made.source_region), (&mirror.region, &mirror.source_region));
-                let own = mirror.source_region == REGIONS[at];
+                let own = mirror.source_region == *region;
                 match mirror.is_active() {
                     true => {
                         assert!(!self.told_deleted[at].contains(&mirror.incarnation), "resurrected: {mirror:?}");
@@ -245,21 +245,21 @@ impl World {
         self.told = vec![BTreeMap::new(); 3];
         self.look().await;
         let first = self.listing(0).await;
-        for at in 0..REGIONS.len() {
+        for (at, region) in REGIONS.iter().enumerate() {
             let listing = self.listing(at).await;
-            assert_eq!(listing.definitions, first.definitions, "{}", REGIONS[at]);
+            assert_eq!(listing.definitions, first.definitions, "{region}");
             let active: BTreeSet<Incarnation> =
                 listing.definitions.iter().filter(|one| one.is_active()).map(|one| one.incarnation).collect();
             let meant: BTreeSet<Incarnation> =
                 self.created.keys().filter(|one| !self.deleted.contains(one)).copied().collect();
-            assert_eq!(active, meant, "lost or resurrected in {}", REGIONS[at]);
+            assert_eq!(active, meant, "lost or resurrected in {region}");
             let counted: BTreeSet<&str> = listing.all_active().into_iter().map(|one| one.name.as_str()).collect();
             assert_eq!(counted.len(), listing.all_active().len(), "one of a name counts");
             assert_eq!(contested(&listing.definitions).len() + counted.len(), active.len());
             let summaries = self.records[at].summaries().await.unwrap();
             for incarnation in &active {
                 let last = summaries.get(incarnation).map(|summary| summary.stamp.seq);
-                assert_eq!(last, self.published.get(incarnation).copied(), "{incarnation} in {}", REGIONS[at]);
+                assert_eq!(last, self.published.get(incarnation).copied(), "{incarnation} in {region}");
             }
         }
     }

@@ -90,6 +90,27 @@ async fn status_comes_from_the_engine_or_with_its_age_from_the_database() {
 }
 
 #[tokio::test]
+async fn a_mirror_whose_name_another_region_gave_away_first_is_told_of_it_and_can_be_deleted() {
+    let rig = rig();
+    let mine = rig.records.create(&new_mirror("m-one")).await.unwrap();
+    // Written in the other region while the two could not see each other.
+    let own = rig.items.get("definitions/us-east-1/m-one").await.unwrap().unwrap();
+    let text = String::from_utf8(own.value.to_vec()).unwrap();
+    let (ours, theirs) = (mine.incarnation.to_string(), crate::engine::ports::Incarnation([0; 16]).to_string());
+    assert_ne!(ours, theirs);
+    let text = text.replace(&ours, &theirs).replace("us-east-1", "eu-north-1").replace("sample", "other");
+    rig.items.put("definitions/eu-north-1/m-one", text.into(), crate::mirrors::Expect::Absent).await.unwrap();
+    let found = rig.service.get_mirror(&caller(), "sample", "m-one").await.unwrap();
+    assert!(found.problems[0].contains("region eu-north-1 created a mirror of this name earlier"), "{found:?}");
+    let list = rig.service.list_mirrors(&caller(), "sample", &ListPage::default()).await.unwrap();
+    assert_eq!(list.results, [found]);
+    rig.service.delete_mirror(&caller(), "sample", "m-one").await.unwrap();
+    assert_eq!(rig.service.get_mirror(&caller(), "sample", "m-one").await.unwrap_err().code, ErrorCode::NotFound);
+    let listing = rig.records.list_definitions().await.unwrap();
+    assert_eq!(listing.active("m-one").unwrap().source_region, "eu-north-1");
+}
+
+#[tokio::test]
 async fn with_the_database_down_reading_goes_on_and_changes_do_not() {
     let rig = rig();
     let service = &rig.service;
