@@ -20,6 +20,7 @@ mod port;
 mod repositories;
 mod transport;
 mod types;
+mod walk;
 
 pub use account::{Policy, Statement};
 pub use client::{CallerCredentials, Client, Settings};

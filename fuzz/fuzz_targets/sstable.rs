@@ -10,14 +10,6 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 
-// The code names the journal's ids by their crate: here they are this crate's own.
-extern crate self as lakemirror_journal;
-
-#[path = "../../journal/src/commit.rs"]
-pub mod commit;
-#[path = "../../journal/src/ids.rs"]
-pub mod ids;
-
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "the target needs only a part of what the service does")]
 #[path = "../../src"]
 mod code {

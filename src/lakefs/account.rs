@@ -7,7 +7,7 @@ use reqwest::Method;
 use super::answer::message;
 use super::call::{Call, PAGE, RECORD};
 use super::client::{CallerCredentials, Client};
-use super::pages::Order;
+use super::walk::Order;
 use super::types;
 use crate::engine::ports::Fault;
 

@@ -5,7 +5,7 @@ use reqwest::Method;
 use super::answer::message;
 use super::call::{Call, Limits, MOVE, PAGE, RECORD};
 use super::client::Client;
-use super::pages::{Order, Walk};
+use super::walk::{Order, Walk};
 use super::types::{NewBranch, Page, Ref};
 use crate::engine::ports::{BranchHead, CommitId, Fault, FaultKind, Made};
 

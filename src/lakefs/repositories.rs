@@ -8,7 +8,7 @@ use reqwest::Method;
 use super::answer::message;
 use super::call::{Call, DELETION, PAGE, RECORD};
 use super::client::Client;
-use super::pages::Order;
+use super::walk::Order;
 use super::types;
 use crate::engine::ports::{Fault, FaultKind, Made, Repository};
 

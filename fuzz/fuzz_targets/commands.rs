@@ -1,0 +1,36 @@
+//! Histories of an engine that does sensible and senseless things in any order, drawn from the input: the state machine
+//! keeps the invariants as the tests' own model judges them, and its facts replay to the same state.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+/// What the journal's own tests of the state machine consist of.
+#[allow(dead_code, unused_imports, unreachable_pub, missing_docs, reason = "tests of another package")]
+#[path = "../../journal/tests/state"]
+mod state {
+    pub mod drive;
+    pub mod model;
+    pub mod model_files;
+    pub mod properties;
+    pub mod recount;
+    pub mod world;
+}
+
+use lakemirror_journal::state::State;
+use state::properties::{histories, replay, run};
+
+fuzz_target!(|data: &[u8]| {
+    // Fewer bytes are the same few draws again and again.
+    if data.len() < 64 {
+        return;
+    }
+    let config = Config { failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::PassThrough, data));
+    let Ok(tree) = histories().new_tree(&mut runner) else { return };
+    let (world, steps, policy) = tree.current();
+    let (desk, _) = run(&world, &steps, &policy);
+    assert_eq!(replay(State::default(), &desk.journal), desk.state);
+});
