@@ -9,11 +9,13 @@ use std::path::Path;
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "the target needs only a part of what the service does")]
-#[path = "../../src/config.rs"]
-mod config;
-#[allow(dead_code, unreachable_pub, reason = "the target needs only a part of what the service does")]
-#[path = "../../src/secret.rs"]
-mod secret;
+#[path = "../../src"]
+mod code {
+    pub mod config;
+    pub mod secret;
+}
+
+use code::{config, secret};
 
 const CANARY: &str = "canary-0123456789";
 

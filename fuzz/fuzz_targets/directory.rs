@@ -23,8 +23,8 @@ const NAMES: [&str; 14] = [
     "seg/0000000000000004.jseg.open",
     "seg/0000000000000001.jseg.open.broken",
     "seg/notes.txt",
-    "snap/0000000000000003.snap",
-    "snap/0000000000000003.snap.tmp",
+    "snap/0000000000000003.jsnap",
+    "snap/0000000000000003.jsnap.tmp",
     "lost+found",
 ];
 

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use lakemirror_journal::log::SnapshotHeader;
+use lakemirror_journal::log::{SegmentStart, SnapshotHeader};
 use lakemirror_journal::log::disk::sim::SimDisk;
 use lakemirror_journal::log::fault::Faults;
 use lakemirror_journal::log::snapshot;
@@ -10,8 +10,10 @@ use libfuzzer_sys::fuzz_target;
 
 fn header() -> SnapshotHeader {
     SnapshotHeader {
-        uuid: *b"a journal's uuid",
         seq: 7,
+        segment: SegmentStart { first_seq: 1, prev_hash: [1; 32], checks_before: 2, prev_footer: [4; 32] },
+        offset: 900,
+        segment_frames: 3,
         frame_hash: [3; 32],
         writer_epoch: 2,
         checks_total: 40,
