@@ -15,6 +15,7 @@ use crate::demo::script::{status, until};
 use crate::demo::show::{self, Moves};
 use crate::demo::source::{Source, table};
 use crate::demo::{DemoError, Outcome, chain, verdict};
+use crate::engine::lease::DEAD_AFTER;
 
 /// Nothing in the demo takes longer unless something is wrong: the slowest is a process that takes its mirrors again.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -168,7 +169,11 @@ impl Script<'_> {
             self.told(&mirror);
         }
         cast.west.start(self.clock).await?;
-        self.say(&format!("{}; it resumes from its journal", cast.west.introduction()));
+        self.say(&cast.west.introduction());
+        let silent = DEAD_AFTER.as_secs();
+        self.say(&format!(
+            "it resumes from its journal, and moves branches once its predecessor was silent for {silent} s"
+        ));
         self.shows(&cast.sample_west, &commit).await
     }
 
