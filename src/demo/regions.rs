@@ -58,11 +58,13 @@ pub(super) async fn run(part: &Part<'_>) -> Result<Outcome, DemoError> {
     let outcome = match outcome {
         Ok(Outcome::Holds | Outcome::Wrong) if part.interactive => {
             hints(&cast, screen);
-            tokio::select! {
+            let kept = tokio::select! {
                 () = stop.cancelled() => outcome,
                 what = cast.breaks(&**clock) => Err(DemoError::Ended(what)),
                 () = show(&moves, &**clock) => outcome,
-            }
+            };
+            screen.say(Voice::Demo, "ending");
+            kept
         }
         outcome => outcome,
     };

@@ -184,7 +184,8 @@ fn query(tables: &Tables, asked: Query) -> Answer {
 /// What a key condition is about: the hash key is something, and the range key is or begins with something.
 fn range(table: &Table, terms: &[Term]) -> Result<Range, Failure> {
     let unsupported = || Failure::invalid("Query key condition not supported");
-    let (mut hash, mut range): (Option<Vec<u8>>, Option<(Vec<u8>, bool)>) = (None, None);
+    let mut hash = None;
+    let mut range: Option<(Vec<u8>, bool)> = None;
     let operand = |part: &super::tables::Part, value: &Value| match part.bytes(value) {
         Ok([]) => Err(Failure::invalid(format!(
             "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty value. Key: {}",
