@@ -210,10 +210,23 @@ impl Checker {
     /// # Errors
     /// The source cannot be read after the change.
     pub async fn around<T>(&self, change: impl Future<Output = T>) -> Result<T, CheckError> {
-        let gate = self.inner.gate.lock().await;
+        Self::around_all(std::slice::from_ref(self), change).await
+    }
+
+    /// [`Self::around`] for all judges of mirrors of one source.
+    ///
+    /// # Errors
+    /// The source cannot be read after the change.
+    pub async fn around_all<T>(judges: &[Self], change: impl Future<Output = T>) -> Result<T, CheckError> {
+        let mut gates = Vec::with_capacity(judges.len());
+        for judge in judges {
+            gates.push(judge.inner.gate.lock().await);
+        }
         let outcome = change.await;
-        self.record_source().await?;
-        drop(gate);
+        for judge in judges {
+            judge.record_source().await?;
+        }
+        drop(gates);
         Ok(outcome)
     }
 

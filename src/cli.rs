@@ -24,6 +24,7 @@ pub use exit::{Exit, Failure};
 const EXAMPLES: &str = "\
 Examples:
   lakemirror demo                               see a mirror at work, with nothing else installed
+  lakemirror demo --regions 3                   the same with a process in each of three regions
   lakemirror config check lakemirror.yaml       every problem of a configuration at once
   lakemirror run --config lakemirror.yaml       serve
   lakemirror sandbox --listen 127.0.0.1:8000 --dir ./east

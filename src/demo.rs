@@ -9,8 +9,10 @@
 //!
 //! [`stage`] sets up what lakemirror works on, [`service`] is lakemirror in this process, [`source`] changes things,
 //! [`script`] is the order of events, [`show`] comments, and the checker has the last word. This file owns the beginning
-//! and the end: one demo per directory, clean ends on a signal, the verdict.
+//! and the end: one demo per directory, clean ends on a signal, the verdict. The demo of three regions is [`regions`]'.
 
+mod background;
+mod regions;
 pub mod screen;
 mod script;
 pub mod service;
@@ -32,6 +34,7 @@ use self::service::Lakemirror;
 use self::show::{Moves, Show};
 use self::source::Source;
 use self::stage::{Plan, Stage, StageError};
+use crate::checker::compare::Report;
 use crate::checker::http::HttpError;
 use crate::checker::{CheckError, Checker};
 use crate::clock::{Clock, Entropy};
@@ -48,6 +51,17 @@ pub struct Options {
     pub interactive: bool,
     /// Where to keep the state; a temporary directory that is removed at the end if absent.
     pub dir: Option<PathBuf>,
+    /// How much of the world there is.
+    pub regions: Regions,
+}
+
+/// How many regions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Regions {
+    /// A mirror, by one lakemirror in this process.
+    Two,
+    /// A fan-out and a repository that goes the other way, by a process in each region.
+    Three,
 }
 
 /// How it ended.
@@ -99,6 +113,15 @@ pub enum DemoError {
         #[source]
         source: io::Error,
     },
+    /// The system did not give what is needed.
+    #[error("{what}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
     /// Another demo uses the directory.
     #[error("the directory {0} is in use by another demo: end it, or use another --dir")]
     InUse(PathBuf),
@@ -143,21 +166,44 @@ pub async fn run(
     entropy: Arc<dyn Entropy>,
 ) -> Result<Outcome, DemoError> {
     let home = home(options, &*entropy)?;
+    let part = Part { dir: &home.dir, interactive: options.interactive, screen, stop: &stop, clock, entropy };
+    let outcome = match options.regions {
+        Regions::Two => two_regions(&part).await,
+        Regions::Three => regions::run(&part).await,
+    };
+    if options.dir.is_some() {
+        screen.say(Voice::Demo, &format!("everything is kept in {}; start again to go on", home.dir.display()));
+    }
+    outcome
+}
+
+/// What every demo gets.
+struct Part<'a> {
+    dir: &'a Path,
+    interactive: bool,
+    screen: &'a Screen,
+    stop: &'a CancellationToken,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+async fn two_regions(part: &Part<'_>) -> Result<Outcome, DemoError> {
+    let Part { screen, stop, clock, .. } = part;
     let cast = tokio::select! {
         () = stop.cancelled() => return Ok(Outcome::Stopped),
-        cast = begin(&home.dir, screen, &clock, &entropy) => cast?,
+        cast = begin(part) => cast?,
     };
     let moves = Moves::new(&cast.checker, screen);
-    let mut show = Show::new(&cast.lakemirror.api, &moves, &*clock);
+    let mut show = Show::new(&cast.lakemirror.api, &moves, &**clock);
     let outcome = tokio::select! {
         () = stop.cancelled() => Ok(Outcome::Stopped),
         what = cast.stage.broken().told() => Err(DemoError::Ended(what)),
-        outcome = play(&cast, options, &moves, screen, &*clock) => outcome,
+        outcome = play(&cast, part, &moves) => outcome,
         () = show.run() => Ok(Outcome::Stopped),
     };
     let outcome = match outcome {
-        Ok(Outcome::Holds | Outcome::Wrong) if options.interactive => {
-            stay(&cast, screen, &mut show, &stop).await.and(outcome)
+        Ok(Outcome::Holds | Outcome::Wrong) if part.interactive => {
+            stay(&cast, screen, &mut show, stop).await.and(outcome)
         }
         outcome => outcome,
     };
@@ -166,9 +212,6 @@ pub async fn run(
         screen.say(Voice::Demo, "stopped before the verdict");
     }
     cast.end().await;
-    if options.dir.is_some() {
-        screen.say(Voice::Demo, &format!("everything is kept in {}; start again to go on", home.dir.display()));
-    }
     outcome
 }
 
@@ -189,19 +232,19 @@ fn home(options: &Options, entropy: &dyn Entropy) -> Result<Home, DemoError> {
     }
 }
 
-async fn begin(
-    dir: &Path,
-    screen: &Screen,
-    clock: &Arc<dyn Clock>,
-    entropy: &Arc<dyn Entropy>,
-) -> Result<Cast, DemoError> {
-    let behaviour = Behaviour {
+/// How the demos' replications behave.
+fn behaviour() -> Behaviour {
+    Behaviour {
         scan_every: Duration::from_millis(50),
         delay_min: COPIES.0,
         delay_max: COPIES.1,
         ..Behaviour::default()
-    };
-    let plan = Plan { dir: dir.to_owned(), behaviour };
+    }
+}
+
+async fn begin(part: &Part<'_>) -> Result<Cast, DemoError> {
+    let Part { dir, screen, clock, entropy, .. } = part;
+    let plan = Plan { dir: dir.to_path_buf(), behaviour: behaviour() };
     let mut stage = Stage::open(plan, Arc::clone(clock), Arc::clone(entropy)).await?;
     let checker = stage.checker()?;
     let source = Source::new(stage.source.clone(), checker.clone());
@@ -221,13 +264,8 @@ async fn begin(
     Ok(Cast { stage, lakemirror, checker, watching, stop })
 }
 
-async fn play(
-    cast: &Cast,
-    options: &Options,
-    moves: &Moves<'_>,
-    screen: &Screen,
-    clock: &dyn Clock,
-) -> Result<Outcome, DemoError> {
+async fn play(cast: &Cast, part: &Part<'_>, moves: &Moves<'_>) -> Result<Outcome, DemoError> {
+    let Part { screen, clock, .. } = part;
     let source = Source::new(cast.stage.source.clone(), cast.checker.clone());
     let script = Script {
         stage: &cast.stage,
@@ -236,22 +274,28 @@ async fn play(
         source,
         moves,
         screen,
-        clock,
+        clock: &**clock,
         round: script::round(cast.stage.dir())?,
     };
     script.run().await?;
     let report = cast.checker.final_check().await?;
     moves.show();
-    report.differences.iter().for_each(|text| screen.say(Voice::Bad, text));
-    let (voice, outcome, word) = match report.holds() {
-        true => (Voice::Good, Outcome::Holds, "the mirror is right"),
-        false => (Voice::Bad, Outcome::Wrong, "the mirror is NOT right"),
-    };
-    screen.say(voice, &format!("{word}: {report}"));
-    if options.interactive {
+    let outcome = verdict(screen, "the mirror", &report);
+    if part.interactive {
         hints(cast, screen);
     }
     Ok(outcome)
+}
+
+/// Says what the checker found, and how that is to be called.
+fn verdict(screen: &Screen, mirror: &str, report: &Report) -> Outcome {
+    report.differences.iter().for_each(|text| screen.say(Voice::Bad, text));
+    let (voice, outcome, word) = match report.holds() {
+        true => (Voice::Good, Outcome::Holds, "is right"),
+        false => (Voice::Bad, Outcome::Wrong, "is NOT right"),
+    };
+    screen.say(voice, &format!("{mirror} {word}: {report}"));
+    outcome
 }
 
 /// Keeps everything up until a signal, and comments on.

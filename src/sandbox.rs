@@ -9,7 +9,8 @@
 //!
 //! What a client can see is lakeFS's own: routes, statuses, messages, ids, files. What it is not: clustered, secured
 //! beyond its one key pair, or fast with a hundred thousand uncommitted changes on one branch. Beside it,
-//! [`replication`] copies files between the blockstores of two sandboxes as a bucket's replication would.
+//! [`replication`] copies files between the blockstores of two sandboxes as a bucket's replication would, and [`dynamodb`]
+//! is the little of DynamoDB that a mirrors database needs.
 
 mod apply;
 mod auth;
@@ -17,6 +18,7 @@ mod blocks;
 mod build;
 mod caches;
 mod content;
+pub mod dynamodb;
 mod failure;
 pub mod faults;
 mod http;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Exit, Failure, signals};
 use crate::clock::system::{OsEntropy, SystemClock};
 use crate::demo::screen::Screen;
-use crate::demo::{self, DemoError, Options, Outcome};
+use crate::demo::{self, DemoError, Options, Outcome, Regions};
 
 /// How to show it.
 #[derive(Debug, Args)]
@@ -22,11 +22,16 @@ pub(super) struct DemoArguments {
     /// Directory to keep the state in; a second start over it resumes. Without it, a temporary one that is removed
     #[arg(long)]
     pub(super) dir: Option<PathBuf>,
+    /// 2: a mirror, by lakemirror in this process. 3: a fan-out and a repository that goes the other way, by a process in
+    /// each region over one database
+    #[arg(long, value_name = "2|3", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=3))]
+    pub(super) regions: u8,
 }
 
 /// Runs the demo to its end.
 pub(super) fn demo(arguments: &DemoArguments) -> Result<Exit, Failure> {
-    let options = Options { interactive: arguments.interactive, dir: arguments.dir.clone() };
+    let regions = if arguments.regions == 3 { Regions::Three } else { Regions::Two };
+    let options = Options { interactive: arguments.interactive, dir: arguments.dir.clone(), regions };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::because(Exit::Io, "cannot start the runtime", error))?;
     let ended = runtime.block_on(async { play(options, signals::stop_token()?).await });
@@ -51,7 +56,7 @@ async fn play(options: Options, stop: CancellationToken) -> Result<Exit, Failure
 
 fn failure(error: DemoError) -> Failure {
     let exit = match &error {
-        DemoError::Dir { .. } | DemoError::InUse(_) | DemoError::Stage(_) => Exit::Io,
+        DemoError::Dir { .. } | DemoError::InUse(_) | DemoError::Stage(_) | DemoError::Io { .. } => Exit::Io,
         DemoError::Overdue { .. } => Exit::CheckFailed,
         _ => Exit::Unavailable,
     };

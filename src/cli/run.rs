@@ -1,5 +1,6 @@
 //! `lakemirror run --config FILE`: configuration, log, then the service.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use lakemirror_journal::log::OpenError;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, check, signals};
 use crate::clock::system::{OsEntropy, SystemClock};
@@ -23,6 +25,9 @@ pub(super) struct RunArguments {
     /// The configuration file; REPLICATION_… variables are laid over it.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// End in order when standard input ends too: whoever starts this as a part of itself takes it along, however it ends
+    #[arg(long, hide = true)]
+    until_input_ends: bool,
 }
 
 /// Runs until it is told to end.
@@ -30,7 +35,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
     let (config, warnings) = check::load(&arguments.config)?;
     logging::init(config.logging).map_err(|error| Failure::because(Exit::Io, "cannot log", error))?;
     log_start(&config, &warnings);
-    serve(config)
+    serve(config, arguments.until_input_ends)
 }
 
 fn log_start(config: &Config, warnings: &[Warning]) {
@@ -43,17 +48,20 @@ fn log_start(config: &Config, warnings: &[Warning]) {
     }
 }
 
-fn serve(config: Config) -> Result<Exit, Failure> {
+fn serve(config: Config, until_input_ends: bool) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::because(Exit::Io, "cannot start the runtime", error))?;
-    let ended = runtime.block_on(serve_until_told(config));
+    let ended = runtime.block_on(serve_until_told(config, until_input_ends));
     // What is still under way is repeated after the next start; waiting for it would only delay the end.
     runtime.shutdown_timeout(Duration::from_millis(500));
     ended
 }
 
-async fn serve_until_told(config: Config) -> Result<Exit, Failure> {
+async fn serve_until_told(config: Config, until_input_ends: bool) -> Result<Exit, Failure> {
     let stop = signals::stop_token()?;
+    if until_input_ends {
+        stop_with_input(stop.clone());
+    }
     let listener = TcpListener::bind(&config.listen_address).await.map_err(|error| {
         Failure::because(Exit::Io, format!("cannot listen on {}; change listen_address", config.listen_address), error)
     })?;
@@ -64,6 +72,15 @@ async fn serve_until_told(config: Config) -> Result<Exit, Failure> {
     run::serve(ports, listener, stop).await.map_err(failure)?;
     tracing::info!("lakemirror ended");
     Ok(Exit::Ok)
+}
+
+/// On a thread of its own, which nothing waits for: reading standard input cannot be given up.
+fn stop_with_input(stop: CancellationToken) {
+    std::thread::spawn(move || {
+        // Unreadable is as good as ended.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        stop.cancel();
+    });
 }
 
 fn failure(error: RunError) -> Failure {

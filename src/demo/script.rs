@@ -51,7 +51,7 @@ pub(super) fn round(dir: &Path) -> Result<u64, DemoError> {
 pub(super) async fn prologue(source: &Source, screen: &Screen) -> Result<(), DemoError> {
     if source.exists().await? {
         let head = source.head("main").await?;
-        screen.say(Voice::Source, &format!("sample is there from before, main at {}", short(&head)));
+        screen.say(Voice::Source, &format!("{} is there from before, main at {}", source.name(), short(&head)));
         return Ok(());
     }
     source.create().await?;
@@ -62,7 +62,7 @@ pub(super) async fn prologue(source: &Source, screen: &Screen) -> Result<(), Dem
     source.commit("main", "Price list", &table("prices", 2, 4)).await?;
     source.merge("corrections", "main", "Merge the corrections").await?;
     let head = source.head("main").await?;
-    screen.say(Voice::Source, &format!("sample has 6 commits, 2 branches; main at {}", short(&head)));
+    screen.say(Voice::Source, &format!("{} has 6 commits, 2 branches; main at {}", source.name(), short(&head)));
     Ok(())
 }
 
@@ -229,22 +229,34 @@ impl Script<'_> {
         what: &str,
         probe: impl AsyncFn() -> Result<Option<T>, DemoError>,
     ) -> Result<T, DemoError> {
-        let begun = self.clock.monotonic();
-        loop {
-            if let Some(found) = probe().await? {
-                return Ok(found);
-            }
-            if self.clock.monotonic().saturating_sub(begun) > LIMIT {
-                let state = self.api.mirror().await.map_or_else(|error| super::chain(&error), |mirror| status(&mirror));
-                return Err(DemoError::Overdue { what: what.to_owned(), limit: LIMIT, state });
-            }
-            self.clock.sleep(EVERY).await;
+        let state =
+            async || self.api.mirror().await.map_or_else(|error| super::chain(&error), |mirror| status(&mirror));
+        until(self.clock, LIMIT, what, probe, state).await
+    }
+}
+
+/// Looks again and again until there is something; what there is instead is said when it takes too long.
+pub(super) async fn until<T>(
+    clock: &dyn Clock,
+    limit: Duration,
+    what: &str,
+    probe: impl AsyncFn() -> Result<Option<T>, DemoError>,
+    state: impl AsyncFn() -> String,
+) -> Result<T, DemoError> {
+    let begun = clock.monotonic();
+    loop {
+        if let Some(found) = probe().await? {
+            return Ok(found);
         }
+        if clock.monotonic().saturating_sub(begun) > limit {
+            return Err(DemoError::Overdue { what: what.to_owned(), limit, state: state().await });
+        }
+        clock.sleep(EVERY).await;
     }
 }
 
 /// A mirror's state for a message.
-fn status(mirror: &Mirror) -> String {
+pub(super) fn status(mirror: &Mirror) -> String {
     let branches: Vec<String> = mirror.branches.iter().filter_map(show::waiting).collect();
     let message = mirror.state_message.as_deref().unwrap_or_default();
     format!(

@@ -35,25 +35,49 @@ impl Api {
         Ok(Self { http: Http::new(&format!("{url}{BASE}"), &access())? })
     }
 
-    /// Asks for the mirror to be created. False when it is there already, or another of its name.
+    /// Asks for the demo's mirror to be created. False when it is there already, or another of its name.
     ///
     /// # Errors
     /// [`HttpError`].
     pub async fn create(&self) -> Result<bool, HttpError> {
-        let body = json!({"name": MIRROR, "region": MIRROR_REGION, "storage_namespace": MIRROR_NAMESPACE});
-        match self.http.send_json(Method::POST, &format!("/repositories/{SOURCE}/mirrors"), &body).await {
+        self.create_of(SOURCE, MIRROR, MIRROR_REGION, MIRROR_NAMESPACE).await
+    }
+
+    /// How the demo's mirror is doing.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn mirror(&self) -> Result<Mirror, HttpError> {
+        self.mirror_of(SOURCE, MIRROR).await
+    }
+
+    /// Asks for a mirror of `source` to be created. False when it is there already, or another of its name.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn create_of(&self, source: &str, name: &str, region: &str, namespace: &str) -> Result<bool, HttpError> {
+        let body = json!({"name": name, "region": region, "storage_namespace": namespace});
+        match self.http.send_json(Method::POST, &format!("/repositories/{source}/mirrors"), &body).await {
             Ok(_) => Ok(true),
             Err(error) if error.status() == Some(409) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// How the mirror is doing.
+    /// How a mirror of `source` is doing.
     ///
     /// # Errors
     /// [`HttpError`].
-    pub async fn mirror(&self) -> Result<Mirror, HttpError> {
-        self.http.get(&format!("/repositories/{SOURCE}/mirrors/{MIRROR}")).await
+    pub async fn mirror_of(&self, source: &str, name: &str) -> Result<Mirror, HttpError> {
+        self.http.get(&format!("/repositories/{source}/mirrors/{name}")).await
+    }
+
+    /// Deletes a mirror of `source`.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn delete_of(&self, source: &str, name: &str) -> Result<(), HttpError> {
+        self.http.send(Method::DELETE, &format!("/repositories/{source}/mirrors/{name}"), None).await.map(drop)
     }
 }
 

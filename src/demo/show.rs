@@ -20,13 +20,20 @@ const TOLD_EVERY: Duration = Duration::from_millis(700);
 pub(super) struct Moves<'a> {
     checker: &'a Checker,
     screen: &'a Screen,
+    /// What stands before each, where there are several mirrors.
+    label: &'a str,
     /// How many of both have been shown.
     shown: Mutex<(usize, usize)>,
 }
 
 impl<'a> Moves<'a> {
     pub(super) fn new(checker: &'a Checker, screen: &'a Screen) -> Self {
-        Self { checker, screen, shown: Mutex::default() }
+        Self::labelled(checker, screen, "")
+    }
+
+    /// Those of one of several mirrors.
+    pub(super) fn labelled(checker: &'a Checker, screen: &'a Screen, label: &'a str) -> Self {
+        Self { checker, screen, label, shown: Mutex::default() }
     }
 
     /// Shows those that were not shown yet.
@@ -34,12 +41,18 @@ impl<'a> Moves<'a> {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         for seen in self.checker.moves(shown.0) {
             shown.0 += 1;
-            self.screen.say(Voice::Mirror, &moved(&seen));
+            self.screen.say(Voice::Mirror, &self.after_label(&moved(&seen)));
         }
         for violation in self.checker.violations().iter().skip(shown.1) {
             shown.1 += 1;
-            self.screen.say(Voice::Bad, &violation.to_string());
+            self.screen.say(Voice::Bad, &self.after_label(&violation.to_string()));
         }
+    }
+}
+
+impl Moves<'_> {
+    fn after_label(&self, text: &str) -> String {
+        if self.label.is_empty() { text.to_owned() } else { format!("{:<11} {text}", self.label) }
     }
 }
 

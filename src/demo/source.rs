@@ -16,7 +16,10 @@ pub type File = (String, Vec<u8>);
 #[derive(Clone)]
 pub struct Source {
     http: Http,
-    checker: Checker,
+    /// Everybody who judges a mirror of it.
+    checkers: Vec<Checker>,
+    repository: String,
+    namespace: String,
 }
 
 #[derive(Deserialize)]
@@ -40,18 +43,28 @@ struct Uploaded {
 }
 
 impl Source {
-    /// Over the API of the source's lakeFS.
+    /// The demo's source, over the API of its lakeFS.
     pub fn new(http: Http, checker: Checker) -> Self {
-        Self { http, checker }
+        Self::of(http, vec![checker], SOURCE, SOURCE_NAMESPACE)
     }
 
-    fn path(rest: &str) -> String {
-        format!("/repositories/{SOURCE}/{rest}")
+    /// A repository in a storage namespace, over the API of its lakeFS.
+    pub fn of(http: Http, checkers: Vec<Checker>, repository: &str, namespace: &str) -> Self {
+        Self { http, checkers, repository: repository.to_owned(), namespace: namespace.to_owned() }
+    }
+
+    /// The repository's name.
+    pub fn name(&self) -> &str {
+        &self.repository
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("/repositories/{}/{rest}", self.repository)
     }
 
     async fn change(&self, method: Method, path: &str, body: Option<serde_json::Value>) -> Result<Bytes, CheckError> {
         let body = body.map(|body| ("application/json", Bytes::from(body.to_string())));
-        Ok(self.checker.around(self.http.send(method, path, body)).await??)
+        Ok(Checker::around_all(&self.checkers, self.http.send(method, path, body)).await??)
     }
 
     /// Whether the repository is there.
@@ -59,7 +72,7 @@ impl Source {
     /// # Errors
     /// No answer.
     pub async fn exists(&self) -> Result<bool, CheckError> {
-        match self.http.send(Method::GET, &format!("/repositories/{SOURCE}"), None).await {
+        match self.http.send(Method::GET, &format!("/repositories/{}", self.repository), None).await {
             Ok(_) => Ok(true),
             Err(error) if error.status() == Some(404) => Ok(false),
             Err(error) => Err(error.into()),
@@ -71,7 +84,7 @@ impl Source {
     /// # Errors
     /// The call's.
     pub async fn create(&self) -> Result<(), CheckError> {
-        let body = json!({"name": SOURCE, "storage_namespace": SOURCE_NAMESPACE, "default_branch": "main"});
+        let body = json!({"name": self.repository, "storage_namespace": self.namespace, "default_branch": "main"});
         self.change(Method::POST, "/repositories", Some(body)).await.map(drop)
     }
 
@@ -81,7 +94,7 @@ impl Source {
     /// The call's.
     pub async fn upload(&self, branch: &str, file: &File) -> Result<String, CheckError> {
         let (path, bytes) = file;
-        let call = Self::path(&format!("branches/{}/objects?path={}", encode(branch), encode(path)));
+        let call = self.path(&format!("branches/{}/objects?path={}", encode(branch), encode(path)));
         let body = Some(("text/csv", Bytes::from(bytes.clone())));
         let answer = self.http.send(Method::POST, &call, body).await?;
         let uploaded: Uploaded = read(&call, &answer)?;
@@ -96,7 +109,7 @@ impl Source {
     /// # Errors
     /// The call's.
     pub async fn commit_staged(&self, branch: &str, message: &str, empty: bool) -> Result<String, CheckError> {
-        let call = Self::path(&format!("branches/{}/commits", encode(branch)));
+        let call = self.path(&format!("branches/{}/commits", encode(branch)));
         let body = json!({"message": message, "metadata": {"by": "demo"}, "allow_empty": empty});
         let answer = self.change(Method::POST, &call, Some(body)).await?;
         Ok(read::<Made>(&call, &answer)?.id)
@@ -118,7 +131,7 @@ impl Source {
     /// # Errors
     /// The call's.
     pub async fn remove(&self, branch: &str, path: &str) -> Result<(), CheckError> {
-        let call = Self::path(&format!("branches/{}/objects?path={}", encode(branch), encode(path)));
+        let call = self.path(&format!("branches/{}/objects?path={}", encode(branch), encode(path)));
         Ok(self.http.send(Method::DELETE, &call, None).await.map(drop)?)
     }
 
@@ -128,7 +141,7 @@ impl Source {
     /// The call's.
     pub async fn branch(&self, name: &str, from: &str) -> Result<(), CheckError> {
         let body = json!({"name": name, "source": from});
-        self.change(Method::POST, &Self::path("branches"), Some(body)).await.map(drop)
+        self.change(Method::POST, &self.path("branches"), Some(body)).await.map(drop)
     }
 
     /// Deletes a branch.
@@ -136,7 +149,7 @@ impl Source {
     /// # Errors
     /// The call's.
     pub async fn delete_branch(&self, name: &str) -> Result<(), CheckError> {
-        let call = Self::path(&format!("branches/{}", encode(name)));
+        let call = self.path(&format!("branches/{}", encode(name)));
         self.change(Method::DELETE, &call, None).await.map(drop)
     }
 
@@ -145,7 +158,7 @@ impl Source {
     /// # Errors
     /// The call's.
     pub async fn merge(&self, from: &str, into: &str, message: &str) -> Result<String, CheckError> {
-        let call = Self::path(&format!("refs/{}/merge/{}", encode(from), encode(into)));
+        let call = self.path(&format!("refs/{}/merge/{}", encode(from), encode(into)));
         let answer = self.change(Method::POST, &call, Some(json!({"message": message}))).await?;
         Ok(read::<Merged>(&call, &answer)?.reference)
     }
@@ -155,7 +168,7 @@ impl Source {
     /// # Errors
     /// The call's.
     pub async fn hard_reset(&self, branch: &str, to: &str) -> Result<(), CheckError> {
-        let call = Self::path(&format!("branches/{}/hard_reset?ref={}", encode(branch), encode(to)));
+        let call = self.path(&format!("branches/{}/hard_reset?ref={}", encode(branch), encode(to)));
         self.change(Method::PUT, &call, None).await.map(drop)
     }
 
@@ -164,7 +177,7 @@ impl Source {
     /// # Errors
     /// The call's.
     pub async fn head(&self, branch: &str) -> Result<String, CheckError> {
-        let reference: Reference = self.http.get(&Self::path(&format!("branches/{}", encode(branch)))).await?;
+        let reference: Reference = self.http.get(&self.path(&format!("branches/{}", encode(branch)))).await?;
         Ok(reference.commit_id)
     }
 }

@@ -4,20 +4,16 @@
 //! `journal`. Used by the demo and by the tests that start lakemirror as a process of its own.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-
-use crate::checker::http::{Access, Http, HttpError};
+use super::background::Background;
+pub use super::background::{Broken, StageError, listen};
+use crate::checker::http::{Access, Http};
 use crate::checker::{CheckError, Checker, Setup};
 use crate::clock::{Clock, Entropy};
 use crate::sandbox::replication::{Behaviour, Replication};
-use crate::sandbox::{
-    EXAMPLE_ACCESS_KEY_ID, EXAMPLE_SECRET_ACCESS_KEY, EXAMPLE_SECRET_KEY, OpenError, Options, Sandbox,
-};
+use crate::sandbox::{EXAMPLE_ACCESS_KEY_ID, EXAMPLE_SECRET_ACCESS_KEY, EXAMPLE_SECRET_KEY, Sandbox};
 use crate::secret::Secret;
 
 /// The source's region.
@@ -32,30 +28,6 @@ pub const MIRROR: &str = "sample-mirror";
 pub const SOURCE_NAMESPACE: &str = "local://east/sample";
 /// The mirror's storage namespace.
 pub const MIRROR_NAMESPACE: &str = "local://west/sample";
-
-/// How long connections may take to end.
-const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
-
-/// Why the stage does not stand.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StageError {
-    /// A sandbox does not open.
-    #[error("a sandbox cannot be opened")]
-    Sandbox(#[from] OpenError),
-    /// The system did not give what is needed.
-    #[error("{what}")]
-    Io {
-        /// What was tried.
-        what: String,
-        /// Why it failed.
-        #[source]
-        source: std::io::Error,
-    },
-    /// There is no HTTP client.
-    #[error("no HTTP client")]
-    Http(#[from] HttpError),
-}
 
 /// How the parts are set up.
 #[derive(Debug, Clone)]
@@ -84,47 +56,12 @@ pub struct Stage {
     pub replication: Arc<Replication>,
     dir: PathBuf,
     clock: Arc<dyn Clock>,
-    stop: CancellationToken,
-    tasks: JoinSet<()>,
-    broken: Broken,
-}
-
-/// The first thing that ended by itself, and a signal for it.
-#[derive(Clone, Default)]
-pub struct Broken {
-    what: Arc<Mutex<Option<String>>>,
-    signal: CancellationToken,
-}
-
-impl Broken {
-    /// Tells that something ended that should not have.
-    pub fn tell(&self, what: String) {
-        self.what.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
-        self.signal.cancel();
-    }
-
-    /// Returns once something has.
-    pub async fn told(&self) -> String {
-        self.signal.cancelled().await;
-        let what = self.what.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        what.unwrap_or_default()
-    }
+    background: Background,
 }
 
 /// The key pair of both sandboxes.
 pub fn access() -> Access {
     Access { id: EXAMPLE_ACCESS_KEY_ID.to_owned(), secret: Secret::new(EXAMPLE_SECRET_ACCESS_KEY) }
-}
-
-/// A listener on a free loopback port, and its address.
-///
-/// # Errors
-/// [`StageError::Io`].
-pub async fn listen() -> Result<(TcpListener, String), StageError> {
-    let io = |source| StageError::Io { what: "no port on 127.0.0.1".to_owned(), source };
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(io)?;
-    let address = listener.local_addr().map_err(io)?.to_string();
-    Ok((listener, address))
 }
 
 impl Stage {
@@ -134,25 +71,9 @@ impl Stage {
     /// [`StageError`].
     pub async fn open(plan: Plan, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self, StageError> {
         let Plan { dir, behaviour } = plan;
-        let (stop, broken, mut tasks) = (CancellationToken::new(), Broken::default(), JoinSet::new());
-        let mut sandboxes = Vec::new();
-        for name in ["east", "west"] {
-            let options = Options::new(dir.join(name));
-            let sandbox = Sandbox::open(options, Arc::clone(&clock), Arc::clone(&entropy))?;
-            let (listener, address) = listen().await?;
-            let (served, ended, told) = (sandbox.clone(), stop.clone().cancelled_owned(), broken.clone());
-            tasks.spawn(async move {
-                if let Err(error) = served.serve(listener, ended).await {
-                    told.tell(format!("the sandbox {name} ended: {error}"));
-                }
-            });
-            sandboxes.push((sandbox, format!("http://{address}")));
-        }
-        let [(east, source_url), (west, mirror_url)]: [(Sandbox, String); 2] =
-            sandboxes.try_into().map_err(|_| StageError::Io {
-                what: "two sandboxes were started".to_owned(),
-                source: std::io::Error::other("another number"),
-            })?;
+        let mut background = Background::default();
+        let (east, source_url) = background.lakefs("east", dir.join("east"), &clock, &entropy).await?;
+        let (west, mirror_url) = background.lakefs("west", dir.join("west"), &clock, &entropy).await?;
         let replication = Replication::new(
             dir.join("east/blocks/east"),
             dir.join("west/blocks/west"),
@@ -165,22 +86,17 @@ impl Stage {
         let replication = Arc::new(replication.map_err(io)?);
         let api = |url: &str| Http::new(&format!("{url}/api/v1"), &access());
         let (source, mirror) = (api(&source_url)?, api(&mirror_url)?);
-        Ok(Self { source_url, mirror_url, source, mirror, east, west, replication, dir, clock, stop, tasks, broken })
+        Ok(Self { source_url, mirror_url, source, mirror, east, west, replication, dir, clock, background })
     }
 
     /// Starts the replication.
     pub fn replicate(&mut self) {
-        let (replication, stop, told) = (Arc::clone(&self.replication), self.stop.clone(), self.broken.clone());
-        self.tasks.spawn(async move {
-            if let Err(error) = replication.run(stop, |_| {}).await {
-                told.tell(format!("the replication ended: {error}"));
-            }
-        });
+        self.background.replicate(&self.replication);
     }
 
     /// What tells when a part ends by itself.
     pub fn broken(&self) -> &Broken {
-        &self.broken
+        self.background.broken()
     }
 
     /// Where everything is kept.
@@ -232,10 +148,7 @@ impl Stage {
     }
 
     /// Ends everything, within a bounded time.
-    pub async fn close(mut self) {
-        self.stop.cancel();
-        let ended = async { while self.tasks.join_next().await.is_some() {} };
-        // What has not ended by then ends with the tasks, which are aborted when they are dropped.
-        let _ = tokio::time::timeout(CLOSE_TIME_MAX, ended).await;
+    pub async fn close(self) {
+        self.background.close().await;
     }
 }

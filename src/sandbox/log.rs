@@ -1,8 +1,8 @@
-//! The file that makes the sandbox's state outlive its process: one line per answered change, appended before the
-//! answer.
+//! The file that makes a sandbox's state outlive its process: one line per answered change, appended before the
+//! answer. What the state is, [`Kept`] says.
 //!
 //! ```text
-//! 8 hexadecimal digits (CRC-32C of what follows the space) SP JSON array of mutations LF
+//! 8 hexadecimal digits (CRC-32C of what follows the space) SP JSON array of changes LF
 //! ```
 //!
 //! A process killed while it appends leaves a last line without its end or with a wrong checksum: that change was
@@ -14,13 +14,40 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::model::State;
 use super::mutation::Mutation;
 
 /// The longest line that is read back. A change larger than this is refused when it is made.
 const LINE_BYTES_MAX: usize = 64 << 20;
-/// Mutations in one line of a compacted log.
-const MUTATIONS_PER_LINE: usize = 1000;
+/// Changes in one line of a compacted log.
+const CHANGES_PER_LINE: usize = 1000;
+
+/// A state that a log keeps.
+pub trait Kept: Default {
+    /// What one line has several of.
+    type Change: Serialize + DeserializeOwned;
+
+    /// Makes one change.
+    fn apply(&mut self, change: Self::Change);
+
+    /// The changes that make this state from an empty one.
+    fn changes(&self) -> Vec<Self::Change>;
+}
+
+impl Kept for State {
+    type Change = Mutation;
+
+    fn apply(&mut self, change: Mutation) {
+        Self::apply(self, change);
+    }
+
+    fn changes(&self) -> Vec<Mutation> {
+        self.mutations()
+    }
+}
 
 /// What an answered change survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,14 +113,14 @@ impl Log {
     /// # Errors
     /// [`LogError::Io`], and [`LogError::Damaged`] for anything but a torn last line.
     #[expect(clippy::disallowed_methods, reason = "the sandbox survives its process, not the machine, unless asked to")]
-    pub fn open(path: &Path, durability: Durability) -> Result<(Self, State), LogError> {
+    pub fn open<S: Kept>(path: &Path, durability: Durability) -> Result<(Self, S), LogError> {
         let io = |source| LogError::Io { path: path.to_owned(), source };
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(io(error)),
         };
-        let state = replay(&bytes).map_err(|offset| LogError::Damaged { path: path.to_owned(), offset })?;
+        let state: S = replay(&bytes).map_err(|offset| LogError::Damaged { path: path.to_owned(), offset })?;
         drop(bytes);
         let fresh = path.with_extension("new");
         write_compacted(&fresh, &state).map_err(io)?;
@@ -109,11 +136,11 @@ impl Log {
     ///
     /// # Errors
     /// Once a write has failed, every later one fails too.
-    pub fn append(&mut self, mutations: &[Mutation]) -> Result<(), LogError> {
+    pub fn append<C: Serialize>(&mut self, changes: &[C]) -> Result<(), LogError> {
         if self.poisoned {
             return Err(LogError::Poisoned { path: self.path.clone() });
         }
-        let line = line(mutations).map_err(|error| self.failed(error))?;
+        let line = line(changes).map_err(|error| self.failed(error))?;
         if line.len() > LINE_BYTES_MAX {
             return Err(LogError::TooLarge { path: self.path.clone(), bytes: line.len() });
         }
@@ -130,30 +157,30 @@ impl Log {
     }
 }
 
-fn line(mutations: &[Mutation]) -> io::Result<Vec<u8>> {
-    let json = serde_json::to_vec(mutations)?;
+fn line<C: Serialize>(changes: &[C]) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_vec(changes)?;
     let mut line = format!("{:08x} ", crc32c::crc32c(&json)).into_bytes();
     line.extend_from_slice(&json);
     line.push(b'\n');
     Ok(line)
 }
 
-fn write_compacted(path: &Path, state: &State) -> io::Result<()> {
+fn write_compacted<S: Kept>(path: &Path, state: &S) -> io::Result<()> {
     let mut out = io::BufWriter::new(File::create(path)?);
-    for chunk in state.mutations().chunks(MUTATIONS_PER_LINE) {
+    for chunk in state.changes().chunks(CHANGES_PER_LINE) {
         out.write_all(&line(chunk)?)?;
     }
     out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
 /// Applies every line. The error is the offset of a damaged line that is not the last.
-fn replay(bytes: &[u8]) -> Result<State, usize> {
-    let mut state = State::default();
+fn replay<S: Kept>(bytes: &[u8]) -> Result<S, usize> {
+    let mut state = S::default();
     let mut offset = 0;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let last = offset + line.len() == bytes.len();
-        match parse(line) {
-            Some(mutations) => mutations.into_iter().for_each(|mutation| state.apply(mutation)),
+        match parse::<S::Change>(line) {
+            Some(changes) => changes.into_iter().for_each(|change| state.apply(change)),
             None if last => break,
             None => return Err(offset),
         }
@@ -162,7 +189,7 @@ fn replay(bytes: &[u8]) -> Result<State, usize> {
     Ok(state)
 }
 
-fn parse(line: &[u8]) -> Option<Vec<Mutation>> {
+fn parse<C: DeserializeOwned>(line: &[u8]) -> Option<Vec<C>> {
     let line = line.strip_suffix(b"\n")?;
     let (checksum, json) = line.split_at_checked(9)?;
     let checksum = std::str::from_utf8(checksum.strip_suffix(b" ")?).ok()?;
@@ -226,7 +253,7 @@ mod tests {
         for cut in 0..=bytes.len() {
             let path = dir.path().join("state");
             fs::write(&path, &bytes[..cut]).unwrap();
-            let (_, found) = Log::open(&path, Durability::Process).unwrap();
+            let (_, found) = Log::open::<State>(&path, Durability::Process).unwrap();
             let wanted = &states.iter().rev().find(|(end, _)| *end <= cut).unwrap().1;
             assert_eq!(&found, wanted, "cut at {cut}");
         }
@@ -238,12 +265,12 @@ mod tests {
         let path = dir.path().join("state");
         let mut state = State::default();
         for change in history() {
-            let (mut log, found) = Log::open(&path, Durability::Disk).unwrap();
+            let (mut log, found) = Log::open::<State>(&path, Durability::Disk).unwrap();
             assert_eq!(found, state);
             log.append(&change).unwrap();
             change.into_iter().for_each(|mutation| state.apply(mutation));
         }
-        assert_eq!(Log::open(&path, Durability::Process).unwrap().1, state);
+        assert_eq!(Log::open::<State>(&path, Durability::Process).unwrap().1, state);
     }
 
     #[test]
@@ -253,6 +280,6 @@ mod tests {
         let mut bytes: Vec<u8> = history().iter().flat_map(|change| line(change).unwrap()).collect();
         bytes[20] ^= 1;
         fs::write(&path, &bytes).unwrap();
-        assert!(matches!(Log::open(&path, Durability::Process), Err(LogError::Damaged { offset: 0, .. })));
+        assert!(matches!(Log::open::<State>(&path, Durability::Process), Err(LogError::Damaged { offset: 0, .. })));
     }
 }

@@ -1,13 +1,25 @@
 //! `lakemirror demo` and `lakemirror sandbox` as a user starts and ends them.
 
 use std::io::Read as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::engine::nap;
 use crate::process::{Process, lakemirror};
 
 /// Longer than any pause between two lines, also on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(45);
+/// The same where several processes are waited for, one of which waits for its predecessor.
+const LONG: Duration = Duration::from_secs(90);
+
+/// All of these are said, one after the other.
+fn in_order(said: &str, keys: &[&str]) {
+    let mut rest = said;
+    for key in keys {
+        let at = rest.find(key).unwrap_or_else(|| panic!("{key:?} is not said in its place:\n{said}"));
+        rest = &rest[at + key.len()..];
+    }
+}
 
 #[test]
 fn the_demo_holds_and_a_second_start_resumes() {
@@ -15,27 +27,26 @@ fn the_demo_holds_and_a_second_start_resumes() {
     let run = || Process::start(lakemirror().args(["demo", "--dir"]).arg(dir.path())).end(LIMIT);
     let (code, first) = run();
     assert_eq!(code, 0, "{first}");
-    let mut rest = first.as_str();
-    for key in [
-        "mirror asked for us-east-1/sample",
-        "PROMOTED  main        (new)",
-        "Orders 1a",
-        "PROMOTED  feature-1   (new)",
-        "Merge feature-1",
-        "missing: returns/round-1/part-002.csv",
-        "the mirror's main stays at",
-        "the withheld object is let go",
-        "Returns, one object withheld",
-        "hard reset",
-        "Orders after the reset",
-        "removed, as at the source",
-        "the mirror is right",
-        "0 differences",
-        "0 violations",
-    ] {
-        let at = rest.find(key).unwrap_or_else(|| panic!("{key:?} is not said in its place:\n{first}"));
-        rest = &rest[at..];
-    }
+    in_order(
+        &first,
+        &[
+            "mirror asked for us-east-1/sample",
+            "PROMOTED  main        (new)",
+            "Orders 1a",
+            "PROMOTED  feature-1   (new)",
+            "Merge feature-1",
+            "missing: returns/round-1/part-002.csv",
+            "the mirror's main stays at",
+            "the withheld object is let go",
+            "Returns, one object withheld",
+            "hard reset",
+            "Orders after the reset",
+            "removed, as at the source",
+            "the mirror is right",
+            "0 differences",
+            "0 violations",
+        ],
+    );
     assert!(!first.contains('\u{1b}'), "colours without a terminal:\n{first}");
     assert!(first.contains("An empty commit"), "{first}");
 
@@ -75,6 +86,135 @@ fn one_directory_has_one_demo() {
     first.signal("TERM");
     let (code, said) = first.end(LIMIT);
     assert_eq!(code, 0, "{said}");
+}
+
+/// The demo of three regions until it has its mirrors, with the process ids of its children and its directory.
+fn three_regions() -> (Process, Vec<String>, String) {
+    let mut process = Process::start(lakemirror().args(["demo", "--regions", "3"]));
+    let line = process.until("state in ", LONG);
+    process.until("all three mirrors", LONG);
+    let lines = process.said.iter().filter_map(|line| line.split_once(" is process "));
+    let ids: Vec<String> = lines.filter_map(|(_, rest)| Some(rest.split_once(' ')?.0.to_owned())).collect();
+    assert_eq!(ids.len(), 3, "{:?}", process.said);
+    assert!(!ids.iter().any(|id| is_gone(id)), "{ids:?}");
+    (process, ids, line.rsplit_once("state in ").unwrap().1.to_owned())
+}
+
+/// Nothing runs under this id; what has ended and was not waited for has no command line.
+fn is_gone(id: &str) -> bool {
+    std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default().is_empty()
+}
+
+#[test]
+fn three_regions_hold_and_a_second_start_resumes() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = || Process::start(lakemirror().args(["demo", "--regions", "3", "--dir"]).arg(dir.path())).end(LONG);
+    let (code, first) = run();
+    assert_eq!(code, 0, "{first}");
+    in_order(
+        &first,
+        &[
+            "DynamoDB sandbox on http://",
+            "ledger has 3 commits",
+            "lakemirror us-west-2 is process",
+            "mirror asked for us-east-1/sample → us-west-2/sample-west",
+            "mirror asked for us-east-1/sample → eu-central-1/sample-eu",
+            "mirror asked for us-west-2/ledger → us-east-1/ledger-east",
+            "all three mirrors have all of their sources",
+            "one of which is not copied to eu-central-1",
+            "PROMOTED  sample-west main",
+            "GET sample-west in us-east-1: main at",
+            "GET sample-eu in us-east-1: main",
+            "1 missing: orders/round-1/part-002.csv",
+            "s old)",
+            "sample-eu's main stays at",
+            "let go to eu-central-1",
+            "PROMOTED  sample-eu   main",
+            "the other way",
+            "PROMOTED  ledger-east main",
+            "GET ledger-east in us-west-2: main at",
+            "kill -9",
+            "in the region without a lakemirror",
+            "sample-west's main stays at",
+            "GET sample-west in us-east-1: main at",
+            "lakemirror us-west-2 is process",
+            "PROMOTED  sample-west main",
+            "refused by us-east-1, 400: repository ledger-east is itself a mirror; mirror its source instead",
+            "sample-eu is right",
+            "sample-eu is deleted",
+            "sample-eu is gone",
+            "sample-west is right",
+            "0 differences",
+            "0 violations",
+            "ledger-east is right",
+        ],
+    );
+    let (code, second) = run();
+    assert_eq!(code, 0, "{second}");
+    in_order(
+        &second,
+        &[
+            "sample is there from before",
+            "ledger is there from before",
+            "mirror is there from before: us-east-1/sample → us-west-2/sample-west",
+            "mirror asked for us-east-1/sample → eu-central-1/sample-eu",
+            "mirror is there from before: us-west-2/ledger → us-east-1/ledger-east",
+            "orders/round-2/part-002.csv",
+            "sample-eu is right",
+            "sample-west is right",
+            "ledger-east is right",
+        ],
+    );
+    assert!(!is_readable_by_others(&dir.path().join("us-west-2/lakemirror.yaml")), "it has secrets");
+}
+
+fn is_readable_by_others(file: &std::path::Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(file).unwrap().permissions().mode() & 0o077 != 0
+}
+
+#[test]
+fn ctrl_c_leaves_no_process_and_no_directory_of_three_regions() {
+    let (mut process, ids, dir) = three_regions();
+    process.until("the other way", LONG);
+    process.signal("INT");
+    let (code, said) = process.end(LONG);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("stopped before the verdict"), "{said}");
+    assert!(ids.iter().all(|id| is_gone(id)), "{ids:?}");
+    assert!(!std::path::Path::new(&dir).exists(), "{dir} is left behind");
+}
+
+#[test]
+fn a_region_whose_process_ends_by_itself_ends_the_demo() {
+    let (process, ids, dir) = three_regions();
+    let eu = ids.last().unwrap();
+    assert!(Command::new("kill").args(["-TERM", eu]).status().unwrap().success());
+    let (code, said) = process.end(LONG);
+    assert_eq!(code, 69, "{said}");
+    in_order(&said, &["lakemirror eu-central-1 ended by itself", "eu-central-1/lakemirror.log", "lakemirror ended"]);
+    assert!(ids.iter().all(|id| is_gone(id)), "{ids:?}");
+    assert!(!std::path::Path::new(&dir).exists(), "{dir} is left behind");
+}
+
+#[tokio::test]
+async fn a_killed_demo_takes_its_processes_along() {
+    let (process, ids, dir) = three_regions();
+    process.kill();
+    while !ids.iter().all(|id| is_gone(id)) {
+        nap().await;
+    }
+    // Who is killed cleans nothing up.
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn there_are_two_or_three_regions() {
+    for regions in ["0", "1", "4", "three"] {
+        let (code, said) = Process::start(lakemirror().args(["demo", "--regions", regions])).end(LIMIT);
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains("--regions"), "{said}");
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The mirrors database: one conformance suite against memory, a directory, DynamoDB Local and PostgreSQL; and what can
-//! go wrong with the two that are servers, by a switch in the line to them and a server of ours.
+//! The mirrors database: one conformance suite against memory, a directory, the sandbox's DynamoDB, DynamoDB Local and
+//! PostgreSQL; and what can go wrong with the two that are servers, by a switch in the line to them and a server of ours.
 
 #[path = "items/conformance.rs"]
 mod conformance;
@@ -13,6 +13,8 @@ pub(crate) mod line;
 pub(crate) mod postgres;
 #[path = "items/postgres_tls.rs"]
 mod postgres_tls;
+#[path = "items/sandbox_dynamodb.rs"]
+mod sandbox_dynamodb;
 #[path = "items/service.rs"]
 mod service;
 #[path = "items/simple.rs"]
