@@ -3,7 +3,13 @@
 //!
 //! Segments are sealed, verified and compressed on the way, and a snapshot is written now and then. Used by
 //! `tests/crash/crash.py`, which kills it or cuts its disk off, and holds the journal to the last line.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "it fails by panicking")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "it fails by panicking"
+)]
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods, reason = "it prints, and asks the system")]
 
 use std::io::Write as _;

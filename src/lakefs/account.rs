@@ -7,8 +7,8 @@ use reqwest::Method;
 use super::answer::message;
 use super::call::{Call, PAGE, RECORD};
 use super::client::{CallerCredentials, Client};
-use super::walk::Order;
 use super::types;
+use super::walk::Order;
 use crate::engine::ports::Fault;
 
 /// A policy attached to a user, directly or through groups, as lakeFS stores it.

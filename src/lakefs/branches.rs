@@ -5,8 +5,8 @@ use reqwest::Method;
 use super::answer::message;
 use super::call::{Call, Limits, MOVE, PAGE, RECORD};
 use super::client::Client;
-use super::walk::{Order, Walk};
 use super::types::{NewBranch, Page, Ref};
+use super::walk::{Order, Walk};
 use crate::engine::ports::{BranchHead, CommitId, Fault, FaultKind, Made};
 
 fn one(method: Method, limits: Limits, does: &str, repository: &str, branch: &str) -> Call {

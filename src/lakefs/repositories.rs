@@ -8,8 +8,8 @@ use reqwest::Method;
 use super::answer::message;
 use super::call::{Call, DELETION, PAGE, RECORD};
 use super::client::Client;
-use super::walk::Order;
 use super::types;
+use super::walk::Order;
 use crate::engine::ports::{Fault, FaultKind, Made, Repository};
 
 /// An id that names no file, for asking where metadata files are.
