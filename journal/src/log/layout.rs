@@ -20,8 +20,8 @@ pub(super) const HEAD_NAME: &str = "HEAD";
 pub(super) const FIRST_SEQ: Seq = 1;
 
 /// What an unfinished new journal may hold, and what a fresh volume brings along.
-const HARMLESS: [&str; 8] =
-    [LOCK_NAME, HEAD_NAME, "FORMAT.tmp", "seg/", "hot/", "hot.opening", "lost+found/", "hot.broken.0/"];
+const HARMLESS: [&str; 9] =
+    [LOCK_NAME, HEAD_NAME, "FORMAT.tmp", "seg/", "hot/", "hot.new/", "hot.opening", "lost+found/", "hot.broken.0/"];
 
 /// A journal that is entered: it exists, it is ours, nobody else has it.
 pub(super) struct Entered {

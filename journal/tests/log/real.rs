@@ -117,6 +117,22 @@ fn a_store_that_ended_two_processes_or_hung_is_not_opened_again() {
 }
 
 #[test]
+fn a_store_whose_maker_was_killed_is_made_anew() {
+    let root = tempfile::tempdir().unwrap();
+    // Nothing else is there yet: the process died in its first start.
+    fs::create_dir_all(root.path().join("hot.new/slabs")).unwrap();
+    fs::write(root.path().join("hot.new/slabs/64"), b"half of it").unwrap();
+    let (mut log, _, _) = open(root.path()).unwrap();
+    commit(&mut log, &[b"kept"]).unwrap();
+    drop(log);
+    assert!(!root.path().join("hot.new").exists());
+    fs::rename(root.path().join("hot"), root.path().join("hot.new")).unwrap();
+    let (_, recovery, seen) = open(root.path()).unwrap();
+    assert!(matches!(recovery.actions[..], [RecoveryAction::HotRebuilt { frames: 1, .. }]), "{recovery:?}");
+    assert_eq!(seen.payloads(), [b"kept"]);
+}
+
+#[test]
 fn one_earlier_death_is_forgiven() {
     let root = tempfile::tempdir().unwrap();
     drop(open(root.path()).unwrap());

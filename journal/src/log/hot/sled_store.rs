@@ -29,7 +29,10 @@ const ZSTD_LEVEL: i32 = -7;
 const OPEN_TRIES: usize = 20;
 const FRAME_PREFIX: u8 = 0x01;
 const HOT_DIR: &str = "hot";
+const NEW_DIR: &str = "hot.new";
 const MARKER: &str = "hot.opening";
+/// Outside of the frames' keys: a store that has it was made to its end.
+const MADE_KEY: &[u8] = &[0];
 const ATTEMPTS_MAX: u8 = 2;
 /// In the marker's first byte: the last attempt hung.
 const HUNG: u8 = u8::MAX;
@@ -68,6 +71,26 @@ impl SledOpener {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Makes a store under another name and gives it its own once it is whole: a process that is killed in the middle
+    /// of sled's first writes leaves a store that sled panics on ("had no minimum node").
+    fn make(&self) -> Result<(), HotError> {
+        let there = self.disk.list("")?;
+        if there.iter().any(|name| name.trim_end_matches('/') == HOT_DIR) {
+            return Ok(());
+        }
+        let new = self.dir.with_file_name(NEW_DIR);
+        if there.iter().any(|name| name.trim_end_matches('/') == NEW_DIR) {
+            std::fs::remove_dir_all(&new)?;
+        }
+        self.disk.make_dir(NEW_DIR)?;
+        let db = open_and_walk(&new)?;
+        db.insert(MADE_KEY, MADE_KEY)?;
+        db.flush()?;
+        drop(db);
+        self.disk.rename(NEW_DIR, HOT_DIR)?;
+        Ok(self.disk.sync_dir("")?)
     }
 
     fn open_by_deadline(&self) -> Result<Db, HotError> {
@@ -118,7 +141,7 @@ impl HotOpener for SledOpener {
         if attempts >= ATTEMPTS_MAX {
             return Err(HotError::Deadly { attempts: u32::from(if attempts == HUNG { 1 } else { attempts }) });
         }
-        self.disk.make_dir(HOT_DIR)?;
+        self.make()?;
         self.mark(attempts.saturating_add(1))?;
         let opened = self.open_by_deadline();
         match &opened {
