@@ -3,6 +3,9 @@
 //! One loop looks after the list of mirrors and after which of them this process drives ([`lease`]); each mirror has
 //! four stages that share nothing but the journal. A stage
 //! that ends with a stopped journal ends the engine, and so the process: nothing may be done that is not recorded.
+//!
+//! Where several things may happen next they are looked at in a stated order (`biased`), never in a random one: what the
+//! engine does follows from its ports alone, so that a simulation of them can be repeated.
 
 pub mod audit;
 pub mod board;
@@ -18,6 +21,7 @@ pub mod recorder;
 mod roster;
 pub mod scrub;
 pub mod status;
+pub mod ticker;
 pub mod verify;
 
 use std::collections::BTreeMap;
@@ -125,6 +129,7 @@ impl Engine {
             // The last heartbeat gives everything back; a database that does not answer is not waited for.
             let patience = clock.sleep(GOODBYE);
             tokio::select! {
+                biased;
                 _ = beating => {}
                 () = patience => {}
             }
@@ -144,8 +149,8 @@ impl Engine {
             self.turn(&mut roster, &mut tasks, stop).await?;
             let deadline = self.parts.clock.sleep(lease::LOOK.min(self.parts.settings.definitions_interval));
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
-                changed = changes.changed() => if changed.is_err() { self.parts.clock.sleep(lease::LOOK).await } else { roster.outdated() },
                 Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
                     Ok((_, Err(Ended::Journal))) => return Err(Ended::Journal),
                     Ok((id, _)) => {
@@ -154,6 +159,7 @@ impl Engine {
                     }
                     Err(crash) => tracing::error!("a mirror's work ended with a panic: {crash}"),
                 },
+                changed = changes.changed() => if changed.is_err() { self.parts.clock.sleep(lease::LOOK).await } else { roster.outdated() },
                 () = deadline => {}
             }
         }

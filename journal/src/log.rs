@@ -174,6 +174,12 @@ impl Log {
         Head { durable_seq: last_seq, frame_hash: hash, checks_total, writer_epoch }
     }
 
+    /// Where the journal's files are.
+    #[must_use]
+    pub fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     /// Commits `records` as one frame: durable, all of them, when this returns. `checks_added` is how many arrival
     /// checks they carry; `wall_ms` is informational; `state_digest` is the low half of the state's digest after these
     /// records, which makes the frame a checkpoint, or 0.

@@ -119,6 +119,7 @@ impl Site {
     /// [`Ended::Stopped`].
     pub async fn pause(&self, duration: Duration) -> Result<(), Ended> {
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => Err(Ended::Stopped),
             () = self.clock.sleep(duration) => Ok(()),
         }
@@ -152,6 +153,7 @@ impl Site {
         let mut wait = Duration::from_millis(200);
         loop {
             let answer = tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return Err(Ended::Stopped),
                 answer = call() => answer,
             };

@@ -78,6 +78,7 @@ impl Watch {
     async fn turn(&mut self, site: &Site) -> Result<(), Turn> {
         let repository = &site.definition.source_repository;
         let listed = tokio::select! {
+            biased;
             () = site.stop.cancelled() => return Err(Ended::Stopped.into()),
             listed = site.source.branches(repository, true) => listed?,
         };

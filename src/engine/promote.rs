@@ -44,7 +44,7 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
     let mut first = true;
     let mut strangers = BTreeSet::new();
     loop {
-        changes.borrow_and_update();
+        changes.mark_unchanged();
         match site.leased().await {
             Ok(_) => {}
             Err(Ended::Stopped) => break,
@@ -61,17 +61,18 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
         // Counted from the last one: a busy mirror is compared as often as a quiet one.
         let nap = interval.saturating_sub(site.clock.monotonic().saturating_sub(audited));
         tokio::select! {
+            biased;
             () = site.stop.cancelled() => break,
-            changed = changes.changed() => if changed.is_err() { return Err(Ended::Journal) },
+            () = site.clock.sleep(nap), if site.lease.is_live(site.clock.monotonic()) => {
+                audit(site, &ownership, &mut strangers).await?;
+                (audited, first) = (site.clock.monotonic(), false);
+            }
             Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
                 Ok(Err(Ended::Journal)) => return Err(Ended::Journal),
                 Ok(Ok(()) | Err(Ended::Stopped)) => {}
                 Err(crash) => tracing::error!(mirror = site.name(), "a move ended with a panic: {crash}"),
             },
-            () = site.clock.sleep(nap), if site.lease.is_live(site.clock.monotonic()) => {
-                audit(site, &ownership, &mut strangers).await?;
-                (audited, first) = (site.clock.monotonic(), false);
-            }
+            () = changes.changed() => {}
         }
     }
     while tasks.join_next().await.is_some() {}
@@ -128,6 +129,7 @@ fn spawn(
         (site.clone(), Arc::clone(slots), Arc::clone(removing), Arc::clone(ownership));
     tasks.spawn(async move {
         let slot = tokio::select! {
+            biased;
             () = site.stop.cancelled() => return Err(Ended::Stopped),
             slot = slots.acquire_owned() => slot.map_err(|_| Ended::Stopped)?,
         };

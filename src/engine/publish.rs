@@ -33,7 +33,7 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
     let mut changes = site.recorder.changes(site.definition.incarnation);
     let mut last: Option<(u64, MirrorStatus)> = None;
     loop {
-        changes.borrow_and_update();
+        changes.mark_unchanged();
         let epoch = site.leased().await?;
         let number = site.look(|mirror| mirror.published + 1).await?.unwrap_or(1);
         if let Some(status) = status_now(site).await?
@@ -45,8 +45,9 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
             last = Some((epoch, status));
         }
         tokio::select! {
+            biased;
             () = site.stop.cancelled() => return Err(Ended::Stopped),
-            changed = changes.changed() => if changed.is_err() { return Err(Ended::Journal) },
+            () = changes.changed() => {}
         }
         site.pause(COALESCE).await?;
     }

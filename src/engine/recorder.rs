@@ -16,9 +16,10 @@ use lakemirror_journal::ids::Incarnation;
 use lakemirror_journal::state::image;
 use lakemirror_journal::state::ladder::Ladder;
 use lakemirror_journal::state::{State, checks_of};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
+use crate::engine::ticker::{Ticker, Ticks};
 
 /// Commands and reads that may wait; senders wait beyond it.
 const QUEUE_MAX: usize = 4096;
@@ -90,7 +91,7 @@ enum Request {
     Rest,
 }
 
-type Watchers = Arc<Mutex<BTreeMap<Incarnation, watch::Sender<u64>>>>;
+type Watchers = Arc<Mutex<BTreeMap<Incarnation, Ticker>>>;
 
 /// A handle to the journal's thread.
 #[derive(Clone)]
@@ -128,11 +129,18 @@ pub fn start(
     ledger: Box<dyn Ledger>,
     clock: Arc<dyn Clock>,
 ) -> std::io::Result<(Recorder, RecorderThread)> {
+    let (recorder, desk) = open(state, ledger, clock);
+    let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || desk.serve())?;
+    Ok((recorder, RecorderThread(thread)))
+}
+
+/// As [`start`], for who runs the desk himself.
+#[must_use]
+pub fn open(state: State, ledger: Box<dyn Ledger>, clock: Arc<dyn Clock>) -> (Recorder, Desk) {
     let (requests, queue) = mpsc::channel(QUEUE_MAX);
     let watchers = Watchers::default();
-    let desk = Desk { state, ledger, watchers: Arc::clone(&watchers), clock: Arc::clone(&clock) };
-    let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || desk.serve(queue))?;
-    Ok((Recorder { requests, watchers, clock }, RecorderThread(thread)))
+    let desk = Desk { state, ledger, queue, watchers: Arc::clone(&watchers), clock: Arc::clone(&clock) };
+    (Recorder { requests, watchers, clock }, desk)
 }
 
 impl Recorder {
@@ -197,15 +205,17 @@ impl Recorder {
 
     /// Ticks whenever there are new facts about the mirror (but for published summaries).
     #[must_use]
-    pub fn changes(&self, mirror: Incarnation) -> watch::Receiver<u64> {
+    pub fn changes(&self, mirror: Incarnation) -> Ticks {
         let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
-        watchers.entry(mirror).or_insert_with(|| watch::channel(0).0).subscribe()
+        watchers.entry(mirror).or_default().ticks()
     }
 }
 
-struct Desk {
+/// Where requests become durable facts, one group after another.
+pub struct Desk {
     state: State,
     ledger: Box<dyn Ledger>,
+    queue: mpsc::Receiver<Request>,
     watchers: Watchers,
     clock: Arc<dyn Clock>,
 }
@@ -222,20 +232,38 @@ struct Group {
 }
 
 impl Desk {
-    fn serve(mut self, mut queue: mpsc::Receiver<Request>) -> Result<(), String> {
+    /// On a thread of its own.
+    fn serve(mut self) -> Result<(), String> {
         self.tell_untold()?;
-        while let Some(first) = queue.blocking_recv() {
-            let mut group = Group::default();
-            self.take(first, &mut group)?;
-            while group.answers.len() < GROUP_MAX
-                && group.stop.is_none()
-                && let Ok(next) = queue.try_recv()
-            {
-                self.take(next, &mut group)?;
-            }
-            self.settle(group)?;
+        while let Some(first) = self.queue.blocking_recv() {
+            self.serve_group(first)?;
         }
         Ok(())
+    }
+
+    /// Serves as a task among those who ask, which all wait meanwhile: for a simulation, where everything is on one
+    /// thread. Ends when every [`Recorder`] is gone.
+    ///
+    /// # Errors
+    /// What stopped the journal.
+    pub async fn serve_here(mut self) -> Result<(), String> {
+        self.tell_untold()?;
+        while let Some(first) = self.queue.recv().await {
+            self.serve_group(first)?;
+        }
+        Ok(())
+    }
+
+    fn serve_group(&mut self, first: Request) -> Result<(), String> {
+        let mut group = Group::default();
+        self.take(first, &mut group)?;
+        while group.answers.len() < GROUP_MAX
+            && group.stop.is_none()
+            && let Ok(next) = self.queue.try_recv()
+        {
+            self.take(next, &mut group)?;
+        }
+        self.settle(group)
     }
 
     fn take(&mut self, request: Request, group: &mut Group) -> Result<(), String> {
@@ -325,7 +353,7 @@ impl Desk {
         group.touched.dedup();
         let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
         for ticker in group.touched.iter().filter_map(|mirror| watchers.get(mirror)) {
-            ticker.send_modify(|tick| *tick += 1);
+            ticker.tick();
         }
         drop(watchers);
         let head = self.ledger.head();

@@ -22,7 +22,6 @@ use std::time::Duration;
 
 use lakemirror_journal::ids::Incarnation;
 use lakemirror_journal::state::mirror::Phase;
-use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +31,7 @@ use self::status::{Counts, Sample, TreeWait, VerifyStatus, WaitsFor};
 use self::track::{Ended, Held, Job, Rules, Tracks};
 use super::ports::{Destination, Lakefs};
 use super::recorder::Recorder;
+use super::ticker::Ticks;
 use crate::clock::{Clock, Entropy};
 use crate::graveler::address::Namespace;
 
@@ -105,7 +105,7 @@ impl Verifier {
     }
 
     /// Waits for the mirror to be defined.
-    async fn open(&self, changes: &mut watch::Receiver<u64>) -> Option<Shop> {
+    async fn open(&self, changes: &mut Ticks) -> Option<Shop> {
         let mirror = self.mirror;
         loop {
             changes.mark_unchanged();
@@ -116,7 +116,7 @@ impl Verifier {
             if let Some((namespace, repository)) = defined.await.ok()? {
                 return self.shop(&namespace, repository);
             }
-            changes.changed().await.ok()?;
+            changes.changed().await;
         }
     }
 
@@ -162,7 +162,7 @@ impl<'a> Loop<'a> {
         Self { of, shop, tracks: Tracks::new(rules), jobs, held, is_stale: true, refresh_at: Duration::ZERO }
     }
 
-    async fn run(mut self, stop: &CancellationToken, mut changes: watch::Receiver<u64>) {
+    async fn run(mut self, stop: &CancellationToken, mut changes: Ticks) {
         loop {
             let now = self.shop.clock.monotonic();
             if self.is_stale && now >= self.refresh_at {
@@ -186,10 +186,7 @@ impl<'a> Loop<'a> {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = self.jobs.join_next_with_id() => self.finish(ended),
-                changed = changes.changed(), if !self.is_stale => match changed {
-                    Ok(()) => self.is_stale = true,
-                    Err(_) => break,
-                },
+                () = changes.changed(), if !self.is_stale => self.is_stale = true,
                 () = sleep => {}
             }
         }

@@ -33,6 +33,7 @@ pub(super) async fn run(
     let mut wait = HOUR * part / 1024;
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = clock.sleep(wait) => {}
         }

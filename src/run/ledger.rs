@@ -6,15 +6,13 @@
 pub(super) mod mismatch;
 mod rebuild;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lakemirror_journal::codec::Payload;
 use lakemirror_journal::command::UpkeepStep;
 use lakemirror_journal::ids::Seq;
-use lakemirror_journal::log::disk::Disk as _;
-use lakemirror_journal::log::disk::real::RealDisk;
 use lakemirror_journal::log::{
-    CommitError, Footer, HEADER_BYTES, Log, NewJournal, OpenError, Options, RawRecord, Recovery, verify_segment,
+    CommitError, Footer, HEADER_BYTES, Log, NewJournal, OpenError, Options, Ports, RawRecord, Recovery, verify_segment,
 };
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::image;
@@ -60,7 +58,6 @@ impl Default for Rhythm {
 /// An open journal.
 pub struct Journal {
     log: Log,
-    dir: PathBuf,
     frame_bytes_max: usize,
     rhythm: Rhythm,
     /// Bytes of frames since the last checkpoint.
@@ -81,17 +78,33 @@ impl Journal {
         let mut rebuild = Rebuild::default();
         let opened = Log::open(dir, &options, NewJournal { uuid, wall_ms }, &mut rebuild);
         let (log, recovery) = opened.inspect_err(|error| keep_mismatch(dir, error, &rebuild.state))?;
+        let (journal, state) = Self::over(log, rebuild, &options, wall_ms);
+        Ok((journal, state, recovery))
+    }
+
+    /// As [`Journal::open`], on other ports than a directory's.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_on(ports: Ports, uuid: [u8; 16], wall_ms: u64) -> Result<(Self, State, Recovery), OpenError> {
+        let options = Options::default();
+        let mut rebuild = Rebuild::default();
+        let (log, recovery) = Log::open_on(ports, &options, NewJournal { uuid, wall_ms }, &mut rebuild)?;
+        let (journal, state) = Self::over(log, rebuild, &options, wall_ms);
+        Ok((journal, state, recovery))
+    }
+
+    fn over(log: Log, rebuild: Rebuild, options: &Options, wall_ms: u64) -> (Self, State) {
         let checkpoint_wall_ms = Some(rebuild.checkpoint_wall_ms).filter(|known| *known != 0).unwrap_or(wall_ms);
         let journal = Self {
             log,
-            dir: dir.to_owned(),
             frame_bytes_max: options.frame_bytes_max,
             rhythm: Rhythm::default(),
             bytes_since_checkpoint: rebuild.bytes_since_checkpoint,
             checkpoint_wall_ms,
             worked: true,
         };
-        Ok((journal, rebuild.state, recovery))
+        (journal, rebuild.state)
     }
 
     /// The same journal in another rhythm.
@@ -187,13 +200,13 @@ impl Ledger for Journal {
         if next >= open {
             return Ok(Vec::new());
         }
-        let disk = RealDisk::new(&self.dir);
+        let disk = self.log.disk();
         let names = disk.list("seg").map_err(|error| error_chain(&error))?;
         let mut steps = Vec::new();
         while next < open {
             let named = names.iter().filter_map(|name| segment_name(name)).find(|(first, _)| *first == next);
             let (first, last) = named.ok_or_else(|| format!("no sealed segment begins with record {next}"))?;
-            let footer = verify_segment(&disk, first, last).map_err(|error| error_chain(&error))?;
+            let footer = verify_segment(disk, first, last).map_err(|error| error_chain(&error))?;
             steps.push(sealed_step(&footer));
             next = last.saturating_add(1);
         }

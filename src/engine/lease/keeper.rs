@@ -70,6 +70,7 @@ impl Beating {
                 }
             };
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 () = self.clock.sleep(wait) => {}
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lakemirror_journal::ids::{MetarangeId, RangeId};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::cache::Recent;
 use crate::engine::ports::{Destination, Fault, FaultKind, Fetched, Location};
@@ -155,8 +156,12 @@ pub(super) fn damaged_range(id: RangeId, damage: &crate::graveler::Damage) -> Mi
     Miss::Damaged(format!("the range file {id} is damaged: {damage}"))
 }
 
-/// Runs decoding where it holds up no other task.
+/// Runs decoding where it holds up no other task. On a runtime of one thread it is done at once: whoever runs the engine
+/// there wants everything in one order.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Miss> {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return Ok(work());
+    }
     tokio::task::spawn_blocking(work).await.map_err(|error| Miss::Broken(error.to_string()))
 }
 

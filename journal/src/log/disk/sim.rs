@@ -51,8 +51,9 @@ impl Inode {
     }
 
     fn sync(&mut self) {
-        self.pending.clear();
-        self.synced = self.written.clone();
+        for change in self.pending.drain(..) {
+            change.apply(&mut self.synced);
+        }
     }
 
     fn reboot(&mut self, survival: Survival, dice: &mut Dice) {
@@ -187,6 +188,12 @@ impl SimDisk {
         let id = state.inodes.len() - 1;
         state.names.insert(path.to_owned(), id);
         state.durable_names.insert(path.to_owned(), id);
+    }
+
+    /// Whether everything that was written to files is synced.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.state().inodes.iter().all(|inode| inode.pending.is_empty())
     }
 
     /// Paths of all files.

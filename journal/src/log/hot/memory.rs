@@ -3,7 +3,7 @@
 //! A flush is atomic, as sled's is: after a crash there is the image of one flush, never a part of it. Damage is put in
 //! by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +17,8 @@ type Image = BTreeMap<Seq, Vec<u8>>;
 struct State {
     written: Image,
     flushed: Image,
+    /// Numbers whose frames were put or removed since the last flush.
+    changed: BTreeSet<Seq>,
     broken: Option<fn() -> HotError>,
     aside: Vec<u64>,
 }
@@ -42,6 +44,7 @@ impl MemoryHot {
     /// The machine comes up again: what was not flushed is gone, unless `survival` is [`Survival::Everything`].
     pub fn reboot(&self, survival: Survival) {
         let mut state = self.state();
+        state.changed.clear();
         if survival == Survival::Everything {
             state.flushed = state.written.clone();
         }
@@ -52,6 +55,7 @@ impl MemoryHot {
     pub fn damage(&self, change: impl FnOnce(&mut BTreeMap<Seq, Vec<u8>>)) {
         let mut state = self.state();
         change(&mut state.written);
+        state.changed.clear();
         state.flushed = state.written.clone();
     }
 
@@ -64,6 +68,12 @@ impl MemoryHot {
     #[must_use]
     pub fn frames(&self) -> BTreeMap<Seq, Vec<u8>> {
         self.state().written.clone()
+    }
+
+    /// Whether everything that was put or removed is flushed.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.state().changed.is_empty()
     }
 
     /// How often it was set aside.
@@ -87,6 +97,7 @@ impl HotOpener for MemoryHot {
         let mut state = self.state();
         state.written.clear();
         state.flushed.clear();
+        state.changed.clear();
         state.broken = None;
         state.aside.push(label);
         Ok(Some(format!("hot.broken.{label}")))
@@ -98,20 +109,30 @@ struct Opened(MemoryHot);
 impl HotStore for Opened {
     fn insert(&mut self, first_seq: Seq, frame: &[u8]) -> Result<(), HotError> {
         self.0.faults.step()?;
-        self.0.state().written.insert(first_seq, frame.to_vec());
+        let mut state = self.0.state();
+        state.written.insert(first_seq, frame.to_vec());
+        state.changed.insert(first_seq);
         Ok(())
     }
 
     fn remove(&mut self, first_seq: Seq) -> Result<(), HotError> {
         self.0.faults.step()?;
-        self.0.state().written.remove(&first_seq);
+        let mut state = self.0.state();
+        state.written.remove(&first_seq);
+        state.changed.insert(first_seq);
         Ok(())
     }
 
     fn flush(&mut self) -> Result<(), HotError> {
         self.0.faults.step()?;
         let mut state = self.0.state();
-        state.flushed = state.written.clone();
+        let State { written, flushed, changed, .. } = &mut *state;
+        for seq in std::mem::take(changed) {
+            match written.get(&seq) {
+                Some(frame) => flushed.insert(seq, frame.clone()),
+                None => flushed.remove(&seq),
+            };
+        }
         Ok(())
     }
 

@@ -1,0 +1,47 @@
+//! The simulation: the production's engine, journal and reducer over a simulated world, from a seed, on one thread.
+//!
+//! `cargo test --test sim` runs some hundred seeds; `cargo test --test sim -- --seed 42` repeats one and prints what
+//! happened in it; `--seeds N` and `--from N` run others, `--steps N` longer ones. Environment: `LAKEMIRROR_SEEDS`,
+//! `LAKEMIRROR_SEED`. A seed that fails is run again with ever fewer steps, and printed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_macros,
+    reason = "a test ends where it fails, and says so on the terminal"
+)]
+
+#[path = "sim/agenda.rs"]
+mod agenda;
+#[path = "sim/bucket.rs"]
+mod bucket;
+#[path = "sim/command.rs"]
+mod command;
+#[path = "sim/database.rs"]
+mod database;
+#[path = "sim/dice.rs"]
+mod dice;
+#[path = "sim/judge.rs"]
+mod judge;
+#[path = "sim/lake.rs"]
+mod lake;
+#[path = "sim/lakefs.rs"]
+mod lakefs;
+#[path = "sim/plan.rs"]
+mod plan;
+#[path = "sim/process.rs"]
+mod process;
+#[path = "sim/run.rs"]
+mod run;
+#[path = "sim/users.rs"]
+mod users;
+#[path = "sim/wire.rs"]
+mod wire;
+#[path = "sim/world.rs"]
+mod world;
+
+fn main() -> std::process::ExitCode {
+    command::main()
+}

@@ -1,0 +1,179 @@
+//! Simulated time: what happens next, and the clocks that processes read.
+//!
+//! Owns the order of events (time, then the order in which they were made). Everything runs on the thread that takes
+//! events from here; the locks are never contended and never held while an event runs.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lakemirror::clock::{Clock, Entropy};
+use tokio::sync::oneshot;
+
+use crate::dice::Dice;
+use crate::world::World;
+
+/// Microseconds of simulated time.
+pub(crate) type Micros = u64;
+pub(crate) const MS: Micros = 1_000;
+pub(crate) const SECOND: Micros = 1_000_000;
+
+/// Wall time at the beginning, milliseconds since 1970.
+pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;
+
+/// What an event does.
+pub(crate) type Action = Box<dyn FnOnce(&Sim) + Send>;
+
+struct Event {
+    at: Micros,
+    number: u64,
+    action: Action,
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.number) == (other.at, other.number)
+    }
+}
+
+impl Eq for Event {}
+
+impl PartialOrd for Event {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Event {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+#[derive(Default)]
+struct Agenda {
+    now: Micros,
+    made: u64,
+    events: BinaryHeap<Reverse<Event>>,
+    /// Processes that have something to do now.
+    awake: BTreeSet<usize>,
+}
+
+/// The simulation as its parts see it. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Sim {
+    agenda: Arc<Mutex<Agenda>>,
+    world: Arc<Mutex<World>>,
+}
+
+impl Sim {
+    pub(crate) fn new(world: World) -> Self {
+        Self { agenda: Arc::default(), world: Arc::new(Mutex::new(world)) }
+    }
+
+    fn agenda(&self) -> MutexGuard<'_, Agenda> {
+        self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The world; to be let go of before anything else of the simulation runs.
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn now(&self) -> Micros {
+        self.agenda().now
+    }
+
+    pub(crate) fn after(&self, delay: Micros, action: Action) {
+        let mut agenda = self.agenda();
+        let (at, number) = (agenda.now + delay, agenda.made);
+        agenda.made += 1;
+        agenda.events.push(Reverse(Event { at, number, action }));
+    }
+
+    /// When the next event is.
+    pub(crate) fn next_at(&self) -> Option<Micros> {
+        self.agenda().events.peek().map(|Reverse(event)| event.at)
+    }
+
+    /// Lets the next event happen.
+    pub(crate) fn step(&self) {
+        let event = self.agenda().events.pop();
+        if let Some(Reverse(event)) = event {
+            self.advance(event.at);
+            (event.action)(self);
+        }
+    }
+
+    /// Moves time forward to `at`.
+    pub(crate) fn advance(&self, at: Micros) {
+        let mut agenda = self.agenda();
+        agenda.now = agenda.now.max(at);
+        let now = agenda.now;
+        drop(agenda);
+        self.world().now = now;
+    }
+
+    pub(crate) fn wake(&self, process: usize) {
+        self.agenda().awake.insert(process);
+    }
+
+    pub(crate) fn take_awake(&self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.agenda().awake)
+    }
+
+    /// Waits without anybody's clock.
+    pub(crate) async fn pass(&self, process: usize, delay: Micros) {
+        let (sender, done) = oneshot::channel();
+        self.after(
+            delay,
+            Box::new(move |sim| {
+                // Nobody waits any more: nobody is woken.
+                if !sender.is_closed() {
+                    sim.wake(process);
+                    let _ = sender.send(());
+                }
+            }),
+        );
+        if done.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A process's clocks: the monotonic one begins with each start, the wall clock may jump.
+pub(crate) struct ProcessClock {
+    pub(crate) sim: Sim,
+    pub(crate) process: usize,
+    pub(crate) started: Micros,
+    /// What is added to true wall time.
+    pub(crate) offset_ms: Arc<Mutex<i64>>,
+}
+
+#[async_trait]
+impl Clock for ProcessClock {
+    fn wall_ms(&self) -> u64 {
+        let offset = *self.offset_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        (EPOCH_MS + self.sim.now() / MS).saturating_add_signed(offset)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_micros(self.sim.now() - self.started)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        let micros = duration.as_nanos().div_ceil(1000);
+        self.sim.pass(self.process, u64::try_from(micros).unwrap_or(u64::MAX / 4).min(u64::MAX / 4)).await;
+    }
+}
+
+/// A process's randomness.
+pub(crate) struct ProcessEntropy(pub(crate) Mutex<Dice>);
+
+impl Entropy for ProcessEntropy {
+    fn random_u64(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).next()
+    }
+}

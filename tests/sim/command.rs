@@ -1,0 +1,151 @@
+//! The command line: which seeds are run, on how many threads, and what is said of them.
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lakemirror::clock::Clock;
+use lakemirror::clock::system::SystemClock;
+
+use crate::agenda::SECOND;
+use crate::plan::Plan;
+use crate::run::{Report, run};
+
+/// Seeds of a plain run.
+const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 2000 };
+const STEPS: usize = 200;
+/// Every so many seeds, one is run twice and compared.
+const TWICE_EVERY: u64 = 20;
+
+struct Wanted {
+    seed: Option<u64>,
+    from: u64,
+    seeds: u64,
+    steps: usize,
+    threads: usize,
+    /// Another test is asked for.
+    other: bool,
+}
+
+fn wanted() -> Wanted {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut wanted = Wanted {
+        seed: number("LAKEMIRROR_SEED"),
+        from: 0,
+        seeds: number("LAKEMIRROR_SEEDS").unwrap_or(SEEDS),
+        steps: STEPS,
+        threads,
+        other: false,
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
+        match word.as_str() {
+            "--seed" => wanted.seed = Some(value()),
+            "--seeds" => wanted.seeds = value(),
+            "--from" => wanted.from = value(),
+            "--steps" => wanted.steps = value() as usize,
+            "--threads" => wanted.threads = value() as usize,
+            // What cargo gives to every test binary.
+            "--list" | "--ignored" => wanted.other = true,
+            _ if word.starts_with('-') => {}
+            filter => wanted.other |= !"simulation".contains(filter),
+        }
+    }
+    wanted
+}
+
+/// Runs what the command line asks for.
+pub(crate) fn main() -> ExitCode {
+    let wanted = wanted();
+    if wanted.other {
+        return ExitCode::SUCCESS;
+    }
+    match wanted.seed {
+        Some(seed) => one(seed, wanted.steps),
+        None => many(&wanted),
+    }
+}
+
+/// One seed, with everything that happened.
+fn one(seed: u64, steps: usize) -> ExitCode {
+    let report = run(&Plan::of(seed, steps), true);
+    for line in &report.trace {
+        println!("{line}");
+    }
+    say(seed, &report);
+    if report.violation.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn say(seed: u64, report: &Report) {
+    let Report { events, moves, records, removals, starts, simulated, fingerprint, .. } = report;
+    println!(
+        "seed {seed}: {events} events in {} s of its time, {starts} starts, {records} records, {moves} moves, {removals} removals; {}",
+        simulated / SECOND,
+        fingerprint.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
+    );
+    if let Some(violation) = &report.violation {
+        println!("seed {seed} breaks {}: {}", violation.invariant, violation.what);
+    }
+}
+
+#[derive(Default)]
+struct Sums {
+    events: u64,
+    moves: u64,
+    records: u64,
+    removals: u64,
+    starts: u64,
+    simulated: u64,
+}
+
+fn many(wanted: &Wanted) -> ExitCode {
+    let clock = SystemClock::new();
+    let begun = clock.monotonic();
+    let (next, failed) = (AtomicU64::new(wanted.from), Mutex::new(Vec::new()));
+    let sums = Mutex::new(Sums::default());
+    let end = wanted.from + wanted.seeds;
+    std::thread::scope(|scope| {
+        for _ in 0..wanted.threads.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end || failed.lock().unwrap().len() >= 5 {
+                        return;
+                    }
+                    let plan = Plan::of(seed, wanted.steps);
+                    let report = run(&plan, false);
+                    let again = seed.is_multiple_of(TWICE_EVERY).then(|| run(&plan, false));
+                    if again.is_some_and(|again| again.fingerprint != report.fingerprint) {
+                        failed.lock().unwrap().push((seed, "two runs of it differ".to_owned()));
+                    }
+                    if let Some(violation) = &report.violation {
+                        failed.lock().unwrap().push((seed, format!("{}: {}", violation.invariant, violation.what)));
+                    }
+                    let mut sums = sums.lock().unwrap();
+                    sums.events += report.events;
+                    sums.moves += report.moves;
+                    sums.records += report.records;
+                    sums.removals += report.removals;
+                    sums.starts += report.starts;
+                    sums.simulated += report.simulated;
+                }
+            });
+        }
+    });
+    let took = clock.monotonic().saturating_sub(begun).as_secs_f64();
+    let Sums { events, moves, records, removals, starts, simulated } = sums.into_inner().unwrap();
+    let done = next.load(Ordering::Relaxed).min(end) - wanted.from;
+    println!(
+        "simulation: {done} seeds in {took:.1} s ({:.0} a second): {} h of simulated time, {events} events, {starts} starts, {records} records, {moves} moves, {removals} removals",
+        done as f64 / took,
+        simulated / SECOND / 3600
+    );
+    let mut failed = failed.into_inner().unwrap();
+    failed.sort();
+    for (seed, why) in &failed {
+        println!("seed {seed} fails: {why}");
+    }
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,384 @@
+//! What must hold, seen from outside: an independent model of sources, of what a destination's bucket was seen to hold,
+//! and of mirrors. It is told what happens and what was answered, and knows nothing of the engine or of the journal.
+//!
+//! | | asserted |
+//! |---|---|
+//! | I1 | a commit record is only put, a branch is only pointed, where each file and object of the commit was answered to be there to the very journal that acts; what is gone at the source excuses an ancestor, never a head; parents before children |
+//! | I2 | a mirror's branch only goes to heads that the source answered for that branch, in the order of the answers |
+//! | I3 | no changing call is sent while something written by its process is not synced |
+//! | I4 | the state after a replay is the one that was live (told by the runner) |
+//! | I5, I8, I9, I10 | in the end, and while something is stuck, what can be level is (asked by the runner) |
+//! | I6 | a branch is only deleted where the source answered twice, in the same run and in succession, that it is gone; a repository only where its mirror was deleted; what others made is not touched |
+//! | I7 | a changing call is only carried out for the process that the mirrors database names as the driver |
+//! | I11 | a branch that is behind says what it waits for (asked by the runner) |
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::agenda::{Micros, SECOND};
+
+pub(crate) type Id = [u8; 32];
+
+/// A broken invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) invariant: &'static str,
+    pub(crate) what: String,
+}
+
+/// Who made a call: a process, which of its runs, and with which journal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Who {
+    pub(crate) name: String,
+    pub(crate) run: u64,
+    pub(crate) node: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Commit {
+    parents: Vec<Id>,
+    /// Keys (by number) and sizes; files of metadata have no size to compare.
+    needs: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Source {
+    branches: BTreeMap<String, Id>,
+    /// Heads as they were answered for each branch, in order, without repeats in succession.
+    answered: BTreeMap<String, Vec<Id>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct MirrorBranch {
+    head: Id,
+    /// Where in the answers its head is.
+    place: usize,
+}
+
+/// The repository of a mirror.
+#[derive(Debug, Clone, Default)]
+struct Copy {
+    incarnation: Option<String>,
+    records: BTreeSet<Id>,
+    branches: BTreeMap<String, MirrorBranch>,
+    /// Branches that others made.
+    foreign: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Mirror {
+    name: String,
+    source: String,
+    deleted: bool,
+    /// By branch: where its last position in the answers was, also after it was deleted.
+    reached: BTreeMap<String, usize>,
+}
+
+/// Answers that a branch is gone, to one run of a process.
+#[derive(Debug, Clone, Default)]
+struct Missed {
+    streak: u32,
+    proven: bool,
+}
+
+/// The judge.
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    pub(crate) now: Micros,
+    /// How old evidence may be; none where clocks jump.
+    pub(crate) evidence_age: Option<Micros>,
+    keys: BTreeMap<String, u32>,
+    commits: BTreeMap<Id, Commit>,
+    gone: BTreeSet<u32>,
+    sources: BTreeMap<String, Source>,
+    mirrors: BTreeMap<String, Mirror>,
+    copies: BTreeMap<String, Copy>,
+    /// When a journal was last told that a key is there.
+    evidence: BTreeMap<(u64, u32), Micros>,
+    missed: BTreeMap<(Who, String, String), Missed>,
+    holders: BTreeMap<String, Option<String>>,
+    pub(crate) violations: Vec<Violation>,
+    /// What was seen to happen, for the summary of a run.
+    pub(crate) moves: u64,
+    pub(crate) records: u64,
+    pub(crate) removals: u64,
+}
+
+fn short(id: &Id) -> String {
+    id.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Judge {
+    pub(crate) fn broken(&mut self, invariant: &'static str, what: String) {
+        self.violations.push(Violation { invariant, what });
+    }
+
+    fn key(&mut self, key: &str) -> u32 {
+        if let Some(number) = self.keys.get(key) {
+            return *number;
+        }
+        let number = self.keys.len() as u32;
+        self.keys.insert(key.to_owned(), number);
+        number
+    }
+
+    // What happens at the source.
+
+    pub(crate) fn commit_made(&mut self, id: Id, parents: Vec<Id>, needs: &[String]) {
+        let needs = needs.iter().map(|key| self.key(key)).collect();
+        self.commits.insert(id, Commit { parents, needs });
+    }
+
+    pub(crate) fn source_branch(&mut self, repository: &str, branch: &str, head: Option<Id>) {
+        let source = self.sources.entry(repository.to_owned()).or_default();
+        match head {
+            Some(head) => drop(source.branches.insert(branch.to_owned(), head)),
+            None => drop(source.branches.remove(branch)),
+        }
+    }
+
+    pub(crate) fn gone_at_source(&mut self, key: &str) {
+        let key = self.key(key);
+        self.gone.insert(key);
+    }
+
+    // What was answered.
+
+    /// A head was answered to somebody.
+    pub(crate) fn head_answered(&mut self, repository: &str, branch: &str, head: Id) {
+        let source = self.sources.entry(repository.to_owned()).or_default();
+        match source.answered.get_mut(branch) {
+            Some(heads) if heads.last() == Some(&head) => {}
+            Some(heads) => heads.push(head),
+            None => drop(source.answered.insert(branch.to_owned(), vec![head])),
+        }
+    }
+
+    /// A listing or a question about a branch was answered with this head, or with its absence by its own 404.
+    pub(crate) fn presence_told(&mut self, who: &Who, repository: &str, branch: &str, there: bool) {
+        let entry = (who.clone(), repository.to_owned(), branch.to_owned());
+        let missed = self.missed.entry(entry).or_default();
+        missed.streak = if there { 0 } else { missed.streak + 1 };
+        missed.proven |= missed.streak >= 2;
+    }
+
+    /// A process was told that a key is there, with the size that it should have.
+    pub(crate) fn arrival_told(&mut self, who: &Who, key: &str) {
+        let key = self.key(key);
+        self.evidence.insert((who.node, key), self.now);
+    }
+
+    // What is defined.
+
+    pub(crate) fn mirror_defined(&mut self, incarnation: &str, name: &str, source: &str) {
+        let (name, source) = (name.to_owned(), source.to_owned());
+        let mirror = Mirror { name, source, deleted: false, reached: BTreeMap::new() };
+        self.mirrors.insert(incarnation.to_owned(), mirror);
+    }
+
+    pub(crate) fn mirror_undefined(&mut self, incarnation: &str) {
+        if let Some(mirror) = self.mirrors.get_mut(incarnation) {
+            mirror.deleted = true;
+        }
+    }
+
+    /// The mirrors database says who drives a mirror.
+    pub(crate) fn driver_written(&mut self, incarnation: &str, holder: Option<String>) {
+        self.holders.insert(incarnation.to_owned(), holder);
+    }
+
+    // What is done to mirrors.
+
+    /// A changing call was sent.
+    pub(crate) fn sent(&mut self, who: &Who, call: &str, synced: bool) {
+        if !synced {
+            self.broken("I3", format!("{} sends {call} while what it has written is not synced", who.name));
+        }
+    }
+
+    pub(crate) fn repository_made(&mut self, who: &Who, name: &str) {
+        let wanted = self.mirrors.values().any(|mirror| mirror.name == name);
+        if !wanted {
+            self.broken("I6", format!("{} makes repository {name}, which nobody asked for", who.name));
+        }
+        self.copies.insert(name.to_owned(), Copy::default());
+    }
+
+    pub(crate) fn repository_marked(&mut self, who: &Who, name: &str, incarnation: &str) {
+        let before = self.copies.get(name).and_then(|copy| copy.incarnation.clone());
+        if before.as_ref().is_some_and(|before| before != incarnation) {
+            self.broken("I6", format!("{} marks {name} over another mirror's mark", who.name));
+        }
+        if let Some(copy) = self.copies.get_mut(name) {
+            copy.incarnation = Some(incarnation.to_owned());
+        }
+        self.drives(who, name, "marks it");
+    }
+
+    pub(crate) fn repository_deleted(&mut self, who: &Who, name: &str) {
+        self.drives(who, name, "deletes it");
+        let incarnation = self.copies.get(name).and_then(|copy| copy.incarnation.clone());
+        let deleted = incarnation.and_then(|id| self.mirrors.get(&id)).is_some_and(|mirror| mirror.deleted);
+        if !deleted {
+            self.broken("I6", format!("{} deletes repository {name}, whose mirror is not deleted", who.name));
+        }
+        self.copies.remove(name);
+    }
+
+    /// I7: who calls is who drives, by the database.
+    fn drives(&mut self, who: &Who, name: &str, what: &str) {
+        let incarnation = self.copies.get(name).and_then(|copy| copy.incarnation.clone());
+        let Some(incarnation) = incarnation else { return };
+        let holder = self.holders.get(&incarnation).cloned().flatten();
+        if holder.as_ref() != Some(&who.name) {
+            let holder = holder.unwrap_or_else(|| "nobody".to_owned());
+            self.broken("I7", format!("{} {what} ({name}), and {holder} is its driver", who.name));
+        }
+    }
+
+    /// What of a commit was never seen by the journal that acts, or too long ago.
+    fn unproven(&self, who: &Who, id: &Id, as_head: bool) -> Option<String> {
+        let Some(commit) = self.commits.get(id) else { return Some("it is no commit of the source".to_owned()) };
+        for need in &commit.needs {
+            let told = self.evidence.get(&(who.node, *need));
+            let name = || self.keys.iter().find(|(_, number)| *number == need).map_or("?", |(key, _)| key);
+            match told {
+                None if !as_head && self.gone.contains(need) => {}
+                None => return Some(format!("{} was never answered to be there", name())),
+                Some(at) => {
+                    // Planning looks at the age; carrying out a plan may be held up for a while.
+                    let age = self.now.saturating_sub(*at);
+                    let file = name().contains("/_lakefs/");
+                    if !file && self.evidence_age.is_some_and(|max| age > max) {
+                        return Some(format!("{} was last answered to be there {} s ago", name(), age / SECOND));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    pub(crate) fn record_put(&mut self, who: &Who, name: &str, id: Id, parents: &[Id]) {
+        self.drives(who, name, "puts a commit record");
+        let Some(copy) = self.copies.get(name) else { return };
+        if copy.records.contains(&id) {
+            return;
+        }
+        if let Some(why) = self.unproven(who, &id, false) {
+            self.broken("I1", format!("{} puts commit {} on {name}: {why}", who.name, short(&id)));
+        }
+        if self.commits.get(&id).is_some_and(|commit| commit.parents != parents) {
+            self.broken("I1", format!("commit {} has other parents on {name}", short(&id)));
+        }
+        let orphan =
+            self.copies.get(name).and_then(|copy| parents.iter().find(|parent| !copy.records.contains(*parent)));
+        if let Some(parent) = orphan.copied() {
+            self.broken("I1", format!("{name} gets {} before its parent {}", short(&id), short(&parent)));
+        }
+        if let Some(copy) = self.copies.get_mut(name) {
+            copy.records.insert(id);
+        }
+        self.records += 1;
+    }
+
+    pub(crate) fn branch_pointed(&mut self, who: &Who, name: &str, branch: &str, to: Id) {
+        self.drives(who, name, "moves a branch");
+        let Some(copy) = self.copies.get(name) else { return };
+        if copy.foreign.contains(branch) {
+            self.broken("I6", format!("{} moves {branch} of {name}, which others made", who.name));
+            return;
+        }
+        if copy.branches.get(branch).is_some_and(|known| known.head == to) {
+            return;
+        }
+        let (incarnation, recorded) = (copy.incarnation.clone().unwrap_or_default(), copy.records.contains(&to));
+        if !recorded {
+            self.broken("I1", format!("{branch} of {name} points to {}, which has no record", short(&to)));
+        }
+        if let Some(why) = self.unproven(who, &to, true) {
+            self.broken("I1", format!("{} moves {branch} of {name} to {}: {why}", who.name, short(&to)));
+        }
+        let place = self.place_of(&incarnation, branch, &to);
+        if place.is_none() {
+            let text = format!(
+                "{} moves {branch} of {name} to {}: the source did not answer that, or later heads were shown before",
+                who.name,
+                short(&to)
+            );
+            self.broken("I2", text);
+        }
+        let place = place.unwrap_or_default();
+        if let Some(mirror) = self.mirrors.get_mut(&incarnation) {
+            mirror.reached.insert(branch.to_owned(), place);
+        }
+        if let Some(copy) = self.copies.get_mut(name) {
+            copy.branches.insert(branch.to_owned(), MirrorBranch { head: to, place });
+        }
+        self.moves += 1;
+        let source = self.mirrors.get(&incarnation).map(|mirror| mirror.source.clone()).unwrap_or_default();
+        for ((_, repository, name), missed) in &mut self.missed {
+            if *repository == source && name == branch {
+                missed.proven = false;
+            }
+        }
+    }
+
+    /// The first answer of this head that is not before what the mirror showed already.
+    fn place_of(&self, incarnation: &str, branch: &str, to: &Id) -> Option<usize> {
+        let mirror = self.mirrors.get(incarnation)?;
+        let from = mirror.reached.get(branch).copied().unwrap_or(0);
+        let heads = self.sources.get(&mirror.source)?.answered.get(branch)?;
+        heads.iter().enumerate().skip(from).find(|(_, head)| *head == to).map(|(place, _)| place)
+    }
+
+    pub(crate) fn branch_deleted(&mut self, who: &Who, name: &str, branch: &str) {
+        self.drives(who, name, "deletes a branch");
+        let incarnation = self.copies.get(name).and_then(|copy| copy.incarnation.clone()).unwrap_or_default();
+        let source = self.mirrors.get(&incarnation).map(|mirror| mirror.source.clone()).unwrap_or_default();
+        let proven = self.missed.get(&(who.clone(), source, branch.to_owned())).is_some_and(|missed| missed.proven);
+        let foreign = self.copies.get(name).is_some_and(|copy| copy.foreign.contains(branch));
+        if !proven || foreign {
+            self.broken("I6", format!("{} deletes {branch} of {name}, which was not proven to be gone", who.name));
+        }
+        if let Some(copy) = self.copies.get_mut(name) {
+            copy.branches.remove(branch);
+        }
+        self.removals += 1;
+    }
+
+    // Liveness.
+
+    /// What is not as it should be in the end; `hopeless` branches need not be level.
+    pub(crate) fn unlevel(&self, hopeless: &dyn Fn(&str, &Id) -> bool) -> Option<String> {
+        for (incarnation, mirror) in &self.mirrors {
+            let copy = self.copies.get(&mirror.name);
+            let ours = copy.filter(|copy| copy.incarnation.as_ref() == Some(incarnation));
+            if mirror.deleted {
+                if ours.is_some() {
+                    return Some(format!("the repository of the deleted mirror {} is still there", mirror.name));
+                }
+                continue;
+            }
+            let Some(copy) = ours else { return Some(format!("mirror {} has no repository", mirror.name)) };
+            let Some(source) = self.sources.get(&mirror.source) else { continue };
+            for (branch, head) in &source.branches {
+                let shown = copy.branches.get(branch).map(|known| known.head);
+                if shown != Some(*head) && !hopeless(&mirror.source, head) {
+                    let shown = shown.map_or("nothing".to_owned(), |id| short(&id));
+                    let name = &mirror.name;
+                    return Some(format!("{branch} of {name} shows {shown}, its source {}", short(head)));
+                }
+            }
+            let left = copy.branches.keys().find(|branch| !source.branches.contains_key(*branch));
+            if let Some(branch) = left {
+                return Some(format!("{branch} of {} is still there, at the source it is gone", mirror.name));
+            }
+        }
+        None
+    }
+
+    /// Mirrors that are defined and not deleted: incarnation, name and source.
+    pub(crate) fn active(&self) -> Vec<(String, String, String)> {
+        let active = self.mirrors.iter().filter(|(_, mirror)| !mirror.deleted);
+        active.map(|(id, mirror)| (id.clone(), mirror.name.clone(), mirror.source.clone())).collect()
+    }
+}

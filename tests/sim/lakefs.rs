@@ -1,0 +1,290 @@
+//! The engine's lakeFS port over a lake of the world, the source's or the mirror's. Tells the judge what is done and
+//! what is answered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lakemirror::engine::ports::{
+    BranchHead, CommitId, CommitRecord, Fault, FaultKind, Lakefs, Made, Repository as Answered, SourceObject,
+};
+
+use crate::agenda::SECOND;
+use crate::lake::{self, Branch, Lake, Repository, Tree};
+use crate::wire::{Call, Wire, fault};
+use crate::world::{BUCKET, Place, World};
+
+/// One lakeFS as a process reaches it.
+pub(crate) struct Port {
+    pub(crate) wire: Wire,
+    pub(crate) place: Place,
+}
+
+fn lake(world: &mut World, place: Place) -> &mut Lake {
+    if place == Place::Source { &mut world.source } else { &mut world.mirror }
+}
+
+/// `missing` is what an answer about something in a repository that is not there counts as.
+fn find<'a>(world: &'a mut World, place: Place, name: &str, missing: FaultKind) -> Result<&'a mut Repository, Fault> {
+    let found = lake(world, place).repositories.get_mut(name);
+    found.ok_or_else(|| fault(missing, name, "404 repository not found"))
+}
+
+fn absent(what: &str) -> Fault {
+    fault(FaultKind::Absent, what, "404 not found")
+}
+
+impl Port {
+    fn read(&self, name: &'static str) -> Call {
+        Call::read(self.place, name)
+    }
+
+    fn change(&self, name: &'static str) -> Call {
+        Call::change(self.place, name)
+    }
+}
+
+/// The branches of the source as a listing shows them: now, or a while ago, or not all of them.
+fn listing(world: &mut World, repository: &str) -> Result<BTreeMap<String, Branch>, Fault> {
+    let branches = find(world, Place::Source, repository, FaultKind::Refused)?.branches.clone();
+    let default = find(world, Place::Source, repository, FaultKind::Refused)?.default_branch.clone();
+    if world.dice.chance(world.weather.stale_listings) {
+        let then = world.now.saturating_sub(world.dice.below(5 * SECOND));
+        let past = world.past.get(repository).into_iter().flatten();
+        if let Some((_, old)) = past.filter(|(at, _)| *at <= then).next_back() {
+            let old = old.clone();
+            world.note(|| format!("a listing of {repository} is stale"));
+            return Ok(old);
+        }
+    }
+    let mut branches = branches;
+    if world.dice.chance(world.weather.short_listings) {
+        let names: Vec<String> = branches.keys().filter(|name| **name != default).cloned().collect();
+        if let Some(name) = world.dice.pick(&names).cloned() {
+            branches.remove(&name);
+            world.note(|| format!("a listing of {repository} lacks {name}"));
+        }
+    }
+    Ok(branches)
+}
+
+#[async_trait]
+impl Lakefs for Port {
+    fn endpoint(&self) -> &str {
+        if self.place == Place::Source { "east" } else { "west" }
+    }
+
+    async fn repository(&self, repository: &str) -> Result<Answered, Fault> {
+        let (name, place) = (repository.to_owned(), self.place);
+        let work = move |_: &_, world: &mut World| {
+            let found = find(world, place, &name, FaultKind::Absent)?;
+            Ok(Answered {
+                id: name.clone(),
+                creation_date: found.creation,
+                default_branch: found.default_branch.clone(),
+                storage_namespace: found.namespace.clone(),
+                read_only: found.read_only,
+            })
+        };
+        self.wire.call(self.read("get repository"), repository, work).await
+    }
+
+    async fn branches(&self, repository: &str, hidden: bool) -> Result<Vec<BranchHead>, Fault> {
+        let (name, place) = (repository.to_owned(), self.place);
+        let work = move |_: &_, world: &mut World| {
+            let shown = match place {
+                Place::Source => listing(world, &name)?,
+                _ => find(world, place, &name, FaultKind::Refused)?.branches.clone(),
+            };
+            if place == Place::Source && hidden {
+                for (branch, known) in &shown {
+                    world.judge.head_answered(&name, branch, known.head.0);
+                }
+            }
+            let shown = shown.into_iter().filter(|(_, branch)| hidden || !branch.hidden);
+            Ok(shown.map(|(name, branch)| BranchHead { name, head: branch.head }).collect::<Vec<_>>())
+        };
+        let answer = self.wire.call(self.read("list branches"), repository, work).await?;
+        if place == Place::Source && hidden {
+            let mut world = self.wire.sim.world();
+            for branch in &answer {
+                world.judge.presence_told(&self.wire.who, repository, &branch.name, true);
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn branch(&self, repository: &str, branch: &str) -> Result<CommitId, Fault> {
+        let (name, of, place) = (repository.to_owned(), branch.to_owned(), self.place);
+        let work = move |_: &_, world: &mut World| {
+            let found = find(world, place, &name, FaultKind::Refused)?.branches.get(&of).copied();
+            if let (Place::Source, Some(found)) = (place, found) {
+                world.judge.head_answered(&name, &of, found.head.0);
+            }
+            found.map(|found| found.head).ok_or_else(|| absent("branch"))
+        };
+        let answer = self.wire.call(self.read("get branch"), branch, work).await;
+        let told = match &answer {
+            Ok(_) => Some(true),
+            Err(fault) if fault.kind == FaultKind::Absent => Some(false),
+            Err(_) => None,
+        };
+        if let (Place::Source, Some(there)) = (self.place, told) {
+            self.wire.sim.world().judge.presence_told(&self.wire.who, repository, branch, there);
+        }
+        answer
+    }
+
+    async fn commit(&self, repository: &str, commit: &CommitId) -> Result<CommitRecord, Fault> {
+        let (name, place, id) = (repository.to_owned(), self.place, *commit);
+        let work = move |_: &_, world: &mut World| {
+            if world.dice.chance(world.weather.contradictions) {
+                return Err(fault(FaultKind::Contradiction, "get commit", "its id does not match its content"));
+            }
+            let found = find(world, place, &name, FaultKind::Refused)?.commits.get(&id);
+            found.map(|commit| commit.record.clone()).ok_or_else(|| absent("commit"))
+        };
+        self.wire.call(self.read("get commit"), repository, work).await
+    }
+
+    async fn log(&self, repository: &str, from: &CommitId, amount: usize) -> Result<Vec<CommitRecord>, Fault> {
+        let (name, place, from) = (repository.to_owned(), self.place, *from);
+        let work = move |_: &_, world: &mut World| {
+            let found = find(world, place, &name, FaultKind::Refused)?;
+            found.log(&from, amount).ok_or_else(|| absent("commit"))
+        };
+        self.wire.call(self.read("log commits"), repository, work).await
+    }
+
+    async fn create_mirror_repository(&self, repository: &str, namespace: &str, branch: &str) -> Result<Made, Fault> {
+        let (name, place, who) = (repository.to_owned(), self.place, self.wire.who.clone());
+        let (namespace, default_branch) = (namespace.to_owned(), branch.to_owned());
+        let work = move |_: &_, world: &mut World| {
+            if lake(world, place).repositories.contains_key(&name) {
+                return Ok(Made::Existed);
+            }
+            let made = Repository {
+                creation: (world.now / SECOND).cast_signed(),
+                default_branch: default_branch.clone(),
+                namespace: namespace.clone(),
+                read_only: true,
+                metadata: BTreeMap::new(),
+                branches: BTreeMap::new(),
+                commits: BTreeMap::new(),
+            };
+            lake(world, place).repositories.insert(name.clone(), made);
+            world.judge.repository_made(&who, &name);
+            world.note(|| format!("  repository {name} is made"));
+            Ok(Made::Created)
+        };
+        self.wire.call(self.change("create repository"), repository, work).await
+    }
+
+    async fn delete_repository(&self, repository: &str) -> Result<(), Fault> {
+        let (name, place, who) = (repository.to_owned(), self.place, self.wire.who.clone());
+        let work = move |_: &_, world: &mut World| {
+            find(world, place, &name, FaultKind::Absent)?;
+            world.judge.repository_deleted(&who, &name);
+            lake(world, place).repositories.remove(&name);
+            world.note(|| format!("  repository {name} is deleted"));
+            Ok(())
+        };
+        self.wire.call(self.change("delete repository"), repository, work).await
+    }
+
+    async fn metadata(&self, repository: &str) -> Result<BTreeMap<String, String>, Fault> {
+        let (name, place) = (repository.to_owned(), self.place);
+        let work = move |_: &_, world: &mut World| {
+            find(world, place, &name, FaultKind::Absent).map(|found| found.metadata.clone())
+        };
+        self.wire.call(self.read("get metadata"), repository, work).await
+    }
+
+    async fn set_metadata(&self, repository: &str, entries: &BTreeMap<String, String>) -> Result<(), Fault> {
+        let (name, place, who) = (repository.to_owned(), self.place, self.wire.who.clone());
+        let entries = entries.clone();
+        let work = move |_: &_, world: &mut World| {
+            find(world, place, &name, FaultKind::Absent)?.metadata.extend(entries.clone());
+            if let Some(mark) = entries.get("lakemirror.incarnation") {
+                world.judge.repository_marked(&who, &name, mark);
+            }
+            Ok(())
+        };
+        self.wire.call(self.change("set metadata"), repository, work).await
+    }
+
+    async fn put_commit(&self, repository: &str, commit: &CommitRecord) -> Result<Made, Fault> {
+        let (name, place, who) = (repository.to_owned(), self.place, self.wire.who.clone());
+        let record = commit.clone();
+        let work = move |_: &_, world: &mut World| {
+            let found = find(world, place, &name, FaultKind::Absent)?;
+            let made = lake::Commit { record: record.clone(), tree: Arc::new(Tree::default()) };
+            let old = found.commits.insert(record.id, Arc::new(made));
+            let parents: Vec<[u8; 32]> = record.parents.iter().map(|id| id.0).collect();
+            world.judge.record_put(&who, &name, record.id.0, &parents);
+            world.note(|| format!("  {name} has commit {:.8}", record.id.to_string()));
+            Ok(if old.is_some() { Made::Existed } else { Made::Created })
+        };
+        self.wire.call(self.change("put commit"), &commit.id.to_string()[..8], work).await
+    }
+
+    async fn create_branch(&self, repository: &str, branch: &str, to: &CommitId, hidden: bool) -> Result<Made, Fault> {
+        let (name, of, who) = (repository.to_owned(), branch.to_owned(), self.wire.who.clone());
+        let (place, head) = (self.place, *to);
+        let work = move |_: &_, world: &mut World| {
+            let found = find(world, place, &name, FaultKind::Refused)?;
+            if found.branches.contains_key(&of) {
+                return Ok(Made::Existed);
+            }
+            if !found.commits.contains_key(&head) {
+                return Err(fault(FaultKind::Refused, "create branch", "404 commit not found"));
+            }
+            found.branches.insert(of.clone(), Branch { head, hidden });
+            world.judge.branch_pointed(&who, &name, &of, head.0);
+            world.note(|| format!("  {name} has branch {of} at {:.8}", head.to_string()));
+            Ok(Made::Created)
+        };
+        self.wire.call(self.change("create branch"), branch, work).await
+    }
+
+    async fn reset_branch(&self, repository: &str, branch: &str, to: &CommitId) -> Result<(), Fault> {
+        let (name, of, who) = (repository.to_owned(), branch.to_owned(), self.wire.who.clone());
+        let (place, head) = (self.place, *to);
+        let work = move |_: &_, world: &mut World| {
+            let found = find(world, place, &name, FaultKind::Refused)?;
+            if !found.commits.contains_key(&head) {
+                return Err(fault(FaultKind::Refused, "reset branch", "404 commit not found"));
+            }
+            found.branches.get_mut(&of).ok_or_else(|| absent("branch"))?.head = head;
+            world.judge.branch_pointed(&who, &name, &of, head.0);
+            world.note(|| format!("  {of} of {name} is at {:.8}", head.to_string()));
+            Ok(())
+        };
+        self.wire.call(self.change("reset branch"), branch, work).await
+    }
+
+    async fn delete_branch(&self, repository: &str, branch: &str) -> Result<(), Fault> {
+        let (name, of, who) = (repository.to_owned(), branch.to_owned(), self.wire.who.clone());
+        let place = self.place;
+        let work = move |_: &_, world: &mut World| {
+            let found = find(world, place, &name, FaultKind::Refused)?;
+            found.branches.remove(&of).ok_or_else(|| absent("branch"))?;
+            world.judge.branch_deleted(&who, &name, &of);
+            world.note(|| format!("  {name} has no branch {of} any more"));
+            Ok(())
+        };
+        self.wire.call(self.change("delete branch"), branch, work).await
+    }
+
+    async fn probe_object(&self, repository: &str, commit: &CommitId, path: &str) -> Result<SourceObject, Fault> {
+        let (name, place, id, path) = (repository.to_owned(), self.place, *commit, path.to_owned());
+        let work = move |_: &_, world: &mut World| {
+            let found = find(world, place, &name, FaultKind::Refused)?;
+            let Some(commit) = found.commits.get(&id) else { return Err(absent("commit")) };
+            let Some(object) = commit.tree.find(&path).cloned() else { return Ok(SourceObject::NoSuchPath) };
+            let gone = world.bucket.gone.contains(&object.key(BUCKET, &name));
+            Ok(if gone { SourceObject::Gone } else { SourceObject::There { size: Some(object.size) } })
+        };
+        self.wire.call(self.read("probe object"), repository, work).await
+    }
+}

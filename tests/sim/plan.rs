@@ -1,0 +1,119 @@
+//! What happens in a run: a list of steps with their times, drawn from the seed before anything runs, so that a run can
+//! be repeated with some of them left out.
+//!
+//! Each seed has kinds of trouble of its own; not every run has everything, else one kind would hide another.
+
+use crate::agenda::{MS, Micros, SECOND};
+use crate::dice::Dice;
+
+/// One thing that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Commit,
+    CreateBranch,
+    DeleteBranch,
+    Merge,
+    Reset,
+    CollectGarbage,
+    CreateMirror,
+    DeleteMirror,
+    /// A process is killed between two instants.
+    Kill,
+    /// A machine stops within one of the next writes to its disk.
+    CrashInWrite,
+    /// One of the next writes or syncs fails.
+    FailWrite,
+    FillDisk,
+    /// A process is asked to end.
+    Stop,
+    Pause,
+    Wake,
+    /// What goes wrong with calls changes.
+    Weather,
+    Clear,
+    /// A process does not reach something.
+    Cut,
+    Mend,
+    /// An object goes from the destination, and comes again later.
+    LoseObject,
+    /// Everything that is held arrives.
+    Release,
+    JumpClock,
+    LoseVolume,
+}
+
+/// A step and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Planned {
+    pub(crate) at: Micros,
+    pub(crate) what: Step,
+    /// What the step's own choices are drawn from.
+    pub(crate) draw: u64,
+}
+
+/// A run before it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) repositories: u64,
+    pub(crate) processes: usize,
+    /// Where clocks jump, nothing can be said about ages.
+    pub(crate) jumps: bool,
+    pub(crate) steps: Vec<Planned>,
+}
+
+/// Kinds of trouble and their steps, each with its share.
+const TROUBLES: [&[(Step, u64)]; 9] = [
+    &[(Step::Kill, 8)],
+    &[(Step::CrashInWrite, 8)],
+    &[(Step::FailWrite, 4), (Step::FillDisk, 3)],
+    &[(Step::Weather, 10), (Step::Clear, 6)],
+    &[(Step::Cut, 8), (Step::Mend, 8)],
+    &[(Step::LoseObject, 10), (Step::CollectGarbage, 8)],
+    &[(Step::Pause, 8), (Step::Wake, 10), (Step::Stop, 3)],
+    &[(Step::JumpClock, 6)],
+    &[(Step::LoseVolume, 3)],
+];
+const WORK: &[(Step, u64)] = &[
+    (Step::Commit, 60),
+    (Step::CreateBranch, 12),
+    (Step::DeleteBranch, 8),
+    (Step::Merge, 12),
+    (Step::Reset, 8),
+    (Step::Release, 5),
+    (Step::CreateMirror, 5),
+    (Step::DeleteMirror, 2),
+];
+
+impl Plan {
+    pub(crate) fn of(seed: u64, steps: usize) -> Self {
+        let mut dice = Dice::new(seed, 1);
+        let mut choices: Vec<(Step, u64)> = WORK.to_vec();
+        // One seed in eight has no trouble at all.
+        let calm = dice.chance(125);
+        let mut jumps = false;
+        for (place, trouble) in TROUBLES.iter().enumerate() {
+            if !calm && dice.chance(400) {
+                choices.extend_from_slice(trouble);
+                jumps |= place == 7;
+            }
+        }
+        let sum: u64 = choices.iter().map(|(_, share)| share).sum();
+        let mut at = SECOND;
+        let mut planned = Vec::with_capacity(steps);
+        for _ in 0..steps {
+            at += if dice.chance(100) { dice.between(SECOND, 12 * SECOND) } else { dice.between(MS, 800 * MS) };
+            let mut left = dice.below(sum);
+            let what = choices.iter().find(|(_, share)| {
+                let here = left < *share;
+                left = left.saturating_sub(*share);
+                here
+            });
+            let what = what.map_or(Step::Commit, |(step, _)| *step);
+            planned.push(Planned { at, what, draw: dice.next() });
+        }
+        let repositories = if dice.chance(250) { 2 } else { 1 };
+        let processes = if dice.chance(350) { 2 } else { 1 };
+        Self { seed, repositories, processes, jumps, steps: planned }
+    }
+}

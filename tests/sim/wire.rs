@@ -1,0 +1,123 @@
+//! Calls of a process to the world: sent, perhaps lost, carried out, perhaps twice, perhaps answered.
+//!
+//! Owns nothing but the way. What was sent is carried out whatever becomes of its sender.
+
+use std::sync::Arc;
+
+use lakemirror::engine::ports::{Fault, FaultKind};
+use lakemirror_journal::log::disk::sim::SimDisk;
+use lakemirror_journal::log::hot::memory::MemoryHot;
+use tokio::sync::oneshot;
+
+use crate::agenda::{Micros, SECOND, Sim};
+use crate::judge::Who;
+use crate::world::{Fate, Place, World};
+
+/// How long a call without an answer is waited for.
+const TIMEOUT: Micros = 4 * SECOND;
+
+pub(crate) fn fault(kind: FaultKind, call: &str, message: &str) -> Fault {
+    Fault { kind, call: call.to_owned(), status: None, message: message.to_owned() }
+}
+
+/// A process's way to the world.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    pub(crate) sim: Sim,
+    pub(crate) process: usize,
+    pub(crate) who: Who,
+    pub(crate) disk: SimDisk,
+    pub(crate) hot: MemoryHot,
+}
+
+/// What a call is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) place: Place,
+    pub(crate) name: &'static str,
+    /// Whether it changes something on the mirror.
+    pub(crate) changes: bool,
+    /// Whether a client that misses the answer may send it again by itself.
+    pub(crate) repeatable: bool,
+}
+
+impl Call {
+    pub(crate) fn read(place: Place, name: &'static str) -> Self {
+        Self { place, name, changes: false, repeatable: true }
+    }
+
+    pub(crate) fn change(place: Place, name: &'static str) -> Self {
+        Self { place, name, changes: true, repeatable: true }
+    }
+}
+
+impl Wire {
+    /// Makes a call. `work` is what it does where it is carried out.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        call: Call,
+        of: &str,
+        work: impl Fn(&Sim, &mut World) -> Result<T, Fault> + Send + Sync + 'static,
+    ) -> Result<T, Fault> {
+        let fate = {
+            let mut world = self.sim.world();
+            if call.changes {
+                world.judge.sent(&self.who, call.name, self.disk.is_synced() && self.hot.is_flushed());
+            }
+            let fate = world.fate(self.process, call.place, call.repeatable);
+            if call.changes || !matches!(fate, Fate::Answered { .. }) {
+                world.note(|| format!("{} {} {of}: {fate:?}", self.who.name, call.name));
+            }
+            fate
+        };
+        let lost = || fault(FaultKind::Retry, call.name, "no answer in time");
+        let work = Arc::new(work);
+        let run = {
+            let work = Arc::clone(&work);
+            move |sim: &Sim| {
+                let mut world = sim.world();
+                let now = world.now;
+                world.judge.now = now;
+                work(sim, &mut world)
+            }
+        };
+        let (to, back) = match fate {
+            Fate::Lost => {
+                self.sim.pass(self.process, TIMEOUT).await;
+                return Err(lost());
+            }
+            Fate::Unanswered { to } => {
+                self.sim.after(to, Box::new(move |sim| drop(run(sim))));
+                self.sim.pass(self.process, TIMEOUT).await;
+                return Err(lost());
+            }
+            Fate::Failed { back } => {
+                self.sim.pass(self.process, back).await;
+                return Err(fault(FaultKind::Retry, call.name, "500: trouble"));
+            }
+            Fate::Twice { to, again, back } => {
+                let first = run.clone();
+                self.sim.after(to, Box::new(move |sim| drop(first(sim))));
+                (again, back)
+            }
+            Fate::Answered { to, back } => (to, back),
+        };
+        let (sender, answer) = oneshot::channel();
+        let process = self.process;
+        let carry_out = move |sim: &Sim| {
+            let result = run(sim);
+            let deliver = move |sim: &Sim| {
+                if !sender.is_closed() {
+                    sim.wake(process);
+                    drop(sender.send(result));
+                }
+            };
+            sim.after(back, Box::new(deliver));
+        };
+        self.sim.after(to, Box::new(carry_out));
+        match answer.await {
+            Ok(result) => result,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
