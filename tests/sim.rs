@@ -35,6 +35,8 @@ mod plan;
 mod process;
 #[path = "sim/run.rs"]
 mod run;
+#[path = "sim/shrink.rs"]
+mod shrink;
 #[path = "sim/users.rs"]
 mod users;
 #[path = "sim/wire.rs"]

@@ -13,6 +13,7 @@ use lakemirror_journal::state::mirror::{Phase, Source};
 use crate::engine::board::Subject;
 use crate::engine::mirror::{Ended, Site};
 use crate::engine::ports::{Fault, FaultKind, Repository};
+use crate::engine::recorder::RecordError;
 
 /// The key of the mark in the repository's metadata; its value is the incarnation.
 pub const MARK: &str = "lakemirror.incarnation";
@@ -28,9 +29,10 @@ const FOREIGN: &str = "a repository of this name is already there";
 /// # Errors
 /// [`Ended`].
 pub async fn ensure(site: &Site) -> Result<(), Ended> {
+    let mut namesake = Namesake::default();
     loop {
         site.leased().await?;
-        match attempt(site).await {
+        match attempt(site, &mut namesake).await {
             Ok(true) => {
                 site.board.clear(site.name(), &Subject::Repository);
                 return Ok(());
@@ -60,12 +62,12 @@ impl From<Ended> for Attempt {
     }
 }
 
-async fn attempt(site: &Site) -> Result<bool, Attempt> {
+async fn attempt(site: &Site, namesake: &mut Namesake) -> Result<bool, Attempt> {
     let Some(phase) = site.look(|mirror| mirror.phase).await? else { return Err(Ended::Stopped.into()) };
     if phase == Phase::Ready {
         return Ok(true);
     }
-    if let Some(text) = name_rests(site).await? {
+    if let Some(text) = namesake.rests(site).await? {
         site.board.note(site.name(), Subject::Repository, text);
         return Ok(false);
     }
@@ -83,23 +85,44 @@ async fn attempt(site: &Site) -> Result<bool, Attempt> {
     }
 }
 
-/// Why the name cannot be used yet: an earlier mirror of it is still being deleted, or was only just.
-async fn name_rests(site: &Site) -> Result<Option<String>, Ended> {
-    let (name, id, now) = (site.name().to_owned(), site.definition.incarnation, site.clock.wall_ms());
-    let look = site.recorder.read(move |state| {
-        let earlier = state
-            .mirrors
-            .iter()
-            .any(|(other, mirror)| *other != id && mirror.definition.name == name && mirror.phase == Phase::Deleting);
-        let rests = state.gone_ms.get(&name).is_some_and(|gone| now.saturating_sub(*gone) < NAME_REST_MS);
-        (earlier, rests)
-    });
-    let (earlier, rests) = look.await.map_err(|_| Ended::Journal)?;
-    Ok(match (earlier, rests) {
-        (true, _) => Some("waits until the earlier mirror of this name is deleted".to_owned()),
-        (_, true) => Some("waits until the destination has forgotten the earlier mirror of this name".to_owned()),
-        _ => None,
-    })
+/// An earlier mirror of the same name.
+#[derive(Default)]
+struct Namesake {
+    /// When it was last seen in deletion, on the monotonic clock.
+    seen: Option<Duration>,
+}
+
+impl Namesake {
+    /// Why the name cannot be used yet: an earlier mirror of it is still being deleted, or was only just. Which process
+    /// deletes it, and what that one's journal says, does not matter: the mirrors database tells.
+    async fn rests(&mut self, site: &Site) -> Result<Option<String>, Attempt> {
+        let (name, id, now_ms) = (site.name().to_owned(), site.definition.incarnation, site.clock.wall_ms());
+        let defined = site.registry.definitions().await?;
+        if defined.iter().any(|other| other.name == name && other.incarnation != id && other.deleted) {
+            self.seen = Some(site.clock.monotonic());
+            return Ok(Some("waits until the earlier mirror of this name is deleted".to_owned()));
+        }
+        let look = site.recorder.read(move |state| {
+            let mirrors = state.mirrors.iter();
+            let earlier = mirrors.filter(|(other, mirror)| {
+                **other != id && mirror.definition.name == name && mirror.phase == Phase::Deleting
+            });
+            // The clock may have jumped back since.
+            let rests = state.gone_ms.get(&name).is_some_and(|gone| now_ms.abs_diff(*gone) < NAME_REST_MS);
+            (earlier.map(|(other, _)| *other).collect::<Vec<_>>(), rests)
+        });
+        let (earlier, mut rests) = look.await.map_err(|_| Ended::Journal)?;
+        for other in earlier {
+            // Another process has deleted it, and acknowledged that.
+            if let Err(RecordError::Stopped) = site.recorder.ask(other, Ask::Gone).await {
+                return Err(Ended::Journal.into());
+            }
+            rests = true;
+        }
+        let since = |seen: Duration| site.clock.monotonic().saturating_sub(seen);
+        rests |= self.seen.is_some_and(|seen| since(seen) < Duration::from_millis(NAME_REST_MS));
+        Ok(rests.then(|| "waits until the destination has forgotten the earlier mirror of this name".to_owned()))
+    }
 }
 
 async fn create(site: &Site, default_branch: &str) -> Result<bool, Attempt> {

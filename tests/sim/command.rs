@@ -10,10 +10,13 @@ use lakemirror::clock::system::SystemClock;
 use crate::agenda::SECOND;
 use crate::plan::Plan;
 use crate::run::{Report, run};
+use crate::shrink::shrink;
 
 /// Seeds of a plain run.
 const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 2000 };
 const STEPS: usize = 200;
+/// Lines of a failing run that are shown.
+const TRACE_LINES_MAX: usize = 250;
 /// Every so many seeds, one is run twice and compared.
 const TWICE_EVERY: u64 = 20;
 
@@ -23,6 +26,8 @@ struct Wanted {
     seeds: u64,
     steps: usize,
     threads: usize,
+    /// Failing seeds after which no others are begun.
+    failures: usize,
     /// Another test is asked for.
     other: bool,
 }
@@ -36,6 +41,7 @@ fn wanted() -> Wanted {
         seeds: number("LAKEMIRROR_SEEDS").unwrap_or(SEEDS),
         steps: STEPS,
         threads,
+        failures: 3,
         other: false,
     };
     let mut words = std::env::args().skip(1);
@@ -46,6 +52,7 @@ fn wanted() -> Wanted {
             "--seeds" => wanted.seeds = value(),
             "--from" => wanted.from = value(),
             "--steps" => wanted.steps = value() as usize,
+            "--failures" => wanted.failures = value() as usize,
             "--threads" => wanted.threads = value() as usize,
             // What cargo gives to every test binary.
             "--list" | "--ignored" => wanted.other = true,
@@ -111,7 +118,7 @@ fn many(wanted: &Wanted) -> ExitCode {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end || failed.lock().unwrap().len() >= 5 {
+                    if seed >= end || failed.lock().unwrap().len() >= wanted.failures {
                         return;
                     }
                     let plan = Plan::of(seed, wanted.steps);
@@ -121,6 +128,7 @@ fn many(wanted: &Wanted) -> ExitCode {
                         failed.lock().unwrap().push((seed, "two runs of it differ".to_owned()));
                     }
                     if let Some(violation) = &report.violation {
+                        println!("seed {seed} breaks {}", violation.invariant);
                         failed.lock().unwrap().push((seed, format!("{}: {}", violation.invariant, violation.what)));
                     }
                     let mut sums = sums.lock().unwrap();
@@ -145,7 +153,27 @@ fn many(wanted: &Wanted) -> ExitCode {
     let mut failed = failed.into_inner().unwrap();
     failed.sort();
     for (seed, why) in &failed {
-        println!("seed {seed} fails: {why}");
+        println!("seed {seed} fails: {}", why.chars().take(400).collect::<String>());
+    }
+    if let Some((seed, _)) = failed.first() {
+        explain(*seed, wanted.steps);
     }
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What happened in a failing seed, with as little else as possible.
+fn explain(seed: u64, steps: usize) {
+    let plan = Plan::of(seed, steps);
+    let Some(violation) = run(&plan, false).violation else { return };
+    let (small, report) = shrink(&plan, violation.invariant);
+    println!("seed {seed} with {} of its {} steps:", small.steps.len(), plan.steps.len());
+    let skipped = report.trace.len().saturating_sub(TRACE_LINES_MAX);
+    if skipped > 0 {
+        println!("  ({skipped} lines before)");
+    }
+    for line in report.trace.iter().skip(skipped) {
+        println!("{line}");
+    }
+    say(seed, &report);
+    println!("all of it: cargo test --test sim -- --seed {seed}");
 }

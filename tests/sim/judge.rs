@@ -50,8 +50,8 @@ struct Source {
 #[derive(Debug, Clone, Default)]
 struct MirrorBranch {
     head: Id,
-    /// Where in the answers its head is.
-    place: usize,
+    /// The term in which it was last pointed somewhere.
+    term: u64,
 }
 
 /// The repository of a mirror.
@@ -62,6 +62,9 @@ struct Copy {
     branches: BTreeMap<String, MirrorBranch>,
     /// Branches that others made.
     foreign: BTreeSet<String>,
+    /// Counts the journals that drive it, one after another, and the last one.
+    term: u64,
+    node: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +99,8 @@ pub(crate) struct Judge {
     evidence: BTreeMap<(u64, u32), Micros>,
     missed: BTreeMap<(Who, String, String), Missed>,
     holders: BTreeMap<String, Option<String>>,
+    /// The journals of processes, by the processes' names, and when they were opened.
+    nodes: BTreeMap<String, (u64, Micros)>,
     pub(crate) violations: Vec<Violation>,
     /// What was seen to happen, for the summary of a run.
     pub(crate) moves: u64,
@@ -181,8 +186,22 @@ impl Judge {
         }
     }
 
+    /// A process has opened its journal.
+    pub(crate) fn process_started(&mut self, who: &Who) {
+        self.nodes.insert(who.name.clone(), (who.node, self.now));
+    }
+
     /// The mirrors database says who drives a mirror.
     pub(crate) fn driver_written(&mut self, incarnation: &str, holder: Option<String>) {
+        let node = holder.as_ref().and_then(|holder| self.nodes.get(holder)).map(|(node, _)| *node);
+        let ours = |copy: &&mut Copy| copy.incarnation.as_deref() == Some(incarnation);
+        if let Some(copy) = self.copies.values_mut().find(ours)
+            && node.is_some()
+            && copy.node != node
+        {
+            copy.term += 1;
+            copy.node = node;
+        }
         self.holders.insert(incarnation.to_owned(), holder);
     }
 
@@ -246,7 +265,9 @@ impl Judge {
                 None => return Some(format!("{} was never answered to be there", name())),
                 Some(at) => {
                     // Planning looks at the age; carrying out a plan may be held up for a while.
-                    let age = self.now.saturating_sub(*at);
+                    // What an earlier run has planned is carried out by the next one.
+                    let begun = self.nodes.get(&who.name).map_or(0, |(_, begun)| *begun);
+                    let age = self.now.saturating_sub((*at).max(begun));
                     let file = name().contains("/_lakefs/");
                     if !file && self.evidence_age.is_some_and(|max| age > max) {
                         return Some(format!("{} was last answered to be there {} s ago", name(), age / SECOND));
@@ -311,7 +332,7 @@ impl Judge {
             mirror.reached.insert(branch.to_owned(), place);
         }
         if let Some(copy) = self.copies.get_mut(name) {
-            copy.branches.insert(branch.to_owned(), MirrorBranch { head: to, place });
+            copy.branches.insert(branch.to_owned(), MirrorBranch { head: to, term: copy.term });
         }
         self.moves += 1;
         let source = self.mirrors.get(&incarnation).map(|mirror| mirror.source.clone()).unwrap_or_default();
@@ -368,8 +389,10 @@ impl Judge {
                     return Some(format!("{branch} of {name} shows {shown}, its source {}", short(head)));
                 }
             }
-            let left = copy.branches.keys().find(|branch| !source.branches.contains_key(*branch));
-            if let Some(branch) = left {
+            // What an earlier journal has left there is reported and left alone: this one cannot know whose it is.
+            let gone = copy.branches.iter().filter(|(branch, _)| !source.branches.contains_key(*branch));
+            let mut left = gone.filter(|(_, known)| known.term == copy.term);
+            if let Some((branch, _)) = left.next() {
                 return Some(format!("{branch} of {} is still there, at the source it is gone", mirror.name));
             }
         }

@@ -254,6 +254,11 @@ impl Start {
         };
         let number = u64::from_le_bytes(recovery.uuid[..8].try_into().unwrap_or_default());
         let who = Who { name: self.name.clone(), run: self.run, node: number };
+        {
+            let mut world = self.sim.world();
+            world.judge.now = world.now;
+            world.judge.process_started(&who);
+        }
         let wire =
             Wire { sim: self.sim.clone(), process: self.process, who, disk: self.disk.clone(), hot: self.hot.clone() };
         let ended = match recorder.command(start).await {

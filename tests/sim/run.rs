@@ -65,7 +65,7 @@ pub(crate) fn run(plan: &Plan, traced: bool) -> Report {
         let mut world = sim.world();
         let database = Arc::clone(&world.database);
         let age = rules.policy.evidence_age_ms_max * MS;
-        world.judge.evidence_age = (!plan.jumps).then_some(age + 90 * SECOND);
+        world.judge.evidence_age = plan.timely.then_some(age + 90 * SECOND);
         world.note(|| format!("seed {}: {} processes", plan.seed, plan.processes));
         drop(world);
         let offset_ms = Arc::default();
@@ -287,7 +287,8 @@ impl Run {
                 sim.world().weather.cut.insert((index, place));
             }
             Step::JumpClock => {
-                let jump = dice.below(7_200_000).cast_signed() - 3_600_000;
+                // Less than what calm may take: what waits for a time of day waits for it again.
+                let jump = dice.below(1_200_000).cast_signed() - 600_000;
                 *process.offset_ms.lock().unwrap() += jump;
             }
             Step::LoseVolume => {
