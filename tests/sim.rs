@@ -2,7 +2,8 @@
 //!
 //! `cargo test --test sim` runs some hundred seeds; `cargo test --test sim -- --seed 42` repeats one and prints what
 //! happened in it; `--seeds N` and `--from N` run others, `--steps N` longer ones. Environment: `LAKEMIRROR_SEEDS`,
-//! `LAKEMIRROR_SEED`. A seed that fails is run again with ever fewer steps, and printed.
+//! `LAKEMIRROR_SEED`. `cargo test --features mutants --test sim -- --mutants ''` runs with each of the deliberate breaks of
+//! `journal/src/mutant.rs`, to see whether it is noticed. A seed that fails is run again with ever fewer steps, and printed.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,6 +30,9 @@ mod judge;
 mod lake;
 #[path = "sim/lakefs.rs"]
 mod lakefs;
+#[cfg(feature = "mutants")]
+#[path = "sim/mutants.rs"]
+mod mutants;
 #[path = "sim/plan.rs"]
 mod plan;
 #[path = "sim/process.rs"]

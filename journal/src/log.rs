@@ -73,6 +73,7 @@ use self::hot::sled_store::SledOpener;
 use self::recovery::Opened;
 use self::window::Kept;
 use crate::ids::Seq;
+use crate::mutant;
 
 /// What a journal is made with, if there is none yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,9 +201,16 @@ impl Log {
         // Latched until everything has gone well: an early return leaves it so.
         self.latched = true;
         self.check_fence()?;
+        if mutant::is_on("head_before_frame") {
+            let generation = self.opened.slot.generation.saturating_add(1);
+            let early = Slot { generation, position: next.position };
+            early.write(&mut *self.opened.head_file).map_err(|error| CommitError::io("HEAD", error))?;
+        }
         self.append()?;
         self.insert(next.first_seq)?;
-        self.opened.segment.sync().map_err(|error| CommitError::io("segment", error))?;
+        if !mutant::is_on("frame_unsynced") {
+            self.opened.segment.sync().map_err(|error| CommitError::io("segment", error))?;
+        }
         self.advance(&next)?;
         self.latched = false;
         let Next { first_seq, position, .. } = next;
@@ -280,6 +288,9 @@ impl Log {
             }
         }
         hot.insert(first_seq, &self.buffer).map_err(CommitError::hot)?;
+        if mutant::is_on("frame_unsynced") {
+            return Ok(());
+        }
         hot.flush().map_err(CommitError::hot)
     }
 

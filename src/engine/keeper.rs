@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::ids::Incarnation;
+use lakemirror_journal::mutant;
 use lakemirror_journal::state::mirror::{Phase, Source};
 
 use crate::engine::board::Subject;
@@ -178,6 +179,7 @@ enum Judgement {
 
 fn judge(found: &Repository, marked: Option<&str>, ours: &str, branches: usize, namespace: &str) -> Judgement {
     match marked {
+        _ if mutant::is_on("foreign_repository_taken") => Judgement::Ours,
         Some(mark) if mark == ours => Judgement::Ours,
         Some(mark) => Judgement::Foreign(format!("it belongs to another mirror (incarnation {mark})")),
         None if !found.read_only => Judgement::Foreign("it is writable".to_owned()),
@@ -200,13 +202,16 @@ pub async fn dismantle(site: &Site) -> Result<(), Ended> {
     let ours = site.definition.incarnation.to_string();
     let metadata = site.insist(&Subject::Repository, || site.mirror.metadata(site.name())).await?;
     let marked = metadata.and_then(|metadata| metadata.get(MARK).cloned());
-    if marked.as_deref() == Some(ours.as_str()) {
+    if marked.as_deref() == Some(ours.as_str()) || marked.is_some() && mutant::is_on("any_repository_deleted") {
         site.insist(&Subject::Repository, || site.mirror.delete_repository(site.name())).await?;
     } else {
         tracing::info!(mirror = site.name(), "there is no repository of this mirror to delete");
     }
     // First the fact, then its acknowledgement: what is acknowledged is never asked for again, so that a crash between
     // the two would leave the mirror in deletion for good, and its name taken.
+    if mutant::is_on("acknowledged_before_gone") {
+        site.insist(&Subject::Registry, || site.registry.acknowledge_deletion(&site.definition, epoch)).await?;
+    }
     site.ask(Ask::Gone).await?;
     site.insist(&Subject::Registry, || site.registry.acknowledge_deletion(&site.definition, epoch)).await?;
     Ok(())

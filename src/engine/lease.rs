@@ -21,6 +21,8 @@ pub mod plan;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lakemirror_journal::mutant;
+
 /// How often a heartbeat is written.
 pub const BEAT: Duration = Duration::from_secs(5);
 /// How long a heartbeat counts for its sender.
@@ -56,11 +58,12 @@ impl Pulse {
     /// A heartbeat that was sent at `sent` is acknowledged at `now`. `true` if the pulse had lapsed before.
     pub fn acknowledged(&self, sent: Duration, now: Duration) -> bool {
         let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lapsed = beats.until.is_some_and(|until| now >= until);
+        let lapsed = beats.until.is_some_and(|until| now >= until) && !mutant::is_on("lapse_ignored");
         if lapsed {
             beats.lapses += 1;
         }
-        beats.until = Some(sent.saturating_add(HOLDS));
+        let from = if mutant::is_on("beat_counts_from_its_answer") { now } else { sent };
+        beats.until = Some(from.saturating_add(HOLDS));
         lapsed
     }
 

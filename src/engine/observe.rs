@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::StreamExt;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::ids::CommitId;
+use lakemirror_journal::mutant;
 use lakemirror_journal::state::branch::Presence;
 use lakemirror_journal::state::mirror::Source;
 
@@ -90,7 +91,8 @@ impl Watch {
         let default_branch = identify(site).await?;
         let hidden = find_hidden(site, &listed, &known).await?;
         let missing = missing_branches(&listed, &known);
-        let whole = listed.iter().any(|branch| branch.name == default_branch);
+        let whole = mutant::is_on("listing_without_default_believed")
+            || listed.iter().any(|branch| branch.name == default_branch);
         let Confirmed { gone, there, fault } =
             if whole { confirm_gone(site, &missing).await } else { Confirmed::default() };
         let pairs: Vec<(String, CommitId)> =
@@ -111,7 +113,7 @@ impl Watch {
                 format!("the answer lacks the default branch {default_branch}: it proves no branch to be gone");
             return Err(Fault { kind: FaultKind::Retry, call, status: None, message }.into());
         }
-        if missing.is_empty() && frontier(site, 1).await?.is_empty() {
+        if missing.is_empty() && frontier(site, 1).await?.is_empty() || mutant::is_on("quiet_too_early") {
             self.quiet = Some(listed);
         }
         Ok(())
@@ -175,10 +177,16 @@ struct Confirmed {
 
 async fn confirm_gone(site: &Site, missing: &[String]) -> Confirmed {
     let mut confirmed = Confirmed::default();
+    if mutant::is_on("listing_proves_absence") {
+        confirmed.gone = missing.to_vec();
+        return confirmed;
+    }
     for name in missing.iter().take(CONFIRMATIONS_MAX) {
         match site.source.branch(&site.definition.source_repository, name).await {
             Ok(head) => confirmed.there.push((name.clone(), head)),
-            Err(fault) if fault.kind == FaultKind::Absent => confirmed.gone.push(name.clone()),
+            Err(fault) if fault.kind == FaultKind::Absent || mutant::is_on("fault_read_as_branch_gone") => {
+                confirmed.gone.push(name.clone())
+            }
             Err(fault) => {
                 confirmed.fault = Some(fault);
                 break;
@@ -195,6 +203,9 @@ async fn frontier(site: &Site, limit: usize) -> Result<Vec<CommitId>, Ended> {
 /// Reads records until every ancestor is known: single commits for what has just moved, ever longer stretches of the
 /// log for a history that is new.
 async fn read_commits(site: &Site, heads: BTreeSet<CommitId>) -> Result<(), Turn> {
+    if mutant::is_on("commits_unread") {
+        return Ok(());
+    }
     let mut amount = 1usize;
     for _ in 0..ROUNDS_MAX {
         let mut wanted = frontier(site, site.settings.branch_concurrency.max(1) * 4).await?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::CommitId;
+use lakemirror_journal::mutant;
 use lakemirror_journal::state::branch::{Branch, Move};
 use lakemirror_journal::state::policy::DivergenceRule;
 use tokio::sync::Semaphore;
@@ -93,6 +94,9 @@ fn job_of(event: &Event) -> Option<Job> {
 
 /// What an earlier run, or a crash, left open.
 async fn unfinished(site: &Site) -> Result<Vec<Job>, Ended> {
+    if mutant::is_on("open_moves_forgotten") {
+        return Ok(Vec::new());
+    }
     let moving = site.look(|mirror| {
         let open = mirror.branches.iter().filter(|(_, branch)| branch.moving.is_some());
         open.map(|(name, _)| Job::Move(name.clone())).collect()
@@ -102,6 +106,9 @@ async fn unfinished(site: &Site) -> Result<Vec<Job>, Ended> {
 
 /// Removals are planned by the observer; what it left open is driven here.
 async fn unfinished_removals(site: &Site) -> Result<Vec<Job>, Ended> {
+    if mutant::is_on("open_removals_forgotten") {
+        return Ok(Vec::new());
+    }
     let removing = site.look(|mirror| {
         let open = mirror.branches.iter().filter(|(_, branch)| branch.removing);
         open.map(|(name, _)| Job::Remove(name.clone())).collect()
@@ -202,6 +209,9 @@ async fn may_move(
     under_way: &Move,
     found: Option<CommitId>,
 ) -> Result<bool, Ended> {
+    if mutant::is_on("foreign_head_overwritten") {
+        return Ok(true);
+    }
     let restoring = branch.divergence.is_some() && restores(site).await?;
     if found == Some(under_way.to) || found == under_way.from || restoring {
         return Ok(true);
@@ -259,8 +269,14 @@ async fn write_records(site: &Site, branch: &str, head: &CommitId) -> Result<boo
                 .filter_map(|commit| commit.record.as_deref().cloned())
                 .collect()
         });
-        let records = next.await?.unwrap_or_default();
-        if records.is_empty() {
+        let mut records = next.await?.unwrap_or_default();
+        if mutant::is_on("children_before_parents") {
+            records.reverse();
+        }
+        if mutant::is_on("recorded_before_written") {
+            site.ask(Ask::RecordsWritten(records.iter().map(|record| record.id).collect())).await?;
+        }
+        if records.is_empty() || mutant::is_on("records_unwritten") {
             return Ok(true);
         }
         let mut complete = true;
@@ -284,7 +300,7 @@ async fn drive_removal(site: &Site, name: &str, ownership: &Ownership) -> Result
     let Some(branch) = branch_state(site, name).await?.filter(|branch| branch.removing) else { return Ok(()) };
     ownership.assure(site).await?;
     let found = read_head(site, name).await?;
-    if found.is_some() && found != branch.mirror {
+    if found.is_some() && found != branch.mirror && !mutant::is_on("moved_branch_removed") {
         site.ask(Ask::Diverged { branch: name.to_owned(), found }).await?;
         return Ok(());
     }

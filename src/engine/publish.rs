@@ -36,6 +36,9 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
         changes.mark_unchanged();
         let epoch = site.leased().await?;
         let number = site.look(|mirror| mirror.published + 1).await?.unwrap_or(1);
+        if lakemirror_journal::mutant::is_on("never_published") {
+            site.stop.cancelled().await;
+        }
         if let Some(status) = status_now(site).await?
             && last.as_ref().is_none_or(|(of, last)| *of != epoch || differs(last, &status))
         {

@@ -13,6 +13,7 @@ use lakemirror_journal::command::{Ask, Command, UpkeepStep};
 use lakemirror_journal::decide::{Refused, decide};
 use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::Incarnation;
+use lakemirror_journal::mutant;
 use lakemirror_journal::state::image;
 use lakemirror_journal::state::ladder::Ladder;
 use lakemirror_journal::state::{State, checks_of};
@@ -336,6 +337,12 @@ impl Desk {
     }
 
     fn settle(&mut self, mut group: Group) -> Result<(), String> {
+        if mutant::is_on("answer_before_durable") {
+            group.answers.drain(..).for_each(|(answer, facts)| drop(answer.send(facts)));
+        }
+        if mutant::is_on("fact_unwritten") && group.entries.len() > 1 {
+            group.entries.pop();
+        }
         if !group.entries.is_empty()
             && let Some(sealed) = self.commit(&group.entries)?
         {

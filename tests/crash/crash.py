@@ -174,7 +174,7 @@ class World:
     """Two sandbox lakeFS, a copying of one's bucket to the other's, commits, and somebody who looks on."""
 
     def __init__(self, root, dice):
-        self.root, self.dice, self.stop = root, dice, threading.Event()
+        self.root, self.dice, self.stop, self.enough = root, dice, threading.Event(), threading.Event()
         self.urls, self.processes, self.heads, self.shown, self.wrong = [], [], [], [], []
         for name in ("east", "west"):
             port = free_port()
@@ -245,7 +245,7 @@ class World:
 
     def committing(self):
         number = 0
-        while not self.stop.is_set():
+        while not self.enough.is_set():
             number += 1
             base = self.urls[0] + "/repositories/source/branches/main"
             for part in range(1 + number % 3):
@@ -326,17 +326,17 @@ def service_kill(options):
                 world.wrong.clear()
             tally.add(wrong)
             process = run()
-        world.stop.set()
+        world.enough.set()
         threads[1].join()
-        copier = threading.Thread(target=world.copying, daemon=True)
-        world.stop.clear()
-        copier.start()
+        level = time.time()
         try:
-            world.until("the mirror is level with the source", lambda: world.head(0) == world.head(1), 120)
+            world.until("the mirror is level with the source", lambda: world.head(0) == world.head(1), 600)
         except SystemExit as error:
-            tally.add(str(error))
+            _, status = call("GET", f"{api}/mirror")
+            tally.add(f"{error}: {json.dumps(status)[:3000]}")
+        level = time.time() - level
         promoted = len([place for place in world.shown if place >= 0])
-        print(f"service-kill: {len(world.heads)} commits, {promoted} of them shown by the mirror in the meantime, level at the end")
+        print(f"service-kill: {len(world.heads)} commits, {promoted} of them shown by the mirror in the meantime, level {level:.0f} s after the last")
         process.terminate()
         if process.wait() != 0:
             tally.add(f"exit {process.returncode} at SIGTERM")

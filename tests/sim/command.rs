@@ -28,6 +28,10 @@ struct Wanted {
     threads: usize,
     /// Failing seeds after which no others are begun.
     failures: usize,
+    /// A deliberate break to run with.
+    mutant: Option<String>,
+    /// All deliberate breaks whose names contain this.
+    mutants: Option<String>,
     /// Another test is asked for.
     other: bool,
 }
@@ -42,10 +46,20 @@ fn wanted() -> Wanted {
         steps: STEPS,
         threads,
         failures: 3,
+        mutant: None,
+        mutants: None,
         other: false,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
+        if word == "--mutant" || word == "--mutants" {
+            let name = words.next();
+            match word.as_str() {
+                "--mutant" => wanted.mutant = name,
+                _ => wanted.mutants = Some(name.unwrap_or_default()),
+            }
+            continue;
+        }
         let mut value = || words.next().and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
         match word.as_str() {
             "--seed" => wanted.seed = Some(value()),
@@ -68,6 +82,17 @@ pub(crate) fn main() -> ExitCode {
     let wanted = wanted();
     if wanted.other {
         return ExitCode::SUCCESS;
+    }
+    let breaks = wanted.mutant.is_some() || wanted.mutants.is_some();
+    #[cfg(feature = "mutants")]
+    if let Some(name) = &wanted.mutant {
+        return crate::mutants::one(name, wanted.from, wanted.seeds, wanted.steps);
+    } else if let Some(filter) = &wanted.mutants {
+        return crate::mutants::all(filter, wanted.from, wanted.seeds, wanted.steps, wanted.threads);
+    }
+    if breaks {
+        println!("deliberate breaks need `--features mutants`");
+        return ExitCode::from(2);
     }
     match wanted.seed {
         Some(seed) => one(seed, wanted.steps),

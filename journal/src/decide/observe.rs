@@ -9,10 +9,15 @@ use crate::event::{
     BranchMissedV1, BranchRemovalStartedV1, BranchRemovedV1, BranchSeenV1, BranchTombstonedV1, CommitObservedV1, Event,
 };
 use crate::ids::CommitId;
+use crate::mutant;
 use crate::state::branch::{Branch, Presence};
 
 /// How often in succession a branch must be missed before it counts as gone.
 const MISSES: u32 = 2;
+
+fn misses() -> u32 {
+    if mutant::is_on("one_miss_buries") { 1 } else { MISSES }
+}
 
 /// Up to this many branches may vanish at once, whatever the fraction.
 const VANISH_FREELY: usize = 3;
@@ -90,7 +95,7 @@ fn missed_one(case: &Case<'_>, name: &str, branch: &Branch) -> Vec<Event> {
         writer_epoch: case.state.writer_epoch,
         at_ms: case.at_ms,
     })];
-    if times + 1 >= MISSES && branch.tombstone_ms.is_none() {
+    if times + 1 >= misses() && branch.tombstone_ms.is_none() {
         events.push(Event::BranchTombstoned(BranchTombstonedV1 {
             mirror: case.id,
             branch: name.to_owned(),
@@ -102,7 +107,11 @@ fn missed_one(case: &Case<'_>, name: &str, branch: &Branch) -> Vec<Event> {
 
 fn misses_of_this_run(case: &Case<'_>, branch: &Branch) -> u32 {
     match branch.presence {
-        Presence::Missed { times, writer_epoch } if writer_epoch == case.state.writer_epoch => times,
+        Presence::Missed { times, writer_epoch }
+            if writer_epoch == case.state.writer_epoch || mutant::is_on("misses_of_an_earlier_run") =>
+        {
+            times
+        }
         Presence::Missed { .. } | Presence::There => 0,
     }
 }
@@ -117,9 +126,9 @@ pub(super) fn removals(case: &Case<'_>, proven_gone: &BTreeSet<String>) -> Vec<E
         let over = branch
             .tombstone_ms
             .is_some_and(|since| case.at_ms.saturating_sub(since) >= case.state.policy.deletion_grace_ms);
-        let sure = misses_of_this_run(case, branch) >= MISSES;
+        let sure = misses_of_this_run(case, branch) >= misses();
         over && sure
-            && proven_gone.contains(*name)
+            && (proven_gone.contains(*name) || mutant::is_on("removal_unproven"))
             && !branch.removing
             && branch.moving.is_none()
             && branch.divergence.is_none()

@@ -7,6 +7,7 @@ use crate::event::{
     BranchAdoptedV1, BranchDivergedV1, Event, MoveFinishedV1, MoveStartedV1, RangesReopenedV1, RecordsWrittenV1,
 };
 use crate::ids::{CommitId, RangeId};
+use crate::mutant;
 use crate::state::branch::{Branch, SeenHead};
 use crate::state::mirror::Phase;
 use crate::state::policy::{DivergenceRule, HistoryRule};
@@ -27,10 +28,10 @@ pub(super) fn plan(case: &Case<'_>) -> Vec<Event> {
     let mut events = Vec::new();
     let mut stale = BTreeSet::new();
     for (name, branch) in &case.mirror.branches {
-        if branch.moving.is_some() || branch.removing {
+        if branch.moving.is_some() && !mutant::is_on("two_moves_at_once") || branch.removing {
             continue;
         }
-        if let Some(divergence) = branch.divergence {
+        if let Some(divergence) = branch.divergence.filter(|_| !mutant::is_on("divergence_ignored")) {
             if case.state.policy.on_divergence == DivergenceRule::Restore {
                 events.extend(restore(case, name, branch, divergence.found, &mut stale));
             }
@@ -56,10 +57,13 @@ fn newest(case: &Case<'_>, branch: &Branch, stale: &mut BTreeSet<RangeId>) -> Op
 /// Whether the commit may become a head: its own tree is whole, and its history is what the policy asks for.
 fn is_ready(case: &Case<'_>, id: &CommitId) -> bool {
     let Some(commit) = case.mirror.graph.get(id) else { return false };
-    let whole = commit
-        .metarange
-        .is_none_or(|tree| case.mirror.trees.metaranges.get(&tree).is_some_and(|tree| tree.grade() == Grade::Whole));
+    let enough = |grade| grade == Grade::Whole || grade == Grade::Expired && mutant::is_on("expired_head");
+    let whole = mutant::is_on("head_not_whole")
+        || commit
+            .metarange
+            .is_none_or(|tree| case.mirror.trees.metaranges.get(&tree).is_some_and(|tree| enough(tree.grade())));
     let history = match case.state.policy.history {
+        HistoryRule::Complete if mutant::is_on("ancestors_unchecked") => commit.rooted,
         HistoryRule::Complete => commit.closed,
         HistoryRule::Head => commit.rooted,
     };
@@ -121,6 +125,9 @@ fn tree_ranges<'a>(case: &Case<'a>, id: &CommitId) -> impl Iterator<Item = &'a R
 /// The ranges behind a move (the head's, and those of the ancestors that get their records with it) whose oldest check
 /// is older than evidence may be.
 fn stale_ranges(case: &Case<'_>, head: &CommitId) -> BTreeSet<RangeId> {
+    if mutant::is_on("evidence_never_old") {
+        return BTreeSet::new();
+    }
     let before = case.at_ms.saturating_sub(case.state.policy.evidence_age_ms_max);
     let ancestors = match case.state.policy.history {
         HistoryRule::Complete => case.mirror.graph.unrecorded(head, usize::MAX),
@@ -209,7 +216,9 @@ pub(super) fn diverged(case: &Case<'_>, branch: String, found: Option<CommitId>)
 /// was observed, or where this journal left it.
 pub(super) fn adopt(case: &Case<'_>, branch: String, found: CommitId) -> Result<Vec<Event>, Refused> {
     let known = case.mirror.branches.get(&branch).ok_or_else(|| Refused::UnknownBranch(branch.clone()))?;
-    let ours = known.mirror == Some(found) || known.mirror.is_none() && case.mirror.graph.get(&found).is_some();
+    let ours = mutant::is_on("anything_adopted")
+        || known.mirror == Some(found)
+        || known.mirror.is_none() && case.mirror.graph.get(&found).is_some();
     if !ours {
         return Err(Refused::Rule(format!(
             "branch {branch} of the mirror points to {found}, which was never seen at the source"

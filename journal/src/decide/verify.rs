@@ -6,6 +6,7 @@ use super::{Case, Refused};
 use crate::bits::{Bits, EncodedBits};
 use crate::event::{ArrivalsCheckedV1, Event, MetarangeReadV1, RangeReadV1, SourceProbedV1};
 use crate::ids::{MetarangeId, RangeId};
+use crate::mutant;
 
 /// Ranges in one record of a metarange: 36 bytes each, well under the record limit.
 const RANGES_PER_RECORD: usize = 4000;
@@ -77,7 +78,10 @@ fn check_inherited(case: &Case<'_>, read: &RangeReadV1) -> Result<(), Refused> {
     for id in &read.inherited_from {
         let base = known_range(case, id)?;
         // A base that was opened again has no oldest check: nothing of it stands.
-        if !base.read || base.oldest_ms == u64::MAX || base.oldest_ms < read.inherited_oldest_ms {
+        if !base.read
+            || base.oldest_ms == u64::MAX
+            || base.oldest_ms < read.inherited_oldest_ms && !mutant::is_on("inherited_age_forgotten")
+        {
             return Err(Refused::Rule(format!(
                 "range {id} does not prove what range {} would inherit from it",
                 read.range

@@ -295,7 +295,7 @@ impl Trees {
             for ordinal in
                 event.gone.iter().filter(|ordinal| detail.missing.contains(**ordinal)).copied().collect::<Vec<_>>()
             {
-                if !detail.gone_once.insert(ordinal) {
+                if !detail.gone_once.insert(ordinal) || crate::mutant::is_on("one_answer_expires") {
                     detail.gone_once.remove(&ordinal);
                     detail.missing.remove(ordinal);
                     detail.expired.insert(ordinal);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lakemirror_journal::ids::Incarnation;
+use lakemirror_journal::mutant;
 use tokio_util::sync::CancellationToken;
 
 use super::members::Members;
@@ -255,13 +256,13 @@ impl Leases {
     pub async fn take(&self, region: &str, mirror: Incarnation) -> Result<Option<Taken>, Fault> {
         let Some(number) = self.pulse.number(self.clock.monotonic()) else { return Ok(None) };
         let old = self.owner(region, &mirror);
-        let resumed = self.has_history(region, &mirror);
+        let resumed = self.has_history(region, &mirror) || mutant::is_on("taken_as_resumed");
         let mut owner = Owner {
             holder: Some(self.process.id.clone()),
             about: self.process.about.clone(),
             // Another journal's as long as ours does not say that it begins anew.
             node: old.map_or_else(|| self.process.node.clone(), |old| old.node.clone()),
-            epoch: old.map_or(0, |old| old.epoch).saturating_add(1),
+            epoch: old.map_or(0, |old| old.epoch).saturating_add(u64::from(!mutant::is_on("epoch_kept"))),
             meant_for: None,
             version: old.and_then(|old| old.version),
         };

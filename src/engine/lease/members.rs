@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lakemirror_journal::mutant;
+
 use super::DEAD_AFTER;
 use super::plan::Member;
 use crate::engine::ports::Heartbeat;
 
 /// A process has to be seen for so long before mirrors are moved to it that another one has.
 const SETTLED_AFTER: Duration = Duration::from_secs(60);
+
+fn patience() -> Duration {
+    if mutant::is_on("living_taken_for_dead") { Duration::from_millis(1) } else { DEAD_AFTER }
+}
 
 /// What was seen of the processes of one region.
 #[derive(Debug, Default)]
@@ -35,7 +41,7 @@ impl Members {
             let old = known.remove(&beat.process);
             let first = old.as_ref().filter(|old| !old.dead).map_or(now, |old| old.first);
             let since = old.as_ref().filter(|old| old.beat.count == beat.count).map_or(now, |old| old.since);
-            let dead = beat.ended || sent.saturating_sub(since) >= DEAD_AFTER;
+            let dead = beat.ended || sent.saturating_sub(since) >= patience();
             self.seen.insert(beat.process.clone(), Seen { beat, first, since, dead });
         }
         before != self.living()

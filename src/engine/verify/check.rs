@@ -10,6 +10,7 @@ use std::time::Duration;
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::ids::{CommitId, RangeId};
+use lakemirror_journal::mutant;
 use tokio::sync::mpsc;
 
 use super::Shop;
@@ -247,9 +248,23 @@ async fn record(shop: &Shop, targets: &mut [Target], started_ms: u64) -> Result<
     Ok(())
 }
 
+/// The outcome, but for deliberate breaks.
+fn mutated(outcome: Outcome) -> Outcome {
+    let misread = match outcome {
+        Outcome::Absent => mutant::is_on("absent_read_as_present"),
+        Outcome::Deleted => mutant::is_on("deleted_read_as_present"),
+        Outcome::WrongSize { .. } => mutant::is_on("wrong_size_read_as_present"),
+        Outcome::Forbidden => mutant::is_on("forbidden_read_as_present"),
+        Outcome::Unknown => mutant::is_on("unknown_read_as_present"),
+        Outcome::Present => false,
+    };
+    if misread { Outcome::Present } else { outcome }
+}
+
 impl Target {
     fn take(&mut self, slot: usize, outcome: Outcome) {
         let Some(missing) = self.missing.get(slot) else { return };
+        let outcome = mutated(outcome);
         self.buffer.push((missing.ordinal, outcome));
         let found = match outcome {
             Outcome::Present => {

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::ids::RangeId;
+use lakemirror_journal::mutant;
 
 use crate::graveler::Damage;
 use crate::graveler::address::{Namespace, Reach};
@@ -51,7 +52,8 @@ pub(super) fn survey(id: RangeId, file: &Bytes, namespace: &Namespace, bases: &[
         // A base that turns out damaged proves nothing; the range itself is intact.
         if join(&child, base, &mut found.inherited).unwrap_or(false) {
             found.inherited_from.push(base.id);
-            found.oldest_ms = found.oldest_ms.min(base.oldest_ms);
+            let forgotten = mutant::is_on("inherited_age_forgotten");
+            found.oldest_ms = found.oldest_ms.min(if forgotten { u64::MAX - 1 } else { base.oldest_ms });
         }
     }
     Ok(found)
@@ -72,7 +74,8 @@ fn join(child: &Table, base: &Base, inherited: &mut Bits) -> Result<bool, Damage
         if !at.live {
             break;
         }
-        if at.key == record.key && !base.unproven.contains(at.ordinal) {
+        let proven = !base.unproven.contains(at.ordinal) || mutant::is_on("unproven_inherited");
+        if at.key == record.key && proven {
             let same = EntryRef::decode(record.value).is_ok_and(|entry| at.is_same_object(&entry));
             matched.extend(same.then_some(ordinal));
         }
@@ -111,6 +114,9 @@ impl Walk {
     }
 
     fn is_same_object(&self, entry: &EntryRef<'_>) -> bool {
+        if mutant::is_on("other_object_inherited") {
+            return true;
+        }
         EntryRef::decode(&self.value).is_ok_and(|base| {
             (base.address, base.address_type, base.size) == (entry.address, entry.address_type, entry.size)
         })

@@ -5,6 +5,7 @@
 
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::SourceProbedV1;
+use lakemirror_journal::mutant;
 
 use super::Shop;
 use super::check::{Missing, Suspect, paths};
@@ -49,6 +50,7 @@ pub(super) async fn probe(shop: &Shop, suspect: Suspect) -> Result<Probed, Miss>
             Ok(SourceObject::NoSuchPath) => {
                 probed.oddity = Some(format!("commit {} of the source has no path {}", suspect.commit, missing.path));
             }
+            Err(_) if mutant::is_on("fault_read_as_object_gone") => gone.push(missing.ordinal),
             Err(fault) => {
                 stopped = Some(fault);
                 break;

@@ -132,7 +132,8 @@ impl Records {
             stamp: Stamp { epoch: owner.epoch, seq: 0 },
         };
         let value = sealed(&key, &stored)?;
-        let expect = owner.version.map_or(Expect::Absent, Expect::Version);
+        let blind = lakemirror_journal::mutant::is_on("taken_unconditionally");
+        let expect = if blind { Expect::Any } else { owner.version.map_or(Expect::Absent, Expect::Version) };
         match self.items.put(&key, value.clone(), expect).await {
             Ok(version) => Ok(Some(version)),
             Err(PutError::Conflict { .. }) => Ok(None),

@@ -1,0 +1,94 @@
+//! Deliberate breaks, to ask whether the simulation would notice them.
+//!
+//! Each has a name and a place where [`is_on`] is asked. Without the feature `mutants` it is a constant `false`, and
+//! nothing of it is compiled; with it, a release build does not compile. `docs/proof.md` has the table of who found what.
+
+#[cfg(all(feature = "mutants", not(debug_assertions)))]
+compile_error!("the feature `mutants` breaks lakemirror on purpose: it is for tests only and never in a release build");
+
+/// The names of all breaks.
+pub const ALL: [&str; 51] = [
+    "absent_read_as_present",
+    "acknowledged_before_gone",
+    "ancestors_unchecked",
+    "answer_before_durable",
+    "any_repository_deleted",
+    "anything_adopted",
+    "beat_counts_from_its_answer",
+    "children_before_parents",
+    "commits_unread",
+    "deleted_read_as_present",
+    "divergence_ignored",
+    "epoch_kept",
+    "evidence_never_old",
+    "expired_head",
+    "fact_unwritten",
+    "fault_read_as_branch_gone",
+    "fault_read_as_object_gone",
+    "fence_open",
+    "forbidden_read_as_present",
+    "foreign_head_overwritten",
+    "foreign_repository_taken",
+    "frame_unsynced",
+    "head_before_frame",
+    "head_not_whole",
+    "head_unsynced",
+    "inherited_age_forgotten",
+    "lapse_ignored",
+    "listing_proves_absence",
+    "listing_without_default_believed",
+    "living_taken_for_dead",
+    "misses_of_an_earlier_run",
+    "moved_branch_removed",
+    "never_looked_again",
+    "never_published",
+    "one_answer_expires",
+    "one_miss_buries",
+    "open_moves_forgotten",
+    "open_removals_forgotten",
+    "other_object_inherited",
+    "ownership_unasked",
+    "quiet_too_early",
+    "recorded_before_written",
+    "records_unwritten",
+    "removal_unproven",
+    "taken_as_resumed",
+    "taken_unconditionally",
+    "two_moves_at_once",
+    "unknown_read_as_present",
+    "unproven_inherited",
+    "waits_for_nothing",
+    "wrong_size_read_as_present",
+];
+
+#[cfg(feature = "mutants")]
+mod switch {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Place in [`super::ALL`], counted from 1; 0 is none.
+    static ON: AtomicUsize = AtomicUsize::new(0);
+
+    /// Switches one break on, for the whole process, and every other one off.
+    pub fn switch_on(name: Option<&str>) {
+        let place = name.and_then(|name| super::ALL.iter().position(|other| *other == name));
+        ON.store(place.map_or(0, |place| place + 1), Ordering::SeqCst);
+    }
+
+    /// Whether a break is switched on.
+    #[must_use]
+    pub fn is_on(name: &str) -> bool {
+        let on = ON.load(Ordering::Relaxed);
+        on != 0 && super::ALL.get(on - 1) == Some(&name)
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub use switch::{is_on, switch_on};
+
+/// Whether a break is switched on: never, without the feature.
+#[cfg(not(feature = "mutants"))]
+#[inline(always)]
+#[must_use]
+pub const fn is_on(_name: &str) -> bool {
+    false
+}

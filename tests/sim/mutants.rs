@@ -1,0 +1,111 @@
+//! Whether the simulation notices deliberate breaks: each is switched on in a process of its own, which runs seed after
+//! seed until one fails. A break that makes lakemirror spin for ever counts as noticed when the time is over.
+
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use lakemirror::clock::Clock;
+use lakemirror::clock::system::SystemClock;
+use lakemirror_journal::mutant;
+
+use crate::plan::Plan;
+use crate::run::run;
+
+/// How long one break may take.
+const TIME_MAX: Duration = Duration::from_secs(240);
+const EVERY: Duration = Duration::from_millis(50);
+
+/// Breaks that are not noticed, each with its reason.
+pub(crate) const SURVIVORS: &[(&str, &str)] = &[];
+
+/// Switches one on and runs seeds until one fails; says which, and what it broke.
+pub(crate) fn one(name: &str, from: u64, seeds: u64, steps: usize) -> ExitCode {
+    if !mutant::ALL.contains(&name) {
+        println!("there is no break {name:?}; there are: {}", mutant::ALL.join(", "));
+        return ExitCode::from(2);
+    }
+    mutant::switch_on(Some(name));
+    for seed in from..from + seeds {
+        let found = std::panic::catch_unwind(|| run(&Plan::of(seed, steps), false).violation);
+        match found {
+            Ok(None) => {}
+            Ok(Some(violation)) => {
+                let what: String = violation.what.chars().take(100).collect();
+                println!("{} seeds: {}: {}", seed - from + 1, violation.invariant, what.replace('\n', " "));
+                return ExitCode::SUCCESS;
+            }
+            Err(_) => {
+                println!("{} seeds: a panic", seed - from + 1);
+                return ExitCode::SUCCESS;
+            }
+        }
+    }
+    println!("not noticed in {seeds} seeds");
+    ExitCode::FAILURE
+}
+
+/// All of them, or those whose names contain `filter`; fails if one survives that is not among the known ones.
+pub(crate) fn all(filter: &str, from: u64, seeds: u64, steps: usize, threads: usize) -> ExitCode {
+    let names: Vec<&str> = mutant::ALL.into_iter().filter(|name| name.contains(filter)).collect();
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| {
+                while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let said = in_a_process(name, from, seeds, steps);
+                    println!("{name:<32} {}", said.as_deref().unwrap_or("NOT NOTICED"));
+                    results.lock().unwrap().push((*name, said.is_some()));
+                }
+            });
+        }
+    });
+    let results = results.into_inner().unwrap();
+    let survivors: Vec<&str> = results.iter().filter(|(_, noticed)| !noticed).map(|(name, _)| *name).collect();
+    println!("mutants: {} of {} noticed within {seeds} seeds each", results.len() - survivors.len(), results.len());
+    let mut good = true;
+    for name in survivors {
+        match SURVIVORS.iter().find(|(known, _)| *known == name) {
+            Some((_, why)) => println!("known: {name}: {why}"),
+            None => {
+                println!("{name} survives: an open hole");
+                good = false;
+            }
+        }
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What the process said; none if nothing was noticed.
+fn in_a_process(name: &str, from: u64, seeds: u64, steps: usize) -> Option<String> {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--mutant", name, "--from", &from.to_string(), "--seeds", &seeds.to_string()]);
+    command.args(["--steps", &steps.to_string()]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    if !ends(&mut child) {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        return Some("it never ends".to_owned());
+    }
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    match output.status.code() {
+        Some(0) => Some(said),
+        Some(1) => None,
+        // Memory or stack that runs out.
+        _ => Some("the process dies".to_owned()),
+    }
+}
+
+fn ends(child: &mut Child) -> bool {
+    let clock = SystemClock::new();
+    let begun = clock.monotonic();
+    while clock.monotonic().saturating_sub(begun) < TIME_MAX {
+        if child.try_wait().unwrap().is_some() {
+            return true;
+        }
+        std::thread::park_timeout(EVERY);
+    }
+    false
+}
