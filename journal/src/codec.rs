@@ -124,6 +124,7 @@ table! {
     36 1 BranchRemoved,
     37 1 BranchDiverged,
     38 1 BranchAdopted,
+    39 1 BranchForgotten,
     48 1 CommitObserved,
     49 1 MetarangeRead,
     50 1 RangeRead,

@@ -52,6 +52,7 @@ pub fn decide(state: &State, command: Command) -> Result<Vec<Event>, Refused> {
             if policy != state.policy {
                 events.push(Event::PolicySet(policy.event()));
             }
+            events.extend(repository::half_removed(state, at_ms));
             Ok(events)
         }
         Command::Upkeep { step, at_ms } => upkeep::step(&state.ladder, step, at_ms),

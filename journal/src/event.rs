@@ -353,6 +353,16 @@ payloads! {
         /// When, milliseconds since 1970.
         at_ms: u64,
     }
+    /// Where the branch is on the mirror, and what of it is to be shown there, is not known any more: it is found out
+    /// again, and what the source shows counts from now on.
+    BranchForgottenV1 {
+        /// Which mirror.
+        mirror: Incarnation,
+        /// The branch's name.
+        branch: String,
+        /// When, milliseconds since 1970.
+        at_ms: u64,
+    }
     /// A branch that this journal did not make was found to be a past head of the source, and is driven from here on.
     BranchAdoptedV1 {
         /// Which mirror.
@@ -419,6 +429,7 @@ pub enum Event {
     SnapshotTaken(SnapshotTakenV1),
     LossAcknowledged(LossAcknowledgedV1),
     MirrorTaken(MirrorTakenV1),
+    BranchForgotten(BranchForgottenV1),
 }
 
 impl CommitObservedV1 {

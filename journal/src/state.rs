@@ -163,6 +163,7 @@ impl Event {
             Event::MoveFinished(e) => e.mirror,
             Event::BranchDiverged(e) => e.mirror,
             Event::BranchAdopted(e) => e.mirror,
+            Event::BranchForgotten(e) => e.mirror,
             Event::SummaryPublished(e) => e.mirror,
         })
     }
@@ -245,6 +246,7 @@ impl Mirror {
                 branch.divergence = Some(Divergence { expected: e.expected, found: e.found, since_ms });
                 (branch.moving, branch.removing) = (None, false);
             }
+            Event::BranchForgotten(_) => branch.begin_anew(),
             Event::BranchAdopted(e) => (branch.mirror, branch.divergence) = (Some(e.found), None),
             Event::MoveStarted(e) => {
                 branch.moving = Some(Move { from: e.from, to: e.to, seen: e.seen, at_ms: e.at_ms });
@@ -272,6 +274,7 @@ impl Event {
             Event::BranchRemoved(e) => Some(&e.branch),
             Event::BranchDiverged(e) => Some(&e.branch),
             Event::BranchAdopted(e) => Some(&e.branch),
+            Event::BranchForgotten(e) => Some(&e.branch),
             Event::MoveStarted(e) => Some(&e.branch),
             Event::MoveFinished(e) => Some(&e.branch),
             _ => None,

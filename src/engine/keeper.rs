@@ -154,7 +154,8 @@ async fn take_over(site: &Site, phase: Phase, found: &Repository) -> Result<bool
     if foreign == Some(true) {
         site.ask(Ask::NoteTrouble(String::new())).await?;
     }
-    let adopted = phase == Phase::Defined;
+    // It has no branches before this journal knows it to be ready: those there are another journal's.
+    let adopted = phase == Phase::Defined || branches > 0;
     if adopted {
         tracing::warn!(
             mirror = site.name(),

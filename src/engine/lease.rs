@@ -10,7 +10,8 @@
 //! only if it was acknowledged before the one before had run out; else the pulse has *lapsed*, everything that was held
 //! under it is not held any more, and has to be taken again. Another process takes a mirror of a holder only when two of
 //! its own reads, [`DEAD_AFTER`] apart by its own monotonic clock, showed the same heartbeat: then between the two none
-//! was written, so the holder's pulse ran out, or lapsed, before. Taking is a conditional write of the mirror's item,
+//! was written, so the holder's pulse ran out, or lapsed, before. Who the holder is was read before the second of them: he
+//! may have come back since, and taken it anew. Taking is a conditional write of the mirror's item,
 //! with an epoch that only grows, so of two takers one wins. No two clocks are ever compared.
 
 pub mod fenced;

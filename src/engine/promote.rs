@@ -216,12 +216,10 @@ async fn may_move(
     if found == Some(under_way.to) || found == under_way.from || restoring {
         return Ok(true);
     }
-    if let (None, Some(found)) = (under_way.from, found) {
-        let known = site.look(move |mirror| mirror.graph.get(&found).is_some()).await?;
-        if known == Some(true) || learn(site, name, &found).await? {
-            site.ask(Ask::Adopt { branch: name.to_owned(), found }).await?;
-            return Ok(true);
-        }
+    if let (None, Some(found)) = (under_way.from, found)
+        && adopts(site, name, found).await?
+    {
+        return Ok(true);
     }
     let text = match found {
         Some(found) => format!("branch {name} of the mirror was moved to {found} by somebody else: it is left alone"),
@@ -230,6 +228,16 @@ async fn may_move(
     tracing::warn!(mirror = site.name(), "{text}; promotion.on_divergence: restore would put it back");
     site.ask(Ask::Diverged { branch: name.to_owned(), found }).await?;
     Ok(false)
+}
+
+/// Adopts a branch that this journal did not make where it stands at a commit of the source: an earlier journal made it.
+async fn adopts(site: &Site, name: &str, found: CommitId) -> Result<bool, Ended> {
+    let known = site.look(move |mirror| mirror.graph.get(&found).is_some()).await?;
+    if known != Some(true) && !learn(site, name, &found).await? {
+        return Ok(false);
+    }
+    site.ask(Ask::Adopt { branch: name.to_owned(), found }).await?;
+    Ok(true)
 }
 
 /// Where the journal began after the mirror repository, an earlier one may have left a branch at a commit that no branch
@@ -300,7 +308,11 @@ async fn drive_removal(site: &Site, name: &str, ownership: &Ownership) -> Result
     let Some(branch) = branch_state(site, name).await?.filter(|branch| branch.removing) else { return Ok(()) };
     ownership.assure(site).await?;
     let found = read_head(site, name).await?;
-    if found.is_some() && found != branch.mirror && !mutant::is_on("moved_branch_removed") {
+    let forgotten = match (branch.mirror, found) {
+        (None, Some(found)) => adopts(site, name, found).await?,
+        _ => false,
+    };
+    if found.is_some() && found != branch.mirror && !forgotten && !mutant::is_on("moved_branch_removed") {
         site.ask(Ask::Diverged { branch: name.to_owned(), found }).await?;
         return Ok(());
     }

@@ -169,6 +169,7 @@ impl MirrorHeads {
                 (head.diverged, head.moving) = (Some((e.found, Some(seq))), None);
             }
             Event::BranchRemoved(e) => drop(self.branches.remove(&e.branch)),
+            Event::BranchForgotten(e) => drop(self.branches.remove(&e.branch)),
             _ => {}
         }
     }

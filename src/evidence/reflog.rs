@@ -259,6 +259,10 @@ fn told_of_shown(seq: u64, event: &Event, known: &mut Known) -> Option<Told> {
         Event::BranchRemovalStarted(e) => {
             mirror(e.at_ms, "removing").moved(known.shown, None).because("the time of grace is over")
         }
+        Event::BranchForgotten(e) => {
+            known.shown = None;
+            mirror(e.at_ms, "forgotten").because("where it is on the mirror is found out again")
+        }
         Event::BranchRemoved(e) => mirror(e.at_ms, "removed").moved(known.shown.take(), None),
         _ => return None,
     })

@@ -108,13 +108,13 @@ class Chain:
             if not event["resumed"] and event["mirror"] in self.mirrors:  # others may have moved its branches
                 self.mirrors[event["mirror"]]["branches"] = {}
                 self.unsure.add(event["mirror"])
-        elif name in ("MoveFinished", "BranchAdopted", "BranchRemoved"):
+        elif name in ("MoveFinished", "BranchAdopted", "BranchRemoved", "BranchForgotten"):
             self.branch(name, event)
 
     def branch(self, name, event):
         need(not self.whole or event["mirror"] in self.mirrors, "%s of a mirror that is not defined", name)
         branches = self.mirrors.setdefault(event["mirror"], {"name": None, "branches": {}})["branches"]
-        if name == "BranchRemoved":
+        if name in ("BranchRemoved", "BranchForgotten"):
             branches.pop(event["branch"], None)
         elif name == "BranchAdopted":
             branches[event["branch"]] = event["found"]

@@ -51,6 +51,7 @@ KINDS = {
     (36, 1): ("BranchRemoved", "mirror h16, branch text, at_ms u64"),
     (37, 1): ("BranchDiverged", "mirror h16, branch text, expected h32?, found h32?, at_ms u64"),
     (38, 1): ("BranchAdopted", "mirror h16, branch text, found h32, at_ms u64"),
+    (39, 1): ("BranchForgotten", "mirror h16, branch text, at_ms u64"),
     (48, 1): ("CommitObserved", "mirror h16, id h32, parents list h32, committer text, message text, creation_date i64,"
               " metarange h32?, metadata list pair, generation i64, version i32, at_ms u64"),
     (49, 1): ("MetarangeRead", "mirror h16, metarange h32, total u32, first u32, ranges list range_size, at_ms u64"),

@@ -261,7 +261,7 @@ impl Judge {
             let told = self.evidence.get(&(who.node, *need));
             let name = || self.keys.iter().find(|(_, number)| *number == need).map_or("?", |(key, _)| key);
             match told {
-                None if !as_head && self.gone.contains(need) => {}
+                _ if !as_head && self.gone.contains(need) => {}
                 None => return Some(format!("{} was never answered to be there", name())),
                 Some(at) => {
                     // Planning looks at the age; carrying out a plan may be held up for a while.

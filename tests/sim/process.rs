@@ -132,6 +132,7 @@ impl Process {
             run: self.runs,
             disk: self.disk.clone(),
             hot: self.hot.clone(),
+            faults: self.faults.clone(),
             clock: Arc::new(ProcessClock {
                 sim: sim.clone(),
                 process: self.index,
@@ -219,6 +220,7 @@ struct Start {
     run: u64,
     disk: SimDisk,
     hot: MemoryHot,
+    faults: Faults,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     rules: Rules,
@@ -259,8 +261,14 @@ impl Start {
             world.judge.now = world.now;
             world.judge.process_started(&who);
         }
-        let wire =
-            Wire { sim: self.sim.clone(), process: self.process, who, disk: self.disk.clone(), hot: self.hot.clone() };
+        let wire = Wire {
+            sim: self.sim.clone(),
+            process: self.process,
+            who,
+            disk: self.disk.clone(),
+            hot: self.hot.clone(),
+            faults: self.faults.clone(),
+        };
         let ended = match recorder.command(start).await {
             Ok(_) => self.engine(&wire, recorder, node).run(self.stop.clone()).await.map_err(|end| end.to_string()),
             Err(error) => Err(error.to_string()),

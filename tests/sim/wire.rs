@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use lakemirror::engine::ports::{Fault, FaultKind};
 use lakemirror_journal::log::disk::sim::SimDisk;
+use lakemirror_journal::log::fault::Faults;
 use lakemirror_journal::log::hot::memory::MemoryHot;
 use tokio::sync::oneshot;
 
@@ -28,6 +29,7 @@ pub(crate) struct Wire {
     pub(crate) who: Who,
     pub(crate) disk: SimDisk,
     pub(crate) hot: MemoryHot,
+    pub(crate) faults: Faults,
 }
 
 /// What a call is.
@@ -62,7 +64,10 @@ impl Wire {
         let fate = {
             let mut world = self.sim.world();
             if call.changes {
-                world.judge.sent(&self.who, call.name, self.disk.is_synced() && self.hot.is_flushed());
+                // After a failure what was written stays in doubt; nothing new is justified by it, and what was justified
+                // before may still be sent.
+                let synced = self.faults.failures() > 0 || self.disk.is_synced() && self.hot.is_flushed();
+                world.judge.sent(&self.who, call.name, synced);
             }
             let fate = world.fate(self.process, call.place, call.repeatable);
             if call.changes || !matches!(fate, Fate::Answered { .. }) {

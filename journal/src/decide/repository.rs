@@ -2,8 +2,8 @@
 
 use super::{Case, Refused};
 use crate::event::{
-    Event, MirrorDefinedV1, MirrorDeletionStartedV1, MirrorGoneV1, MirrorTakenV1, RepositoryIntendedV1,
-    RepositoryReadyV1, SourceIdentifiedV1, SummaryPublishedV1, TroubleNotedV1,
+    BranchForgottenV1, Event, MirrorDefinedV1, MirrorDeletionStartedV1, MirrorGoneV1, MirrorTakenV1,
+    RepositoryIntendedV1, RepositoryReadyV1, SourceIdentifiedV1, SummaryPublishedV1, TroubleNotedV1,
 };
 use crate::ids::Incarnation;
 use crate::state::State;
@@ -29,7 +29,28 @@ pub(super) fn define(state: &State, mirror: Incarnation, definition: Definition,
 }
 
 pub(super) fn take(case: &Case<'_>, epoch: u64, resumed: bool, before: String) -> Vec<Event> {
-    vec![Event::MirrorTaken(MirrorTakenV1 { mirror: case.id, epoch, resumed, before, at_ms: case.at_ms })]
+    let mut events =
+        vec![Event::MirrorTaken(MirrorTakenV1 { mirror: case.id, epoch, resumed, before, at_ms: case.at_ms })];
+    // That fact begins the branches of a repository anew that is ready. Before this journal knows it to be, the other
+    // process may have made it and gone on to what was seen here never (I2).
+    if !resumed && case.mirror.phase != Phase::Ready {
+        events.extend(case.mirror.branches.keys().map(|branch| forget(case.id, branch, case.at_ms)));
+    }
+    events
+}
+
+/// Removals that a process before this one had begun: whether they were carried out is not known, and the branch may
+/// come back at the source.
+pub(super) fn half_removed(state: &State, at_ms: u64) -> Vec<Event> {
+    let removing = |(id, mirror): (&Incarnation, &Mirror)| {
+        let open = mirror.branches.iter().filter(|(_, branch)| branch.removing);
+        open.map(|(branch, _)| forget(*id, branch, at_ms)).collect::<Vec<_>>()
+    };
+    state.mirrors.iter().flat_map(removing).collect()
+}
+
+fn forget(mirror: Incarnation, branch: &str, at_ms: u64) -> Event {
+    Event::BranchForgotten(BranchForgottenV1 { mirror, branch: branch.to_owned(), at_ms })
 }
 
 /// The first answer is the identity for good. Another one later is another repository under the same name: it is

@@ -25,6 +25,7 @@ struct Plan {
     crash_at: Option<u64>,
     fail_at: Option<(u64, io::ErrorKind)>,
     crashed: bool,
+    failures: u64,
     capacity: Option<u64>,
 }
 
@@ -58,6 +59,16 @@ impl Faults {
         self.plan().capacity = bytes;
     }
 
+    /// How often a call failed by plan, or for want of room.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.plan().failures
+    }
+
+    pub(super) fn count_failure(&self) {
+        self.plan().failures += 1;
+    }
+
     pub(super) fn capacity(&self) -> Option<u64> {
         self.plan().capacity
     }
@@ -86,7 +97,10 @@ impl Faults {
             return Err(stopped());
         }
         match plan.fail_at {
-            Some((at, kind)) if at == call => Err(io::Error::from(kind)),
+            Some((at, kind)) if at == call => {
+                plan.failures += 1;
+                Err(io::Error::from(kind))
+            }
             _ => Ok(()),
         }
     }

@@ -74,9 +74,10 @@ fn no_kind_is_without_a_sample() {
         Event::SnapshotTaken(_) => 30,
         Event::LossAcknowledged(_) => 31,
         Event::MirrorTaken(_) => 32,
+        Event::BranchForgotten(_) => 33,
     };
     let ordinals: Vec<i32> = one_of_each().iter().map(ordinal).collect();
-    assert_eq!(ordinals, (0..33).collect::<Vec<_>>());
+    assert_eq!(ordinals, (0..34).collect::<Vec<_>>());
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn assert_exact(state: &State) {
 /// A little of everything that a state can hold, from facts alone: no rule that may change has a part in it.
 fn everything() -> State {
     let mut events = one_of_each();
-    events.retain(|event| !matches!(event, Event::MirrorGone(_) | Event::BranchRemoved(_)));
+    events.retain(|event| !matches!(event, Event::MirrorGone(_) | Event::BranchRemoved(_) | Event::BranchForgotten(_)));
     let (one, other, at_ms) = (Incarnation([1; 16]), Incarnation([0x22; 16]), 77);
     let Some(Event::CommitObserved(commit)) = events.iter().find(|e| matches!(e, Event::CommitObserved(_))).cloned()
     else {

@@ -266,6 +266,10 @@ impl Judge {
                 (branch.mirror, branch.diverged) = (Some(e.to), false);
             }
             Event::BranchDiverged(_) => (branch.diverged, branch.moving, branch.removing) = (true, None, false),
+            Event::BranchForgotten(_) => {
+                (branch.mirror, branch.moving, branch.diverged, branch.removing) = (None, None, false, false);
+                (branch.misses, branch.moved) = (0, branch.seen.len());
+            }
             Event::BranchAdopted(e) => (branch.mirror, branch.diverged) = (Some(e.found), false),
             _ => {}
         }

@@ -8,7 +8,7 @@ use lakemirror_journal::state::policy::{DivergenceRule, ImportsRule, Policy, Siz
 use lakemirror_journal::state::tree::{Grade, WRONG_SIZE};
 
 use super::recount::recount;
-use super::world::{Desk, MIRROR, World, checks, commit_id, probe, range_id, range_read, tree_id};
+use super::world::{Desk, MIRROR, World, checks, commit_id, definition, probe, range_id, range_read, tree_id};
 
 /// Commits 0 to 3 in a row, each with its own tree of one range of two objects; commit 3 shares the tree of 0.
 fn row() -> World {
@@ -379,6 +379,20 @@ fn a_mirror_that_another_process_drove_meanwhile_is_begun_anew() {
     desk.ask(Ask::Adopt { branch: "main".to_owned(), found: commit_id(1) }).unwrap();
     desk.promote();
     assert!(desk.mirror().branches["main"].is_level(), "found where it should be");
+}
+
+#[test]
+fn before_the_repository_is_known_to_be_ready_another_process_may_have_gone_further() {
+    let mut desk = Desk { now_ms: 1_000_000, ..Desk::default() };
+    desk.start(day());
+    desk.ask(Ask::Define(definition())).unwrap();
+    desk.see(&[("main", 0)], &[]);
+    assert_eq!(desk.mirror().branches["main"].pending.len(), 1);
+    desk.ask(Ask::Take { epoch: 4, resumed: false, before: "another".to_owned() }).unwrap();
+    assert_eq!(desk.mirror().branches["main"].pending, [], "only what is seen now counts");
+    desk.see(&[("main", 0)], &[]);
+    desk.ask(Ask::Take { epoch: 5, resumed: true, before: String::new() }).unwrap();
+    assert_eq!(desk.mirror().branches["main"].pending.len(), 1);
 }
 
 #[test]

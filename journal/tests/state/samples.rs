@@ -27,7 +27,10 @@ pub fn one_of_each() -> Vec<Event> {
 
 fn taken() -> Vec<Event> {
     let before = "pod-1".to_owned();
-    vec![Event::MirrorTaken(MirrorTakenV1 { mirror: MIRROR, epoch: 7, resumed: false, before, at_ms: AT_MS })]
+    vec![
+        Event::MirrorTaken(MirrorTakenV1 { mirror: MIRROR, epoch: 7, resumed: false, before, at_ms: AT_MS }),
+        Event::BranchForgotten(BranchForgottenV1 { mirror: MIRROR, branch: name(), at_ms: AT_MS }),
+    ]
 }
 
 fn service() -> Vec<Event> {

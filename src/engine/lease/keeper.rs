@@ -116,6 +116,8 @@ struct Regional {
     members: Members,
     /// Who has what, and when that was read; none before the first read, or when something was otherwise than expected.
     owners: Option<(BTreeMap<Incarnation, Owner>, Duration)>,
+    /// Whether somebody came, went or died since: then it is read with the next look, however young it is.
+    outdated: bool,
     /// Whether the heartbeats were ever read.
     looked: bool,
 }
@@ -170,20 +172,27 @@ impl Leases {
         Member { process: self.process.id.clone(), node: self.process.node.clone(), settled }
     }
 
-    /// Looks at the others, and at who has what where that may have changed.
+    /// Looks at who has what where that may have changed, and then at the others.
     ///
     /// # Errors
     /// The database's; what was known before stays.
     pub async fn look(&mut self) -> Result<(), Fault> {
         let me = self.me();
         for (region, regional) in &mut self.regions {
+            // Who has what is read before who is alive: somebody who was dead may have come back and taken a mirror
+            // between the two, and must not be taken for dead with what he took then.
+            let now = self.clock.monotonic();
+            let count = |(_, read): &(_, Duration)| now.saturating_sub(*read) < OWNERS_COUNT_FOR;
+            let owners = match regional.owners.as_ref().filter(|known| count(known) && !regional.outdated) {
+                Some(_) => None,
+                None => Some((self.table.owners(region).await?, self.clock.monotonic())),
+            };
             if self.table.is_shared() {
                 let sent = self.clock.monotonic();
                 let found = self.table.heartbeats(region).await?;
-                if regional.members.take(found, sent, self.clock.monotonic()) {
-                    regional.owners = None;
-                }
+                regional.outdated = regional.members.take(found, sent, self.clock.monotonic());
             }
+            regional.owners = owners.or(regional.owners.take());
             regional.looked = true;
             let twin = regional.members.twin(&me);
             if let Some(twin) = twin.filter(|_| !self.twin) {
@@ -194,11 +203,6 @@ impl Leases {
                 );
             }
             self.twin = twin.is_some();
-            let now = self.clock.monotonic();
-            let due = regional.owners.as_ref().is_none_or(|(_, read)| now.saturating_sub(*read) >= OWNERS_COUNT_FOR);
-            if due {
-                regional.owners = Some((self.table.owners(region).await?, now));
-            }
         }
         Ok(())
     }

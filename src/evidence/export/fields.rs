@@ -140,6 +140,7 @@ pub fn fields(event: &Event) -> Value {
         BranchRemoved { mirror, branch, at_ms },
         BranchDiverged { mirror, branch, expected, found, at_ms },
         BranchAdopted { mirror, branch, found, at_ms },
+        BranchForgotten { mirror, branch, at_ms },
         CommitObserved {
             mirror, id, parents, committer, message, creation_date, metarange, metadata, generation, version, at_ms
         },

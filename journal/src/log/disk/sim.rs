@@ -342,6 +342,7 @@ impl DiskFile for SimFile {
                 Err(error)
             }
             Ok(()) if full => {
+                self.disk.faults.count_failure();
                 inode.change(Change::Write { at, bytes: bytes.get(..bytes.len() / 2).unwrap_or_default().to_vec() });
                 Err(ErrorKind::StorageFull.into())
             }
