@@ -8,4 +8,5 @@ pub mod decide;
 pub mod event;
 pub mod ids;
 pub mod log;
+pub mod mutant;
 pub mod state;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::StreamExt;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::ids::CommitId;
+use lakemirror_journal::mutant;
 use lakemirror_journal::state::branch::Presence;
 use lakemirror_journal::state::mirror::Source;
 
@@ -178,7 +179,9 @@ async fn confirm_gone(site: &Site, missing: &[String]) -> Confirmed {
     for name in missing.iter().take(CONFIRMATIONS_MAX) {
         match site.source.branch(&site.definition.source_repository, name).await {
             Ok(head) => confirmed.there.push((name.clone(), head)),
-            Err(fault) if fault.kind == FaultKind::Absent => confirmed.gone.push(name.clone()),
+            Err(fault) if fault.kind == FaultKind::Absent || mutant::is_on("fault-is-absence") => {
+                confirmed.gone.push(name.clone());
+            }
             Err(fault) => {
                 confirmed.fault = Some(fault);
                 break;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::CommitId;
+use lakemirror_journal::mutant;
 use lakemirror_journal::state::branch::{Branch, Move};
 use lakemirror_journal::state::policy::DivergenceRule;
 use tokio::sync::Semaphore;
@@ -267,7 +268,10 @@ async fn write_records(site: &Site, branch: &str, head: &CommitId) -> Result<boo
                 .filter_map(|commit| commit.record.as_deref().cloned())
                 .collect()
         });
-        let records = next.await?.unwrap_or_default();
+        let mut records = next.await?.unwrap_or_default();
+        if mutant::is_on("children-first") {
+            records.reverse();
+        }
         if records.is_empty() {
             return Ok(true);
         }

@@ -13,6 +13,7 @@ use lakemirror_journal::command::{Ask, Command, UpkeepStep};
 use lakemirror_journal::decide::{Refused, decide};
 use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::Incarnation;
+use lakemirror_journal::mutant;
 use lakemirror_journal::state::image;
 use lakemirror_journal::state::ladder::Ladder;
 use lakemirror_journal::state::{State, checks_of};
@@ -337,6 +338,7 @@ impl Desk {
 
     fn settle(&mut self, mut group: Group) -> Result<(), String> {
         if !group.entries.is_empty()
+            && !mutant::is_on("nothing-committed")
             && let Some(sealed) = self.commit(&group.entries)?
         {
             self.tell(sealed)?;

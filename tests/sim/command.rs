@@ -28,6 +28,9 @@ struct Wanted {
     threads: usize,
     /// Failing seeds after which no others are begun.
     failures: usize,
+    /// Seeds that a mutant may take to be found.
+    #[cfg(feature = "mutants")]
+    mutants: Option<u64>,
     /// Another test is asked for.
     other: bool,
 }
@@ -42,6 +45,8 @@ fn wanted() -> Wanted {
         steps: STEPS,
         threads,
         failures: 3,
+        #[cfg(feature = "mutants")]
+        mutants: None,
         other: false,
     };
     let mut words = std::env::args().skip(1);
@@ -52,6 +57,8 @@ fn wanted() -> Wanted {
             "--seeds" => wanted.seeds = value(),
             "--from" => wanted.from = value(),
             "--steps" => wanted.steps = value() as usize,
+            #[cfg(feature = "mutants")]
+            "--mutants" => wanted.mutants = Some(value()),
             "--failures" => wanted.failures = value() as usize,
             "--threads" => wanted.threads = value() as usize,
             // What cargo gives to every test binary.
@@ -68,6 +75,10 @@ pub(crate) fn main() -> ExitCode {
     let wanted = wanted();
     if wanted.other {
         return ExitCode::SUCCESS;
+    }
+    #[cfg(feature = "mutants")]
+    if let Some(most) = wanted.mutants {
+        return mutants(&wanted, most);
     }
     match wanted.seed {
         Some(seed) => one(seed, wanted.steps),
@@ -176,4 +187,38 @@ fn explain(seed: u64, steps: usize) {
     }
     say(seed, &report);
     println!("all of it: cargo test --test sim -- --seed {seed}");
+}
+
+/// Every mutant is to be found within so many seeds; says in how many.
+#[cfg(feature = "mutants")]
+fn mutants(wanted: &Wanted, most: u64) -> ExitCode {
+    use lakemirror_journal::mutant;
+
+    let (next, found) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..wanted.threads.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed) as usize;
+                    let Some((name, what)) = mutant::ALL.get(place) else { return };
+                    mutant::switch(Some(name));
+                    let seeds = wanted.from..wanted.from + most;
+                    let hit = seeds.clone().find_map(|seed| {
+                        let violation = run(&Plan::of(seed, wanted.steps), false).violation?;
+                        Some((seed - wanted.from + 1, violation.invariant))
+                    });
+                    mutant::switch(None);
+                    match hit {
+                        Some((seeds, by)) => println!("{name}: found by {by} in seed {seeds} ({what})"),
+                        None => println!("{name}: NOT FOUND in {most} seeds ({what})"),
+                    }
+                    found.lock().unwrap().push(hit.is_some());
+                }
+            });
+        }
+    });
+    let found = found.into_inner().unwrap();
+    let hits = found.iter().filter(|hit| **hit).count();
+    println!("{hits} of {} mutants were found", found.len());
+    if hits == found.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

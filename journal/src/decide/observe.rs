@@ -9,6 +9,7 @@ use crate::event::{
     BranchMissedV1, BranchRemovalStartedV1, BranchRemovedV1, BranchSeenV1, BranchTombstonedV1, CommitObservedV1, Event,
 };
 use crate::ids::CommitId;
+use crate::mutant;
 use crate::state::branch::{Branch, Presence};
 
 /// How often in succession a branch must be missed before it counts as gone.
@@ -80,7 +81,7 @@ fn missed(case: &Case<'_>, gone: &[String], vanished: usize) -> Vec<Event> {
 /// One more miss in this run; the second one buries the branch. A tombstone of an earlier run needs two misses of this
 /// run as well before it is removed, so the first turn after a start removes nothing.
 fn missed_one(case: &Case<'_>, name: &str, branch: &Branch) -> Vec<Event> {
-    let times = misses_of_this_run(case, branch);
+    let times = misses_of_this_run(case, branch) + u32::from(mutant::is_on("one-miss-buries"));
     if times >= MISSES {
         return Vec::new();
     }
@@ -117,7 +118,7 @@ pub(super) fn removals(case: &Case<'_>, proven_gone: &BTreeSet<String>) -> Vec<E
         let over = branch
             .tombstone_ms
             .is_some_and(|since| case.at_ms.saturating_sub(since) >= case.state.policy.deletion_grace_ms);
-        let sure = misses_of_this_run(case, branch) >= MISSES;
+        let sure = misses_of_this_run(case, branch) >= MISSES || mutant::is_on("one-miss-buries");
         over && sure
             && proven_gone.contains(*name)
             && !branch.removing

@@ -7,6 +7,7 @@ use crate::event::{
     BranchAdoptedV1, BranchDivergedV1, Event, MoveFinishedV1, MoveStartedV1, RangesReopenedV1, RecordsWrittenV1,
 };
 use crate::ids::{CommitId, RangeId};
+use crate::mutant;
 use crate::state::branch::{Branch, SeenHead};
 use crate::state::mirror::Phase;
 use crate::state::policy::{DivergenceRule, HistoryRule};
@@ -59,11 +60,12 @@ fn is_ready(case: &Case<'_>, id: &CommitId) -> bool {
     let whole = commit
         .metarange
         .is_none_or(|tree| case.mirror.trees.metaranges.get(&tree).is_some_and(|tree| tree.grade() == Grade::Whole));
+    let whole = whole || mutant::is_on("head-not-whole");
     let history = match case.state.policy.history {
         HistoryRule::Complete => commit.closed,
         HistoryRule::Head => commit.rooted,
     };
-    whole && (commit.recorded || history)
+    whole && (commit.recorded || history || mutant::is_on("ancestors-not-whole"))
 }
 
 fn start(case: &Case<'_>, name: &str, branch: &Branch, head: &SeenHead, from: Option<CommitId>) -> Event {
@@ -121,6 +123,9 @@ fn tree_ranges<'a>(case: &Case<'a>, id: &CommitId) -> impl Iterator<Item = &'a R
 /// The ranges behind a move (the head's, and those of the ancestors that get their records with it) whose oldest check
 /// is older than evidence may be.
 fn stale_ranges(case: &Case<'_>, head: &CommitId) -> BTreeSet<RangeId> {
+    if mutant::is_on("evidence-never-old") {
+        return BTreeSet::new();
+    }
     let before = case.at_ms.saturating_sub(case.state.policy.evidence_age_ms_max);
     let ancestors = match case.state.policy.history {
         HistoryRule::Complete => case.mirror.graph.unrecorded(head, usize::MAX),

@@ -6,6 +6,7 @@ use crate::event::{
     RepositoryIntendedV1, RepositoryReadyV1, SourceIdentifiedV1, SummaryPublishedV1, TroubleNotedV1,
 };
 use crate::ids::Incarnation;
+use crate::mutant;
 use crate::state::State;
 use crate::state::mirror::{Definition, Mirror, Phase, Source};
 
@@ -29,11 +30,12 @@ pub(super) fn define(state: &State, mirror: Incarnation, definition: Definition,
 }
 
 pub(super) fn take(case: &Case<'_>, epoch: u64, resumed: bool, before: String) -> Vec<Event> {
+    let resumed = resumed || mutant::is_on("taking-forgets-nothing");
     let mut events =
         vec![Event::MirrorTaken(MirrorTakenV1 { mirror: case.id, epoch, resumed, before, at_ms: case.at_ms })];
     // That fact begins the branches of a repository anew that is ready. Before this journal knows it to be, the other
     // process may have made it and gone on to what was seen here never (I2).
-    if !resumed && case.mirror.phase != Phase::Ready {
+    if !resumed && case.mirror.phase != Phase::Ready && !mutant::is_on("first-seen-goes") {
         events.extend(case.mirror.branches.keys().map(|branch| forget(case.id, branch, case.at_ms)));
     }
     events
