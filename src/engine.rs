@@ -126,8 +126,9 @@ impl Engine {
         let ended = self.drive(leases, &stop).await;
         quiet.cancel();
         if ended.is_ok() {
-            // The last heartbeat gives everything back; a database that does not answer is not waited for.
-            let patience = clock.sleep(GOODBYE);
+            // The last heartbeat gives everything back, once nothing is under way any more; a database that does not
+            // answer is not waited for.
+            let patience = clock.sleep(GOODBYE + lease::FLIGHT);
             tokio::select! {
                 biased;
                 _ = beating => {}
@@ -300,6 +301,9 @@ impl Engine {
 
     /// Gives away what nothing works on any more.
     async fn hand_over(&self, region: &str, roster: &mut Roster) {
+        if !roster.leases.unsettled().is_zero() {
+            return;
+        }
         for (mirror, to) in roster.given() {
             if roster.definition(&mirror).is_some_and(|definition| definition.region != region)
                 || self.sites().contains_key(&mirror)

@@ -30,6 +30,9 @@ pub const BEAT: Duration = Duration::from_secs(5);
 pub const HOLDS: Duration = Duration::from_secs(8);
 /// How long no new heartbeat must have been seen before its sender counts as dead.
 pub const DEAD_AFTER: Duration = Duration::from_secs(10);
+/// How long a call that nobody waits for any more may still be carried out: no longer than what lies between the end of a
+/// lease for who held it and its beginning for another.
+pub const FLIGHT: Duration = Duration::from_secs(2);
 /// How often the others' heartbeats are looked at. With a beat just before the end: 2 + 10 + 2 seconds to a takeover.
 pub const LOOK: Duration = Duration::from_secs(2);
 
@@ -43,13 +46,15 @@ struct Beats {
     lapses: u64,
     /// Until when the last heartbeat counts, on the monotonic clock; none before the first.
     until: Option<Duration>,
+    /// Until when a call that was given up may still be carried out.
+    loose: Option<Duration>,
 }
 
 impl Pulse {
     /// The pulse of a process that has the mirrors database for itself: it never ends.
     #[must_use]
     pub fn endless() -> Self {
-        Self(Mutex::new(Beats { lapses: 0, until: Some(Duration::MAX) }))
+        Self(Mutex::new(Beats { until: Some(Duration::MAX), ..Beats::default() }))
     }
 
     fn beats(&self) -> Beats {
@@ -66,6 +71,18 @@ impl Pulse {
         let from = if mutant::is_on("beat_counts_from_its_answer") { now } else { sent };
         beats.until = Some(from.saturating_add(HOLDS));
         lapsed
+    }
+
+    /// A call that changes a mirror was given up without an answer.
+    pub fn gave_up(&self, now: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).loose = Some(now.saturating_add(FLIGHT));
+    }
+
+    /// How long it takes until nothing that this process has sent can be carried out any more: before that, nothing is
+    /// given to others.
+    #[must_use]
+    pub fn unsettled(&self, now: Duration) -> Duration {
+        self.beats().loose.map_or(Duration::ZERO, |until| until.saturating_sub(now))
     }
 
     /// Until when it holds, while it holds.

@@ -50,8 +50,8 @@ fn listing(world: &mut World, repository: &str) -> Result<BTreeMap<String, Branc
     let default = find(world, Place::Source, repository, FaultKind::Refused)?.default_branch.clone();
     if world.dice.chance(world.weather.stale_listings) {
         let then = world.now.saturating_sub(world.dice.below(5 * SECOND));
-        let past = world.past.get(repository).into_iter().flatten();
-        if let Some((_, old)) = past.filter(|(at, _)| *at <= then).next_back() {
+        let mut past = world.past.get(repository).into_iter().flatten();
+        if let Some((_, old)) = past.rfind(|(at, _)| *at <= then) {
             let old = old.clone();
             world.note(|| format!("a listing of {repository} is stale"));
             return Ok(old);

@@ -57,8 +57,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) repositories: u64,
     pub(crate) processes: usize,
-    /// Whether nothing is held up by much: else nothing can be said about ages.
-    pub(crate) timely: bool,
+    /// How long what is planned may be held up; none where nothing can be said about that.
+    pub(crate) held_up_max: Option<Micros>,
     pub(crate) steps: Vec<Planned>,
 }
 
@@ -91,11 +91,15 @@ impl Plan {
         let mut choices: Vec<(Step, u64)> = WORK.to_vec();
         // One seed in eight has no trouble at all.
         let calm = dice.chance(125);
-        let mut timely = true;
-        for (place, trouble) in TROUBLES.iter().enumerate() {
+        let mut held_up_max = Some(15 * SECOND);
+        for trouble in TROUBLES {
             if !calm && dice.chance(400) {
                 choices.extend_from_slice(trouble);
-                timely &= ![4, 6, 7].contains(&place);
+                held_up_max = match trouble.first() {
+                    Some((Step::Cut | Step::Pause | Step::JumpClock, _)) => None,
+                    Some((Step::Weather, _)) => held_up_max.map(|_| 90 * SECOND),
+                    _ => held_up_max,
+                };
             }
         }
         let sum: u64 = choices.iter().map(|(_, share)| share).sum();
@@ -114,6 +118,6 @@ impl Plan {
         }
         let repositories = if dice.chance(250) { 2 } else { 1 };
         let processes = if dice.chance(350) { 2 } else { 1 };
-        Self { seed, repositories, processes, timely, steps: planned }
+        Self { seed, repositories, processes, held_up_max, steps: planned }
     }
 }

@@ -58,14 +58,14 @@ pub(crate) fn run(plan: &Plan, traced: bool) -> Report {
     let sim = Sim::new(World::new(plan.seed, traced));
     let mut rules = Rules::default();
     let mut dice = Dice::new(plan.seed, 3);
-    if dice.chance(300) {
+    if dice.chance(400) {
         rules.policy.evidence_age_ms_max = 20_000;
     }
     {
         let mut world = sim.world();
         let database = Arc::clone(&world.database);
         let age = rules.policy.evidence_age_ms_max * MS;
-        world.judge.evidence_age = plan.timely.then_some(age + 90 * SECOND);
+        world.judge.evidence_age = plan.held_up_max.map(|max| age + max);
         world.note(|| format!("seed {}: {} processes", plan.seed, plan.processes));
         drop(world);
         let offset_ms = Arc::default();

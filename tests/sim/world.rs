@@ -31,6 +31,9 @@ pub(crate) enum Place {
 
 pub(crate) const PLACES: [Place; 4] = [Place::Source, Place::Mirror, Place::Bucket, Place::Database];
 
+/// The branches of a repository, since when they were so.
+pub(crate) type Then = (Micros, BTreeMap<String, Branch>);
+
 /// How often what goes wrong, in thousandths.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Weather {
@@ -83,7 +86,7 @@ pub(crate) struct World {
     pub(crate) bucket: Bucket,
     pub(crate) database: Arc<Memory>,
     /// How the branches of a repository of the source were, since when.
-    pub(crate) past: BTreeMap<String, Vec<(Micros, BTreeMap<String, Branch>)>>,
+    pub(crate) past: BTreeMap<String, Vec<Then>>,
     /// What happened, where somebody wants to read it.
     pub(crate) trace: Option<Vec<String>>,
     /// A running hash of what happened, whether or not it is written down.

@@ -123,9 +123,7 @@ fn scramble(
         Event::MoveStarted(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
         Event::SegmentSealed(e) => (e.first, e.last, e.hash[0]) = (times[0], times[1], flags & 1),
         Event::SegmentArchived(e) => (e.first, e.last, e.hash[0]) = (times[0], times[1], flags & 1),
-        Event::SegmentDropped(e) => {
-            (e.first, e.last, e.hash[0], e.archived) = (times[0], times[1], flags & 1, flags > 99)
-        }
+        Event::SegmentDropped(e) => (e.first, e.last, e.archived) = (times[0], times[1], flags > 99),
         Event::SnapshotTaken(e) => (e.seq, e.digest[0]) = (times[0], flags),
         Event::LossAcknowledged(e) => (e.from, e.to) = (times[0], times[1]),
         Event::RecordsWritten(e) => e.commits = commits[..3].to_vec(),

@@ -38,7 +38,10 @@ impl Fenced {
     }
 
     async fn held<T>(&self, what: &str, call: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        while_live(&self.lease, &*self.clock, call).await.unwrap_or_else(|| Err(self.refusal(what)))
+        let mut flight = Flight { of: self, landed: false };
+        let answer = while_live(&self.lease, &*self.clock, call).await;
+        flight.landed = answer.is_some();
+        answer.unwrap_or_else(|| Err(self.refusal(what)))
     }
 
     fn refusal(&self, what: &str) -> Fault {
@@ -47,6 +50,20 @@ impl Fenced {
             call: format!("{what} at {}", self.lakefs.endpoint()),
             status: None,
             message: "not done: this process does not hold the mirror's lease at the moment".to_owned(),
+        }
+    }
+}
+
+/// A call under way. Given up without an answer, it may still be carried out.
+struct Flight<'a> {
+    of: &'a Fenced,
+    landed: bool,
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if !self.landed {
+            self.of.lease.pulse.gave_up(self.of.clock.monotonic());
         }
     }
 }

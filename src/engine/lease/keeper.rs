@@ -77,6 +77,7 @@ impl Beating {
             }
         }
         if self.table.is_shared() && count > 0 {
+            self.clock.sleep(self.pulse.unsettled(self.clock.monotonic())).await;
             // What is not told now the others find out for themselves.
             let told = self.beat(count.saturating_add(1), true).await;
             if let Err(fault) = told {
@@ -154,6 +155,12 @@ impl Leases {
             pulse: Arc::clone(&self.pulse),
             clock: Arc::clone(&self.clock),
         }
+    }
+
+    /// How long it takes until nothing that this process has sent can be carried out any more.
+    #[must_use]
+    pub fn unsettled(&self) -> Duration {
+        self.pulse.unsettled(self.clock.monotonic())
     }
 
     /// The lease of a mirror, held or not.

@@ -51,3 +51,14 @@ fn a_process_alone_has_no_end() {
     let pulse = Pulse::endless();
     assert_eq!(pulse.number(Duration::from_secs(1 << 40)), Some(0));
 }
+
+#[test]
+fn what_was_given_up_without_an_answer_is_waited_for_before_anything_is_given_away() {
+    let pulse = Pulse::default();
+    let at = Duration::from_secs;
+    assert_eq!(pulse.unsettled(at(5)), Duration::ZERO);
+    pulse.gave_up(at(5));
+    assert_eq!(pulse.unsettled(at(6)), at(1));
+    assert_eq!(pulse.unsettled(at(7)), Duration::ZERO);
+    assert!(DEAD_AFTER.checked_sub(HOLDS) >= Some(FLIGHT), "as long as who dies is waited for");
+}
