@@ -91,13 +91,13 @@ impl Plan {
         let mut choices: Vec<(Step, u64)> = WORK.to_vec();
         // One seed in eight has no trouble at all.
         let calm = dice.chance(125);
-        let mut held_up_max = Some(15 * SECOND);
+        let mut held_up_max = Some(90 * SECOND);
         for trouble in TROUBLES {
             if !calm && dice.chance(400) {
                 choices.extend_from_slice(trouble);
                 held_up_max = match trouble.first() {
                     Some((Step::Cut | Step::Pause | Step::JumpClock, _)) => None,
-                    Some((Step::Weather, _)) => held_up_max.map(|_| 90 * SECOND),
+                    Some((Step::Weather, _)) => held_up_max.map(|_| 120 * SECOND),
                     _ => held_up_max,
                 };
             }

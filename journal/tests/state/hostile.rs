@@ -90,7 +90,6 @@ fn scramble(
         Event::BranchTombstoned(e) => (e.branch, e.at_ms) = (branch, times[0]),
         Event::BranchRemovalStarted(e) => e.branch = branch,
         Event::BranchRemoved(e) => e.branch = branch,
-        Event::BranchForgotten(e) => e.branch = branch,
         Event::BranchDiverged(e) => {
             (e.branch, e.expected, e.found) = (branch, Some(commits[0]), (flags > 99).then_some(commits[1]))
         }
