@@ -7,10 +7,9 @@
 //! | I2 | a mirror's branch only goes to heads that the source answered for that branch, in the order of the answers |
 //! | I3 | no changing call is sent while something written by its process is not synced |
 //! | I4 | the state after a replay is the one that was live (told by the runner) |
-//! | I5, I8, I9, I10 | in the end, and while something is stuck, what can be level is (asked by the runner) |
+//! | I5, I8 | in the end, what can be level is (asked by the runner) |
 //! | I6 | a branch is only deleted where the source answered twice, in the same run and in succession, that it is gone; a repository only where its mirror was deleted; what others made is not touched |
 //! | I7 | a changing call is only carried out for the process that the mirrors database names as the driver |
-//! | I11 | a branch that is behind says what it waits for (asked by the runner) |
 
 use std::collections::{BTreeMap, BTreeSet};
 
