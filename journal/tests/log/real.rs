@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use lakemirror_journal::log::disk::Disk as _;
+use lakemirror_journal::log::disk::real::RealDisk;
 use lakemirror_journal::log::{Log, OpenError, Options, Recovery, RecoveryAction, scan};
 
 use super::support::{NEW, SEGMENT, Seen, commit};
@@ -126,7 +128,7 @@ fn a_store_whose_maker_was_killed_is_made_anew() {
     commit(&mut log, &[b"kept"]).unwrap();
     drop(log);
     assert!(!root.path().join("hot.new").exists());
-    fs::rename(root.path().join("hot"), root.path().join("hot.new")).unwrap();
+    RealDisk::new(root.path()).rename("hot", "hot.new").unwrap();
     let (_, recovery, seen) = open(root.path()).unwrap();
     assert!(matches!(recovery.actions[..], [RecoveryAction::HotRebuilt { frames: 1, .. }]), "{recovery:?}");
     assert_eq!(seen.payloads(), [b"kept"]);
