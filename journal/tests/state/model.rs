@@ -260,9 +260,9 @@ impl Judge {
                 if open.is_some_and(|to| to != e.to) || open.is_none() && branch.mirror != Some(e.to) {
                     return Err(format!("I2: finished at {:?}, which was not the goal", e.to));
                 }
-                if let Some(place) = branch.seen.iter().skip(branch.moved).position(|head| *head == e.to) {
-                    branch.moved += place;
-                }
+                // Put back to where it was: that is no step forward, although the source may have shown that head again.
+                let place = branch.seen.iter().skip(branch.moved).position(|head| *head == e.to);
+                branch.moved += place.filter(|_| e.seen != 0).unwrap_or(0);
                 (branch.mirror, branch.diverged) = (Some(e.to), false);
             }
             Event::BranchDiverged(_) => (branch.diverged, branch.moving, branch.removing) = (true, None, false),
