@@ -20,22 +20,7 @@ mod state {
 }
 
 use lakemirror_journal::state::State;
-use lakemirror_journal::state::policy::{DivergenceRule, Policy};
-use state::drive::Step;
 use state::properties::{histories, replay, run};
-
-/// The model does not always tell a head that was put back from the same one seen again: nothing is put back here. The
-/// property tests have it.
-fn reported(policy: Policy) -> Policy {
-    Policy { on_divergence: DivergenceRule::Report, ..policy }
-}
-
-fn reporting(step: Step) -> Step {
-    match step {
-        Step::Start(policy) => Step::Start(reported(policy)),
-        step => step,
-    }
-}
 
 fuzz_target!(|data: &[u8]| {
     // Draws straight from the input would end with it, and where they end some are repeated for ever.
@@ -44,8 +29,6 @@ fuzz_target!(|data: &[u8]| {
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, seed.as_bytes()));
     let Ok(tree) = histories().new_tree(&mut runner) else { return };
     let (world, steps, policy) = tree.current();
-    let steps: Vec<Step> = steps.into_iter().map(reporting).collect();
-    let policy = reported(policy);
     let (desk, _) = run(&world, &steps, &policy);
     assert_eq!(replay(State::default(), &desk.journal), desk.state);
 });

@@ -25,6 +25,13 @@ struct Commit {
     tree: Option<MetarangeId>,
 }
 
+/// Where a branch goes, and the place in `seen` that this is; none where it is put back.
+#[derive(Debug, Clone, Copy)]
+struct Goal {
+    to: CommitId,
+    place: Option<usize>,
+}
+
 #[derive(Debug, Clone, Default)]
 struct Branch {
     /// Heads in the order in which they were seen since the branch last came.
@@ -32,12 +39,20 @@ struct Branch {
     /// The place in `seen` up to which it has moved.
     moved: usize,
     mirror: Option<CommitId>,
-    moving: Option<CommitId>,
+    moving: Option<Goal>,
     diverged: bool,
     /// Misses of this run with nothing seen in between.
     misses: u32,
     tombstone_ms: Option<u64>,
     removing: bool,
+}
+
+impl Branch {
+    /// The first place that a move to this head may mean; none where the branch is put back (number 0): that is no step
+    /// forward, although the source may have shown that head again.
+    fn place(&self, head: &CommitId, seen: u64) -> Option<usize> {
+        (self.moved..self.seen.len()).find(|place| seen != 0 && self.seen[*place] == *head)
+    }
 }
 
 /// Everything that the facts so far say, as plainly as possible.
@@ -158,13 +173,11 @@ impl Judge {
         if branch.moving.is_some() || branch.removing {
             return Err("a branch moves that moves already, or goes".to_owned());
         }
-        let place = branch.seen.iter().skip(branch.moved).position(|head| *head == e.to);
-        match place {
-            _ if back && e.seen == 0 => {}
-            Some(_) => {}
-            None => return Err(format!("I2: {:?} was not seen, or before what it moved to last", e.to)),
+        let place = branch.place(&e.to, e.seen);
+        if place.is_none() && !(back && e.seen == 0) {
+            return Err(format!("I2: {:?} was not seen, or before what it moved to last", e.to));
         }
-        branch.moving = Some(e.to);
+        branch.moving = Some(Goal { to: e.to, place });
         Ok(())
     }
 
@@ -257,12 +270,15 @@ impl Judge {
             }
             Event::MoveFinished(e) => {
                 let open = branch.moving.take();
-                if open.is_some_and(|to| to != e.to) || open.is_none() && branch.mirror != Some(e.to) {
+                if open.is_some_and(|goal| goal.to != e.to) || open.is_none() && branch.mirror != Some(e.to) {
                     return Err(format!("I2: finished at {:?}, which was not the goal", e.to));
                 }
-                // Put back to where it was: that is no step forward, although the source may have shown that head again.
-                let place = branch.seen.iter().skip(branch.moved).position(|head| *head == e.to);
-                branch.moved += place.filter(|_| e.seen != 0).unwrap_or(0);
+                // The place that it set out for: the source may have shown the same head again meanwhile.
+                let place = match open {
+                    Some(goal) => goal.place,
+                    None => branch.place(&e.to, e.seen),
+                };
+                branch.moved = branch.moved.max(place.unwrap_or(0));
                 (branch.mirror, branch.diverged) = (Some(e.to), false);
             }
             Event::BranchDiverged(_) => (branch.diverged, branch.moving, branch.removing) = (true, None, false),

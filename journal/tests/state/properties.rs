@@ -4,6 +4,7 @@ use lakemirror_journal::codec;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::ladder::Stage;
+use lakemirror_journal::state::policy::Policy;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 
@@ -116,4 +117,36 @@ fn histories_do_what_the_properties_are_about() {
     }
     assert!(moves > 100 && removals > 3, "{moves} moves, {removals} removals in 100 histories");
     assert!(dropped > 5, "{dropped} dropped segments in 100 histories");
+}
+
+/// A move that a tombstone and a new life of the branch overtook ends at the head that it set out for, and what the
+/// branch showed since is still to come.
+#[test]
+fn a_move_that_outlived_its_branch_leaves_what_came_after_to_be_promoted() {
+    let alone = |number: u8| (vec![], (number == 8).then_some(1));
+    let world = World {
+        commits: (0..drive::COMMITS).map(alone).collect(),
+        trees: vec![vec![], vec![0], vec![], vec![], vec![]],
+        ranges: (0..drive::RANGES).map(|_| (vec![0, 1], vec![])).collect(),
+    };
+    let (main, nothing) = (7, Step::Observe(vec![None; 8], true));
+    let steps = [
+        Step::Arrive(0),
+        Step::Push(main, 8),
+        Step::Plan,
+        nothing.clone(),
+        nothing,
+        Step::Start(Policy::default()),
+        Step::Push(main, 0),
+        Step::Push(main, 8),
+        Step::Finish(main),
+    ];
+    let (mut desk, mut judge) = run(&world, &steps, &Policy::default());
+    let seen: Vec<u64> = desk.mirror().branches["main"].pending.iter().map(|head| head.seen).collect();
+    assert_eq!(seen, [2, 3], "what it showed in its new life");
+    for event in drive::take(&world, &mut desk, &Step::Drive) {
+        judge.take(&event).unwrap();
+    }
+    assert_eq!(desk.mirror().branches["main"].mirror, Some(super::world::commit_id(8)));
+    assert!(desk.mirror().branches["main"].is_level());
 }
