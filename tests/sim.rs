@@ -24,6 +24,8 @@ mod command;
 mod database;
 #[path = "sim/dice.rs"]
 mod dice;
+#[path = "sim/ending.rs"]
+mod ending;
 #[path = "sim/judge.rs"]
 mod judge;
 #[path = "sim/lake.rs"]
@@ -33,6 +35,8 @@ mod lakefs;
 #[cfg(feature = "mutants")]
 #[path = "sim/mutants.rs"]
 mod mutants;
+#[path = "sim/others.rs"]
+mod others;
 #[path = "sim/plan.rs"]
 mod plan;
 #[path = "sim/process.rs"]
@@ -47,6 +51,9 @@ mod users;
 mod wire;
 #[path = "sim/world.rs"]
 mod world;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
     command::main()

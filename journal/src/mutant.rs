@@ -7,7 +7,7 @@
 compile_error!("the feature `mutants` breaks lakemirror on purpose: it is for tests only and never in a release build");
 
 /// The names of all breaks.
-pub const ALL: [&str; 51] = [
+pub const ALL: [&str; 52] = [
     "absent_read_as_present",
     "acknowledged_before_gone",
     "ancestors_unchecked",
@@ -42,6 +42,7 @@ pub const ALL: [&str; 51] = [
     "moved_branch_removed",
     "never_looked_again",
     "never_published",
+    "new_source_followed",
     "one_answer_expires",
     "one_miss_buries",
     "open_moves_forgotten",

@@ -1,13 +1,13 @@
 //! The mirror repository: made bare and read-only, marked as ours, and in the end deleted.
 //!
 //! A repository is ours when its metadata names this mirror's incarnation. One that is not is never written to: it may
-//! be marked only while it is read-only, in the mirror's namespace, without branches, and marked by nobody.
+//! be marked only while it is read-only, in the mirror's namespace, without branches, and marked by nobody. The mark
+//! also says of which source it was made: a journal that begins later must not follow another one of its name.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lakemirror_journal::command::Ask;
-use lakemirror_journal::ids::Incarnation;
 use lakemirror_journal::mutant;
 use lakemirror_journal::state::mirror::{Phase, Source};
 
@@ -18,6 +18,9 @@ use crate::engine::recorder::RecordError;
 
 /// The key of the mark in the repository's metadata; its value is the incarnation.
 pub const MARK: &str = "lakemirror.incarnation";
+
+/// The key of what the source was when the mark was set: when it was made, and its storage namespace.
+pub const SOURCE_MARK: &str = "lakemirror.source";
 
 /// How long a name rests after its repository was deleted: lakeFS answers from caches of up to seven seconds.
 const NAME_REST_MS: u64 = 10_000;
@@ -135,17 +138,25 @@ async fn create(site: &Site, default_branch: &str) -> Result<bool, Attempt> {
 }
 
 async fn take_over(site: &Site, phase: Phase, found: &Repository) -> Result<bool, Attempt> {
-    let marked = site.mirror.metadata(site.name()).await?.get(MARK).cloned();
-    let ours = site.definition.incarnation.to_string();
+    let marked = site.mirror.metadata(site.name()).await?;
+    let ours = marks(site).await?;
     let branches = site.mirror.branches(site.name(), true).await?.len();
-    match judge(found, marked.as_deref(), &ours, branches, &site.definition.storage_namespace) {
+    match judge(found, &marked, &ours, branches, &site.definition.storage_namespace) {
         Judgement::Ours => {}
         Judgement::Free => {
             site.ask(Ask::IntendRepository).await?;
-            site.mirror.set_metadata(site.name(), &mark(site.definition.incarnation)).await?;
+            site.mirror.set_metadata(site.name(), &ours).await?;
         }
         Judgement::Foreign(why) => {
             site.ask(Ask::NoteTrouble(format!("{FOREIGN}: {why}; delete it or choose another name"))).await?;
+            return Ok(false);
+        }
+        Judgement::OfAnother(source) => {
+            let text = format!(
+                "{FOREIGN}: it was mirrored from an earlier repository of the source's name ({source}); delete this \
+                 mirror and create it again to mirror the new one; what was mirrored stays as it is"
+            );
+            site.ask(Ask::NoteTrouble(text)).await?;
             return Ok(false);
         }
     }
@@ -166,8 +177,14 @@ async fn take_over(site: &Site, phase: Phase, found: &Repository) -> Result<bool
     Ok(true)
 }
 
-fn mark(incarnation: Incarnation) -> BTreeMap<String, String> {
-    BTreeMap::from([(MARK.to_owned(), incarnation.to_string())])
+/// What the repository's metadata says when it is ours.
+async fn marks(site: &Site) -> Result<BTreeMap<String, String>, Ended> {
+    let mut marks = BTreeMap::from([(MARK.to_owned(), site.definition.incarnation.to_string())]);
+    if let Some(source) = site.look(|mirror| mirror.source.clone()).await?.flatten() {
+        let text = format!("{} {}", source.creation_date, source.storage_namespace);
+        marks.insert(SOURCE_MARK.to_owned(), text);
+    }
+    Ok(marks)
 }
 
 /// Whose a repository is.
@@ -176,12 +193,26 @@ enum Judgement {
     Ours,
     Free,
     Foreign(String),
+    /// Ours, but mirrored from this other source, which had the name before.
+    OfAnother(String),
 }
 
-fn judge(found: &Repository, marked: Option<&str>, ours: &str, branches: usize, namespace: &str) -> Judgement {
-    match marked {
+/// By its metadata and by what that is where the repository is ours. One that was marked by an earlier version does not
+/// say of which source it was made.
+fn judge(
+    found: &Repository,
+    marked: &BTreeMap<String, String>,
+    ours: &BTreeMap<String, String>,
+    branches: usize,
+    namespace: &str,
+) -> Judgement {
+    let source = marked.get(SOURCE_MARK).filter(|source| ours.get(SOURCE_MARK) != Some(*source));
+    match marked.get(MARK) {
         _ if mutant::is_on("foreign_repository_taken") => Judgement::Ours,
-        Some(mark) if mark == ours => Judgement::Ours,
+        mark if mark.is_some() && mark == ours.get(MARK) => match source {
+            Some(source) if !mutant::is_on("new_source_followed") => Judgement::OfAnother(source.clone()),
+            _ => Judgement::Ours,
+        },
         Some(mark) => Judgement::Foreign(format!("it belongs to another mirror (incarnation {mark})")),
         None if !found.read_only => Judgement::Foreign("it is writable".to_owned()),
         None if branches > 0 => {
@@ -232,10 +263,18 @@ mod tests {
         }
     }
 
+    fn marks(incarnation: &str, source: Option<&str>) -> BTreeMap<String, String> {
+        let incarnation = (MARK.to_owned(), incarnation.to_owned());
+        let source = source.map(|source| (SOURCE_MARK.to_owned(), source.to_owned()));
+        std::iter::once(incarnation).chain(source).collect()
+    }
+
     #[test]
     fn only_what_is_marked_or_was_never_used_is_taken() {
-        let judged = |read_only, namespace, marked, branches| {
-            judge(&repository(read_only, namespace), marked, "aa", branches, "s3://b/p")
+        let judged = |read_only, namespace, marked: Option<&str>, branches| {
+            let marked = marked.map(|mark| marks(mark, None)).unwrap_or_default();
+            let ours = marks("aa", Some("17 s3://a/p"));
+            judge(&repository(read_only, namespace), &marked, &ours, branches, "s3://b/p")
         };
         assert_eq!(judged(false, "s3://elsewhere", Some("aa"), 7), Judgement::Ours);
         assert_eq!(judged(true, "s3://b/p", None, 0), Judgement::Free);
@@ -243,5 +282,16 @@ mod tests {
         assert!(matches!(judged(true, "s3://b/p", None, 1), Judgement::Foreign(_)));
         assert!(matches!(judged(true, "s3://b/q", None, 0), Judgement::Foreign(_)));
         assert!(matches!(judged(false, "s3://b/p", None, 0), Judgement::Foreign(_)));
+    }
+
+    #[test]
+    fn what_was_mirrored_from_an_earlier_source_is_left_as_it_is() {
+        let judged = |source| {
+            let ours = marks("aa", Some("17 s3://a/p"));
+            judge(&repository(true, "s3://b/p"), &marks("aa", Some(source)), &ours, 3, "s3://b/p")
+        };
+        assert_eq!(judged("17 s3://a/p"), Judgement::Ours);
+        assert_eq!(judged("16 s3://a/p"), Judgement::OfAnother("16 s3://a/p".to_owned()));
+        assert_eq!(judged("17 s3://a/q"), Judgement::OfAnother("17 s3://a/q".to_owned()));
     }
 }

@@ -24,7 +24,8 @@ fn tell_driver(world: &mut World, key: &str, value: &[u8]) {
     let item: Value = serde_json::from_slice(value).unwrap_or(Value::Null);
     let holder = item["holder"].as_str().map(str::to_owned);
     world.note(|| format!("  {:.8} is driven by {holder:?}", incarnation));
-    world.judge.driver_written(incarnation, holder);
+    let epoch = item["epoch"].as_u64().unwrap_or_default();
+    world.judge.driver_written(incarnation, holder, epoch);
 }
 
 #[async_trait]

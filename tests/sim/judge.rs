@@ -8,14 +8,25 @@
 //! | I3 | no changing call is sent while something written by its process is not synced |
 //! | I4 | the state after a replay is the one that was live (told by the runner) |
 //! | I5, I8 | in the end, what can be level is (asked by the runner) |
-//! | I6 | a branch is only deleted where the source answered twice, in the same run and in succession, that it is gone; a repository only where its mirror was deleted; what others made is not touched |
-//! | I7 | a changing call is only carried out for the process that the mirrors database names as the driver |
+//! | I6 | a branch is only deleted where the source answered twice, in the same run and in succession, that it is gone, and not where its repository is vanishing; a repository only where its mirror was deleted; what others made or moved is not touched |
+//! | I7 | a changing call is only carried out for the process that the mirrors database names as the driver; a mirror that changes hands gets a higher epoch |
+//! | I9, I10, I11 | asked by the runner (`ending.rs`): all but what waits for one thing becomes level; what was seen before a source was lost is shown; summaries say what is so |
+
+#[path = "judge/level.rs"]
+mod level;
+#[path = "judge/others.rs"]
+mod others;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use others::Shown;
 
 use crate::agenda::{Micros, SECOND};
 
 pub(crate) type Id = [u8; 32];
+
+/// By when what was answered is written down by a process that goes on.
+const WRITTEN_AFTER: Micros = 10 * SECOND;
 
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +70,12 @@ struct Copy {
     incarnation: Option<String>,
     records: BTreeSet<Id>,
     branches: BTreeMap<String, MirrorBranch>,
-    /// Branches that others made.
-    foreign: BTreeSet<String>,
+    /// Branches that others made, and where they are.
+    foreign: BTreeMap<String, Id>,
+    /// Branches that others moved, and where to; none where they deleted them.
+    moved: BTreeMap<String, Option<Id>>,
+    /// Whether it is another one, which others put in the place of a mirror's.
+    replaced: bool,
     /// Counts the journals that drive it, one after another, and the last one.
     term: u64,
     node: Option<u64>,
@@ -80,6 +95,8 @@ struct Mirror {
 struct Missed {
     streak: u32,
     proven: bool,
+    /// When it was last answered.
+    at: Micros,
 }
 
 /// The judge.
@@ -97,7 +114,24 @@ pub(crate) struct Judge {
     /// When a journal was last told that a key is there.
     evidence: BTreeMap<(u64, u32), Micros>,
     missed: BTreeMap<(Who, String, String), Missed>,
-    holders: BTreeMap<String, Option<String>>,
+    /// By mirror: who drives it, and the epoch of that.
+    holders: BTreeMap<String, (Option<String>, u64)>,
+    /// Commit records that were answered to a journal, and when.
+    told: BTreeMap<(u64, Id), Micros>,
+    /// Heads that were answered last to a run of a process, by source and branch.
+    heads_told: BTreeMap<(String, String, String), Id>,
+    /// Sources that were deleted or replaced: their mirrors keep what they have.
+    vanished: BTreeSet<String>,
+    /// What the mirror's lakeFS showed to whom.
+    shown: Shown,
+    /// Mirrors whose repositories others deleted or replaced.
+    robbed: BTreeSet<String>,
+    /// Whether branches that others moved are to be put back.
+    pub(crate) restores: bool,
+    /// Whether ancestors are proven before they get their records.
+    pub(crate) history_complete: bool,
+    /// How late a deletion may follow the answer that proves it; none where calls are held up.
+    pub(crate) removal_late_max: Option<Micros>,
     /// The journals of processes, by the processes' names, and when they were opened.
     nodes: BTreeMap<String, (u64, Micros)>,
     pub(crate) violations: Vec<Violation>,
@@ -160,9 +194,31 @@ impl Judge {
     /// A listing or a question about a branch was answered with this head, or with its absence by its own 404.
     pub(crate) fn presence_told(&mut self, who: &Who, repository: &str, branch: &str, there: bool) {
         let entry = (who.clone(), repository.to_owned(), branch.to_owned());
+        // A repository that is being deleted shows no branch any more: that says nothing of the branches.
+        let vanishing = self.vanished.contains(repository);
         let missed = self.missed.entry(entry).or_default();
-        missed.streak = if there { 0 } else { missed.streak + 1 };
+        missed.streak = if there || vanishing { 0 } else { missed.streak + 1 };
         missed.proven |= missed.streak >= 2;
+        if missed.streak > 0 {
+            missed.at = self.now;
+        }
+    }
+
+    /// A commit's record was answered to a process.
+    pub(crate) fn commit_told(&mut self, who: &Who, id: Id) {
+        self.told.entry((who.node, id)).or_insert(self.now);
+    }
+
+    /// A head of the source was answered to a process.
+    pub(crate) fn head_told(&mut self, who: &Who, repository: &str, branch: &str, head: Id) {
+        self.heads_told.insert((who.name.clone(), repository.to_owned(), branch.to_owned()), head);
+    }
+
+    /// A process has died: what it was told just before may not be written down.
+    pub(crate) fn process_ended(&mut self, name: &str) {
+        let node = self.nodes.get(name).map(|(node, _)| *node);
+        let sure = self.now.saturating_sub(WRITTEN_AFTER);
+        self.told.retain(|(told, _), at| Some(*told) != node || *at <= sure);
     }
 
     /// A process was told that a key is there, with the size that it should have.
@@ -191,7 +247,12 @@ impl Judge {
     }
 
     /// The mirrors database says who drives a mirror.
-    pub(crate) fn driver_written(&mut self, incarnation: &str, holder: Option<String>) {
+    pub(crate) fn driver_written(&mut self, incarnation: &str, holder: Option<String>, epoch: u64) {
+        if let Some((before, old)) = self.holders.get(incarnation)
+            && (epoch < *old || epoch == *old && holder.is_some() && *before != holder)
+        {
+            self.broken("I7", format!("{incarnation:.8} goes to {holder:?} with epoch {epoch} after {old}"));
+        }
         let node = holder.as_ref().and_then(|holder| self.nodes.get(holder)).map(|(node, _)| *node);
         let ours = |copy: &&mut Copy| copy.incarnation.as_deref() == Some(incarnation);
         if let Some(copy) = self.copies.values_mut().find(ours)
@@ -201,7 +262,7 @@ impl Judge {
             copy.term += 1;
             copy.node = node;
         }
-        self.holders.insert(incarnation.to_owned(), holder);
+        self.holders.insert(incarnation.to_owned(), (holder, epoch));
     }
 
     // What is done to mirrors.
@@ -226,8 +287,9 @@ impl Judge {
         if before.as_ref().is_some_and(|before| before != incarnation) {
             self.broken("I6", format!("{} marks {name} over another mirror's mark", who.name));
         }
+        self.robbed.remove(incarnation);
         if let Some(copy) = self.copies.get_mut(name) {
-            copy.incarnation = Some(incarnation.to_owned());
+            (copy.incarnation, copy.replaced) = (Some(incarnation.to_owned()), false);
         }
         self.drives(who, name, "marks it");
     }
@@ -244,9 +306,10 @@ impl Judge {
 
     /// I7: who calls is who drives, by the database.
     fn drives(&mut self, who: &Who, name: &str, what: &str) {
+        self.still_ours(who, name, what);
         let incarnation = self.copies.get(name).and_then(|copy| copy.incarnation.clone());
         let Some(incarnation) = incarnation else { return };
-        let holder = self.holders.get(&incarnation).cloned().flatten();
+        let holder = self.holders.get(&incarnation).and_then(|(holder, _)| holder.clone());
         if holder.as_ref() != Some(&who.name) {
             let holder = holder.unwrap_or_else(|| "nobody".to_owned());
             self.broken("I7", format!("{} {what} ({name}), and {holder} is its driver", who.name));
@@ -280,10 +343,12 @@ impl Judge {
     pub(crate) fn record_put(&mut self, who: &Who, name: &str, id: Id, parents: &[Id]) {
         self.drives(who, name, "puts a commit record");
         let Some(copy) = self.copies.get(name) else { return };
-        if copy.records.contains(&id) {
+        if copy.replaced || copy.records.contains(&id) {
             return;
         }
-        if let Some(why) = self.unproven(who, &id, false) {
+        if self.history_complete
+            && let Some(why) = self.unproven(who, &id, false)
+        {
             self.broken("I1", format!("{} puts commit {} on {name}: {why}", who.name, short(&id)));
         }
         if self.commits.get(&id).is_some_and(|commit| commit.parents != parents) {
@@ -303,13 +368,15 @@ impl Judge {
     pub(crate) fn branch_pointed(&mut self, who: &Who, name: &str, branch: &str, to: Id) {
         self.drives(who, name, "moves a branch");
         let Some(copy) = self.copies.get(name) else { return };
-        if copy.foreign.contains(branch) {
-            self.broken("I6", format!("{} moves {branch} of {name}, which others made", who.name));
+        if copy.replaced {
             return;
         }
-        if copy.branches.get(branch).is_some_and(|known| known.head == to) {
+        let untouched = !copy.moved.contains_key(branch);
+        if untouched && copy.branches.get(branch).is_some_and(|known| known.head == to) {
             return;
         }
+        self.not_over_others(who, name, branch, "moves");
+        let Some(copy) = self.copies.get(name) else { return };
         let (incarnation, recorded) = (copy.incarnation.clone().unwrap_or_default(), copy.records.contains(&to));
         if !recorded {
             self.broken("I1", format!("{branch} of {name} points to {}, which has no record", short(&to)));
@@ -318,7 +385,7 @@ impl Judge {
             self.broken("I1", format!("{} moves {branch} of {name} to {}: {why}", who.name, short(&to)));
         }
         let place = self.place_of(&incarnation, branch, &to);
-        if place.is_none() {
+        if place.is_none() && !self.robbed.contains(&incarnation) {
             let text = format!(
                 "{} moves {branch} of {name} to {}: the source did not answer that, or later heads were shown before",
                 who.name,
@@ -332,6 +399,8 @@ impl Judge {
         }
         if let Some(copy) = self.copies.get_mut(name) {
             copy.branches.insert(branch.to_owned(), MirrorBranch { head: to, term: copy.term });
+            copy.moved.remove(branch);
+            copy.foreign.remove(branch);
         }
         self.moves += 1;
         let source = self.mirrors.get(&incarnation).map(|mirror| mirror.source.clone()).unwrap_or_default();
@@ -354,48 +423,18 @@ impl Judge {
         self.drives(who, name, "deletes a branch");
         let incarnation = self.copies.get(name).and_then(|copy| copy.incarnation.clone()).unwrap_or_default();
         let source = self.mirrors.get(&incarnation).map(|mirror| mirror.source.clone()).unwrap_or_default();
-        let proven = self.missed.get(&(who.clone(), source, branch.to_owned())).is_some_and(|missed| missed.proven);
-        let foreign = self.copies.get(name).is_some_and(|copy| copy.foreign.contains(branch));
-        if !proven || foreign {
+        self.not_over_others(who, name, branch, "deletes");
+        let missed = self.missed.get(&(who.clone(), source, branch.to_owned()));
+        let late = |at: Micros| self.removal_late_max.is_some_and(|max| self.now.saturating_sub(at) > max);
+        let proven = missed.is_some_and(|missed| missed.proven && !late(missed.at));
+        if !proven {
             self.broken("I6", format!("{} deletes {branch} of {name}, which was not proven to be gone", who.name));
         }
         if let Some(copy) = self.copies.get_mut(name) {
             copy.branches.remove(branch);
+            copy.moved.remove(branch);
         }
         self.removals += 1;
-    }
-
-    // Liveness.
-
-    /// What is not as it should be in the end; `hopeless` branches need not be level.
-    pub(crate) fn unlevel(&self, hopeless: &dyn Fn(&str, &Id) -> bool) -> Option<String> {
-        for (incarnation, mirror) in &self.mirrors {
-            let copy = self.copies.get(&mirror.name);
-            let ours = copy.filter(|copy| copy.incarnation.as_ref() == Some(incarnation));
-            if mirror.deleted {
-                if ours.is_some() {
-                    return Some(format!("the repository of the deleted mirror {} is still there", mirror.name));
-                }
-                continue;
-            }
-            let Some(copy) = ours else { return Some(format!("mirror {} has no repository", mirror.name)) };
-            let Some(source) = self.sources.get(&mirror.source) else { continue };
-            for (branch, head) in &source.branches {
-                let shown = copy.branches.get(branch).map(|known| known.head);
-                if shown != Some(*head) && !hopeless(&mirror.source, head) {
-                    let shown = shown.map_or("nothing".to_owned(), |id| short(&id));
-                    let name = &mirror.name;
-                    return Some(format!("{branch} of {name} shows {shown}, its source {}", short(head)));
-                }
-            }
-            // What an earlier journal has left there is reported and left alone: this one cannot know whose it is.
-            let gone = copy.branches.iter().filter(|(branch, _)| !source.branches.contains_key(*branch));
-            let mut left = gone.filter(|(_, known)| known.term == copy.term);
-            if let Some((branch, _)) = left.next() {
-                return Some(format!("{branch} of {} is still there, at the source it is gone", mirror.name));
-            }
-        }
-        None
     }
 
     /// Mirrors that are defined and not deleted: incarnation, name and source.

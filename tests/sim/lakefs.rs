@@ -14,6 +14,9 @@ use crate::lake::{self, Branch, Lake, Repository, Tree};
 use crate::wire::{Call, Wire, fault};
 use crate::world::{BUCKET, Place, World};
 
+/// The metadata by which a mirror's repository is known.
+const MARK: &str = "lakemirror.incarnation";
+
 /// One lakeFS as a process reaches it.
 pub(crate) struct Port {
     pub(crate) wire: Wire,
@@ -42,6 +45,15 @@ impl Port {
     fn change(&self, name: &'static str) -> Call {
         Call::change(self.place, name)
     }
+
+    /// Tells the judge which commits were answered.
+    fn tell(&self, answered: &[CommitRecord]) {
+        let mut world = self.wire.sim.world();
+        world.judge.now = world.now;
+        for record in answered {
+            world.judge.commit_told(&self.wire.who, record.id.0);
+        }
+    }
 }
 
 /// The branches of the source as a listing shows them: now, or a while ago, or not all of them.
@@ -58,6 +70,9 @@ fn listing(world: &mut World, repository: &str) -> Result<BTreeMap<String, Branc
         }
     }
     let mut branches = branches;
+    if world.vanishing.contains(repository) {
+        return Ok(BTreeMap::new());
+    }
     if world.dice.chance(world.weather.short_listings) {
         let names: Vec<String> = branches.keys().filter(|name| **name != default).cloned().collect();
         if let Some(name) = world.dice.pick(&names).cloned() {
@@ -109,6 +124,7 @@ impl Lakefs for Port {
             let mut world = self.wire.sim.world();
             for branch in &answer {
                 world.judge.presence_told(&self.wire.who, repository, &branch.name, true);
+                world.judge.head_told(&self.wire.who, repository, &branch.name, branch.head.0);
             }
         }
         Ok(answer)
@@ -117,7 +133,9 @@ impl Lakefs for Port {
     async fn branch(&self, repository: &str, branch: &str) -> Result<CommitId, Fault> {
         let (name, of, place) = (repository.to_owned(), branch.to_owned(), self.place);
         let work = move |_: &_, world: &mut World| {
+            let vanishing = place == Place::Source && world.vanishing.contains(&name);
             let found = find(world, place, &name, FaultKind::Refused)?.branches.get(&of).copied();
+            let found = found.filter(|_| !vanishing);
             if let (Place::Source, Some(found)) = (place, found) {
                 world.judge.head_answered(&name, &of, found.head.0);
             }
@@ -129,9 +147,19 @@ impl Lakefs for Port {
             Err(fault) if fault.kind == FaultKind::Absent => Some(false),
             Err(_) => None,
         };
-        if let (Place::Source, Some(there)) = (self.place, told) {
-            self.wire.sim.world().judge.presence_told(&self.wire.who, repository, branch, there);
+        let mut world = self.wire.sim.world();
+        match (self.place, told) {
+            (Place::Source, Some(there)) => {
+                world.judge.now = world.now;
+                world.judge.presence_told(&self.wire.who, repository, branch, there);
+            }
+            (Place::Mirror, Some(_)) => {
+                let head = answer.as_ref().ok().map(|head| head.0);
+                world.judge.mirror_head_told(&self.wire.who, repository, branch, head);
+            }
+            _ => {}
         }
+        drop(world);
         answer
     }
 
@@ -144,7 +172,9 @@ impl Lakefs for Port {
             let found = find(world, place, &name, FaultKind::Refused)?.commits.get(&id);
             found.map(|commit| commit.record.clone()).ok_or_else(|| absent("commit"))
         };
-        self.wire.call(self.read("get commit"), repository, work).await
+        let answer = self.wire.call(self.read("get commit"), repository, work).await?;
+        self.tell(std::slice::from_ref(&answer));
+        Ok(answer)
     }
 
     async fn log(&self, repository: &str, from: &CommitId, amount: usize) -> Result<Vec<CommitRecord>, Fault> {
@@ -153,7 +183,9 @@ impl Lakefs for Port {
             let found = find(world, place, &name, FaultKind::Refused)?;
             found.log(&from, amount).ok_or_else(|| absent("commit"))
         };
-        self.wire.call(self.read("log commits"), repository, work).await
+        let answer = self.wire.call(self.read("log commits"), repository, work).await?;
+        self.tell(&answer);
+        Ok(answer)
     }
 
     async fn create_mirror_repository(&self, repository: &str, namespace: &str, branch: &str) -> Result<Made, Fault> {
@@ -197,7 +229,12 @@ impl Lakefs for Port {
         let work = move |_: &_, world: &mut World| {
             find(world, place, &name, FaultKind::Absent).map(|found| found.metadata.clone())
         };
-        self.wire.call(self.read("get metadata"), repository, work).await
+        let answer = self.wire.call(self.read("get metadata"), repository, work).await?;
+        let mut world = self.wire.sim.world();
+        world.judge.now = world.now;
+        world.judge.mark_told(&self.wire.who, repository, answer.get(MARK).map(String::as_str));
+        drop(world);
+        Ok(answer)
     }
 
     async fn set_metadata(&self, repository: &str, entries: &BTreeMap<String, String>) -> Result<(), Fault> {
@@ -205,7 +242,7 @@ impl Lakefs for Port {
         let entries = entries.clone();
         let work = move |_: &_, world: &mut World| {
             find(world, place, &name, FaultKind::Absent)?.metadata.extend(entries.clone());
-            if let Some(mark) = entries.get("lakemirror.incarnation") {
+            if let Some(mark) = entries.get(MARK) {
                 world.judge.repository_marked(&who, &name, mark);
             }
             Ok(())
@@ -282,7 +319,13 @@ impl Lakefs for Port {
             let found = find(world, place, &name, FaultKind::Refused)?;
             let Some(commit) = found.commits.get(&id) else { return Err(absent("commit")) };
             let Some(object) = commit.tree.find(&path).cloned() else { return Ok(SourceObject::NoSuchPath) };
-            let gone = world.bucket.gone.contains(&object.key(BUCKET, &name));
+            if world.dice.chance(world.weather.probes_failed) {
+                return Err(fault(FaultKind::Retry, "probe object", "500: trouble"));
+            }
+            let key = object.key(BUCKET, &name);
+            // One wrong answer, never a second one.
+            let lie = world.dice.chance(world.weather.lies) && world.accused.insert(key.clone());
+            let gone = lie || world.bucket.gone.contains(&key);
             Ok(if gone { SourceObject::Gone } else { SourceObject::There { size: Some(object.size) } })
         };
         self.wire.call(self.read("probe object"), repository, work).await

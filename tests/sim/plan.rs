@@ -5,6 +5,7 @@
 
 use crate::agenda::{MS, Micros, SECOND};
 use crate::dice::Dice;
+use crate::ending::Ending;
 
 /// One thing that happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,19 @@ pub(crate) enum Step {
     Release,
     JumpClock,
     LoseVolume,
+    /// Listings become stale or short, or right again.
+    Listings,
+    /// Questions about single objects fail or are answered wrongly once, or no more.
+    Doubt,
+    /// Somebody else moves, makes or deletes branches of a mirror, and puts them back.
+    Meddle,
+    Unmeddle,
+    /// Somebody else deletes a mirror's repository, or puts another in its place.
+    Rob,
+    /// A source's repository is deleted; another one may come in its place.
+    Vanish,
+    /// The mirrors database answers a process late, and then not at all.
+    Drowse,
 }
 
 /// A step and when.
@@ -59,11 +73,14 @@ pub(crate) struct Plan {
     pub(crate) processes: usize,
     /// How long what is planned may be held up; none where nothing can be said about that.
     pub(crate) held_up_max: Option<Micros>,
+    /// Whether every answer comes soon, and every process goes on.
+    pub(crate) prompt: bool,
     pub(crate) steps: Vec<Planned>,
+    pub(crate) ending: Ending,
 }
 
 /// Kinds of trouble and their steps, each with its share.
-const TROUBLES: [&[(Step, u64)]; 9] = [
+const TROUBLES: [&[(Step, u64)]; 15] = [
     &[(Step::Kill, 8)],
     &[(Step::CrashInWrite, 8)],
     &[(Step::FailWrite, 4), (Step::FillDisk, 3)],
@@ -73,6 +90,12 @@ const TROUBLES: [&[(Step, u64)]; 9] = [
     &[(Step::Pause, 8), (Step::Wake, 10), (Step::Stop, 3)],
     &[(Step::JumpClock, 6)],
     &[(Step::LoseVolume, 3)],
+    &[(Step::Listings, 8)],
+    &[(Step::Doubt, 8), (Step::LoseObject, 10), (Step::CollectGarbage, 4)],
+    &[(Step::Meddle, 8), (Step::Unmeddle, 3)],
+    &[(Step::Rob, 2), (Step::CreateMirror, 5), (Step::DeleteMirror, 5)],
+    &[(Step::Vanish, 2), (Step::CreateMirror, 5), (Step::DeleteMirror, 5)],
+    &[(Step::Drowse, 4)],
 ];
 const WORK: &[(Step, u64)] = &[
     (Step::Commit, 60),
@@ -93,10 +116,10 @@ impl Plan {
         let calm = dice.chance(125);
         let mut held_up_max = Some(90 * SECOND);
         for trouble in TROUBLES {
-            if !calm && dice.chance(400) {
+            if !calm && dice.chance(300) {
                 choices.extend_from_slice(trouble);
                 held_up_max = match trouble.first() {
-                    Some((Step::Cut | Step::Pause | Step::JumpClock, _)) => None,
+                    Some((Step::Cut | Step::Pause | Step::JumpClock | Step::Drowse, _)) => None,
                     Some((Step::Weather, _)) => held_up_max.map(|_| 120 * SECOND),
                     _ => held_up_max,
                 };
@@ -118,6 +141,15 @@ impl Plan {
         }
         let repositories = if dice.chance(250) { 2 } else { 1 };
         let processes = if dice.chance(350) { 2 } else { 1 };
-        Self { seed, repositories, processes, held_up_max, steps: planned }
+        let slow = |(step, _): &(Step, u64)| {
+            matches!(step, Step::Cut | Step::Pause | Step::JumpClock | Step::Weather | Step::Drowse)
+        };
+        let prompt = !choices.iter().any(slow);
+        let ending = match dice.below(10) {
+            0..=3 => Ending::Stuck,
+            4..=6 => Ending::SourceLost,
+            _ => Ending::Plain,
+        };
+        Self { seed, repositories, processes, held_up_max, prompt, steps: planned, ending }
     }
 }

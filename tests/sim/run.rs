@@ -9,19 +9,20 @@ use lakemirror::clock::{Clock, Entropy};
 use lakemirror::mirrors::records::{NewMirror, Records};
 use lakemirror_journal::ids::Incarnation;
 use lakemirror_journal::log::fault::Survival;
+use lakemirror_journal::state::policy::{DivergenceRule, HistoryRule};
 
 use crate::agenda::{MS, Micros, ProcessClock, ProcessEntropy, SECOND, Sim};
 use crate::bucket;
 use crate::database::now;
 use crate::dice::Dice;
+use crate::ending::release;
 use crate::judge::Violation;
+use crate::others;
 use crate::plan::{Plan, Planned, Step};
 use crate::process::{Process, Rules};
 use crate::users;
 use crate::world::{PLACES, Weather, World};
 
-/// How long after the last trouble everything must be level.
-const CALM_MAX: Micros = 1800 * SECOND;
 /// Events of one run, at most: more of them mean that something goes round in circles.
 const EVENTS_MAX: u64 = 400_000;
 
@@ -39,18 +40,19 @@ pub(crate) struct Report {
     pub(crate) simulated: Micros,
 }
 
-struct Run {
-    sim: Sim,
+/// A run under way.
+pub(crate) struct Run {
+    pub(crate) sim: Sim,
     rules: Rules,
-    processes: Vec<Process>,
+    pub(crate) processes: Vec<Process>,
     /// When which process starts again.
     starts: BTreeMap<usize, Micros>,
     /// The API's side of the mirrors database.
-    records: Records,
+    pub(crate) records: Records,
     entropy: ProcessEntropy,
-    dice: Dice,
+    pub(crate) dice: Dice,
     events: u64,
-    calm: bool,
+    pub(crate) calm: bool,
 }
 
 /// Runs a plan.
@@ -61,11 +63,20 @@ pub(crate) fn run(plan: &Plan, traced: bool) -> Report {
     if dice.chance(400) {
         rules.policy.evidence_age_ms_max = 20_000;
     }
+    if dice.chance(120) {
+        rules.policy.history = HistoryRule::Head;
+    }
+    if dice.chance(300) {
+        rules.policy.on_divergence = DivergenceRule::Restore;
+    }
     {
         let mut world = sim.world();
         let database = Arc::clone(&world.database);
         let age = rules.policy.evidence_age_ms_max * MS;
         world.judge.evidence_age = plan.held_up_max.map(|max| age + max);
+        world.judge.history_complete = rules.policy.history == HistoryRule::Complete;
+        world.judge.restores = rules.policy.on_divergence == DivergenceRule::Restore;
+        world.judge.removal_late_max = plan.prompt.then_some(10 * SECOND);
         world.note(|| format!("seed {}: {} processes", plan.seed, plan.processes));
         drop(world);
         let offset_ms = Arc::default();
@@ -94,7 +105,7 @@ impl Run {
             }
         }
         if self.is_right() {
-            self.end();
+            self.end(plan.ending);
         }
         self.report()
     }
@@ -103,12 +114,12 @@ impl Run {
         self.sim.world().judge.violations.is_empty()
     }
 
-    fn broken(&self, invariant: &'static str, what: String) {
+    pub(crate) fn broken(&self, invariant: &'static str, what: String) {
         self.sim.world().judge.broken(invariant, what);
     }
 
     /// Lets happen what happens before `at`. False once something is wrong.
-    fn until(&mut self, at: Micros) -> bool {
+    pub(crate) fn until(&mut self, at: Micros) -> bool {
         loop {
             if !self.is_right() {
                 return false;
@@ -171,6 +182,7 @@ impl Run {
         let wait = if self.calm { SECOND } else { dice.between(100 * MS, 8 * SECOND) };
         let name = self.processes[index].name();
         self.sim.world().note(|| format!("{name} is down: {survival:?}"));
+        self.sim.world().judge.process_ended(&name);
         self.processes[index].kill(survival);
         // Full disks are seen to before the next start.
         self.processes[index].faults.set_capacity(None);
@@ -230,18 +242,30 @@ impl Run {
             Step::CollectGarbage => users::collect_garbage(&sim, &mut dice),
             Step::CreateMirror => {
                 let names: Vec<String> = sim.world().source.repositories.keys().cloned().collect();
-                let name = dice.pick(&names).cloned().unwrap_or_default();
-                self.create_mirror(&name);
+                if let Some(name) = dice.pick(&names) {
+                    self.create_mirror(name);
+                }
             }
             Step::DeleteMirror => self.delete_mirror(&mut dice),
             Step::Release => release(&sim),
             Step::LoseObject => lose_object(&sim, &mut dice),
-            Step::Weather => sim.world().weather = weather(&mut dice, &sim),
+            Step::Weather => {
+                let kept = sim.world().weather.clone();
+                let new = weather(&mut dice, &sim).with_answers_of(&kept);
+                sim.world().weather = new;
+            }
             Step::Clear => {
                 let cut = std::mem::take(&mut sim.world().weather.cut);
-                sim.world().weather = Weather { cut, ..Weather::default() };
+                let kept = std::mem::take(&mut sim.world().weather);
+                sim.world().weather = Weather { cut, ..Weather::default() }.with_answers_of(&kept);
             }
             Step::Mend => sim.world().weather.cut.clear(),
+            Step::Listings => listings(&mut sim.world().weather, &mut dice),
+            Step::Doubt => doubt(&mut sim.world().weather, &mut dice),
+            Step::Meddle => others::meddle(&sim, &mut dice, number),
+            Step::Unmeddle => others::unmeddle(&sim),
+            Step::Rob => others::rob(&sim, &mut dice, number),
+            Step::Vanish => others::vanish(&sim, &mut dice, number),
             _ => self.trouble(planned.what, &mut dice),
         }
         self.settle();
@@ -291,65 +315,15 @@ impl Run {
                 let jump = dice.below(1_200_000).cast_signed() - 600_000;
                 *process.offset_ms.lock().unwrap() += jump;
             }
+            Step::Drowse => {
+                let now = sim.now();
+                sim.world().drowsy = Some((index, now));
+            }
             Step::LoseVolume => {
                 self.down(index, Some(Survival::Nothing));
                 self.processes[index].lose_volume();
             }
             _ => {}
-        }
-    }
-
-    /// Trouble ends: what can be level becomes so. Then every journal is held against what was live.
-    fn end(&mut self) {
-        self.calm = true;
-        let sim = self.sim.clone();
-        sim.world().weather = Weather::default();
-        sim.world().note(|| "calm".to_owned());
-        release(&sim);
-        restore_objects(&sim);
-        for process in &mut self.processes {
-            process.faults.set_capacity(None);
-            process.paused = false;
-            sim.wake(process.index);
-        }
-        let deadline = sim.now() + CALM_MAX;
-        loop {
-            if !self.until(sim.now() + SECOND) {
-                return;
-            }
-            let Some(unlevel) = self.unlevel() else { break };
-            if sim.now() >= deadline {
-                let status = self.status();
-                self.broken("liveness", format!("{unlevel}, {} s after the last trouble; {status}", CALM_MAX / SECOND));
-                return;
-            }
-        }
-        self.replay();
-    }
-
-    fn unlevel(&self) -> Option<String> {
-        self.sim.world().judge.unlevel(&|_, _| false)
-    }
-
-    /// What the mirrors say of themselves.
-    fn status(&self) -> String {
-        let summaries = now(self.records.summaries()).unwrap_or_default();
-        let said = summaries.values().map(|one| format!("{} ({:?}): {:?}", one.name, one.status.state, one.status));
-        said.collect::<Vec<_>>().join("\n")
-    }
-
-    /// I4: what the files make is what was live.
-    fn replay(&mut self) {
-        for index in 0..self.processes.len() {
-            let process = &mut self.processes[index];
-            let Some(live) = process.digest() else { continue };
-            process.kill(Survival::Nothing);
-            let name = process.name();
-            match process.replayed() {
-                Ok(replayed) if replayed == live => {}
-                Ok(_) => self.broken("I4", format!("the journal of {name} replays to another state than was live")),
-                Err(why) => self.broken("I4", format!("the journal of {name}: {why}")),
-            }
         }
     }
 
@@ -372,14 +346,6 @@ impl Run {
     }
 }
 
-/// What is held arrives.
-fn release(sim: &Sim) {
-    let mut world = sim.world();
-    for key in std::mem::take(&mut world.bucket.held) {
-        bucket::send(sim, &mut world, &key);
-    }
-}
-
 fn lose_object(sim: &Sim, dice: &mut Dice) {
     let mut world = sim.world();
     let keys: Vec<String> = world.bucket.objects.keys().cloned().collect();
@@ -393,14 +359,16 @@ fn lose_object(sim: &Sim, dice: &mut Dice) {
     sim.after(again, Box::new(move |sim| bucket::send(sim, &mut sim.world(), &key)));
 }
 
-/// What the source still has, the destination gets in the end.
-fn restore_objects(sim: &Sim) {
-    let mut world = sim.world();
-    let missing: Vec<String> =
-        world.bucket.written.keys().filter(|key| !world.bucket.objects.contains_key(*key)).cloned().collect();
-    for key in missing {
-        bucket::send(sim, &mut world, &key);
-    }
+/// Listings that are stale or short, about every other time.
+fn listings(weather: &mut Weather, dice: &mut Dice) {
+    let often = if dice.chance(500) { dice.below(500) } else { 0 };
+    (weather.stale_listings, weather.short_listings) = (dice.below(often + 1), often);
+}
+
+/// Questions about single objects that fail or are answered wrongly, about every other time.
+fn doubt(weather: &mut Weather, dice: &mut Dice) {
+    let often = if dice.chance(500) { dice.below(1000) } else { 0 };
+    (weather.probes_failed, weather.lies) = (often, dice.below(often + 1));
 }
 
 /// Some of what can go wrong with calls, more or less often.
@@ -414,8 +382,6 @@ fn weather(dice: &mut Dice, sim: &Sim) -> Weather {
         failed: some(300),
         slow: some(300),
         contradictions: some(200),
-        stale_listings: some(300),
-        short_listings: some(300),
         unknown: some(300),
         forbidden: some(200),
         late_keys: some(300),
@@ -424,6 +390,7 @@ fn weather(dice: &mut Dice, sim: &Sim) -> Weather {
         wrong_first: some(100),
         damaged_first: some(100),
         cut,
+        ..Weather::default()
     };
     sim.world().note(|| format!("{weather:?}"));
     weather

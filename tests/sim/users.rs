@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lakemirror_journal::ids::CommitId;
 
 use crate::agenda::{SECOND, Sim};
-use crate::bucket::{Stored, replicate};
+use crate::bucket::{Stored, replicate, send};
 use crate::dice::Dice;
 use crate::lake::{Branch, Object, Range, Repository, Tree};
 use crate::world::{BUCKET, World};
@@ -20,7 +20,7 @@ const BRANCHES_MAX: usize = 6;
 pub(crate) fn create_repository(sim: &Sim, name: &str) {
     let mut world = sim.world();
     let made = Repository {
-        creation: 1,
+        creation: 1 + (world.now / SECOND).cast_signed(),
         default_branch: "main".to_owned(),
         namespace: format!("s3://east/{name}"),
         read_only: false,
@@ -33,7 +33,8 @@ pub(crate) fn create_repository(sim: &Sim, name: &str) {
 }
 
 fn any_repository(world: &World, dice: &mut Dice) -> String {
-    let names: Vec<&String> = world.source.repositories.keys().collect();
+    let there = world.source.repositories.keys().filter(|name| !world.vanishing.contains(*name));
+    let names: Vec<&String> = there.collect();
     dice.pick(&names).map(|name| (*name).clone()).unwrap_or_default()
 }
 
@@ -84,6 +85,42 @@ fn point(world: &mut World, name: &str, branch: &str, to: CommitId) {
         repository.branches.entry(branch.to_owned()).or_insert(Branch { head: to, hidden: false }).head = to;
     }
     world.source_changed(name, branch, Some(to));
+}
+
+/// A commit of which something does not arrive.
+pub(crate) struct Stuck {
+    pub(crate) repository: String,
+    pub(crate) branch: String,
+    pub(crate) commit: CommitId,
+    /// What a status may call what is away.
+    pub(crate) names: Vec<String>,
+}
+
+/// Commits one more object to some branch, and keeps one of the commit's new files from arriving.
+pub(crate) fn stick(sim: &Sim, dice: &mut Dice) -> Option<Stuck> {
+    let mut world = sim.world();
+    let repository = any_repository(&world, dice);
+    let branch = any_branch(&world, &repository, dice);
+    let known = world.source.repositories.get(&repository)?;
+    let (old, head) = (known.tree(&branch)?, known.branches.get(&branch)?.head);
+    let directory = dice.below(DIRECTORIES);
+    let mut entries = old.ranges.get(&directory).map(|range| range.entries.clone()).unwrap_or_default();
+    let object = Object { address: "data/stuck".to_owned(), size: 7 };
+    entries.insert(format!("d{directory}/stuck"), object);
+    let tree = old.with(directory, entries);
+    world.weather.held = 1000;
+    let commit = commit(sim, &mut world, &repository, &branch, vec![head], tree, 7777)?;
+    world.weather.held = 0;
+    let held: Vec<String> = world.bucket.held.iter().cloned().collect();
+    let away = dice.pick(&held)?.clone();
+    for key in held.iter().filter(|key| **key != away) {
+        world.bucket.held.remove(key);
+        send(sim, &mut world, key);
+    }
+    world.note(|| format!("{away} stays away"));
+    // An object is named by its key; of files of metadata it is said whose they are.
+    let names = if away.ends_with("stuck") { vec![away] } else { vec![commit.to_string()[..12].to_owned()] };
+    Some(Stuck { repository, branch, commit, names })
 }
 
 /// Some objects come, some go.

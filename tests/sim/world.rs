@@ -52,8 +52,24 @@ pub(crate) struct Weather {
     pub(crate) stragglers: u64,
     pub(crate) wrong_first: u64,
     pub(crate) damaged_first: u64,
+    /// Questions about single objects at the source that fail, and that are answered wrongly once.
+    pub(crate) probes_failed: u64,
+    pub(crate) lies: u64,
     /// Which process reaches what not at all.
     pub(crate) cut: BTreeSet<(usize, Place)>,
+}
+
+impl Weather {
+    /// With the wrong answers of another one, which have steps of their own.
+    pub(crate) fn with_answers_of(self, other: &Self) -> Self {
+        Self {
+            stale_listings: other.stale_listings,
+            short_listings: other.short_listings,
+            probes_failed: other.probes_failed,
+            lies: other.lies,
+            ..self
+        }
+    }
 }
 
 /// What becomes of one call.
@@ -75,6 +91,10 @@ pub(crate) enum Fate {
 /// holder and its beginning for another: a call that is under way for longer cannot be fenced (design, 6).
 const TO_MAX: Micros = 1_900 * MS;
 
+/// How late a drowsy process's database answers, and for how long; and until when it does not answer after that.
+const DROWSY: Micros = 5_900 * MS;
+const ASLEEP: Micros = 25 * SECOND;
+
 /// The world.
 pub(crate) struct World {
     pub(crate) now: Micros,
@@ -87,6 +107,12 @@ pub(crate) struct World {
     pub(crate) database: Arc<Memory>,
     /// How the branches of a repository of the source were, since when.
     pub(crate) past: BTreeMap<String, Vec<Then>>,
+    /// Repositories of the source that are being deleted: they show no branch any more, and go.
+    pub(crate) vanishing: BTreeSet<String>,
+    /// Keys of which the source said once, and wrongly, that they are gone.
+    pub(crate) accused: BTreeSet<String>,
+    /// A process whose calls to the mirrors database are answered late, since when, and then not at all.
+    pub(crate) drowsy: Option<(usize, Micros)>,
     /// What happened, where somebody wants to read it.
     pub(crate) trace: Option<Vec<String>>,
     /// A running hash of what happened, whether or not it is written down.
@@ -105,6 +131,9 @@ impl World {
             bucket: Bucket::default(),
             database: Arc::new(Memory::new()),
             past: BTreeMap::new(),
+            vanishing: BTreeSet::new(),
+            accused: BTreeSet::new(),
+            drowsy: None,
             trace: traced.then(Vec::new),
             calls: 0,
         }
@@ -119,6 +148,9 @@ impl World {
     /// What becomes of a call that a process sends now.
     pub(crate) fn fate(&mut self, process: usize, place: Place, repeatable: bool) -> Fate {
         self.calls += 1;
+        if let Some(fate) = self.drowsy_fate(process, place) {
+            return fate;
+        }
         let weather = &self.weather;
         let dice = &mut self.dice;
         if weather.cut.contains(&(process, place)) {
@@ -138,6 +170,19 @@ impl World {
             Fate::Failed { back: to + back }
         } else {
             Fate::Answered { to, back }
+        }
+    }
+
+    /// Whoever is answered late by the mirrors database, and then not at all, must not count its lease from the answer.
+    fn drowsy_fate(&mut self, process: usize, place: Place) -> Option<Fate> {
+        let (_, since) = self.drowsy.filter(|(drowsy, _)| *drowsy == process && place == Place::Database)?;
+        match self.now - since {
+            0..DROWSY => Some(Fate::Answered { to: MS, back: DROWSY }),
+            DROWSY..ASLEEP => Some(Fate::Lost),
+            _ => {
+                self.drowsy = None;
+                None
+            }
         }
     }
 

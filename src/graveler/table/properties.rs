@@ -32,33 +32,56 @@ pub struct Properties {
     pub user: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
+/// Of pebble's own properties, those that are looked at. Of two with one name, the later one counts.
+#[derive(Default)]
+struct Own<'a> {
+    comparator: Option<&'a [u8]>,
+    data_bytes: Option<&'a [u8]>,
+    data_blocks: Option<&'a [u8]>,
+    entries: Option<&'a [u8]>,
+    index_type: Option<&'a [u8]>,
+}
+
+impl<'a> Own<'a> {
+    fn take(&mut self, name: &[u8], value: &'a [u8]) {
+        let place = match name {
+            NAME_COMPARATOR => &mut self.comparator,
+            NAME_DATA_BYTES => &mut self.data_bytes,
+            NAME_DATA_BLOCKS => &mut self.data_blocks,
+            NAME_ENTRIES => &mut self.entries,
+            NAME_INDEX_TYPE => &mut self.index_type,
+            _ => return,
+        };
+        *place = Some(value);
+    }
+}
+
 impl Properties {
     pub(super) fn read(contents: &[u8], offset: u64) -> Result<Self, Damage> {
-        let mut pebble = BTreeMap::new();
+        let mut pebble = Own::default();
         let mut user = BTreeMap::new();
         let mut cursor = Cursor::new(0);
         cursor.start(contents).map_err(|problem| Damage::at(offset, problem))?;
         while let Some(value) =
             cursor.next(contents).map_err(|problem| Damage::inside(offset, cursor.entry_offset(), problem))?
         {
-            let name = cursor.key().to_vec();
-            let own = name.starts_with(b"rocksdb.") || name.starts_with(b"pebble.");
-            if own { &mut pebble } else { &mut user }.insert(name, value.to_vec());
+            let name = cursor.key();
+            if name.starts_with(b"rocksdb.") || name.starts_with(b"pebble.") {
+                pebble.take(name, value);
+            } else {
+                user.insert(name.to_vec(), value.to_vec());
+            }
         }
         Self::interpret(&pebble, user, offset).map_err(|problem| Damage::at(offset, problem))
     }
 
-    fn interpret(
-        pebble: &BTreeMap<Vec<u8>, Vec<u8>>,
-        user: BTreeMap<Vec<u8>, Vec<u8>>,
-        offset: u64,
-    ) -> Result<Self, Problem> {
-        let comparator = pebble.get(NAME_COMPARATOR).map(Vec::as_slice).unwrap_or_default();
+    fn interpret(pebble: &Own<'_>, user: BTreeMap<Vec<u8>, Vec<u8>>, offset: u64) -> Result<Self, Problem> {
+        let comparator = pebble.comparator.unwrap_or_default();
         if comparator != COMPARATOR {
             let found = String::from_utf8_lossy(comparator).into_owned();
             return Err(Problem::Unsupported { what: "comparator", found, expected: "leveldb.BytewiseComparator" });
         }
-        let two_level = match pebble.get(NAME_INDEX_TYPE).map(Vec::as_slice) {
+        let two_level = match pebble.index_type {
             Some([0, 0, 0, 0]) => false,
             Some([2, 0, 0, 0]) => true,
             other => {
@@ -66,17 +89,14 @@ impl Properties {
                 return Err(Problem::Unsupported { what: "index type", found, expected: "00000000 or 02000000" });
             }
         };
-        let number = |name, expected| {
-            let value: Option<&Vec<u8>> = pebble.get::<[u8]>(name);
-            match value.and_then(|value| varint::read(value)) {
-                Some((number, [])) => Ok(number),
-                _ => Err(Problem::Expected(expected)),
-            }
+        let number = |value: Option<&[u8]>, expected| match value.and_then(varint::read) {
+            Some((number, [])) => Ok(number),
+            _ => Err(Problem::Expected(expected)),
         };
         Ok(Self {
-            entries: number(NAME_ENTRIES, "a number in property rocksdb.num.entries")?,
-            data_blocks: number(NAME_DATA_BLOCKS, "a number in property rocksdb.num.data.blocks")?,
-            data_bytes: number(NAME_DATA_BYTES, "a number in property rocksdb.data.size")?,
+            entries: number(pebble.entries, "a number in property rocksdb.num.entries")?,
+            data_blocks: number(pebble.data_blocks, "a number in property rocksdb.num.data.blocks")?,
+            data_bytes: number(pebble.data_bytes, "a number in property rocksdb.data.size")?,
             two_level,
             offset,
             user,

@@ -1,0 +1,214 @@
+//! The end of a run: trouble ends, and what can be level becomes so and says so (I5, I8, I11).
+//!
+//! Some runs try one more thing before that. One file or object stays away: nobody else waits for it (I9), and who does
+//! says for what (I11). Or the source is lost: what was seen of it is shown all the same (I10).
+
+use std::collections::BTreeSet;
+
+use lakemirror::mirrors::records::Summary;
+use lakemirror_journal::ids::{CommitId, Incarnation};
+use lakemirror_journal::log::fault::Survival;
+
+use crate::agenda::{Micros, SECOND, Sim};
+use crate::bucket;
+use crate::database::now;
+use crate::judge::Id;
+use crate::others;
+use crate::run::Run;
+use crate::users::{self, Stuck};
+use crate::world::{Place, Weather};
+
+/// How long after the last trouble everything must be level.
+const CALM_MAX: Micros = 1800 * SECOND;
+/// How long a summary may take to say what is true.
+const SAYING_MAX: Micros = 300 * SECOND;
+/// How long a source is watched before it is lost; what was not seen until then is not asked for.
+const WATCH_MAX: Micros = 120 * SECOND;
+
+/// What is tried before everything comes right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Plain,
+    /// Something of one commit does not arrive.
+    Stuck,
+    /// The source does not answer any more.
+    SourceLost,
+}
+
+impl Run {
+    /// See the module. Every journal is held against what was live in the end.
+    pub(crate) fn end(&mut self, ending: Ending) {
+        self.calm = true;
+        let sim = self.sim.clone();
+        sim.world().weather = Weather::default();
+        sim.world().drowsy = None;
+        sim.world().note(|| "calm".to_owned());
+        if self.dice.chance(500) {
+            others::unmeddle(&sim);
+        }
+        others::unrob(&sim);
+        release(&sim);
+        restore_objects(&sim);
+        for process in &mut self.processes {
+            process.faults.set_capacity(None);
+            process.paused = false;
+            sim.wake(process.index);
+        }
+        let goes_on = match ending {
+            Ending::Plain => true,
+            Ending::Stuck => self.one_thing_stays_away(),
+            Ending::SourceLost => self.the_source_is_lost(),
+        };
+        if goes_on && self.becomes_level(None) && self.summaries_say(&|run| run.untold_level()) {
+            self.replay();
+        }
+    }
+
+    /// Waits until everything is level but for `hopeless`. False where it never is, or something else is wrong.
+    fn becomes_level(&mut self, hopeless: Option<Id>) -> bool {
+        let unlevel = |run: &Self| run.sim.world().judge.unlevel(&|head| hopeless.as_ref() == Some(head));
+        self.comes_true(CALM_MAX, &unlevel, "liveness")
+    }
+
+    /// Lets time pass until `open` has nothing more to say.
+    fn comes_true(&mut self, within: Micros, open: &dyn Fn(&Self) -> Option<String>, invariant: &'static str) -> bool {
+        let deadline = self.sim.now() + within;
+        loop {
+            if !self.until(self.sim.now() + SECOND) {
+                return false;
+            }
+            let Some(what) = open(self) else { return true };
+            if self.sim.now() >= deadline {
+                let status = self.status();
+                self.broken(invariant, format!("{what}, {} s after the last trouble; {status}", within / SECOND));
+                return false;
+            }
+        }
+    }
+
+    fn summaries_say(&mut self, open: &dyn Fn(&Self) -> Option<String>) -> bool {
+        self.comes_true(SAYING_MAX, open, "I11")
+    }
+
+    /// I9 and I11.
+    fn one_thing_stays_away(&mut self) -> bool {
+        let mut dice = self.dice.clone();
+        let Some(stuck) = users::stick(&self.sim, &mut dice) else { return true };
+        if !self.becomes_level(Some(stuck.commit.0)) || !self.summaries_say(&|run| run.unsaid(&stuck)) {
+            return false;
+        }
+        release(&self.sim);
+        true
+    }
+
+    /// I10. What was not seen when the source is lost is not asked for: then nothing is tried.
+    fn the_source_is_lost(&mut self) -> bool {
+        let mut dice = self.dice.clone();
+        self.sim.world().weather.held = 1000;
+        for number in 0..3 {
+            users::change(&self.sim, &mut dice, 1000 + number);
+        }
+        self.sim.world().weather.held = 0;
+        let deadline = self.sim.now() + WATCH_MAX;
+        while !self.sim.world().judge.all_observed() {
+            if !self.until(self.sim.now() + SECOND) {
+                return false;
+            }
+            if self.sim.now() >= deadline {
+                return true;
+            }
+        }
+        // What was answered becomes durable.
+        if !self.until(self.sim.now() + 2 * SECOND) {
+            return false;
+        }
+        let cut: BTreeSet<_> = (0..self.processes.len()).map(|process| (process, Place::Source)).collect();
+        self.sim.world().note(|| "the source is lost".to_owned());
+        self.sim.world().weather.cut = cut;
+        release(&self.sim);
+        let unlevel = |run: &Self| run.sim.world().judge.unshown();
+        let level = self.comes_true(CALM_MAX, &unlevel, "I10");
+        self.sim.world().weather.cut.clear();
+        level
+    }
+
+    fn summaries(&self) -> Vec<Summary> {
+        now(self.records.summaries()).unwrap_or_default().into_values().collect()
+    }
+
+    /// What the mirrors say of themselves.
+    fn status(&self) -> String {
+        let said = self.summaries();
+        let said = said.iter().map(|one| format!("{} ({:?}): {:?}", one.name, one.status.state, one.status));
+        said.collect::<Vec<_>>().join("\n")
+    }
+
+    /// A summary that does not say yet that a branch of its mirror is level.
+    fn untold_level(&self) -> Option<String> {
+        let summaries = self.summaries();
+        let expected = self.sim.world().judge.level_branches();
+        expected.into_iter().find_map(|(incarnation, branch, head)| {
+            let id = Incarnation::parse(&incarnation).ok()?;
+            let summary = summaries.iter().find(|summary| summary.incarnation == id);
+            let said = summary.and_then(|summary| summary.status.branches.iter().find(|said| said.name == branch));
+            let head = Some(CommitId(head));
+            let level = said.is_some_and(|said| {
+                (said.source_commit, said.promoted_commit) == (head, head) && said.waiting.is_empty()
+            });
+            (!level).then(|| format!("{branch} of {incarnation:.8} is level, its summary does not say so: {said:?}"))
+        })
+    }
+
+    /// A mirror's summary that does not name what its branch waits for.
+    fn unsaid(&self, stuck: &Stuck) -> Option<String> {
+        let summaries = self.summaries();
+        let mirrors = self.sim.world().judge.mirrors_of(&stuck.repository);
+        mirrors.into_iter().find_map(|incarnation| {
+            let id = Incarnation::parse(&incarnation).ok()?;
+            let summary = summaries.iter().find(|summary| summary.incarnation == id);
+            let said =
+                summary.and_then(|summary| summary.status.branches.iter().find(|said| said.name == stuck.branch));
+            let named = |what: &str| stuck.names.iter().any(|name| what.contains(name.as_str()));
+            let good = said.is_some_and(|said| {
+                let waits = said.waiting.iter().find(|wait| named(&wait.what));
+                said.source_commit == Some(stuck.commit)
+                    && said.promoted_commit != said.source_commit
+                    && waits.is_some_and(|wait| wait.since_ms > 0 && wait.checked_at_ms.is_some())
+            });
+            (!good).then(|| format!("{} waits for {:?} and does not say so: {said:?}", stuck.branch, stuck.names))
+        })
+    }
+
+    /// I4: what the files make is what was live.
+    fn replay(&mut self) {
+        for index in 0..self.processes.len() {
+            let process = &mut self.processes[index];
+            let Some(live) = process.digest() else { continue };
+            process.kill(Survival::Nothing);
+            let name = process.name();
+            match process.replayed() {
+                Ok(replayed) if replayed == live => {}
+                Ok(_) => self.broken("I4", format!("the journal of {name} replays to another state than was live")),
+                Err(why) => self.broken("I4", format!("the journal of {name}: {why}")),
+            }
+        }
+    }
+}
+
+/// What is held arrives.
+pub(crate) fn release(sim: &Sim) {
+    let mut world = sim.world();
+    for key in std::mem::take(&mut world.bucket.held) {
+        bucket::send(sim, &mut world, &key);
+    }
+}
+
+/// What the source still has, the destination gets in the end.
+fn restore_objects(sim: &Sim) {
+    let mut world = sim.world();
+    let missing: Vec<String> =
+        world.bucket.written.keys().filter(|key| !world.bucket.objects.contains_key(*key)).cloned().collect();
+    for key in missing {
+        bucket::send(sim, &mut world, &key);
+    }
+}

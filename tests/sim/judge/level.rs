@@ -1,0 +1,134 @@
+//! What must be true in the end, when trouble is over.
+
+use std::collections::BTreeSet;
+
+use super::{Copy, Id, Judge, Mirror, short};
+
+impl Judge {
+    /// The repository of a mirror that is its own.
+    fn copy_of(&self, incarnation: &String, mirror: &Mirror) -> Option<&Copy> {
+        self.copies.get(&mirror.name).filter(|copy| copy.incarnation.as_ref() == Some(incarnation))
+    }
+
+    /// Whether nothing more is expected of a mirror: its source is another one, or others took its repository.
+    fn is_given_up(&self, incarnation: &String, mirror: &Mirror) -> bool {
+        self.vanished.contains(&mirror.source) || self.robbed.contains(incarnation)
+    }
+
+    /// What is not as it should be; branches with `hopeless` heads need not be level.
+    pub(crate) fn unlevel(&self, hopeless: &dyn Fn(&Id) -> bool) -> Option<String> {
+        for (incarnation, mirror) in &self.mirrors {
+            let ours = self.copy_of(incarnation, mirror);
+            if mirror.deleted {
+                if ours.is_some() {
+                    return Some(format!("the repository of the deleted mirror {} is still there", mirror.name));
+                }
+                continue;
+            }
+            if self.is_given_up(incarnation, mirror) {
+                continue;
+            }
+            let Some(copy) = ours else { return Some(format!("mirror {} has no repository", mirror.name)) };
+            if let Some(what) = self.unlevel_branch(copy, mirror, hopeless).or_else(|| self.left_branch(copy, mirror)) {
+                return Some(what);
+            }
+        }
+        None
+    }
+
+    fn unlevel_branch(&self, copy: &Copy, mirror: &Mirror, hopeless: &dyn Fn(&Id) -> bool) -> Option<String> {
+        let source = self.sources.get(&mirror.source)?;
+        source.branches.iter().find_map(|(branch, head)| {
+            let others = copy.foreign.contains_key(branch) || copy.moved.contains_key(branch);
+            let shown = copy.branches.get(branch).map(|known| known.head);
+            if shown == Some(*head) && !others || others && !self.restores || hopeless(head) {
+                return None;
+            }
+            let shown = shown.map_or("nothing".to_owned(), |id| short(&id));
+            Some(format!("{branch} of {} shows {shown}, its source {}", mirror.name, short(head)))
+        })
+    }
+
+    /// What an earlier journal has left there is reported and left alone: this one cannot know whose it is.
+    fn left_branch(&self, copy: &Copy, mirror: &Mirror) -> Option<String> {
+        let source = self.sources.get(&mirror.source)?;
+        let gone = copy.branches.iter().filter(|(branch, _)| !source.branches.contains_key(*branch));
+        let mut left =
+            gone.filter(|(branch, known)| known.term == copy.term && !copy.moved.contains_key(*branch));
+        let (branch, _) = left.next()?;
+        Some(format!("{branch} of {} is still there, at the source it is gone", mirror.name))
+    }
+
+    /// I10: whether the drivers of all mirrors were told everything that their sources have.
+    pub(crate) fn all_observed(&self) -> bool {
+        self.mirrors.iter().filter(|(id, mirror)| !mirror.deleted && !self.is_given_up(id, mirror)).all(
+            |(incarnation, mirror)| {
+                let holder = self.holders.get(incarnation).and_then(|(holder, _)| holder.as_ref());
+                let node = holder.and_then(|holder| self.nodes.get(holder)).map(|(node, _)| *node);
+                let (Some(copy), Some(node)) = (self.copy_of(incarnation, mirror), node) else { return false };
+                let Some(source) = self.sources.get(&mirror.source) else { return false };
+                // In this run: what was told to an earlier one, it may not have got to write down.
+                let run = |branch: &String| {
+                    let told = (holder.cloned().unwrap_or_default(), mirror.source.clone(), branch.clone());
+                    self.heads_told.get(&told)
+                };
+                source.branches.iter().all(|(branch, head)| {
+                    let known = |id: &Id| copy.records.contains(id) || self.told.contains_key(&(node, *id));
+                    run(branch) == Some(head) && self.history(head).iter().all(known)
+                })
+            },
+        )
+    }
+
+    /// I10: a branch that does not show what was seen, although no answer of the source is needed for it.
+    pub(crate) fn unshown(&self) -> Option<String> {
+        self.mirrors.iter().find_map(|(incarnation, mirror)| {
+            if mirror.deleted || self.is_given_up(incarnation, mirror) {
+                return None;
+            }
+            let copy = self.copy_of(incarnation, mirror)?;
+            // Only the source can say that what is gone there is expired.
+            let needs_source = |head: &Id| {
+                let open = self.history(head).into_iter().filter(|id| !copy.records.contains(id));
+                open.filter_map(|id| self.commits.get(&id))
+                    .any(|commit| commit.needs.iter().any(|need| self.gone.contains(need)))
+            };
+            self.unlevel_branch(copy, mirror, &needs_source)
+        })
+    }
+
+    /// A commit and all of its ancestors.
+    fn history(&self, head: &Id) -> BTreeSet<Id> {
+        let mut found = BTreeSet::new();
+        let mut stack = vec![*head];
+        while let Some(id) = stack.pop() {
+            if found.insert(id)
+                && let Some(commit) = self.commits.get(&id)
+            {
+                stack.extend(&commit.parents);
+            }
+        }
+        found
+    }
+
+    /// Branches that are level: incarnation, branch and head.
+    pub(crate) fn level_branches(&self) -> Vec<(String, String, Id)> {
+        let active = self.mirrors.iter().filter(|(id, mirror)| !mirror.deleted && !self.is_given_up(id, mirror));
+        active
+            .filter_map(|(id, mirror)| Some((id, self.copy_of(id, mirror)?, self.sources.get(&mirror.source)?)))
+            .flat_map(|(id, copy, source)| {
+                let free = |branch: &String| !copy.foreign.contains_key(branch) && !copy.moved.contains_key(branch);
+                let branches = source.branches.iter().filter(move |(branch, _)| free(branch));
+                branches.map(move |(branch, head)| (id.clone(), branch.clone(), *head))
+            })
+            .collect()
+    }
+
+    /// Mirrors of a source of which something is expected.
+    pub(crate) fn mirrors_of(&self, source: &str) -> Vec<String> {
+        let of = |(id, mirror): &(&String, &Mirror)| {
+            !mirror.deleted && mirror.source == source && !self.is_given_up(id, mirror)
+        };
+        self.mirrors.iter().filter(of).map(|(id, _)| id.clone()).collect()
+    }
+}

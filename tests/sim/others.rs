@@ -1,0 +1,139 @@
+//! What others do who should not: they move, make and delete branches of mirrors, delete or replace mirrors'
+//! repositories, and delete sources. The judge is told, so that it knows what must be left alone.
+
+use std::collections::BTreeMap;
+
+use lakemirror_journal::ids::CommitId;
+
+use crate::agenda::{SECOND, Sim};
+use crate::dice::Dice;
+use crate::lake::{Branch, Repository, Tree};
+use crate::users;
+use crate::world::World;
+
+/// The first number of commits that no source has.
+const STRANGE: u64 = 1_000_000;
+
+fn any_mirror(world: &World, dice: &mut Dice) -> Option<String> {
+    let names: Vec<&String> = world.mirror.repositories.keys().collect();
+    dice.pick(&names).map(|name| (*name).clone())
+}
+
+/// A commit that no source has, or one that is there.
+fn any_commit(repository: &mut Repository, dice: &mut Dice, number: u64, date: i64) -> CommitId {
+    let known: Vec<CommitId> = repository.commits.keys().copied().collect();
+    match dice.pick(&known) {
+        Some(known) if dice.chance(500) => *known,
+        known => {
+            let parents = known.into_iter().copied().collect();
+            repository.commit(parents, Tree::default(), STRANGE + number, date).record.id
+        }
+    }
+}
+
+/// Moves, deletes or makes a branch of some mirror.
+pub(crate) fn meddle(sim: &Sim, dice: &mut Dice, number: u64) {
+    let mut world = sim.world();
+    let date = (world.now / SECOND).cast_signed();
+    let Some(name) = any_mirror(&world, dice) else { return };
+    let Some(repository) = world.mirror.repositories.get_mut(&name) else { return };
+    let branches: Vec<String> = repository.branches.keys().cloned().collect();
+    let branch = match dice.pick(&branches) {
+        Some(branch) if dice.chance(700) => branch.clone(),
+        // One that a source may have, or never has.
+        _ => format!("{}{}", if dice.chance(500) { "b" } else { "x" }, dice.below(4)),
+    };
+    let to = (!branches.contains(&branch) || dice.chance(700)).then(|| any_commit(repository, dice, number, date));
+    match to {
+        Some(head) => drop(repository.branches.insert(branch.clone(), Branch { head, hidden: false })),
+        None => drop(repository.branches.remove(&branch)),
+    }
+    let shown = to.map_or("nothing".to_owned(), |to| to.to_string()[..8].to_owned());
+    world.note(|| format!("others move {branch} of {name} to {shown}"));
+    world.judge.others_move(&name, &branch, to.map(|to| to.0));
+}
+
+/// Puts everything back that others moved, and takes away what they made.
+pub(crate) fn unmeddle(sim: &Sim) {
+    let mut world = sim.world();
+    for (name, branch, head) in world.judge.moved_by_others() {
+        if let Some(repository) = world.mirror.repositories.get_mut(&name) {
+            repository.branches.insert(branch.clone(), Branch { head: CommitId(head), hidden: false });
+        }
+        world.note(|| format!("others put {branch} of {name} back"));
+        world.judge.others_move(&name, &branch, Some(head));
+    }
+    for (name, branch) in world.judge.made_by_others() {
+        if let Some(repository) = world.mirror.repositories.get_mut(&name) {
+            repository.branches.remove(&branch);
+        }
+        world.note(|| format!("others delete their {branch} of {name}"));
+        world.judge.others_unmake(&name, &branch);
+    }
+}
+
+/// Deletes a mirror's repository, or puts another one in its place.
+pub(crate) fn rob(sim: &Sim, dice: &mut Dice, number: u64) {
+    let mut world = sim.world();
+    let date = (world.now / SECOND).cast_signed();
+    let Some(name) = any_mirror(&world, dice) else { return };
+    let Some(before) = world.mirror.repositories.remove(&name) else { return };
+    let replaced = dice.chance(700);
+    if replaced {
+        let empty = BTreeMap::new();
+        let mut made = Repository { creation: date, metadata: empty, branches: BTreeMap::new(), ..before };
+        made.commits.clear();
+        if dice.chance(500) {
+            let head = any_commit(&mut made, dice, number, date);
+            made.branches.insert("main".to_owned(), Branch { head, hidden: false });
+        }
+        world.mirror.repositories.insert(name.clone(), made);
+    }
+    world.note(|| format!("others delete repository {name}; another comes: {replaced}"));
+    world.judge.others_take(&name, replaced);
+}
+
+/// What others put in the place of mirrors' repositories goes.
+pub(crate) fn unrob(sim: &Sim) {
+    let mut world = sim.world();
+    for name in world.judge.replaced() {
+        world.mirror.repositories.remove(&name);
+        world.judge.others_take(&name, false);
+        world.note(|| format!("others delete their repository {name}"));
+    }
+}
+
+/// Deletes a source: for a while it shows no branch, then it is not there, then perhaps another one is.
+pub(crate) fn vanish(sim: &Sim, dice: &mut Dice, number: u64) {
+    let mut world = sim.world();
+    let there = world.source.repositories.keys().filter(|name| !world.vanishing.contains(*name));
+    let names: Vec<String> = there.cloned().collect();
+    let Some(name) = dice.pick(&names).cloned() else { return };
+    world.vanishing.insert(name.clone());
+    world.judge.source_vanishes(&name);
+    world.note(|| format!("source {name} is being deleted"));
+    drop(world);
+    let gone_after = dice.between(SECOND, 30 * SECOND);
+    let again_after = dice.chance(700).then(|| dice.between(SECOND, 20 * SECOND));
+    let go = move |sim: &Sim| {
+        let mut world = sim.world();
+        world.source.repositories.remove(&name);
+        world.vanishing.remove(&name);
+        world.past.remove(&name);
+        world.note(|| format!("source {name} is gone"));
+        drop(world);
+        if let Some(after) = again_after {
+            let come = move |sim: &Sim| {
+                let mut world = sim.world();
+                world.judge.now = world.now;
+                world.judge.source_comes_anew(&name);
+                world.note(|| format!("another source comes as {name}"));
+                drop(world);
+                users::create_repository(sim, &name);
+                users::change(sim, &mut Dice::new(number, 9), STRANGE + number);
+            };
+            sim.after(after, Box::new(come));
+        }
+    };
+    sim.after(gone_after, Box::new(go));
+}
