@@ -162,7 +162,7 @@ impl Run {
     /// A mirror's summary that does not name what its branch waits for.
     fn unsaid(&self, stuck: &Stuck) -> Option<String> {
         let summaries = self.summaries();
-        let mirrors = self.sim.world().judge.mirrors_of(&stuck.repository);
+        let mirrors = self.sim.world().judge.mirrors_of(&stuck.repository, &stuck.branch);
         mirrors.into_iter().find_map(|incarnation| {
             let id = Incarnation::parse(&incarnation).ok()?;
             let summary = summaries.iter().find(|summary| summary.incarnation == id);

@@ -126,6 +126,8 @@ pub(crate) struct Judge {
     shown: Shown,
     /// Mirrors whose repositories others deleted or replaced.
     robbed: BTreeSet<String>,
+    /// Mirrors that had no repository yet when another source came under their source's name.
+    doubtful: BTreeSet<String>,
     /// Whether branches that others moved are to be put back.
     pub(crate) restores: bool,
     /// Whether ancestors are proven before they get their records.
@@ -385,7 +387,7 @@ impl Judge {
             self.broken("I1", format!("{} moves {branch} of {name} to {}: {why}", who.name, short(&to)));
         }
         let place = self.place_of(&incarnation, branch, &to);
-        if place.is_none() && !self.robbed.contains(&incarnation) {
+        if place.is_none() && !self.doubtful.contains(&incarnation) {
             let text = format!(
                 "{} moves {branch} of {name} to {}: the source did not answer that, or later heads were shown before",
                 who.name,

@@ -12,7 +12,9 @@ impl Judge {
 
     /// Whether nothing more is expected of a mirror: its source is another one, or others took its repository.
     fn is_given_up(&self, incarnation: &String, mirror: &Mirror) -> bool {
-        self.vanished.contains(&mirror.source) || self.robbed.contains(incarnation)
+        self.vanished.contains(&mirror.source)
+            || self.robbed.contains(incarnation)
+            || self.doubtful.contains(incarnation)
     }
 
     /// What is not as it should be; branches with `hopeless` heads need not be level.
@@ -29,19 +31,24 @@ impl Judge {
                 continue;
             }
             let Some(copy) = ours else { return Some(format!("mirror {} has no repository", mirror.name)) };
-            if let Some(what) = self.unlevel_branch(copy, mirror, hopeless).or_else(|| self.left_branch(copy, mirror)) {
+            if let Some(what) = self.unlevel_branch(copy, mirror, &|_, head| hopeless(head)).or_else(|| self.left_branch(copy, mirror)) {
                 return Some(what);
             }
         }
         None
     }
 
-    fn unlevel_branch(&self, copy: &Copy, mirror: &Mirror, hopeless: &dyn Fn(&Id) -> bool) -> Option<String> {
+    fn unlevel_branch(
+        &self,
+        copy: &Copy,
+        mirror: &Mirror,
+        hopeless: &dyn Fn(&String, &Id) -> bool,
+    ) -> Option<String> {
         let source = self.sources.get(&mirror.source)?;
         source.branches.iter().find_map(|(branch, head)| {
             let others = copy.foreign.contains_key(branch) || copy.moved.contains_key(branch);
             let shown = copy.branches.get(branch).map(|known| known.head);
-            if shown == Some(*head) && !others || others && !self.restores || hopeless(head) {
+            if shown == Some(*head) && !others || others && !self.restores || hopeless(branch, head) {
                 return None;
             }
             let shown = shown.map_or("nothing".to_owned(), |id| short(&id));
@@ -93,7 +100,10 @@ impl Judge {
                 open.filter_map(|id| self.commits.get(&id))
                     .any(|commit| commit.needs.iter().any(|need| self.gone.contains(need)))
             };
-            self.unlevel_branch(copy, mirror, &needs_source)
+            // Only the source can say whether what an earlier journal has left there is one of its commits.
+            let strange = copy.branches.iter().filter(|(_, known)| known.term != copy.term);
+            let strange: BTreeSet<&String> = strange.map(|(branch, _)| branch).collect();
+            self.unlevel_branch(copy, mirror, &|branch, head| strange.contains(branch) || needs_source(head))
         })
     }
 
@@ -124,10 +134,12 @@ impl Judge {
             .collect()
     }
 
-    /// Mirrors of a source of which something is expected.
-    pub(crate) fn mirrors_of(&self, source: &str) -> Vec<String> {
+    /// Mirrors of a source of which something is expected, without those where others have this branch.
+    pub(crate) fn mirrors_of(&self, source: &str, branch: &str) -> Vec<String> {
         let of = |(id, mirror): &(&String, &Mirror)| {
-            !mirror.deleted && mirror.source == source && !self.is_given_up(id, mirror)
+            let copy = self.copy_of(id, mirror);
+            let free = |copy: &Copy| !copy.foreign.contains_key(branch) && !copy.moved.contains_key(branch);
+            !mirror.deleted && mirror.source == source && !self.is_given_up(id, mirror) && copy.is_some_and(free)
         };
         self.mirrors.iter().filter(of).map(|(id, _)| id.clone()).collect()
     }

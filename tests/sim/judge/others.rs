@@ -101,7 +101,7 @@ impl Judge {
                 mirror.source.clone_from(&before);
             } else {
                 // Its driver may have met the one or the other.
-                self.robbed.insert(incarnation.clone());
+                self.doubtful.insert(incarnation.clone());
             }
         }
     }
