@@ -24,6 +24,8 @@ mod command;
 mod database;
 #[path = "sim/dice.rs"]
 mod dice;
+#[path = "sim/enumerate.rs"]
+mod enumerate;
 #[path = "sim/judge.rs"]
 mod judge;
 #[path = "sim/lake.rs"]
@@ -41,6 +43,10 @@ mod process;
 mod run;
 #[path = "sim/shrink.rs"]
 mod shrink;
+#[path = "sim/story.rs"]
+mod story;
+#[path = "sim/trap.rs"]
+mod trap;
 #[path = "sim/users.rs"]
 mod users;
 #[path = "sim/wire.rs"]
