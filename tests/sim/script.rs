@@ -221,7 +221,9 @@ impl Run {
             seen.extend(repository.commits.keys().map(|id| format!("commit {id} of {name}")));
         }
         drop(world);
+        let mut deleted_ones = Vec::new();
         for one in now(self.records.list_definitions()).unwrap_or_default().definitions {
+            deleted_ones.extend(one.deleted_at_ms.map(|_| one.incarnation));
             let (name, id, deleted) = (&one.name, one.incarnation, one.deleted_at_ms.is_some());
             let what = (&one.source_region, &one.source_repository, &one.region, &one.storage_namespace);
             seen.push(format!("mirror {name} {id:.8} deleted: {deleted} {what:?}", id = id.to_string()));
@@ -229,7 +231,9 @@ impl Run {
         for id in now(self.records.acknowledged()).unwrap_or_default() {
             seen.push(format!("deletion of {:.8} acknowledged", id.to_string()));
         }
-        for (id, one) in now(self.records.summaries()).unwrap_or_default() {
+        // What a deleted mirror said last is shown to nobody.
+        let summaries = now(self.records.summaries()).unwrap_or_default();
+        for (id, one) in summaries.into_iter().filter(|(id, _)| !deleted_ones.contains(id)) {
             seen.extend(said(&id.to_string(), &one.status));
         }
         seen
