@@ -93,7 +93,9 @@ pub(crate) fn main() -> ExitCode {
     }
     let breaks = wanted.mutant.is_some() || wanted.mutants.is_some();
     #[cfg(feature = "mutants")]
-    if let Some(name) = &wanted.mutant {
+    if let (Some(name), Some(filter)) = (&wanted.mutant, &wanted.enumerate) {
+        return crate::mutants::enumerated(name, filter);
+    } else if let Some(name) = &wanted.mutant {
         return crate::mutants::one(name, wanted.from, wanted.seeds, wanted.steps);
     } else if let Some(filter) = &wanted.mutants {
         return crate::mutants::all(filter, wanted.from, wanted.seeds, wanted.steps, wanted.threads);
@@ -103,10 +105,10 @@ pub(crate) fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     match (wanted.seed, &wanted.enumerate) {
-        (_, Some(filter)) => enumerate(filter, wanted.threads),
+        (_, Some(filter)) => enumerate(Some(filter), wanted.threads),
         (Some(seed), None) => one(seed, wanted.steps),
         (None, None) => match many(&wanted) {
-            good if good == ExitCode::SUCCESS => enumerate("", wanted.threads),
+            good if good == ExitCode::SUCCESS => enumerate(None, wanted.threads),
             bad => bad,
         },
     }

@@ -12,7 +12,7 @@ use lakemirror::clock::Clock;
 use lakemirror::clock::system::SystemClock;
 use lakemirror_journal::log::fault::Survival;
 
-use crate::run::script::{At, Life, Played, Point, play};
+use crate::run::script::{At, Life, Looks, Played, Point, play};
 use crate::story::{self, Act};
 use crate::trap::Trouble;
 
@@ -20,6 +20,9 @@ use crate::trap::Trouble;
 const TRACE_LINES_MAX: usize = 250;
 /// Cases that fail, after which no others are begun.
 const FAILURES_MAX: usize = 3;
+
+/// In a run without options, what survives besides what was synced is asked at every so manieth call to a disk only.
+const SURVIVORS_EVERY: u64 = if cfg!(debug_assertions) { 4 } else { 1 };
 
 const STORIES: [(&str, usize, &[Act]); 2] = [("1", 1, story::ONE), ("2", 2, story::TWO)];
 
@@ -55,7 +58,7 @@ const KINDS: [(Kind, &str, &str); 10] = [
 /// A story without trouble, and how many calls it makes.
 struct Base {
     story: usize,
-    end: Vec<String>,
+    looks: Looks,
     lives: Vec<Life>,
     disk: u64,
     calls: u64,
@@ -73,6 +76,12 @@ impl Case {
     fn name(&self) -> String {
         let letter = KINDS.iter().find(|(kind, ..)| *kind == self.kind).map_or("?", |(_, letter, _)| letter);
         format!("{}/{letter}:{}", STORIES[self.story].0, self.number)
+    }
+
+    /// Whether a plain run has it.
+    fn is_due(&self) -> bool {
+        let survives = matches!(self.kind, Kind::Everything | Kind::Cut | Kind::Sectors);
+        !survives || self.number.is_multiple_of(SURVIVORS_EVERY)
     }
 
     /// Whether a filter means it: a story, a kind, a number, in that order, any left out; without a story the first is meant.
@@ -107,18 +116,18 @@ impl Case {
 
 impl Base {
     /// Told twice: once to see how it ends, and once to count what is called until it is so.
-    fn of(story: usize, same: Option<&[String]>) -> Result<Self, Played> {
+    fn of(story: usize, same: Option<&Looks>) -> Result<Self, Played> {
         let first = tell(story, None, same, false);
         if first.report.violation.is_some() {
             return Err(first);
         }
-        let played = tell(story, None, Some(&first.end), false);
+        let played = tell(story, None, Some(&first.looks), false);
         if played.report.violation.is_some() {
             return Err(played);
         }
-        let Played { lives, calls, changes, end, .. } = played;
+        let Played { lives, calls, changes, looks, .. } = played;
         let disk = lives.iter().map(|life| life.calls).sum();
-        Ok(Self { story, end, lives, disk, calls, changes })
+        Ok(Self { story, looks, lives, disk, calls, changes })
     }
 
     /// The call to a disk with this number, counted over all lives.
@@ -148,7 +157,7 @@ impl Base {
     }
 }
 
-fn tell(story: usize, wrong: Option<(Trouble, At)>, same: Option<&[String]>, traced: bool) -> Played {
+fn tell(story: usize, wrong: Option<(Trouble, At)>, same: Option<&Looks>, traced: bool) -> Played {
     let (_, processes, acts) = STORIES[story];
     play((processes, acts), wrong, same, traced)
 }
@@ -161,8 +170,8 @@ fn fault(played: &Played) -> Option<String> {
     played.struck.is_none().then(|| "the call at which it was to go wrong was never made".to_owned())
 }
 
-/// Plays all cases that a filter means, and says how they ended.
-pub(crate) fn enumerate(filter: &str, threads: usize) -> ExitCode {
+/// Plays all cases that a filter means, and says how they ended; without a filter, some only, and says of which.
+pub(crate) fn enumerate(filter: Option<&str>, threads: usize) -> ExitCode {
     let clock = SystemClock::new();
     let begun = clock.monotonic();
     let mut bases = Vec::new();
@@ -176,8 +185,11 @@ pub(crate) fn enumerate(filter: &str, threads: usize) -> ExitCode {
             }
         }
     }
-    let cases: Vec<Case> =
-        bases.iter().flat_map(Base::cases).filter(|case| filter.is_empty() || case.is_meant(filter)).collect();
+    let cases: Vec<Case> = bases
+        .iter()
+        .flat_map(Base::cases)
+        .filter(|case| filter.map_or(case.is_due(), |of| case.is_meant(of)))
+        .collect();
     if let [case] = cases.as_slice() {
         return one(case, &bases[case.story]);
     }
@@ -187,7 +199,7 @@ pub(crate) fn enumerate(filter: &str, threads: usize) -> ExitCode {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let base = &bases[case.story];
-                    let played = tell(case.story, Some(case.wrong(base)), Some(&base.end), false);
+                    let played = tell(case.story, Some(case.wrong(base)), Some(&base.looks), false);
                     let mut failed = failed.lock().unwrap();
                     failed.extend(fault(&played).map(|fault| (*case, fault)));
                     if failed.len() >= FAILURES_MAX {
@@ -199,6 +211,9 @@ pub(crate) fn enumerate(filter: &str, threads: usize) -> ExitCode {
     });
     let failed = failed.into_inner().unwrap();
     let done = next.load(Ordering::Relaxed).min(cases.len());
+    if filter.is_none() && SURVIVORS_EVERY > 1 {
+        println!("  a2, a3 and a4 at one call to disk in {SURVIVORS_EVERY} only; at every one: --enumerate");
+    }
     say(&bases, done, failed.len(), clock.monotonic().saturating_sub(begun).as_secs_f64());
     for (case, fault) in &failed {
         println!("case {} fails: {}", case.name(), fault.chars().take(400).collect::<String>());
@@ -209,11 +224,35 @@ pub(crate) fn enumerate(filter: &str, threads: usize) -> ExitCode {
     }
 }
 
+/// With a break switched on once it is known how the stories end without: the first case that a filter means and that
+/// ends otherwise, and what is wrong in it.
+#[cfg(feature = "mutants")]
+pub(crate) fn first_fault(filter: &str, switch_on: impl FnOnce()) -> Option<(String, String)> {
+    let whole: Vec<Base> = (0..STORIES.len()).filter_map(|story| Base::of(story, None).ok()).collect();
+    switch_on();
+    for Base { story, looks, .. } in whole {
+        let base = match std::panic::catch_unwind(|| Base::of(story, Some(&looks))) {
+            Ok(Ok(base)) => base,
+            Ok(Err(played)) => return Some(("without trouble".to_owned(), fault(&played)?)),
+            Err(_) => return Some(("without trouble".to_owned(), "a panic".to_owned())),
+        };
+        for case in base.cases().into_iter().filter(|case| case.is_meant(filter)) {
+            let told = std::panic::catch_unwind(|| fault(&tell(story, Some(case.wrong(&base)), Some(&looks), false)));
+            if let Some(fault) = told.unwrap_or_else(|_| Some("a panic".to_owned())) {
+                return Some((case.name(), fault));
+            }
+        }
+    }
+    None
+}
+
 fn say(bases: &[Base], cases: usize, failed: usize, took: f64) {
     for base in bases {
         let Base { disk, calls, changes, .. } = base;
         let processes = STORIES[base.story].1;
-        println!("  {processes} process(es): {disk} calls to disk x 5, {calls} calls to the outside x 4, {changes} of them twice");
+        println!(
+            "  {processes} process(es): {disk} calls to disk x 5, {calls} calls to the outside x 4, {changes} of them twice"
+        );
     }
     let end = if failed == 0 { "the same end".to_owned() } else { format!("{failed} with another end") };
     println!("enumeration: {cases} runs in {took:.1} s, {end}");
@@ -221,7 +260,7 @@ fn say(bases: &[Base], cases: usize, failed: usize, took: f64) {
 
 /// One case with everything that happened in it.
 fn one(case: &Case, base: &Base) -> ExitCode {
-    let played = tell(case.story, Some(case.wrong(base)), Some(&base.end), true);
+    let played = tell(case.story, Some(case.wrong(base)), Some(&base.looks), true);
     explain(&played);
     let what = KINDS.iter().find(|(kind, ..)| *kind == case.kind).map_or("", |(.., what)| what);
     let name = case.name();

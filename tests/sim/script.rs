@@ -17,10 +17,13 @@ use crate::users;
 
 /// How soon a supervisor starts a process again.
 const START_AGAIN: Micros = SECOND;
-/// How long the end is looked at until it is the same.
+/// How long it is looked until what is seen is the same.
 const SETTLES_MAX: Micros = 90 * SECOND;
 /// When nothing changes any more in a run without trouble.
 const QUIET: Micros = 15 * SECOND;
+
+/// What a user sees, at each look.
+pub(crate) type Looks = Vec<Vec<String>>;
 
 /// One life of a process, and its calls to disk and hot store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +48,9 @@ pub(crate) struct Trial {
     at_disk: Option<(Trouble, Point)>,
     /// What is left when a machine stops, which is otherwise everything.
     survival: Option<Survival>,
+    /// What was seen, and what is to be seen.
+    looks: Looks,
+    same: Option<Looks>,
     lives: Vec<Life>,
     start_again: Option<Micros>,
     /// The call to a disk that was struck.
@@ -95,22 +101,21 @@ pub(crate) struct Played {
     pub(crate) changes: u64,
     /// The call at which it went wrong.
     pub(crate) struck: Option<String>,
-    /// What a user sees.
-    pub(crate) end: Vec<String>,
+    pub(crate) looks: Looks,
 }
 
-/// Plays a story, which ends like `same`, where that is given.
+/// Plays a story in which `same` is seen, where that is given.
 pub(crate) fn play(
     (processes, acts): (usize, &[Act]),
     wrong: Option<(Trouble, At)>,
-    same: Option<&[String]>,
+    same: Option<&Looks>,
     traced: bool,
 ) -> Played {
     let plan = Plan { seed: 1, repositories: 0, processes, held_up_max: Some(90 * SECOND), steps: Vec::new() };
     let mut run = prepare(&plan, traced);
     run.rules = Rules::default();
     run.rules.policy.deletion_grace_ms = 2_000;
-    let mut trial = Trial::default();
+    let mut trial = Trial { same: same.cloned(), ..Trial::default() };
     match wrong {
         Some((trouble, At::Disk(point))) => trial.at_disk = Some((trouble, point)),
         Some((trouble, At::Call(call))) => run.sim.world().trap.set = Some((trouble, call)),
@@ -124,8 +129,10 @@ pub(crate) fn play(
     run.trial = Some(trial);
     run.sim.world().judge.evidence_age = Some(run.rules.policy.evidence_age_ms_max * MS + 90 * SECOND);
     run.acts(acts);
-    let end = if run.is_right() { run.the_end(same) } else { Vec::new() };
-    run.played(end)
+    if run.is_right() {
+        run.end_of_story();
+    }
+    run.played()
 }
 
 impl Run {
@@ -151,6 +158,7 @@ impl Run {
         sim.world().judge.now = sim.now();
         match act {
             Act::Level => self.become_level(),
+            Act::Look => self.look(),
             Act::Wait(time) => drop(self.until(sim.now() + time)),
             Act::Release => release(&sim),
             Act::CreateMirror => self.create_mirror(REPOSITORY),
@@ -187,37 +195,50 @@ impl Run {
         }
     }
 
-    /// What a user sees once it is as it should be; then every journal is held against what was live.
-    fn the_end(&mut self, same: Option<&[String]>) -> Vec<String> {
-        let deadline = self.sim.now() + SETTLES_MAX;
+    /// Waits for the same to be seen as without trouble; without such an example, until nothing changes any more.
+    fn look(&mut self) {
+        let trial = self.trial.as_ref();
+        let same = trial.and_then(|trial| trial.same.as_ref()?.get(trial.looks.len()).cloned());
         if same.is_none() {
             self.until(self.sim.now() + QUIET);
         }
-        let mut end = self.seen();
-        while same.is_some_and(|same| same != end) && self.is_right() {
+        let deadline = self.sim.now() + SETTLES_MAX;
+        let mut seen = self.seen();
+        while let Some(same) = same.as_ref().filter(|same| **same != seen) {
             if self.sim.now() >= deadline {
-                self.broken("the same end", differences(same.unwrap_or_default(), &end));
-                return end;
+                self.broken("the same end", differences(same, &seen));
             }
-            self.until(self.sim.now() + SECOND / 2);
-            end = self.seen();
+            if !self.until(self.sim.now() + SECOND / 2) {
+                return;
+            }
+            seen = self.seen();
         }
+        self.trial.iter_mut().for_each(|trial| trial.looks.push(seen.clone()));
+    }
+
+    /// Every journal is held against what was live.
+    fn end_of_story(&mut self) {
         let trial = self.trial.as_mut();
         trial.into_iter().for_each(|trial| self.processes.iter().for_each(|process| trial.lived(process)));
         self.replay();
-        end
     }
 
     /// What a user sees: the mirror's repositories and the mirrors database, without times, epochs and counts of writes.
-    fn seen(&self) -> Vec<String> {
+    fn seen(&mut self) -> Vec<String> {
         let mut seen = Vec::new();
+        // Of several journals each has a part of the history, and which one drives in the end may differ.
+        let alone = self.processes.len() == 1;
+        for process in self.processes.iter_mut().filter(|_| alone) {
+            seen.push(format!("the journal has {:?}", process.phases()));
+        }
         let world = self.sim.world();
         for (name, repository) in &world.mirror.repositories {
-            let (default, namespace, marks) =
-                (&repository.default_branch, &repository.namespace, &repository.metadata);
+            let (default, namespace, marks) = (&repository.default_branch, &repository.namespace, &repository.metadata);
             seen.push(format!("repository {name} {default} {namespace} {} {marks:?}", repository.read_only));
             let branches = repository.branches.iter();
-            seen.extend(branches.map(|(of, branch)| format!("branch {of} of {name} {} {}", branch.head, branch.hidden)));
+            seen.extend(
+                branches.map(|(of, branch)| format!("branch {of} of {name} {} {}", branch.head, branch.hidden)),
+            );
             seen.extend(repository.commits.keys().map(|id| format!("commit {id} of {name}")));
         }
         drop(world);
@@ -234,23 +255,26 @@ impl Run {
         // What a deleted mirror said last is shown to nobody.
         let summaries = now(self.records.summaries()).unwrap_or_default();
         for (id, one) in summaries.into_iter().filter(|(id, _)| !deleted_ones.contains(id)) {
-            seen.extend(said(&id.to_string(), &one.status));
+            seen.extend(said(&id.to_string(), &one.status, alone));
         }
         seen
     }
 
-    fn played(mut self, end: Vec<String>) -> Played {
+    fn played(mut self) -> Played {
         let trial = self.trial.take().unwrap_or_default();
         let trap = std::mem::take(&mut self.sim.world().trap);
         let struck = trap.sprung.or(trial.struck);
         let report = self.report();
-        Played { report, lives: trial.lives, calls: trap.calls, changes: trap.changes, struck, end }
+        Played { report, lives: trial.lives, calls: trap.calls, changes: trap.changes, struck, looks: trial.looks }
     }
 }
 
-fn said(id: &str, status: &Status) -> Vec<String> {
+fn said(id: &str, status: &Status, history: bool) -> Vec<String> {
     let Status { state, state_message, branches, counts, problems, .. } = status;
-    let mut said = vec![format!("status {id:.8} {state:?} {state_message:?} {counts:?} {problems:?}")];
+    let mut said = vec![format!("status {id:.8} {state:?} {problems:?}")];
+    if history {
+        said.push(format!("status {id:.8} {state_message:?} {counts:?}"));
+    }
     for BranchStatus { name, source_commit, promoted_commit, state, waiting } in branches {
         let waiting: Vec<(&String, &String)> = waiting.iter().map(|one| (&one.kind, &one.what)).collect();
         let (source, shown) = (source_commit.map(|id| id.to_string()), promoted_commit.map(|id| id.to_string()));

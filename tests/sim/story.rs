@@ -43,6 +43,8 @@ pub(crate) enum Act {
     DeleteMirror,
     /// The mirror becomes what its source is.
     Level,
+    /// What a user sees becomes what it was without trouble.
+    Look,
     Wait(Micros),
     /// The process that drives the mirror is told to end, and started again.
     StopDriver,
@@ -50,7 +52,7 @@ pub(crate) enum Act {
     KillDriver(Micros),
 }
 
-use Act::{Branch as Make, Commit, DeleteBranch, Level, Merge, Reset};
+use Act::{Branch as Make, Commit, DeleteBranch, Level, Look, Merge, Reset};
 
 /// One process.
 pub(crate) const ONE: &[Act] = &[
@@ -75,9 +77,14 @@ pub(crate) const ONE: &[Act] = &[
     Make("side", "main"),
     Commit("side", 2, "data/f", Way::Prompt),
     Level,
+    Look,
     Act::DeleteMirror,
     Act::CreateMirror,
     Level,
+    Look,
+    Act::DeleteMirror,
+    Level,
+    Look,
 ];
 
 /// Two processes of one region.
@@ -99,9 +106,11 @@ pub(crate) const TWO: &[Act] = &[
     Make("side", "main"),
     Commit("side", 1, "data/d", Way::Prompt),
     Level,
+    Look,
     Act::DeleteMirror,
     Act::CreateMirror,
     Level,
+    Look,
 ];
 
 /// Where an act stands in its story.
