@@ -26,7 +26,6 @@ pub(crate) const SURVIVORS: &[(&str, &str)] = &[
     ("anything_adopted", "nobody else moves the mirror's branches in the simulation; tests/it/engine.rs does"),
     ("beat_counts_from_its_answer", "needs an answer as late as a lease's margin, with a takeover just then"),
     ("divergence_ignored", "nobody else moves the mirror's branches in the simulation; tests/it/engine.rs does"),
-    ("epoch_kept", "the conditional write of the owner's item already lets only one win; the epoch is for who reads"),
     ("fault_read_as_object_gone", "needs two failed questions about an object that stays away and comes after all"),
     ("foreign_head_overwritten", "nobody else moves the mirror's branches in the simulation; tests/it/engine.rs does"),
     ("inherited_age_forgotten", "needs a range inherited just before its base's evidence is too old"),

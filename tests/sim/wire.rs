@@ -54,6 +54,23 @@ impl Call {
 }
 
 impl Wire {
+    /// Tells that a call is sent; what becomes of it, and whether the sender's machine stops once it was carried out.
+    fn send(&self, call: Call, of: &str) -> (Fate, bool) {
+        let mut world = self.sim.world();
+        if call.changes {
+            // After a failure what was written stays in doubt; nothing new is justified by it, and what was justified
+            // before may still be sent.
+            let synced = self.faults.failures() > 0 || self.disk.is_synced() && self.hot.is_flushed();
+            world.judge.sent(&self.who, call.name, synced);
+        }
+        let fate = world.fate(self.process, call.place, call.repeatable);
+        let (fate, stops) = world.trap.spring(call, of, fate, &self.faults);
+        if call.changes || !matches!(fate, Fate::Answered { .. }) {
+            world.note(|| format!("{} {} {of}: {fate:?}", self.who.name, call.name));
+        }
+        (fate, stops)
+    }
+
     /// Makes a call. `work` is what it does where it is carried out.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
@@ -65,21 +82,7 @@ impl Wire {
         if self.faults.crashed() {
             return std::future::pending().await;
         }
-        let (fate, stops) = {
-            let mut world = self.sim.world();
-            if call.changes {
-                // After a failure what was written stays in doubt; nothing new is justified by it, and what was justified
-                // before may still be sent.
-                let synced = self.faults.failures() > 0 || self.disk.is_synced() && self.hot.is_flushed();
-                world.judge.sent(&self.who, call.name, synced);
-            }
-            let fate = world.fate(self.process, call.place, call.repeatable);
-            let (fate, stops) = world.trap.spring(call, of, fate, &self.faults);
-            if call.changes || !matches!(fate, Fate::Answered { .. }) {
-                world.note(|| format!("{} {} {of}: {fate:?}", self.who.name, call.name));
-            }
-            (fate, stops)
-        };
+        let (fate, stops) = self.send(call, of);
         let lost = || fault(FaultKind::Retry, call.name, "no answer in time");
         let work = Arc::new(work);
         let run = {
