@@ -236,7 +236,8 @@ pub(crate) fn first_fault(filter: &str, switch_on: impl FnOnce()) -> Option<(Str
             Ok(Err(played)) => return Some(("without trouble".to_owned(), fault(&played)?)),
             Err(_) => return Some(("without trouble".to_owned(), "a panic".to_owned())),
         };
-        for case in base.cases().into_iter().filter(|case| case.is_meant(filter)) {
+        // The last kinds have the fewest cases and tell the most.
+        for case in base.cases().into_iter().rev().filter(|case| case.is_meant(filter)) {
             let told = std::panic::catch_unwind(|| fault(&tell(story, Some(case.wrong(&base)), Some(&looks), false)));
             if let Some(fault) = told.unwrap_or_else(|_| Some("a panic".to_owned())) {
                 return Some((case.name(), fault));
