@@ -1,7 +1,9 @@
 //! The simulation: the production's engine, journal and reducer over a simulated world, from a seed, on one thread.
 //!
 //! `cargo test --test sim` runs some hundred seeds; `cargo test --test sim -- --seed 42` repeats one and prints what
-//! happened in it; `--seeds N` and `--from N` run others, `--steps N` longer ones. Environment: `LAKEMIRROR_SEEDS`,
+//! happened in it; `--seeds N` and `--from N` run others, `--steps N` longer ones. After the seeds two stories are played once
+//! for each of their calls, with something going wrong exactly there; `--enumerate` plays all of them and nothing else,
+//! `--enumerate 2/e:213` one. Environment: `LAKEMIRROR_SEEDS`,
 //! `LAKEMIRROR_SEED`. `cargo test --features mutants --test sim -- --mutants ''` runs with each of the deliberate breaks of
 //! `journal/src/mutant.rs`, to see whether it is noticed. A seed that fails is run again with ever fewer steps, and printed.
 
@@ -26,6 +28,8 @@ mod database;
 mod dice;
 #[path = "sim/ending.rs"]
 mod ending;
+#[path = "sim/enumerate.rs"]
+mod enumerate;
 #[path = "sim/judge.rs"]
 mod judge;
 #[path = "sim/lake.rs"]
@@ -45,6 +49,10 @@ mod process;
 mod run;
 #[path = "sim/shrink.rs"]
 mod shrink;
+#[path = "sim/story.rs"]
+mod story;
+#[path = "sim/trap.rs"]
+mod trap;
 #[path = "sim/users.rs"]
 mod users;
 #[path = "sim/wire.rs"]

@@ -34,17 +34,19 @@ pub async fn audit(site: &Site, ownership: &Ownership, strangers: &mut BTreeSet<
     note_strangers(site, &listed, strangers).await?;
     let ours = site.look(|mirror| {
         let resting = mirror.branches.iter().filter(|(_, branch)| branch.moving.is_none() && !branch.removing);
-        resting
-            .filter_map(|(name, branch)| branch.mirror.map(|head| (name.clone(), head, branch.divergence)))
-            .collect::<Vec<_>>()
+        let known = resting.filter(|(_, branch)| branch.mirror.is_some() || branch.divergence.is_some());
+        known.map(|(name, branch)| (name.clone(), branch.mirror, branch.divergence)).collect::<Vec<_>>()
     });
     for (branch, head, divergence) in ours.await?.unwrap_or_default() {
         let found = listed.get(&branch).copied();
         match (found, divergence) {
-            (Some(found), Some(Divergence { .. })) if found == head => {
+            (Some(found), Some(Divergence { .. })) if Some(found) == head => {
                 drop(site.ask(Ask::Adopt { branch, found }).await?)
             }
-            (found, _) if found != Some(head) => drop(site.ask(Ask::Diverged { branch, found }).await?),
+            // Also that what others made where nothing of ours is has gone again.
+            (found, divergence) if found != head || divergence.is_some() => {
+                drop(site.ask(Ask::Diverged { branch, found }).await?)
+            }
             _ => {}
         }
     }

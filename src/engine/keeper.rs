@@ -225,20 +225,25 @@ fn judge(
     }
 }
 
+async fn is_ours(site: &Site) -> Result<bool, Ended> {
+    let metadata = site.insist(&Subject::Repository, || site.mirror.metadata(site.name())).await?;
+    let marked = metadata.and_then(|metadata| metadata.get(MARK).cloned());
+    let ours = marked.as_ref() == Some(&site.definition.incarnation.to_string())
+        || marked.is_some() && mutant::is_on("any_repository_deleted");
+    if !ours {
+        tracing::info!(mirror = site.name(), "there is no repository of this mirror to delete");
+    }
+    Ok(ours)
+}
+
 /// Deletes the mirror repository, if it is ours, and ends the mirror.
 ///
 /// # Errors
 /// [`Ended`].
 pub async fn dismantle(site: &Site) -> Result<(), Ended> {
     let epoch = site.leased().await?;
-    let ours = site.definition.incarnation.to_string();
-    let metadata = site.insist(&Subject::Repository, || site.mirror.metadata(site.name())).await?;
-    let marked = metadata.and_then(|metadata| metadata.get(MARK).cloned());
-    if marked.as_deref() == Some(ours.as_str()) || marked.is_some() && mutant::is_on("any_repository_deleted") {
-        site.insist(&Subject::Repository, || site.mirror.delete_repository(site.name())).await?;
-    } else {
-        tracing::info!(mirror = site.name(), "there is no repository of this mirror to delete");
-    }
+    // Asked before each attempt: between two of them somebody may have put another one in its place.
+    site.insist_while(&Subject::Repository, || is_ours(site), || site.mirror.delete_repository(site.name())).await?;
     // First the fact, then its acknowledgement: what is acknowledged is never asked for again, so that a crash between
     // the two would leave the mirror in deletion for good, and its name taken.
     if mutant::is_on("acknowledged_before_gone") {

@@ -146,12 +146,32 @@ impl Site {
     ///
     /// # Errors
     /// [`Ended::Stopped`] when the work is stopped meanwhile.
-    pub async fn insist<T, F>(&self, subject: &Subject, mut call: impl FnMut() -> F) -> Result<Option<T>, Ended>
+    pub async fn insist<T, F>(&self, subject: &Subject, call: impl FnMut() -> F) -> Result<Option<T>, Ended>
     where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        self.insist_while(subject, || std::future::ready(Ok(true)), call).await
+    }
+
+    /// As [`Site::insist`], and `still` is asked before each attempt: nothing is called once it says no.
+    ///
+    /// # Errors
+    /// As [`Site::insist`], and those of `still`.
+    pub async fn insist_while<T, S, F>(
+        &self,
+        subject: &Subject,
+        mut still: impl FnMut() -> S,
+        mut call: impl FnMut() -> F,
+    ) -> Result<Option<T>, Ended>
+    where
+        S: Future<Output = Result<bool, Ended>>,
         F: Future<Output = Result<T, Fault>>,
     {
         let mut wait = Duration::from_millis(200);
         loop {
+            if !still().await? {
+                return Ok(None);
+            }
             let answer = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Err(Ended::Stopped),

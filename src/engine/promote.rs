@@ -57,7 +57,7 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
         for job in unfinished_removals(site).await? {
             spawn(site, job, &slots, &removing, &ownership, &mut tasks);
         }
-        let diverged = site.look(|mirror| mirror.branches.values().any(|branch| branch.divergence.is_some())).await?;
+        let diverged = site.look(|mirror| mirror.branches.values().any(|branch| branch.strayed().is_some())).await?;
         let interval = if first || diverged == Some(true) { audit::SOON } else { audit::QUIET };
         // Counted from the last one: a busy mirror is compared as often as a quiet one.
         let nap = interval.saturating_sub(site.clock.monotonic().saturating_sub(audited));
@@ -212,7 +212,7 @@ async fn may_move(
     if mutant::is_on("foreign_head_overwritten") {
         return Ok(true);
     }
-    let restoring = branch.divergence.is_some() && restores(site).await?;
+    let restoring = branch.strayed().is_some() && restores(site).await?;
     if found == Some(under_way.to) || found == under_way.from || restoring {
         return Ok(true);
     }

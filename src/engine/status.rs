@@ -175,7 +175,7 @@ fn standing(mirror: &Mirror, branches: &[BranchStatus], notes: &BTreeMap<Subject
 
 fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, goings: &Goings) -> BranchStatus {
     let standing = match () {
-        () if branch.divergence.is_some() => BranchStanding::Diverged,
+        () if branch.strayed().is_some() => BranchStanding::Diverged,
         () if branch.tombstone_ms.is_some() || branch.removing => BranchStanding::Deleting,
         () if branch.is_level() => BranchStanding::Level,
         () if branch.moving.is_some() => BranchStanding::Promoting,
@@ -212,7 +212,7 @@ fn waits(mirror: &Mirror, branch: &Branch, standing: BranchStanding, goings: &Go
         BranchStanding::Deleting => {
             say("deletion", "the branch is gone at the source".to_owned(), branch.tombstone_ms.unwrap_or_default())
         }
-        BranchStanding::Diverged => branch.divergence.map_or_else(Vec::new, |divergence| {
+        BranchStanding::Diverged => branch.strayed().map_or_else(Vec::new, |divergence| {
             let show = |id: Option<CommitId>| id.map_or("nothing".to_owned(), |id| id.to_string());
             let what = format!(
                 "somebody else moved the mirror's branch to {}; expected {}",

@@ -121,7 +121,7 @@ impl BranchHead {
         Self {
             shown: branch.mirror.map(shown),
             moving: branch.moving.map(|under_way| (under_way.to, None)),
-            diverged: branch.divergence.map(|divergence| (divergence.found, None)),
+            diverged: branch.strayed().map(|divergence| (divergence.found, None)),
         }
     }
 }

@@ -8,6 +8,7 @@ use lakemirror::clock::Clock;
 use lakemirror::clock::system::SystemClock;
 
 use crate::agenda::SECOND;
+use crate::enumerate::enumerate;
 use crate::plan::Plan;
 use crate::run::{Report, run};
 use crate::shrink::shrink;
@@ -32,6 +33,8 @@ struct Wanted {
     mutant: Option<String>,
     /// All deliberate breaks whose names contain this.
     mutants: Option<String>,
+    /// Enumerated cases, those whose names this means, and nothing else.
+    enumerate: Option<String>,
     /// Another test is asked for.
     other: bool,
 }
@@ -48,9 +51,10 @@ fn wanted() -> Wanted {
         failures: 3,
         mutant: None,
         mutants: None,
+        enumerate: None,
         other: false,
     };
-    let mut words = std::env::args().skip(1);
+    let mut words = std::env::args().skip(1).peekable();
     while let Some(word) = words.next() {
         if word == "--mutant" || word == "--mutants" {
             let name = words.next();
@@ -58,6 +62,10 @@ fn wanted() -> Wanted {
                 "--mutant" => wanted.mutant = name,
                 _ => wanted.mutants = Some(name.unwrap_or_default()),
             }
+            continue;
+        }
+        if word == "--enumerate" {
+            wanted.enumerate = Some(words.next_if(|next| !next.starts_with('-')).unwrap_or_default());
             continue;
         }
         let mut value = || words.next().and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
@@ -85,7 +93,9 @@ pub(crate) fn main() -> ExitCode {
     }
     let breaks = wanted.mutant.is_some() || wanted.mutants.is_some();
     #[cfg(feature = "mutants")]
-    if let Some(name) = &wanted.mutant {
+    if let (Some(name), Some(filter)) = (&wanted.mutant, &wanted.enumerate) {
+        return crate::mutants::enumerated(name, filter);
+    } else if let Some(name) = &wanted.mutant {
         return crate::mutants::one(name, wanted.from, wanted.seeds, wanted.steps);
     } else if let Some(filter) = &wanted.mutants {
         return crate::mutants::all(filter, wanted.from, wanted.seeds, wanted.steps, wanted.threads);
@@ -94,9 +104,13 @@ pub(crate) fn main() -> ExitCode {
         println!("deliberate breaks need `--features mutants`");
         return ExitCode::from(2);
     }
-    match wanted.seed {
-        Some(seed) => one(seed, wanted.steps),
-        None => many(&wanted),
+    match (wanted.seed, &wanted.enumerate) {
+        (_, Some(filter)) => enumerate(Some(filter), wanted.threads),
+        (Some(seed), None) => one(seed, wanted.steps),
+        (None, None) => match many(&wanted) {
+            good if good == ExitCode::SUCCESS => enumerate(None, wanted.threads),
+            bad => bad,
+        },
     }
 }
 

@@ -44,7 +44,7 @@ impl Run {
         sim.world().drowsy = None;
         sim.world().note(|| "calm".to_owned());
         if self.dice.chance(500) {
-            others::unmeddle(&sim);
+            others::unmeddle(&sim, &self.summaries());
         }
         others::unrob(&sim);
         release(&sim);
@@ -115,6 +115,7 @@ impl Run {
                 return false;
             }
             if self.sim.now() >= deadline {
+                release(&self.sim);
                 return true;
             }
         }
@@ -132,7 +133,7 @@ impl Run {
         level
     }
 
-    fn summaries(&self) -> Vec<Summary> {
+    pub(crate) fn summaries(&self) -> Vec<Summary> {
         now(self.records.summaries()).unwrap_or_default().into_values().collect()
     }
 

@@ -267,6 +267,12 @@ impl Judge {
         self.holders.insert(incarnation.to_owned(), (holder, epoch));
     }
 
+    /// The process that drives a mirror which is not deleted.
+    pub(crate) fn driver(&self) -> Option<&str> {
+        let active = |id: &&String| self.mirrors.get(*id).is_some_and(|mirror| !mirror.deleted);
+        self.holders.keys().find(active).and_then(|id| self.holders.get(id)?.as_deref())
+    }
+
     // What is done to mirrors.
 
     /// A changing call was sent.
@@ -289,7 +295,6 @@ impl Judge {
         if before.as_ref().is_some_and(|before| before != incarnation) {
             self.broken("I6", format!("{} marks {name} over another mirror's mark", who.name));
         }
-        self.robbed.remove(incarnation);
         if let Some(copy) = self.copies.get_mut(name) {
             (copy.incarnation, copy.replaced) = (Some(incarnation.to_owned()), false);
         }
@@ -345,7 +350,9 @@ impl Judge {
     pub(crate) fn record_put(&mut self, who: &Who, name: &str, id: Id, parents: &[Id]) {
         self.drives(who, name, "puts a commit record");
         let Some(copy) = self.copies.get(name) else { return };
-        if copy.replaced || copy.records.contains(&id) {
+        // What was taken once and made again may lack what was on the first.
+        let robbed = copy.incarnation.as_ref().is_some_and(|id| self.robbed.contains(id));
+        if copy.replaced || robbed || copy.records.contains(&id) {
             return;
         }
         if self.history_complete
@@ -370,7 +377,7 @@ impl Judge {
     pub(crate) fn branch_pointed(&mut self, who: &Who, name: &str, branch: &str, to: Id) {
         self.drives(who, name, "moves a branch");
         let Some(copy) = self.copies.get(name) else { return };
-        if copy.replaced {
+        if copy.replaced || copy.incarnation.as_ref().is_some_and(|id| self.robbed.contains(id)) {
             return;
         }
         let untouched = !copy.moved.contains_key(branch);

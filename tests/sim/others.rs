@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use lakemirror::mirrors::records::{BranchState, Summary};
 use lakemirror_journal::ids::CommitId;
 
 use crate::agenda::{SECOND, Sim};
@@ -53,15 +54,18 @@ pub(crate) fn meddle(sim: &Sim, dice: &mut Dice, number: u64) {
     world.judge.others_move(&name, &branch, to.map(|to| to.0));
 }
 
-/// Puts everything back that others moved, and takes away what they made.
-pub(crate) fn unmeddle(sim: &Sim) {
+/// Puts everything back that others moved, to where its mirror says that it belongs, and takes away what they made.
+pub(crate) fn unmeddle(sim: &Sim, summaries: &[Summary]) {
     let mut world = sim.world();
     for (name, branch, head) in world.judge.moved_by_others() {
+        let said = summaries.iter().filter(|summary| summary.name == name).flat_map(|one| &one.status.branches);
+        let mut said = said.filter(|said| said.name == branch && said.state == BranchState::Diverged);
+        let head = said.find_map(|said| said.promoted_commit).map_or(head, |head| head.0);
         if let Some(repository) = world.mirror.repositories.get_mut(&name) {
             repository.branches.insert(branch.clone(), Branch { head: CommitId(head), hidden: false });
         }
         world.note(|| format!("others put {branch} of {name} back"));
-        world.judge.others_move(&name, &branch, Some(head));
+        world.judge.others_put_back(&name, &branch, head);
     }
     for (name, branch) in world.judge.made_by_others() {
         if let Some(repository) = world.mirror.repositories.get_mut(&name) {

@@ -17,12 +17,14 @@ use lakemirror::mirrors::records::Records;
 use lakemirror::run::ledger::{Journal, Rhythm};
 use lakemirror::run::registry::SharedRegistry;
 use lakemirror_journal::command::Command;
+use lakemirror_journal::ids::Incarnation;
 use lakemirror_journal::log::Ports;
 use lakemirror_journal::log::disk::sim::SimDisk;
 use lakemirror_journal::log::fault::{Faults, Survival};
 use lakemirror_journal::log::hot::memory::MemoryHot;
-use lakemirror_journal::state::image;
+use lakemirror_journal::state::mirror::Mirror;
 use lakemirror_journal::state::policy::Policy;
+use lakemirror_journal::state::{State, image};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -184,12 +186,22 @@ impl Process {
 
     /// The digest of the live state; none where the journal does not answer.
     pub(crate) fn digest(&mut self) -> Option<[u8; 32]> {
+        self.read(|state| image::digest(state).ok()).flatten()
+    }
+
+    /// The mirrors of the live state and how far they are.
+    pub(crate) fn phases(&mut self) -> Option<Vec<String>> {
+        let phase = |(id, mirror): (&Incarnation, &Mirror)| format!("{:.8} {:?}", id.to_string(), mirror.phase);
+        self.read(move |state| state.mirrors.iter().map(phase).collect())
+    }
+
+    fn read<R: Send + 'static>(&mut self, look: impl FnOnce(&State) -> R + Send + 'static) -> Option<R> {
         let running = self.running.as_mut()?;
         let recorder = running.recorder.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let digest = running.runtime.spawn(async move { recorder.read(image::digest).await.ok()?.ok() });
+        let answer = running.runtime.spawn(async move { recorder.read(look).await.ok() });
         self.step();
         let running = self.running.as_mut()?;
-        digest.is_finished().then(|| running.runtime.block_on(digest).ok().flatten()).flatten()
+        answer.is_finished().then(|| running.runtime.block_on(answer).ok().flatten()).flatten()
     }
 
     /// The digest of the state that a replay of the files makes, after the process has ended.

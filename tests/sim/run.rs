@@ -23,6 +23,9 @@ use crate::process::{Process, Rules};
 use crate::users;
 use crate::world::{PLACES, Weather, World};
 
+#[path = "script.rs"]
+pub(crate) mod script;
+
 /// Events of one run, at most: more of them mean that something goes round in circles.
 const EVENTS_MAX: u64 = 400_000;
 
@@ -53,10 +56,16 @@ pub(crate) struct Run {
     pub(crate) dice: Dice,
     events: u64,
     pub(crate) calm: bool,
+    /// Where it is a script's run: what is to happen in it.
+    trial: Option<script::Trial>,
 }
 
 /// Runs a plan.
 pub(crate) fn run(plan: &Plan, traced: bool) -> Report {
+    prepare(plan, traced).run(plan)
+}
+
+fn prepare(plan: &Plan, traced: bool) -> Run {
     let sim = Sim::new(World::new(plan.seed, traced));
     let mut rules = Rules::default();
     let mut dice = Dice::new(plan.seed, 3);
@@ -85,9 +94,8 @@ pub(crate) fn run(plan: &Plan, traced: bool) -> Report {
         let processes = (0..plan.processes).map(|index| Process::new(plan.seed, index)).collect();
         let entropy = ProcessEntropy(std::sync::Mutex::new(Dice::new(plan.seed, 4)));
         let (starts, events, calm) = (BTreeMap::new(), 0, false);
-        Run { sim, rules, processes, starts, records, entropy, dice, events, calm }
+        Run { sim, rules, processes, starts, records, entropy, dice, events, calm, trial: None }
     }
-    .run(plan)
 }
 
 impl Run {
@@ -161,6 +169,8 @@ impl Run {
             self.sim.world().note(|| format!("{name} ends: {ended:?}"));
             // The journal says what stopped it: a fault that was put there, else a fault of its own.
             if let Err(why) = &ended
+                && !crashed
+                && self.processes[index].faults.failures() == 0
                 && why.contains("does not open")
             {
                 self.broken("I5", format!("{name}: {why}"));
@@ -180,6 +190,10 @@ impl Run {
             _ => Survival::Everything,
         });
         let wait = if self.calm { SECOND } else { dice.between(100 * MS, 8 * SECOND) };
+        let (survival, wait) = match &mut self.trial {
+            Some(trial) => trial.death(&self.processes[index]),
+            None => (survival, wait),
+        };
         let name = self.processes[index].name();
         self.sim.world().note(|| format!("{name} is down: {survival:?}"));
         self.sim.world().judge.process_ended(&name);
@@ -193,6 +207,9 @@ impl Run {
         self.starts.remove(&index);
         let process = &mut self.processes[index];
         process.start(&self.sim, &self.rules);
+        if let Some(trial) = &self.trial {
+            trial.arm(process);
+        }
         let name = process.name();
         self.sim.world().note(|| format!("{name} starts"));
         self.settle();
@@ -263,7 +280,7 @@ impl Run {
             Step::Listings => listings(&mut sim.world().weather, &mut dice),
             Step::Doubt => doubt(&mut sim.world().weather, &mut dice),
             Step::Meddle => others::meddle(&sim, &mut dice, number),
-            Step::Unmeddle => others::unmeddle(&sim),
+            Step::Unmeddle => others::unmeddle(&sim, &self.summaries()),
             Step::Rob => others::rob(&sim, &mut dice, number),
             Step::Vanish => others::vanish(&sim, &mut dice, number),
             _ => self.trouble(planned.what, &mut dice),

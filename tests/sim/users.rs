@@ -45,7 +45,7 @@ fn any_branch(world: &World, repository: &str, dice: &mut Dice) -> String {
 }
 
 /// Commits a tree to a branch, which is made if it is missing.
-fn commit(
+pub(crate) fn commit(
     sim: &Sim,
     world: &mut World,
     name: &str,
@@ -54,7 +54,7 @@ fn commit(
     tree: Tree,
     number: u64,
 ) -> Option<CommitId> {
-    let date = (world.now / SECOND).cast_signed();
+    let date = world.date.unwrap_or((world.now / SECOND).cast_signed());
     let repository = world.source.repositories.get_mut(name)?;
     let made = repository.commit(parents.clone(), tree, number, date);
     let (id, tree) = (made.record.id, Arc::clone(&made.tree));
@@ -80,7 +80,7 @@ fn commit(
     Some(id)
 }
 
-fn point(world: &mut World, name: &str, branch: &str, to: CommitId) {
+pub(crate) fn point(world: &mut World, name: &str, branch: &str, to: CommitId) {
     if let Some(repository) = world.source.repositories.get_mut(name) {
         repository.branches.entry(branch.to_owned()).or_insert(Branch { head: to, hidden: false }).head = to;
     }

@@ -54,6 +54,23 @@ impl Call {
 }
 
 impl Wire {
+    /// Tells that a call is sent; what becomes of it, and whether the sender's machine stops once it was carried out.
+    fn send(&self, call: Call, of: &str) -> (Fate, bool) {
+        let mut world = self.sim.world();
+        if call.changes {
+            // After a failure what was written stays in doubt; nothing new is justified by it, and what was justified
+            // before may still be sent.
+            let synced = self.faults.failures() > 0 || self.disk.is_synced() && self.hot.is_flushed();
+            world.judge.sent(&self.who, call.name, synced);
+        }
+        let fate = world.fate(self.process, call.place, call.repeatable);
+        let (fate, stops) = world.trap.spring(call, of, fate, &self.faults);
+        if call.changes || !matches!(fate, Fate::Answered { .. }) {
+            world.note(|| format!("{} {} {of}: {fate:?}", self.who.name, call.name));
+        }
+        (fate, stops)
+    }
+
     /// Makes a call. `work` is what it does where it is carried out.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
@@ -61,20 +78,11 @@ impl Wire {
         of: &str,
         work: impl Fn(&Sim, &mut World) -> Result<T, Fault> + Send + Sync + 'static,
     ) -> Result<T, Fault> {
-        let fate = {
-            let mut world = self.sim.world();
-            if call.changes {
-                // After a failure what was written stays in doubt; nothing new is justified by it, and what was justified
-                // before may still be sent.
-                let synced = self.faults.failures() > 0 || self.disk.is_synced() && self.hot.is_flushed();
-                world.judge.sent(&self.who, call.name, synced);
-            }
-            let fate = world.fate(self.process, call.place, call.repeatable);
-            if call.changes || !matches!(fate, Fate::Answered { .. }) {
-                world.note(|| format!("{} {} {of}: {fate:?}", self.who.name, call.name));
-            }
-            fate
-        };
+        // A machine that has stopped sends nothing more.
+        if self.faults.crashed() {
+            return std::future::pending().await;
+        }
+        let (fate, stops) = self.send(call, of);
         let lost = || fault(FaultKind::Retry, call.name, "no answer in time");
         let work = Arc::new(work);
         let run = {
@@ -92,7 +100,15 @@ impl Wire {
                 return Err(lost());
             }
             Fate::Unanswered { to } => {
-                self.sim.after(to, Box::new(move |sim| drop(run(sim))));
+                let (faults, process) = (self.faults.clone(), self.process);
+                let carry_out = move |sim: &Sim| {
+                    drop(run(sim));
+                    if stops {
+                        faults.stop();
+                        sim.wake(process);
+                    }
+                };
+                self.sim.after(to, Box::new(carry_out));
                 self.sim.pass(self.process, TIMEOUT).await;
                 return Err(lost());
             }

@@ -12,6 +12,7 @@ use crate::bucket::Bucket;
 use crate::dice::Dice;
 use crate::judge::Judge;
 use crate::lake::{Branch, Lake};
+use crate::trap::Trap;
 
 /// The destination's bucket.
 pub(crate) const BUCKET: &str = "west";
@@ -117,6 +118,10 @@ pub(crate) struct World {
     pub(crate) trace: Option<Vec<String>>,
     /// A running hash of what happened, whether or not it is written down.
     pub(crate) calls: u64,
+    /// What is to happen at which call, where calls are enumerated.
+    pub(crate) trap: Trap,
+    /// The creation date of commits, where it is not the time: those of a script have the same ids whenever they are made.
+    pub(crate) date: Option<i64>,
 }
 
 impl World {
@@ -136,6 +141,8 @@ impl World {
             drowsy: None,
             trace: traced.then(Vec::new),
             calls: 0,
+            trap: Trap::default(),
+            date: None,
         }
     }
 

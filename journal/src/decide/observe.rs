@@ -131,7 +131,7 @@ pub(super) fn removals(case: &Case<'_>, proven_gone: &BTreeSet<String>) -> Vec<E
             && (proven_gone.contains(*name) || mutant::is_on("removal_unproven"))
             && !branch.removing
             && branch.moving.is_none()
-            && branch.divergence.is_none()
+            && branch.strayed().is_none()
     });
     due.map(|(name, _)| {
         Event::BranchRemovalStarted(BranchRemovalStartedV1 { mirror: case.id, branch: name.clone(), at_ms: case.at_ms })

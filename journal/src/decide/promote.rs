@@ -31,7 +31,7 @@ pub(super) fn plan(case: &Case<'_>) -> Vec<Event> {
         if branch.moving.is_some() && !mutant::is_on("two_moves_at_once") || branch.removing {
             continue;
         }
-        if let Some(divergence) = branch.divergence.filter(|_| !mutant::is_on("divergence_ignored")) {
+        if let Some(divergence) = branch.strayed().filter(|_| !mutant::is_on("divergence_ignored")) {
             if case.state.policy.on_divergence == DivergenceRule::Restore {
                 events.extend(restore(case, name, branch, divergence.found, &mut stale));
             }

@@ -27,6 +27,7 @@ struct Plan {
     crashed: bool,
     failures: u64,
     capacity: Option<u64>,
+    struck: Option<String>,
 }
 
 /// The shared counter and plan. Cloning shares it.
@@ -73,6 +74,17 @@ impl Faults {
         self.plan().capacity
     }
 
+    /// The machine stops now, between two calls.
+    pub fn stop(&self) {
+        self.plan().crashed = true;
+    }
+
+    /// The call at which the machine stopped or that failed by plan, and what it was for.
+    #[must_use]
+    pub fn struck(&self) -> Option<String> {
+        self.plan().struck.clone()
+    }
+
     /// Whether the machine has stopped.
     #[must_use]
     pub fn crashed(&self) -> bool {
@@ -85,13 +97,14 @@ impl Faults {
         *self.plan() = Plan { capacity, ..Plan::default() };
     }
 
-    /// Counts a mutating call. An error means that it has no effect, or of a write only a part.
-    pub(super) fn step(&self) -> io::Result<()> {
+    /// Counts a mutating call, `name` on `path`. An error means that it has no effect, or of a write only a part.
+    pub(super) fn step(&self, name: &str, path: &str) -> io::Result<()> {
         let mut plan = self.plan();
         let call = plan.calls;
         plan.calls += 1;
         if plan.crash_at == Some(call) {
             plan.crashed = true;
+            plan.struck = Some(format!("{name} {path}"));
         }
         if plan.crashed {
             return Err(stopped());
@@ -99,6 +112,7 @@ impl Faults {
         match plan.fail_at {
             Some((at, kind)) if at == call => {
                 plan.failures += 1;
+                plan.struck = Some(format!("{name} {path}"));
                 Err(io::Error::from(kind))
             }
             _ => Ok(()),

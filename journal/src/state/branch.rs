@@ -126,6 +126,13 @@ impl Branch {
         self.pending.retain(|head| head.seen > seen);
     }
 
+    /// Whether somebody else has it: it was found elsewhere than this journal left it. What others made where this
+    /// journal has made nothing is over once it was found to be away again.
+    #[must_use]
+    pub fn strayed(&self) -> Option<Divergence> {
+        self.divergence.filter(|divergence| divergence.found != self.mirror)
+    }
+
     /// Whether the mirror shows what the source shows.
     #[must_use]
     pub fn is_level(&self) -> bool {

@@ -87,7 +87,7 @@ fn of_branch(branch: &Branch, commit: &CommitId) -> Vec<String> {
     if branch.removing {
         reasons.push("the branch is being removed from the mirror".to_owned());
     }
-    if let Some(divergence) = branch.divergence {
+    if let Some(divergence) = branch.strayed() {
         let found = divergence.found.map_or_else(|| "deleted".to_owned(), |id| format!("found at {id}"));
         reasons.push(format!("somebody else moved the mirror's branch: {found} since {}", show(divergence.since_ms)));
     }

@@ -31,19 +31,16 @@ impl Judge {
                 continue;
             }
             let Some(copy) = ours else { return Some(format!("mirror {} has no repository", mirror.name)) };
-            if let Some(what) = self.unlevel_branch(copy, mirror, &|_, head| hopeless(head)).or_else(|| self.left_branch(copy, mirror)) {
+            if let Some(what) =
+                self.unlevel_branch(copy, mirror, &|_, head| hopeless(head)).or_else(|| self.left_branch(copy, mirror))
+            {
                 return Some(what);
             }
         }
         None
     }
 
-    fn unlevel_branch(
-        &self,
-        copy: &Copy,
-        mirror: &Mirror,
-        hopeless: &dyn Fn(&String, &Id) -> bool,
-    ) -> Option<String> {
+    fn unlevel_branch(&self, copy: &Copy, mirror: &Mirror, hopeless: &dyn Fn(&String, &Id) -> bool) -> Option<String> {
         let source = self.sources.get(&mirror.source)?;
         source.branches.iter().find_map(|(branch, head)| {
             let others = copy.foreign.contains_key(branch) || copy.moved.contains_key(branch);
@@ -60,8 +57,7 @@ impl Judge {
     fn left_branch(&self, copy: &Copy, mirror: &Mirror) -> Option<String> {
         let source = self.sources.get(&mirror.source)?;
         let gone = copy.branches.iter().filter(|(branch, _)| !source.branches.contains_key(*branch));
-        let mut left =
-            gone.filter(|(branch, known)| known.term == copy.term && !copy.moved.contains_key(*branch));
+        let mut left = gone.filter(|(branch, known)| known.term == copy.term && !copy.moved.contains_key(*branch));
         let (branch, _) = left.next()?;
         Some(format!("{branch} of {} is still there, at the source it is gone", mirror.name))
     }

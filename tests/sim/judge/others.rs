@@ -44,6 +44,15 @@ impl Judge {
         }
     }
 
+    /// Others put a branch back to where it belongs.
+    pub(crate) fn others_put_back(&mut self, name: &str, branch: &str, to: Id) {
+        let Some(copy) = self.copies.get_mut(name) else { return };
+        copy.moved.remove(branch);
+        if let Some(known) = copy.branches.get_mut(branch) {
+            known.head = to;
+        }
+    }
+
     /// Where the branches of a mirror were that others moved.
     pub(crate) fn moved_by_others(&self) -> Vec<(String, String, Id)> {
         let of = |(name, copy): (&String, &Copy)| {

@@ -228,7 +228,7 @@ impl Disk for SimDisk {
         let id = match (known, access) {
             (Some(id), _) => id,
             (None, Access::Create) => {
-                self.faults.step()?;
+                self.faults.step("create", path)?;
                 let mut state = self.state();
                 if !parent(path).is_empty() && !state.dirs.contains(parent(path)) {
                     return Err(ErrorKind::NotFound.into());
@@ -240,11 +240,11 @@ impl Disk for SimDisk {
             }
             (None, Access::Read | Access::Write) => return Err(ErrorKind::NotFound.into()),
         };
-        Ok(Box::new(SimFile { disk: self.clone(), id }))
+        Ok(Box::new(SimFile { disk: self.clone(), id, path: path.to_owned() }))
     }
 
     fn make_dir(&self, path: &str) -> io::Result<()> {
-        self.faults.step()?;
+        self.faults.step("make directory", path)?;
         if !path.is_empty() {
             self.state().dirs.insert(path.to_owned());
         }
@@ -252,7 +252,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.faults.step()?;
+        self.faults.step("rename to", to)?;
         let mut state = self.state();
         let id = state.names.remove(from).ok_or(ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), id);
@@ -261,12 +261,12 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
-        self.faults.step()?;
+        self.faults.step("remove", path)?;
         self.state().names.remove(path).map(|_| ()).ok_or_else(|| ErrorKind::NotFound.into())
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        self.faults.step()?;
+        self.faults.step("sync directory", dir)?;
         let mut state = self.state();
         let State { names, durable_names, renames, .. } = &mut *state;
         renames.retain(|(from, _)| parent(from) != dir);
@@ -306,6 +306,8 @@ impl Drop for SimLock {
 struct SimFile {
     disk: SimDisk,
     id: usize,
+    /// The name under which it was opened.
+    path: String,
 }
 
 impl DiskFile for SimFile {
@@ -326,7 +328,7 @@ impl DiskFile for SimFile {
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let at = usize::try_from(offset).map_err(|_| ErrorKind::FileTooLarge)?;
-        let stepped = self.disk.faults.step();
+        let stepped = self.disk.faults.step("write", &self.path);
         let mut state = self.disk.state();
         let grows = at.saturating_add(bytes.len()).saturating_sub(state.inode(self.id)?.written.len()) as u64;
         let full = self.disk.faults.capacity().is_some_and(|capacity| state.used().saturating_add(grows) > capacity);
@@ -354,14 +356,14 @@ impl DiskFile for SimFile {
     }
 
     fn truncate(&mut self, size: u64) -> io::Result<()> {
-        self.disk.faults.step()?;
+        self.disk.faults.step("truncate", &self.path)?;
         let size = usize::try_from(size).map_err(|_| ErrorKind::FileTooLarge)?;
         self.disk.state().inode(self.id)?.change(Change::Truncate(size));
         Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.disk.faults.step()?;
+        self.disk.faults.step("sync", &self.path)?;
         self.disk.state().inode(self.id)?.sync();
         Ok(())
     }

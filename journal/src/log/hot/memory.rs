@@ -93,7 +93,7 @@ impl HotOpener for MemoryHot {
     }
 
     fn set_aside(&mut self, label: u64) -> io::Result<Option<String>> {
-        self.faults.step()?;
+        self.faults.step("set aside", "the hot store")?;
         let mut state = self.state();
         state.written.clear();
         state.flushed.clear();
@@ -108,7 +108,7 @@ struct Opened(MemoryHot);
 
 impl HotStore for Opened {
     fn insert(&mut self, first_seq: Seq, frame: &[u8]) -> Result<(), HotError> {
-        self.0.faults.step()?;
+        self.0.faults.step("insert into", "the hot store")?;
         let mut state = self.0.state();
         state.written.insert(first_seq, frame.to_vec());
         state.changed.insert(first_seq);
@@ -116,7 +116,7 @@ impl HotStore for Opened {
     }
 
     fn remove(&mut self, first_seq: Seq) -> Result<(), HotError> {
-        self.0.faults.step()?;
+        self.0.faults.step("remove from", "the hot store")?;
         let mut state = self.0.state();
         state.written.remove(&first_seq);
         state.changed.insert(first_seq);
@@ -124,7 +124,7 @@ impl HotStore for Opened {
     }
 
     fn flush(&mut self) -> Result<(), HotError> {
-        self.0.faults.step()?;
+        self.0.faults.step("flush", "the hot store")?;
         let mut state = self.0.state();
         let State { written, flushed, changed, .. } = &mut *state;
         for seq in std::mem::take(changed) {

@@ -43,7 +43,7 @@ fn branch(found: &BranchState) -> Branch {
     let one = |to, nth| Move { from: None, to, nth, started: None, finished: None, adopted: false, diverged: None };
     let mut moves = Vec::new();
     if let Some(to) = found.mirror {
-        let diverged = found.divergence.map(|divergence| at(divergence.since_ms));
+        let diverged = found.strayed().map(|divergence| at(divergence.since_ms));
         // One that never moved was taken over where it was.
         let adopted = found.moved_ms == 0;
         moves.push(Move { finished: Some(at(found.moved_ms)), diverged, adopted, ..one(to, 0) });
