@@ -5,8 +5,7 @@
 //! fact that is not durable. The first failed write ends everything: the journal cannot vouch for what follows.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, PoisonError};
 
 use lakemirror_journal::codec::{self, Payload};
 use lakemirror_journal::command::{Ask, Command, UpkeepStep};
@@ -20,13 +19,9 @@ use lakemirror_journal::state::{State, checks_of};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
+use crate::engine::threads::thread::{self, JoinHandle};
+use crate::engine::threads::{GROUP_MAX, Mutex, QUEUE_MAX};
 use crate::engine::ticker::{Ticker, Ticks};
-
-/// Commands and reads that may wait; senders wait beyond it.
-const QUEUE_MAX: usize = 4096;
-
-/// Commands decided before their facts are made durable together.
-const GROUP_MAX: usize = 512;
 
 /// A fact's bytes, and how many arrival checks it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +126,7 @@ pub fn start(
     clock: Arc<dyn Clock>,
 ) -> std::io::Result<(Recorder, RecorderThread)> {
     let (recorder, desk) = open(state, ledger, clock);
-    let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || desk.serve())?;
+    let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || desk.serve())?;
     Ok((recorder, RecorderThread(thread)))
 }
 

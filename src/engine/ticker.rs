@@ -3,9 +3,10 @@
 //! Unlike a watch channel it wakes those who wait in the order in which they began to, so that a run can be repeated.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
+
+use crate::engine::threads::atomic::{AtomicU64, Ordering};
 
 #[derive(Debug, Default)]
 struct Shared {
