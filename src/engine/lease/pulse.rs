@@ -116,7 +116,12 @@ impl Lease {
     #[must_use]
     pub fn until(&self, now: Duration) -> Option<Duration> {
         let held = self.held()?;
-        (self.pulse.number(now) == Some(held.number)).then(|| self.pulse.until(now))?
+        if mutant::is_on("pulse_looked_at_twice") {
+            return (self.pulse.number(now) == Some(held.number)).then(|| self.pulse.until(now))?;
+        }
+        // Both from one look: between two, the pulse may have lapsed, and another may have begun, which ends later.
+        let beats = self.pulse.beats();
+        beats.until.filter(|until| now < *until && beats.lapses == held.number)
     }
 
     /// Whether it is held now.
