@@ -21,6 +21,7 @@ pub mod recorder;
 mod roster;
 pub mod scrub;
 pub mod status;
+mod threads;
 pub mod ticker;
 pub mod verify;
 

@@ -62,16 +62,34 @@ pub const ALL: [&str; 52] = [
     "wrong_size_read_as_present",
 ];
 
+/// Breaks that show only where several threads are: `tests/threads` has to notice them, the simulation has one thread.
+pub const OF_THREADS: [&str; 14] = [
+    "answers_swapped",
+    "begun_sync_forgotten",
+    "count_before_waiting",
+    "entries_reversed",
+    "failed_write_forgotten",
+    "group_waits_until_full",
+    "one_watcher_woken",
+    "pulse_looked_at_twice",
+    "queue_never_ends",
+    "read_before_durable",
+    "stop_before_durable",
+    "stop_forgets_waiting",
+    "tick_before_count",
+    "write_beside_sync",
+];
+
 #[cfg(feature = "mutants")]
 mod switch {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Place in [`super::ALL`], counted from 1; 0 is none.
+    /// Place in [`super::ALL`] and [`super::OF_THREADS`] after it, counted from 1; 0 is none.
     static ON: AtomicUsize = AtomicUsize::new(0);
 
     /// Switches one break on, for the whole process, and every other one off.
     pub fn switch_on(name: Option<&str>) {
-        let place = name.and_then(|name| super::ALL.iter().position(|other| *other == name));
+        let place = name.and_then(|name| names().position(|other| other == name));
         ON.store(place.map_or(0, |place| place + 1), Ordering::SeqCst);
     }
 
@@ -79,7 +97,11 @@ mod switch {
     #[must_use]
     pub fn is_on(name: &str) -> bool {
         let on = ON.load(Ordering::Relaxed);
-        on != 0 && super::ALL.get(on - 1) == Some(&name)
+        on != 0 && names().nth(on - 1) == Some(name)
+    }
+
+    fn names() -> impl Iterator<Item = &'static str> {
+        super::ALL.into_iter().chain(super::OF_THREADS)
     }
 }
 

@@ -5,8 +5,7 @@
 //! fact that is not durable. The first failed write ends everything: the journal cannot vouch for what follows.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, PoisonError};
 
 use lakemirror_journal::codec::{self, Payload};
 use lakemirror_journal::command::{Ask, Command, UpkeepStep};
@@ -20,13 +19,9 @@ use lakemirror_journal::state::{State, checks_of};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
+use crate::engine::threads::thread::{self, JoinHandle};
+use crate::engine::threads::{GROUP_MAX, Mutex, QUEUE_MAX};
 use crate::engine::ticker::{Ticker, Ticks};
-
-/// Commands and reads that may wait; senders wait beyond it.
-const QUEUE_MAX: usize = 4096;
-
-/// Commands decided before their facts are made durable together.
-const GROUP_MAX: usize = 512;
 
 /// A fact's bytes, and how many arrival checks it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +126,7 @@ pub fn start(
     clock: Arc<dyn Clock>,
 ) -> std::io::Result<(Recorder, RecorderThread)> {
     let (recorder, desk) = open(state, ledger, clock);
-    let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || desk.serve())?;
+    let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || desk.serve())?;
     Ok((recorder, RecorderThread(thread)))
 }
 
@@ -139,6 +134,9 @@ pub fn start(
 #[must_use]
 pub fn open(state: State, ledger: Box<dyn Ledger>, clock: Arc<dyn Clock>) -> (Recorder, Desk) {
     let (requests, queue) = mpsc::channel(QUEUE_MAX);
+    if mutant::is_on("queue_never_ends") {
+        std::mem::forget(requests.clone());
+    }
     let watchers = Watchers::default();
     let desk = Desk { state, ledger, queue, watchers: Arc::clone(&watchers), clock: Arc::clone(&clock) };
     (Recorder { requests, watchers, clock }, desk)
@@ -235,11 +233,28 @@ struct Group {
 impl Desk {
     /// On a thread of its own.
     fn serve(mut self) -> Result<(), String> {
+        let ended = self.serve_all();
+        self.turn_away();
+        ended
+    }
+
+    fn serve_all(&mut self) -> Result<(), String> {
         self.tell_untold()?;
         while let Some(first) = self.queue.blocking_recv() {
             self.serve_group(first)?;
         }
         Ok(())
+    }
+
+    /// Nothing is served any more: who waits for an answer hears so by its end. A sender may have got its place in the
+    /// queue and not yet used it: what comes to a queue that is gone stays in it, with its answer, until every other
+    /// [`Recorder`] is gone, so it is waited for.
+    fn turn_away(&mut self) {
+        if mutant::is_on("stop_forgets_waiting") {
+            return;
+        }
+        self.queue.close();
+        while self.queue.blocking_recv().is_some() {}
     }
 
     /// Serves as a task among those who ask, which all wait meanwhile: for a simulation, where everything is on one
@@ -260,11 +275,19 @@ impl Desk {
         self.take(first, &mut group)?;
         while group.answers.len() < GROUP_MAX
             && group.stop.is_none()
-            && let Ok(next) = self.queue.try_recv()
+            && let Some(next) = self.next_in_queue()
         {
             self.take(next, &mut group)?;
         }
         self.settle(group)
+    }
+
+    /// What waits already: a group is never held up for more.
+    fn next_in_queue(&mut self) -> Option<Request> {
+        if mutant::is_on("group_waits_until_full") {
+            return self.queue.blocking_recv();
+        }
+        self.queue.try_recv().ok()
     }
 
     fn take(&mut self, request: Request, group: &mut Group) -> Result<(), String> {
@@ -333,16 +356,12 @@ impl Desk {
     fn commit(&mut self, entries: &[Entry]) -> Result<Option<UpkeepStep>, String> {
         let state = &self.state;
         let digest = || image::digest(state).map_err(|error| error.to_string());
-        self.ledger.commit(entries, self.clock.wall_ms(), &digest)
+        let committed = self.ledger.commit(entries, self.clock.wall_ms(), &digest);
+        if mutant::is_on("failed_write_forgotten") { Ok(committed.unwrap_or(None)) } else { committed }
     }
 
     fn settle(&mut self, mut group: Group) -> Result<(), String> {
-        if mutant::is_on("answer_before_durable") {
-            group.answers.drain(..).for_each(|(answer, facts)| drop(answer.send(facts)));
-        }
-        if mutant::is_on("fact_unwritten") && group.entries.len() > 1 {
-            group.entries.pop();
-        }
+        self.break_on_purpose(&mut group)?;
         if !group.entries.is_empty()
             && let Some(sealed) = self.commit(&group.entries)?
         {
@@ -356,17 +375,43 @@ impl Desk {
         for (answer, facts) in group.answers {
             drop(answer.send(facts));
         }
-        group.touched.sort_unstable();
-        group.touched.dedup();
-        let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
-        for ticker in group.touched.iter().filter_map(|mirror| watchers.get(mirror)) {
-            ticker.tick();
-        }
-        drop(watchers);
+        self.tick(group.touched);
         let head = self.ledger.head();
         for read in group.reads {
             read(&self.state, head);
         }
         group.stop.map_or(Ok(()), |stop| Err(stop(&self.state, head)))
+    }
+
+    /// The breaks of [`mutant`] that a group can have.
+    fn break_on_purpose(&self, group: &mut Group) -> Result<(), String> {
+        if mutant::is_on("answer_before_durable") {
+            group.answers.drain(..).for_each(|(answer, facts)| drop(answer.send(facts)));
+        }
+        if mutant::is_on("fact_unwritten") && group.entries.len() > 1 {
+            group.entries.pop();
+        }
+        if mutant::is_on("entries_reversed") {
+            group.entries.reverse();
+        }
+        if mutant::is_on("answers_swapped")
+            && let [(_, first), .., (_, last)] = &mut *group.answers
+        {
+            std::mem::swap(first, last);
+        }
+        if mutant::is_on("read_before_durable") {
+            group.reads.drain(..).for_each(|read| read(&self.state, self.ledger.head()));
+        }
+        let stop = group.stop.take_if(|_| mutant::is_on("stop_before_durable"));
+        stop.map_or(Ok(()), |stop| Err(stop(&self.state, self.ledger.head())))
+    }
+
+    fn tick(&self, mut touched: Vec<Incarnation>) {
+        touched.sort_unstable();
+        touched.dedup();
+        let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        for ticker in touched.iter().filter_map(|mirror| watchers.get(mirror)) {
+            ticker.tick();
+        }
     }
 }

@@ -3,9 +3,11 @@
 //! Unlike a watch channel it wakes those who wait in the order in which they began to, so that a run can be repeated.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use lakemirror_journal::mutant;
 use tokio::sync::Notify;
+
+use crate::engine::threads::atomic::{AtomicU64, Ordering};
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -27,8 +29,17 @@ pub struct Ticks {
 impl Ticker {
     /// Wakes everybody who waits, and lets everybody who is busy not wait the next time.
     pub fn tick(&self) {
+        let early = mutant::is_on("tick_before_count");
+        if early {
+            self.0.notify.notify_waiters();
+        }
         self.0.count.fetch_add(1, Ordering::AcqRel);
-        self.0.notify.notify_waiters();
+        if mutant::is_on("one_watcher_woken") {
+            return self.0.notify.notify_one();
+        }
+        if !early {
+            self.0.notify.notify_waiters();
+        }
     }
 
     /// Waits for ticks from now on.
@@ -48,8 +59,11 @@ impl Ticks {
     pub async fn changed(&mut self) {
         loop {
             // Begun before the count is looked at: a tick in between is not missed.
-            let next = self.shared.notify.notified();
+            let mut next = self.shared.notify.notified();
             let count = self.shared.count.load(Ordering::Acquire);
+            if mutant::is_on("count_before_waiting") {
+                next = self.shared.notify.notified();
+            }
             if count != self.seen {
                 self.seen = count;
                 return;

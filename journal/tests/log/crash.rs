@@ -136,6 +136,29 @@ fn a_crash_during_recovery_is_recovered_from() {
 }
 
 #[test]
+fn a_failure_during_recovery_is_recovered_from() {
+    for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::Other] {
+        for call in 0..calls() {
+            for recovery_call in 0.. {
+                let machine = machine();
+                machine.faults.crash_at(call);
+                let acknowledged = run(&machine);
+                machine.reboot(Survival::Sectors(5));
+                machine.faults.fail_at(recovery_call, kind);
+                let opened = machine.open().is_ok();
+                let failed = machine.faults.failures() > 0;
+                assert!(opened != failed, "crash at {call}, then {kind:?} at {recovery_call}");
+                machine.reboot(Survival::Everything);
+                check(&machine, acknowledged, &format!("crash at {call}, then {kind:?} at {recovery_call}"));
+                if !failed {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn any_failing_call_latches_and_is_recovered_from() {
     for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::Other] {
         for call in 0..calls() {

@@ -8,6 +8,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod archive_alone;
+mod bounds;
 mod commit;
 mod crash;
 mod flips;
@@ -16,11 +18,15 @@ mod golden_segments;
 mod init;
 mod loss;
 mod model;
+mod order;
 mod real;
 mod recovery;
 mod roll;
+#[path = "../state/samples.rs"]
+mod samples;
 mod scans;
 mod segments;
+mod slots;
 mod support;
 mod world;
 mod world_model;

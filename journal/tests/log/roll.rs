@@ -132,13 +132,15 @@ fn a_crash_during_recovery_is_recovered_from() {
 
 #[test]
 fn any_failing_call_is_recovered_from() {
-    for call in 0..calls() {
-        let machine = machine();
-        machine.faults.fail_at(call, std::io::ErrorKind::Other);
-        let done = run(&machine);
-        assert!(done < script().concat().len(), "call {call} failed unnoticed");
-        machine.reboot(Survival::Everything);
-        check(&machine, done, &format!("failure at {call}"));
+    for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::Other] {
+        for call in 0..calls() {
+            let machine = machine();
+            machine.faults.fail_at(call, kind);
+            let done = run(&machine);
+            assert!(done < script().concat().len(), "call {call} failed unnoticed");
+            machine.reboot(Survival::Everything);
+            check(&machine, done, &format!("{kind:?} at {call}"));
+        }
     }
 }
 

@@ -104,6 +104,18 @@ fn version_1_has_kept_its_bytes() {
 }
 
 #[test]
+fn images_are_read_wherever_they_lie() {
+    let (state, bytes) = (everything(), image(&everything()));
+    let mut room = vec![0u8; bytes.len() + 32];
+    let base = room.as_ptr().align_offset(16);
+    for shift in 0..16 {
+        let place = base + shift..base + shift + bytes.len();
+        room[place.clone()].copy_from_slice(&bytes);
+        assert_eq!(image::read(&room[place]).unwrap(), state, "at {shift}");
+    }
+}
+
+#[test]
 fn a_mark_is_the_low_half_of_the_digest_and_never_zero() {
     let mut digest = [0; 32];
     assert_eq!(image::mark(&digest), 1);

@@ -12,6 +12,7 @@ mod drive;
 mod golden;
 mod hostile;
 mod image;
+mod joins;
 mod ladder;
 mod model;
 mod model_files;

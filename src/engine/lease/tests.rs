@@ -1,5 +1,7 @@
 //! The pulse and what is held under it, second by second.
 
+use std::sync::Arc;
+
 use super::*;
 
 fn s(seconds: u64) -> Duration {

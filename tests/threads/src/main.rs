@@ -1,0 +1,38 @@
+//! lakemirror's threads under a scheduler that tries the orders in which they can happen.
+//!
+//! The files that share something between threads are compiled here as they are, with a scheduler's threads, locks and
+//! atomics for std's, and tokio's own channels with room for other threads between their steps. Each scenario is run under
+//! thousands of schedules, and again with each break that is its own: those it has to notice.
+//!
+//! `tests/threads/run` is the command; `docs/proof.md` says what is held.
+
+extern crate self as lakemirror_journal;
+extern crate self as tokio;
+
+/// The journal's state machine, without its log.
+#[path = "../../../journal/src"]
+mod journal {
+    pub mod bits;
+    pub mod codec;
+    pub mod command;
+    pub mod commit;
+    pub mod decide;
+    pub mod event;
+    pub mod ids;
+    pub mod mutant;
+    pub mod state;
+}
+pub use journal::*;
+
+pub mod clock;
+mod disk;
+pub mod engine;
+mod explore;
+mod ledger;
+mod run;
+mod scenarios;
+pub mod sync;
+
+fn main() -> std::process::ExitCode {
+    run::main(&std::env::args().skip(1).collect::<Vec<_>>())
+}
