@@ -19,7 +19,7 @@ use crate::users::{self, Stuck};
 use crate::world::{Place, Weather};
 
 /// How long after the last trouble everything must be level.
-const CALM_MAX: Micros = 1800 * SECOND;
+pub(crate) const CALM_MAX: Micros = 1800 * SECOND;
 /// How long a summary may take to say what is true.
 const SAYING_MAX: Micros = 300 * SECOND;
 /// How long a source is watched before it is lost; what was not seen until then is not asked for.
@@ -138,7 +138,7 @@ impl Run {
     }
 
     /// What the mirrors say of themselves.
-    fn status(&self) -> String {
+    pub(crate) fn status(&self) -> String {
         let said = self.summaries();
         let said = said.iter().map(|one| format!("{} ({:?}): {:?}", one.name, one.status.state, one.status));
         said.collect::<Vec<_>>().join("\n")
@@ -181,7 +181,7 @@ impl Run {
     }
 
     /// I4: what the files make is what was live.
-    fn replay(&mut self) {
+    pub(crate) fn replay(&mut self) {
         for index in 0..self.processes.len() {
             let process = &mut self.processes[index];
             let Some(live) = process.digest() else { continue };

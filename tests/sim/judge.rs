@@ -270,7 +270,7 @@ impl Judge {
     /// The process that drives a mirror which is not deleted.
     pub(crate) fn driver(&self) -> Option<&str> {
         let active = |id: &&String| self.mirrors.get(*id).is_some_and(|mirror| !mirror.deleted);
-        self.holders.keys().find(active).and_then(|id| self.holders.get(id)?.as_deref())
+        self.holders.keys().find(active).and_then(|id| self.holders.get(id)?.0.as_deref())
     }
 
     // What is done to mirrors.

@@ -6,9 +6,10 @@
 use lakemirror::mirrors::records::{BranchStatus, Status};
 use lakemirror_journal::log::fault::Survival;
 
-use super::{CALM_MAX, Report, Run, prepare, release};
+use super::{Report, Run, prepare};
 use crate::agenda::{MS, Micros, SECOND};
 use crate::database::now;
+use crate::ending::{CALM_MAX, Ending, release};
 use crate::plan::Plan;
 use crate::process::{Process, Rules};
 use crate::story::{Act, REPOSITORY, Stage};
@@ -111,7 +112,15 @@ pub(crate) fn play(
     same: Option<&Looks>,
     traced: bool,
 ) -> Played {
-    let plan = Plan { seed: 1, repositories: 0, processes, held_up_max: Some(90 * SECOND), steps: Vec::new() };
+    let plan = Plan {
+        seed: 1,
+        repositories: 0,
+        processes,
+        held_up_max: Some(90 * SECOND),
+        prompt: false,
+        steps: Vec::new(),
+        ending: Ending::Plain,
+    };
     let mut run = prepare(&plan, traced);
     run.rules = Rules::default();
     run.rules.policy.deletion_grace_ms = 2_000;
@@ -127,6 +136,7 @@ pub(crate) fn play(
         _ => None,
     };
     run.trial = Some(trial);
+    (run.sim.world().judge.history_complete, run.sim.world().judge.restores) = (true, false);
     run.sim.world().judge.evidence_age = Some(run.rules.policy.evidence_age_ms_max * MS + 90 * SECOND);
     run.acts(acts);
     if run.is_right() {
@@ -187,7 +197,8 @@ impl Run {
     fn become_level(&mut self) {
         let deadline = self.sim.now() + CALM_MAX;
         while self.until(self.sim.now() + SECOND / 2) {
-            let Some(unlevel) = self.unlevel() else { return };
+            let unlevel = self.sim.world().judge.unlevel(&|_| false);
+            let Some(unlevel) = unlevel else { return };
             if self.sim.now() >= deadline {
                 let status = self.status();
                 self.broken("liveness", format!("{unlevel}, {} s after the last act; {status}", CALM_MAX / SECOND));
