@@ -32,13 +32,20 @@ pub async fn audit(site: &Site, ownership: &Ownership, strangers: &mut BTreeSet<
     let Ok(listed) = site.mirror.branches(site.name(), true).await else { return Ok(()) };
     let listed: BTreeMap<String, CommitId> = listed.into_iter().map(|branch| (branch.name, branch.head)).collect();
     note_strangers(site, &listed, strangers).await?;
-    let ours = site.look(|mirror| {
+    let ours = site.look(move |mirror| {
         let resting = mirror.branches.iter().filter(|(_, branch)| branch.moving.is_none() && !branch.removing);
         let known = resting.filter(|(_, branch)| branch.mirror.is_some() || branch.divergence.is_some());
-        known.map(|(name, branch)| (name.clone(), branch.mirror, branch.divergence)).collect::<Vec<_>>()
+        known
+            .map(|(name, branch)| {
+                let found = listed.get(name).copied();
+                // Where this journal has made nothing, an earlier one may have made what stands at a commit of the source.
+                let adoptable = branch.mirror.is_none() && found.is_some_and(|head| mirror.graph.get(&head).is_some());
+                let ours = if adoptable { found } else { branch.mirror };
+                (name.clone(), found, ours, branch.divergence)
+            })
+            .collect::<Vec<_>>()
     });
-    for (branch, head, divergence) in ours.await?.unwrap_or_default() {
-        let found = listed.get(&branch).copied();
+    for (branch, found, head, divergence) in ours.await?.unwrap_or_default() {
         match (found, divergence) {
             (Some(found), Some(Divergence { .. })) if Some(found) == head => {
                 drop(site.ask(Ask::Adopt { branch, found }).await?)

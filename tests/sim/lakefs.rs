@@ -15,7 +15,7 @@ use crate::wire::{Call, Wire, fault};
 use crate::world::{BUCKET, Place, World};
 
 /// The metadata by which a mirror's repository is known.
-const MARK: &str = "lakemirror.incarnation";
+pub(crate) const MARK: &str = "lakemirror.incarnation";
 
 /// One lakeFS as a process reaches it.
 pub(crate) struct Port {

@@ -9,6 +9,7 @@ use lakemirror_journal::ids::CommitId;
 use crate::agenda::{SECOND, Sim};
 use crate::dice::Dice;
 use crate::lake::{Branch, Repository, Tree};
+use crate::lakefs::MARK;
 use crate::users;
 use crate::world::World;
 
@@ -58,7 +59,9 @@ pub(crate) fn meddle(sim: &Sim, dice: &mut Dice, number: u64) {
 pub(crate) fn unmeddle(sim: &Sim, summaries: &[Summary]) {
     let mut world = sim.world();
     for (name, branch, head) in world.judge.moved_by_others() {
-        let said = summaries.iter().filter(|summary| summary.name == name).flat_map(|one| &one.status.branches);
+        let mark = world.mirror.repositories.get(&name).and_then(|found| found.metadata.get(MARK));
+        let own = summaries.iter().filter(|summary| Some(&summary.incarnation.to_string()) == mark);
+        let said = own.flat_map(|summary| &summary.status.branches);
         let mut said = said.filter(|said| said.name == branch && said.state == BranchState::Diverged);
         let head = said.find_map(|said| said.promoted_commit).map_or(head, |head| head.0);
         if let Some(repository) = world.mirror.repositories.get_mut(&name) {

@@ -72,14 +72,7 @@ fn is_ready(case: &Case<'_>, id: &CommitId) -> bool {
 
 fn start(case: &Case<'_>, name: &str, branch: &Branch, head: &SeenHead, from: Option<CommitId>) -> Event {
     if branch.mirror == Some(head.commit) && branch.divergence.is_none() {
-        return Event::MoveFinished(MoveFinishedV1 {
-            mirror: case.id,
-            branch: name.to_owned(),
-            from,
-            to: head.commit,
-            seen: head.seen,
-            at_ms: case.at_ms,
-        });
+        return finished(case, name.to_owned(), from, head);
     }
     let (mut ranges, mut entries, mut oldest) = (0u32, 0u64, u64::MAX);
     for range in tree_ranges(case, &head.commit) {
@@ -185,18 +178,27 @@ pub(super) fn records(case: &Case<'_>, commits: Vec<CommitId>) -> Result<Vec<Eve
 pub(super) fn finish(case: &Case<'_>, branch: String) -> Result<Vec<Event>, Refused> {
     let known = case.mirror.branches.get(&branch).ok_or_else(|| Refused::UnknownBranch(branch.clone()))?;
     let under_way = known.moving.ok_or_else(|| Refused::Rule(format!("branch {branch} is not moving")))?;
-    Ok(vec![Event::MoveFinished(MoveFinishedV1 {
-        mirror: case.id,
-        branch,
-        from: under_way.from,
-        to: under_way.to,
-        seen: under_way.seen,
-        at_ms: case.at_ms,
-    })])
+    let head = SeenHead { seen: under_way.seen, commit: under_way.to, at_ms: case.at_ms };
+    Ok(vec![finished(case, branch, under_way.from, &head)])
+}
+
+fn finished(case: &Case<'_>, branch: String, from: Option<CommitId>, head: &SeenHead) -> Event {
+    let (to, seen) = (head.commit, head.seen);
+    Event::MoveFinished(MoveFinishedV1 { mirror: case.id, branch, from, to, seen, at_ms: case.at_ms })
+}
+
+/// A branch may stand where a move of this journal put it whose end was never written down: at a head that was seen
+/// and not promoted yet, that is complete, and whose record this journal has put there.
+fn arrived(case: &Case<'_>, branch: &Branch, found: &CommitId) -> Option<SeenHead> {
+    let head = branch.pending.iter().rev().find(|head| head.commit == *found)?;
+    (case.mirror.graph.is_recorded(found) && is_ready(case, found)).then_some(*head)
 }
 
 pub(super) fn diverged(case: &Case<'_>, branch: String, found: Option<CommitId>) -> Result<Vec<Event>, Refused> {
     let known = case.mirror.branches.get(&branch).ok_or_else(|| Refused::UnknownBranch(branch.clone()))?;
+    if let Some(head) = found.and_then(|found| arrived(case, known, &found)) {
+        return Ok(vec![finished(case, branch, known.mirror, &head)]);
+    }
     let same = known.divergence.is_some_and(|divergence| divergence.found == found)
         && known.moving.is_none()
         && !known.removing;
