@@ -119,6 +119,11 @@ fn scramble(
             (e.range, e.gone, e.there) = (ranges[0], numbers[..2].to_vec(), numbers[2..].to_vec())
         }
         Event::RangesReopened(e) => e.ranges = ranges.to_vec(),
+        Event::WrongSizesGone(e) => {
+            (e.range, e.once, e.twice) = (ranges[0], numbers[..2].to_vec(), numbers[2..].to_vec())
+        }
+        Event::TreesTakenBack(e) => e.metaranges = vec![tree],
+        Event::MoveGivenUp(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
         Event::MoveStarted(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
         Event::SegmentSealed(e) => (e.first, e.last, e.hash[0]) = (times[0], times[1], flags & 1),
         Event::SegmentArchived(e) => (e.first, e.last, e.hash[0]) = (times[0], times[1], flags & 1),
@@ -139,6 +144,7 @@ fn asks(event: &Event) -> Vec<Ask> {
         Ask::PlanRemovals { proven_gone: ["a".into(), "b".into(), branch.clone()].into() },
         Ask::Gone,
         Ask::StartDeletion,
+        Ask::Reconsider { branch: branch.clone() },
         Ask::FinishMove { branch: branch.clone() },
         Ask::FinishRemoval { branch: branch.clone() },
         Ask::Diverged { branch: branch.clone(), found: None },
