@@ -196,10 +196,8 @@ pub(crate) fn collect_garbage(sim: &Sim, dice: &mut Dice) {
         if dice.chance(400) {
             world.judge.gone_at_source(&key);
             world.bucket.held.remove(&key);
-            // What never arrived whole cannot any more: a copy of another size would stay for ever.
-            let broken = world.bucket.objects.get(&key).map(|found| found.size)
-                != world.bucket.written.get(&key).map(|one| one.size);
-            if broken || dice.chance(500) {
+            // Also a copy of another size may stay, and no other one comes any more.
+            if dice.chance(500) {
                 world.bucket.objects.remove(&key);
             }
             world.note(|| format!("{key} is collected at the source"));
