@@ -196,9 +196,11 @@ pub(crate) fn collect_garbage(sim: &Sim, dice: &mut Dice) {
         if dice.chance(400) {
             world.judge.gone_at_source(&key);
             world.bucket.held.remove(&key);
-            // Also a copy of another size may stay, and no other one comes any more.
-            if dice.chance(500) {
-                world.bucket.objects.remove(&key);
+            // A copy of another size may stay, too, and no other one comes any more.
+            match (dice.below(10), world.bucket.objects.get_mut(&key)) {
+                (0..5, _) => drop(world.bucket.objects.remove(&key)),
+                (5, Some(found)) => found.size += 1,
+                _ => {}
             }
             world.note(|| format!("{key} is collected at the source"));
             world.bucket.gone.insert(key);

@@ -119,11 +119,6 @@ fn scramble(
             (e.range, e.gone, e.there) = (ranges[0], numbers[..2].to_vec(), numbers[2..].to_vec())
         }
         Event::RangesReopened(e) => e.ranges = ranges.to_vec(),
-        Event::WrongSizesGone(e) => {
-            (e.range, e.once, e.twice) = (ranges[0], numbers[..2].to_vec(), numbers[2..].to_vec())
-        }
-        Event::TreesTakenBack(e) => e.metaranges = vec![tree],
-        Event::MoveGivenUp(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
         Event::MoveStarted(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
         Event::SegmentSealed(e) => (e.first, e.last, e.hash[0]) = (times[0], times[1], flags & 1),
         Event::SegmentArchived(e) => (e.first, e.last, e.hash[0]) = (times[0], times[1], flags & 1),
@@ -132,8 +127,15 @@ fn scramble(
         Event::LossAcknowledged(e) => (e.from, e.to) = (times[0], times[1]),
         Event::RecordsWritten(e) => e.commits = commits[..3].to_vec(),
         Event::MoveFinished(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
+        Event::MoveGivenUp(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
+        Event::TreesTakenBack(e) => e.metaranges = vec![tree],
+        Event::WrongSizesGone(e) => scramble_sizes(e, ranges[0], numbers),
         _ => {}
     }
+}
+
+fn scramble_sizes(e: &mut WrongSizesGoneV1, range: RangeId, numbers: &[u32]) {
+    (e.range, e.once, e.twice) = (range, numbers[..2].to_vec(), numbers[2..].to_vec());
 }
 
 /// Every question that a fact's fields can be turned into.

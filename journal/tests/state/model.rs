@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lakemirror_journal::event::{Event, MoveFinishedV1, MoveGivenUpV1, MoveStartedV1, PolicySetV1, WrongSizesGoneV1};
+use lakemirror_journal::event::{
+    Event, MoveFinishedV1, MoveGivenUpV1, MoveStartedV1, PolicySetV1, SourceProbedV1, WrongSizesGoneV1,
+};
 use lakemirror_journal::ids::{CommitId, MetarangeId, RangeId};
 use lakemirror_journal::state::policy::{HistoryRule, ImportsRule, Policy, SizeRule};
 use lakemirror_journal::state::tree::WRONG_SIZE;
@@ -13,7 +15,7 @@ use super::model_files::Files;
 /// What is known of one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
-    Missing { gone: u8 },
+    Missing,
     Present { since_ms: u64 },
     OtherSize { since_ms: u64 },
     Expired,
@@ -129,7 +131,7 @@ impl Judge {
                 let inherited = e.inherited.decode().unwrap();
                 let entry = |ordinal| match inherited.contains(ordinal) {
                     true => Entry::Present { since_ms: e.inherited_oldest_ms },
-                    false => Entry::Missing { gone: 0 },
+                    false => Entry::Missing,
                 };
                 self.ranges.insert(e.range, (0..e.entries).map(entry).collect());
                 self.imports.insert(e.range, e.imports.decode().unwrap().iter().collect());
@@ -143,46 +145,46 @@ impl Judge {
                 let entries = self.ranges.get_mut(&e.range).unwrap();
                 for (offset, rank) in asked.iter().zip(0u32..) {
                     let entry = &mut entries[(e.base + offset) as usize];
-                    if present.contains(rank) {
+                    let size = e.exceptions.iter().any(|x| x.ordinal == e.base + offset && x.code == WRONG_SIZE);
+                    // Where sizes are only reported, such an object is there.
+                    if present.contains(rank) || size && self.policy.size == SizeRule::Report {
                         self.gone.remove(&(e.range, e.base + offset));
                     }
-                    let size = e.exceptions.iter().any(|x| x.ordinal == e.base + offset && x.code == WRONG_SIZE);
                     *entry = match (present.contains(rank), size, *entry) {
                         (true, ..) => Entry::Present { since_ms: e.started_ms },
                         (false, true, _) => Entry::OtherSize { since_ms: e.started_ms },
                         (false, false, Entry::Expired) => Entry::Expired,
-                        (false, false, Entry::Missing { gone }) => Entry::Missing { gone },
-                        (false, false, _) => Entry::Missing { gone: 0 },
+                        (false, false, _) => Entry::Missing,
                     };
                 }
             }
-            Event::SourceProbed(e) => {
-                let Some(entries) = self.ranges.get_mut(&e.range) else { return };
-                for (ordinal, entry) in entries.iter_mut().enumerate() {
-                    let ordinal = ordinal as u32;
-                    if e.there.contains(&ordinal) && *entry != Entry::Expired {
-                        self.gone.remove(&(e.range, ordinal));
-                    }
-                    if e.gone.contains(&ordinal) {
-                        *self.gone.entry((e.range, ordinal)).or_default() += 1;
-                    }
-                    let Entry::Missing { gone } = *entry else { continue };
-                    let gone = if e.there.contains(&ordinal) { 0 } else { gone };
-                    *entry = match (e.gone.contains(&ordinal), gone) {
-                        (true, 0) => Entry::Missing { gone: 1 },
-                        (true, _) => Entry::Expired,
-                        (false, gone) => Entry::Missing { gone },
-                    };
-                }
-            }
+            Event::SourceProbed(e) => self.probed(e),
             Event::RangesReopened(e) => {
                 self.gone.retain(|(range, _), _| !e.ranges.contains(range));
                 self.oldest.extend(e.ranges.iter().map(|range| (*range, u64::MAX)));
                 for entry in e.ranges.iter().filter_map(|id| self.ranges.get_mut(id).map(|_| *id)).collect::<Vec<_>>() {
-                    self.ranges.get_mut(&entry).unwrap().fill(Entry::Missing { gone: 0 });
+                    self.ranges.get_mut(&entry).unwrap().fill(Entry::Missing);
                 }
             }
             _ => {}
+        }
+    }
+
+    fn probed(&mut self, e: &SourceProbedV1) {
+        let Some(entries) = self.ranges.get_mut(&e.range) else { return };
+        let strict = self.policy.size == SizeRule::Strict;
+        for (entry, ordinal) in entries.iter_mut().zip(0u32..) {
+            let counts = *entry == Entry::Missing || strict && matches!(entry, Entry::OtherSize { .. });
+            if counts && e.there.contains(&ordinal) {
+                self.gone.remove(&(e.range, ordinal));
+            }
+            if counts && e.gone.contains(&ordinal) {
+                let said = self.gone.entry((e.range, ordinal)).or_default();
+                *said += 1;
+                if *said > 1 && *entry == Entry::Missing {
+                    *entry = Entry::Expired;
+                }
+            }
         }
     }
 
