@@ -185,9 +185,9 @@ fn decode(record: &RawRecord<'_>) -> Result<Event, ReplayRefused> {
     codec::decode(record.kind, record.version, record.payload).map_err(|error| ReplayRefused(Box::new(error)))
 }
 
-/// Records of content (trees, ranges, checks, probes): nearly all bytes of a journal, and nothing about which commit a
+/// Records of content (trees, ranges, checks, probes, what is taken back of them): nearly all bytes of a journal, and nothing about which commit a
 /// branch shows, so questions about branches do not decode them.
-const CONTENT_KINDS: std::ops::RangeInclusive<u16> = 49..=53;
+const CONTENT_KINDS: std::ops::RangeInclusive<u16> = 49..=55;
 
 /// The fact in a record, unless it is one about content.
 fn decode_about_branches(record: &RawRecord<'_>) -> Result<Option<Event>, ReplayRefused> {

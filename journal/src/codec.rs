@@ -131,8 +131,11 @@ table! {
     51 1 ArrivalsChecked,
     52 1 SourceProbed,
     53 1 RangesReopened,
+    54 1 WrongSizesGone,
+    55 1 TreesTakenBack,
     64 1 MoveStarted,
     65 1 RecordsWritten,
     66 1 MoveFinished,
+    67 1 MoveGivenUp,
     80 1 SummaryPublished,
 }

@@ -168,6 +168,12 @@ pub enum Ask {
     Scrub,
     /// These commit records are on the mirror.
     RecordsWritten(Vec<CommitId>),
+    /// May the move under way still be carried out on the evidence that there is? Asked while the branch is not yet where
+    /// it goes; a move that may not is given up.
+    Reconsider {
+        /// Which branch.
+        branch: String,
+    },
     /// The branch was read after its move and is where it should be.
     FinishMove {
         /// Which branch.

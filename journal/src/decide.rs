@@ -3,6 +3,7 @@
 //! It reads the state and the command and nothing else. Facts come out in the order in which they are to be applied;
 //! none means that nothing changed. The files below are grouped as the engine's stages are.
 
+mod evidence;
 mod observe;
 mod promote;
 mod repository;
@@ -66,6 +67,14 @@ pub fn decide(state: &State, command: Command) -> Result<Vec<Event>, Refused> {
     }
 }
 
+/// Until when the move of a branch that is under way may be carried out on the evidence that there is, milliseconds since
+/// 1970; none where none is under way. After that, [`Ask::Reconsider`] decides about it.
+#[must_use]
+pub fn counts_until(state: &State, mirror: &Mirror, branch: &str) -> Option<u64> {
+    let under_way = mirror.branches.get(branch)?.moving?;
+    Some(evidence::counts_until(state, mirror, &under_way))
+}
+
 fn decide_about(case: &Case<'_>, ask: Ask) -> Result<Vec<Event>, Refused> {
     match ask {
         Ask::Define(_) => Ok(Vec::new()),
@@ -88,6 +97,7 @@ fn decide_about(case: &Case<'_>, ask: Ask) -> Result<Vec<Event>, Refused> {
         Ask::PlanMoves => Ok(promote::plan(case)),
         Ask::Scrub => Ok(promote::scrub(case)),
         Ask::RecordsWritten(commits) => promote::records(case, commits),
+        Ask::Reconsider { branch } => promote::reconsider(case, branch),
         Ask::FinishMove { branch } => promote::finish(case, branch),
         Ask::Diverged { branch, found } => promote::diverged(case, branch, found),
         Ask::Adopt { branch, found } => promote::adopt(case, branch, found),

@@ -20,8 +20,10 @@ macro_rules! payloads {
     };
 }
 
+mod evidence;
 mod upkeep;
 
+pub use evidence::*;
 pub use upkeep::*;
 
 payloads! {
@@ -430,6 +432,9 @@ pub enum Event {
     LossAcknowledged(LossAcknowledgedV1),
     MirrorTaken(MirrorTakenV1),
     BranchForgotten(BranchForgottenV1),
+    WrongSizesGone(WrongSizesGoneV1),
+    TreesTakenBack(TreesTakenBackV1),
+    MoveGivenUp(MoveGivenUpV1),
 }
 
 impl CommitObservedV1 {

@@ -7,7 +7,7 @@
 compile_error!("the feature `mutants` breaks lakemirror on purpose: it is for tests only and never in a release build");
 
 /// The names of all breaks.
-pub const ALL: [&str; 52] = [
+pub const ALL: [&str; 55] = [
     "absent_read_as_present",
     "acknowledged_before_gone",
     "ancestors_unchecked",
@@ -35,6 +35,7 @@ pub const ALL: [&str; 52] = [
     "head_unsynced",
     "inherited_age_forgotten",
     "lapse_ignored",
+    "let_go_counts_as_young",
     "listing_proves_absence",
     "listing_without_default_believed",
     "living_taken_for_dead",
@@ -45,6 +46,7 @@ pub const ALL: [&str; 52] = [
     "new_source_followed",
     "one_answer_expires",
     "one_miss_buries",
+    "open_move_never_too_old",
     "open_moves_forgotten",
     "open_removals_forgotten",
     "other_object_inherited",
@@ -60,6 +62,7 @@ pub const ALL: [&str; 52] = [
     "unproven_inherited",
     "waits_for_nothing",
     "wrong_size_read_as_present",
+    "wrong_sizes_unasked",
 ];
 
 /// Breaks that show only where several threads are: `tests/threads` has to notice them, the simulation has one thread.

@@ -158,9 +158,12 @@ impl Event {
             Event::ArrivalsChecked(e) => e.mirror,
             Event::SourceProbed(e) => e.mirror,
             Event::RangesReopened(e) => e.mirror,
+            Event::WrongSizesGone(e) => e.mirror,
+            Event::TreesTakenBack(e) => e.mirror,
             Event::MoveStarted(e) => e.mirror,
             Event::RecordsWritten(e) => e.mirror,
             Event::MoveFinished(e) => e.mirror,
+            Event::MoveGivenUp(e) => e.mirror,
             Event::BranchDiverged(e) => e.mirror,
             Event::BranchAdopted(e) => e.mirror,
             Event::BranchForgotten(e) => e.mirror,
@@ -211,6 +214,8 @@ impl Mirror {
             Event::ArrivalsChecked(e) => self.trees.apply_arrivals(e, policy),
             Event::SourceProbed(e) => self.trees.apply_probe(e, policy),
             Event::RangesReopened(e) => self.trees.apply_reopen(&e.ranges, policy),
+            Event::WrongSizesGone(e) => self.trees.apply_wrong_sizes_gone(e, policy),
+            Event::TreesTakenBack(e) => e.metaranges.iter().flat_map(|id| self.trees.take_back(id)).collect(),
             _ => return false,
         };
         self.touch(&touched);
@@ -256,6 +261,7 @@ impl Mirror {
                 self.moves = self.moves.saturating_add(1);
                 self.let_trees_go();
             }
+            Event::MoveGivenUp(e) => return branch.give_up(e.to, e.seen),
             _ => return false,
         }
         true
@@ -277,6 +283,7 @@ impl Event {
             Event::BranchForgotten(e) => Some(&e.branch),
             Event::MoveStarted(e) => Some(&e.branch),
             Event::MoveFinished(e) => Some(&e.branch),
+            Event::MoveGivenUp(e) => Some(&e.branch),
             _ => None,
         }
     }

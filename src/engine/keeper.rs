@@ -12,7 +12,7 @@ use lakemirror_journal::mutant;
 use lakemirror_journal::state::mirror::{Phase, Source};
 
 use crate::engine::board::Subject;
-use crate::engine::mirror::{Ended, Site};
+use crate::engine::mirror::{Ended, Patience, Site};
 use crate::engine::ports::{Fault, FaultKind, Repository};
 use crate::engine::recorder::RecordError;
 
@@ -243,7 +243,13 @@ async fn is_ours(site: &Site) -> Result<bool, Ended> {
 pub async fn dismantle(site: &Site) -> Result<(), Ended> {
     let epoch = site.leased().await?;
     // Asked before each attempt: between two of them somebody may have put another one in its place.
-    site.insist_while(&Subject::Repository, || is_ours(site), || site.mirror.delete_repository(site.name())).await?;
+    let mut patience = Patience::default();
+    while is_ours(site).await? {
+        let call = site.mirror.delete_repository(site.name());
+        if site.try_once(&Subject::Repository, call, &mut patience).await?.is_some() {
+            break;
+        }
+    }
     // First the fact, then its acknowledgement: what is acknowledged is never asked for again, so that a crash between
     // the two would leave the mirror in deletion for good, and its name taken.
     if mutant::is_on("acknowledged_before_gone") {

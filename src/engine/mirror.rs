@@ -68,6 +68,16 @@ pub struct Site {
     pub stop: CancellationToken,
 }
 
+/// How long is waited before the next try of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience(Duration);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Duration::from_millis(200))
+    }
+}
+
 /// Why a stage of a mirror ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Ended {
@@ -150,51 +160,47 @@ impl Site {
     where
         F: Future<Output = Result<T, Fault>>,
     {
-        self.insist_while(subject, || std::future::ready(Ok(true)), call).await
+        let mut patience = Patience::default();
+        loop {
+            if let Some(answer) = self.try_once(subject, call(), &mut patience).await? {
+                return Ok(answer);
+            }
+        }
     }
 
-    /// As [`Site::insist`], and `still` is asked before each attempt: nothing is called once it says no.
+    /// One try of [`Site::insist`]: the answer; or none, after the wait that comes before the next try.
     ///
     /// # Errors
-    /// As [`Site::insist`], and those of `still`.
-    pub async fn insist_while<T, S, F>(
+    /// [`Ended::Stopped`] when the work is stopped meanwhile.
+    pub async fn try_once<T>(
         &self,
         subject: &Subject,
-        mut still: impl FnMut() -> S,
-        mut call: impl FnMut() -> F,
-    ) -> Result<Option<T>, Ended>
-    where
-        S: Future<Output = Result<bool, Ended>>,
-        F: Future<Output = Result<T, Fault>>,
-    {
-        let mut wait = Duration::from_millis(200);
-        loop {
-            if !still().await? {
-                return Ok(None);
+        call: impl Future<Output = Result<T, Fault>>,
+        patience: &mut Patience,
+    ) -> Result<Option<Option<T>>, Ended> {
+        let answer = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(Ended::Stopped),
+            answer = call => answer,
+        };
+        let fault = match answer {
+            Ok(value) => {
+                self.board.clear(self.name(), subject);
+                return Ok(Some(Some(value)));
             }
-            let answer = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Err(Ended::Stopped),
-                answer = call() => answer,
-            };
-            let fault = match answer {
-                Ok(value) => {
-                    self.board.clear(self.name(), subject);
-                    return Ok(Some(value));
-                }
-                Err(fault) if fault.kind == FaultKind::Absent => {
-                    self.board.clear(self.name(), subject);
-                    return Ok(None);
-                }
-                Err(fault) => fault,
-            };
-            self.board.note(self.name(), subject.clone(), fault.to_string());
-            if fault.kind != FaultKind::Retry {
-                wait = wait.max(Duration::from_secs(5));
+            Err(fault) if fault.kind == FaultKind::Absent => {
+                self.board.clear(self.name(), subject);
+                return Ok(Some(None));
             }
-            self.pause(self.jittered(wait)).await?;
-            wait = (wait * 2).min(Duration::from_secs(30));
+            Err(fault) => fault,
+        };
+        self.board.note(self.name(), subject.clone(), fault.to_string());
+        if fault.kind != FaultKind::Retry {
+            patience.0 = patience.0.max(Duration::from_secs(5));
         }
+        self.pause(self.jittered(patience.0)).await?;
+        patience.0 = (patience.0 * 2).min(Duration::from_secs(30));
+        Ok(None)
     }
 
     /// Between half of the duration and all of it.

@@ -2,8 +2,11 @@
 //!
 //! The plan comes from the journal and is durable before anything is sent (I3). Every step can be repeated: a record
 //! that is there answers 409, a branch is read before and after it is moved, and a move that was cut short stands in
-//! the journal until it is finished (I5). lakeFS has no compare-and-set, so a head that is not where the journal left it
-//! is reported and left alone, unless the policy says to put it back.
+//! the journal until it is finished (I5), or given up because its evidence has become too old ([`warrant`]). lakeFS has
+//! no compare-and-set, so a head that is not where the journal left it is reported and left alone, unless the policy
+//! says to put it back.
+
+mod warrant;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +26,7 @@ use crate::engine::board::Subject;
 use crate::engine::mirror::{Ended, Site};
 use crate::engine::ownership::Ownership;
 use crate::engine::ports::{CommitRecord, FaultKind, Made};
+use warrant::{Done, Warrant};
 
 /// Commit records that are journaled as written together.
 const RECORDS_PER_COMMAND: usize = 256;
@@ -163,7 +167,13 @@ async fn drive_move(site: &Site, name: &str, ownership: &Ownership) -> Result<()
     let Some(branch) = branch_state(site, name).await? else { return Ok(()) };
     let Some(under_way) = branch.moving else { return Ok(()) };
     ownership.assure(site).await?;
-    while !write_records(site, name, &under_way.to).await? {
+    let mut warrant = Warrant::new(site, name, under_way, ownership);
+    loop {
+        match write_records(site, name, &under_way.to, &mut warrant).await? {
+            Done::Answered(Some(())) => break,
+            Done::Answered(None) => {}
+            Done::GivenUp => return Ok(()),
+        }
         ownership.forget();
         ownership.assure(site).await?;
         site.pause(Duration::from_secs(1)).await?;
@@ -177,14 +187,21 @@ async fn drive_move(site: &Site, name: &str, ownership: &Ownership) -> Result<()
         Some(head) if head == under_way.to => {}
         Some(_) => {
             let call = || site.mirror.reset_branch(site.name(), name, &under_way.to);
-            if site.insist(&subject, call).await?.is_none() {
-                site.ask(Ask::Diverged { branch: name.to_owned(), found: None }).await?;
-                return Ok(());
+            match warrant.insist(&subject, call).await? {
+                Done::Answered(Some(())) => {}
+                Done::Answered(None) => {
+                    site.ask(Ask::Diverged { branch: name.to_owned(), found: None }).await?;
+                    return Ok(());
+                }
+                Done::GivenUp => return Ok(()),
             }
         }
         None => {
             let call = || site.mirror.create_branch(site.name(), name, &under_way.to, branch.hidden);
-            let _: Option<Made> = site.insist(&subject, call).await?;
+            let made: Done<Made> = warrant.insist(&subject, call).await?;
+            if matches!(made, Done::GivenUp) {
+                return Ok(());
+            }
         }
     }
     match read_head(site, name).await? {
@@ -265,8 +282,13 @@ async fn read_head(site: &Site, branch: &str) -> Result<Option<CommitId>, Ended>
 /// Writes the records of `head` and of its ancestors that are not on the mirror, parents first. Always by POST:
 /// that `getCommit` on the mirror answers proves nothing.
 ///
-/// False when the repository did not take one: then it is not there.
-async fn write_records(site: &Site, branch: &str, head: &CommitId) -> Result<bool, Ended> {
+/// No answer when the repository did not take one: then it is not there.
+async fn write_records(
+    site: &Site,
+    branch: &str,
+    head: &CommitId,
+    warrant: &mut Warrant<'_>,
+) -> Result<Done<()>, Ended> {
     let subject = Subject::Branch(branch.to_owned());
     loop {
         let head = *head;
@@ -285,20 +307,23 @@ async fn write_records(site: &Site, branch: &str, head: &CommitId) -> Result<boo
             site.ask(Ask::RecordsWritten(records.iter().map(|record| record.id).collect())).await?;
         }
         if records.is_empty() || mutant::is_on("records_unwritten") {
-            return Ok(true);
+            return Ok(Done::Answered(Some(())));
         }
-        let mut complete = true;
+        let mut ended = None;
         let mut written = Vec::with_capacity(records.len());
         for record in &records {
-            if site.insist(&subject, || site.mirror.put_commit(site.name(), record)).await?.is_none() {
-                complete = false;
+            match warrant.insist(&subject, || site.mirror.put_commit(site.name(), record)).await? {
+                Done::Answered(Some(_)) => written.push(record.id),
+                Done::Answered(None) => ended = Some(Done::Answered(None)),
+                Done::GivenUp => ended = Some(Done::GivenUp),
+            }
+            if ended.is_some() {
                 break;
             }
-            written.push(record.id);
         }
         site.ask(Ask::RecordsWritten(written)).await?;
-        if !complete {
-            return Ok(false);
+        if let Some(ended) = ended {
+            return Ok(ended);
         }
     }
 }

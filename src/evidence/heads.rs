@@ -160,6 +160,12 @@ impl MirrorHeads {
                 let shown = Shown { commit: e.to, seq: Some(seq), since_ms: e.at_ms, adopted: Some(false) };
                 self.branches.insert(e.branch.clone(), BranchHead { shown: Some(shown), ..BranchHead::default() });
             }
+            Event::MoveGivenUp(e) => {
+                if let Some(head) = self.branches.get_mut(&e.branch) {
+                    head.moving = None;
+                }
+                self.branches.retain(|_, head| *head != BranchHead::default());
+            }
             Event::BranchAdopted(e) => {
                 let shown = Shown { commit: e.found, seq: Some(seq), since_ms: e.at_ms, adopted: Some(true) };
                 self.branches.insert(e.branch.clone(), BranchHead { shown: Some(shown), ..BranchHead::default() });

@@ -247,6 +247,12 @@ fn told_of_shown(seq: u64, event: &Event, known: &mut Known) -> Option<Told> {
             };
             mirror(e.at_ms, "moved").moved(e.from, Some(e.to)).because(why)
         }
+        Event::MoveGivenUp(e) => {
+            known.started = None;
+            mirror(e.at_ms, "given up")
+                .moved(known.shown, Some(e.to))
+                .because("its evidence had become too old before it was carried out")
+        }
         Event::BranchAdopted(e) => mirror(e.at_ms, "adopted")
             .moved(known.shown.replace(e.found), Some(e.found))
             .because("found there, a past head of the source"),

@@ -61,10 +61,13 @@ KINDS = {
               " started_ms u64, finished_ms u64"),
     (52, 1): ("SourceProbed", "mirror h16, range h32, gone list u32, there list u32, at_ms u64"),
     (53, 1): ("RangesReopened", "mirror h16, ranges list h32, at_ms u64"),
+    (54, 1): ("WrongSizesGone", "mirror h16, range h32, once list u32, twice list u32, at_ms u64"),
+    (55, 1): ("TreesTakenBack", "mirror h16, metaranges list h32, at_ms u64"),
     (64, 1): ("MoveStarted", "mirror h16, branch text, from h32?, to h32, seen u64, ranges u32, entries u64,"
               " oldest_evidence_ms u64, at_ms u64"),
     (65, 1): ("RecordsWritten", "mirror h16, commits list h32, at_ms u64"),
     (66, 1): ("MoveFinished", "mirror h16, branch text, from h32?, to h32, seen u64, at_ms u64"),
+    (67, 1): ("MoveGivenUp", "mirror h16, branch text, to h32, seen u64, at_ms u64"),
     (80, 1): ("SummaryPublished", "mirror h16, number u64, at_ms u64"),
 }
 NUMBERS = {"u8": (1, False), "u16": (2, False), "u32": (4, False), "u64": (8, False), "i32": (4, True), "i64": (8, True)}

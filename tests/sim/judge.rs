@@ -103,7 +103,7 @@ struct Missed {
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
     pub(crate) now: Micros,
-    /// How old evidence may be; none where clocks jump.
+    /// How old evidence may be when a call that rests on it is carried out; none where clocks jump.
     pub(crate) evidence_age: Option<Micros>,
     keys: BTreeMap<String, u32>,
     commits: BTreeMap<Id, Commit>,
@@ -134,8 +134,8 @@ pub(crate) struct Judge {
     pub(crate) history_complete: bool,
     /// How late a deletion may follow the answer that proves it; none where calls are held up.
     pub(crate) removal_late_max: Option<Micros>,
-    /// The journals of processes, by the processes' names, and when they were opened.
-    nodes: BTreeMap<String, (u64, Micros)>,
+    /// The journals of processes, by the processes' names.
+    nodes: BTreeMap<String, u64>,
     pub(crate) violations: Vec<Violation>,
     /// What was seen to happen, for the summary of a run.
     pub(crate) moves: u64,
@@ -218,7 +218,7 @@ impl Judge {
 
     /// A process has died: what it was told just before may not be written down.
     pub(crate) fn process_ended(&mut self, name: &str) {
-        let node = self.nodes.get(name).map(|(node, _)| *node);
+        let node = self.nodes.get(name).copied();
         let sure = self.now.saturating_sub(WRITTEN_AFTER);
         self.told.retain(|(told, _), at| Some(*told) != node || *at <= sure);
     }
@@ -245,7 +245,7 @@ impl Judge {
 
     /// A process has opened its journal.
     pub(crate) fn process_started(&mut self, who: &Who) {
-        self.nodes.insert(who.name.clone(), (who.node, self.now));
+        self.nodes.insert(who.name.clone(), who.node);
     }
 
     /// The mirrors database says who drives a mirror.
@@ -255,7 +255,7 @@ impl Judge {
         {
             self.broken("I7", format!("{incarnation:.8} goes to {holder:?} with epoch {epoch} after {old}"));
         }
-        let node = holder.as_ref().and_then(|holder| self.nodes.get(holder)).map(|(node, _)| *node);
+        let node = holder.as_ref().and_then(|holder| self.nodes.get(holder)).copied();
         let ours = |copy: &&mut Copy| copy.incarnation.as_deref() == Some(incarnation);
         if let Some(copy) = self.copies.values_mut().find(ours)
             && node.is_some()
@@ -333,10 +333,7 @@ impl Judge {
                 _ if !as_head && self.gone.contains(need) => {}
                 None => return Some(format!("{} was never answered to be there", name())),
                 Some(at) => {
-                    // Planning looks at the age; carrying out a plan may be held up for a while.
-                    // What an earlier run has planned is carried out by the next one.
-                    let begun = self.nodes.get(&who.name).map_or(0, |(_, begun)| *begun);
-                    let age = self.now.saturating_sub((*at).max(begun));
+                    let age = self.now.saturating_sub(*at);
                     let file = name().contains("/_lakefs/");
                     if !file && self.evidence_age.is_some_and(|max| age > max) {
                         return Some(format!("{} was last answered to be there {} s ago", name(), age / SECOND));

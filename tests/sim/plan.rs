@@ -6,6 +6,7 @@
 use crate::agenda::{MS, Micros, SECOND};
 use crate::dice::Dice;
 use crate::ending::Ending;
+use crate::world::TO_MAX;
 
 /// One thing that happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +72,7 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) repositories: u64,
     pub(crate) processes: usize,
-    /// How long what is planned may be held up; none where nothing can be said about that.
+    /// How long a call is on its way after its sender has looked at what it rests on; none where clocks jump.
     pub(crate) held_up_max: Option<Micros>,
     /// Whether every answer comes soon, and every process goes on.
     pub(crate) prompt: bool,
@@ -114,15 +115,13 @@ impl Plan {
         let mut choices: Vec<(Step, u64)> = WORK.to_vec();
         // One seed in eight has no trouble at all.
         let calm = dice.chance(125);
-        let mut held_up_max = Some(90 * SECOND);
+        let mut held_up_max = Some(TO_MAX);
         for trouble in TROUBLES {
             if !calm && dice.chance(300) {
                 choices.extend_from_slice(trouble);
-                held_up_max = match trouble.first() {
-                    Some((Step::Cut | Step::Pause | Step::JumpClock | Step::Drowse, _)) => None,
-                    Some((Step::Weather, _)) => held_up_max.map(|_| 120 * SECOND),
-                    _ => held_up_max,
-                };
+                if let Some((Step::JumpClock, _)) = trouble.first() {
+                    held_up_max = None;
+                }
             }
         }
         let sum: u64 = choices.iter().map(|(_, share)| share).sum();

@@ -233,11 +233,11 @@ pub(crate) fn collect_garbage(sim: &Sim, dice: &mut Dice) {
         if dice.chance(400) {
             world.judge.gone_at_source(&key);
             world.bucket.held.remove(&key);
-            // What never arrived whole cannot any more: a copy of another size would stay for ever.
-            let broken = world.bucket.objects.get(&key).map(|found| found.size)
-                != world.bucket.written.get(&key).map(|one| one.size);
-            if broken || dice.chance(500) {
-                world.bucket.objects.remove(&key);
+            // A copy of another size may stay, too, and no other one comes any more.
+            match (dice.below(10), world.bucket.objects.get_mut(&key)) {
+                (0..5, _) => drop(world.bucket.objects.remove(&key)),
+                (5, Some(found)) => found.size += 1,
+                _ => {}
             }
             world.note(|| format!("{key} is collected at the source"));
             world.bucket.gone.insert(key);

@@ -90,7 +90,7 @@ pub(crate) enum Fate {
 
 /// The latest that a request is carried out after it was sent. Less than what lies between the end of a lease for its
 /// holder and its beginning for another: a call that is under way for longer cannot be fenced (design, 6).
-const TO_MAX: Micros = 1_900 * MS;
+pub(crate) const TO_MAX: Micros = 1_900 * MS;
 
 /// How late a drowsy process's database answers, and for how long; and until when it does not answer after that.
 const DROWSY: Micros = 5_900 * MS;

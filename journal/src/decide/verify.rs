@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{Case, Refused};
 use crate::bits::{Bits, EncodedBits};
-use crate::event::{ArrivalsCheckedV1, Event, MetarangeReadV1, RangeReadV1, SourceProbedV1};
+use crate::event::{ArrivalsCheckedV1, Event, MetarangeReadV1, RangeReadV1, SourceProbedV1, WrongSizesGoneV1};
 use crate::ids::{MetarangeId, RangeId};
 use crate::mutant;
+use crate::state::policy::SizeRule;
+use crate::state::tree::{Range, RangeDetail, WRONG_SIZE};
 
 /// Ranges in one record of a metarange: 36 bytes each, well under the record limit.
 const RANGES_PER_RECORD: usize = 4000;
@@ -108,7 +110,14 @@ pub(super) fn arrivals(case: &Case<'_>, batches: Vec<ArrivalsCheckedV1>) -> Resu
                 batch.range, range.entries
             )));
         }
+        let wrong: Vec<u32> =
+            batch.exceptions.iter().filter(|one| one.code == WRONG_SIZE).map(|one| one.ordinal).collect();
+        let kept = gone_of(case, range, &wrong, |detail, ordinal| {
+            let once = detail.gone_once.contains(&ordinal).then_some(Gone::Once);
+            once.or_else(|| detail.expired.contains(&ordinal).then_some(Gone::Twice))
+        });
         events.push(Event::ArrivalsChecked(ArrivalsCheckedV1 { mirror: case.id, ..batch }));
+        events.extend(kept);
     }
     Ok(events)
 }
@@ -122,13 +131,49 @@ fn exceptions_fit(batch: &ArrivalsCheckedV1, asked: &Bits, present: &Bits) -> bo
 
 /// One answer names an entry once: an object is expired only by two answers.
 pub(super) fn probes(case: &Case<'_>, probed: SourceProbedV1) -> Result<Vec<Event>, Refused> {
-    known_range(case, &probed.range)?;
+    let range = known_range(case, &probed.range)?;
     let there: BTreeSet<u32> = probed.there.iter().copied().collect();
     let gone: BTreeSet<u32> = probed.gone.iter().copied().filter(|ordinal| !there.contains(ordinal)).collect();
-    let (gone, there) = (gone.into_iter().collect(), there.into_iter().collect());
-    Ok(vec![Event::SourceProbed(SourceProbedV1 { mirror: case.id, at_ms: case.at_ms, gone, there, ..probed })])
+    let (gone, there): (Vec<u32>, Vec<u32>) = (gone.into_iter().collect(), there.into_iter().collect());
+    let of_other_size = gone_of(case, range, &gone, |detail, ordinal| {
+        let again = detail.gone_once.contains(&ordinal) || mutant::is_on("one_answer_expires");
+        let said = if again { Gone::Twice } else { Gone::Once };
+        detail.wrong_size.contains_key(&ordinal).then_some(said)
+    });
+    let mut events =
+        vec![Event::SourceProbed(SourceProbedV1 { mirror: case.id, at_ms: case.at_ms, gone, there, ..probed })];
+    events.extend(of_other_size);
+    Ok(events)
 }
 
-fn known_range<'a>(case: &Case<'a>, id: &RangeId) -> Result<&'a crate::state::tree::Range, Refused> {
+/// How often in succession the source said that an object is gone.
+enum Gone {
+    Once,
+    Twice,
+}
+
+/// What the source said of objects that are at the destination with another size. Where sizes are only reported, such an
+/// object is there, and nothing is asked about it.
+fn gone_of(
+    case: &Case<'_>,
+    range: &Range,
+    ordinals: &[u32],
+    said: impl Fn(&RangeDetail, u32) -> Option<Gone>,
+) -> Option<Event> {
+    let detail = range.detail.as_deref().filter(|_| case.state.policy.size == SizeRule::Strict)?;
+    let (mut once, mut twice) = (Vec::new(), Vec::new());
+    for ordinal in ordinals.iter().copied() {
+        match said(detail, ordinal) {
+            Some(Gone::Once) => once.push(ordinal),
+            Some(Gone::Twice) => twice.push(ordinal),
+            None => {}
+        }
+    }
+    let (mirror, range, at_ms) = (case.id, range.id, case.at_ms);
+    let some = !once.is_empty() || !twice.is_empty();
+    some.then_some(Event::WrongSizesGone(WrongSizesGoneV1 { mirror, range, once, twice, at_ms }))
+}
+
+fn known_range<'a>(case: &Case<'a>, id: &RangeId) -> Result<&'a Range, Refused> {
     case.mirror.trees.range(id).ok_or_else(|| Refused::Rule(format!("range {id} is in no tree of this mirror")))
 }

@@ -133,6 +133,19 @@ impl Branch {
         self.divergence.filter(|divergence| divergence.found != self.mirror)
     }
 
+    /// The move under way is not carried out: its head waits again. It still stands among those seen, unless a long list
+    /// of them was thinned out meanwhile; then it comes back to its place. Nothing that was seen before it is there only
+    /// where the branch was gone since: what it showed before that is over. False where that is not the move under way.
+    pub(crate) fn give_up(&mut self, to: CommitId, seen: u64) -> bool {
+        let Some(under_way) = self.moving.filter(|moving| (moving.to, moving.seen) == (to, seen)) else { return false };
+        self.moving = None;
+        let place = self.pending.partition_point(|head| head.seen < seen);
+        if place > 0 && self.pending.get(place).is_none_or(|head| head.seen != seen) {
+            self.pending.insert(place, SeenHead { seen, commit: to, at_ms: under_way.at_ms });
+        }
+        true
+    }
+
     /// Whether the mirror shows what the source shows.
     #[must_use]
     pub fn is_level(&self) -> bool {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bits::{BITS_MAX, Bits};
-use crate::event::{ArrivalsCheckedV1, MetarangeReadV1, RangeReadV1, SourceProbedV1};
+use crate::event::{ArrivalsCheckedV1, MetarangeReadV1, RangeReadV1, SourceProbedV1, WrongSizesGoneV1};
 use crate::ids::{CommitId, MetarangeId, RangeId};
 use crate::state::policy::{ImportsRule, Policy, SizeRule};
 
@@ -32,10 +32,10 @@ pub struct RangeDetail {
     /// Entries found with another size, and that size in bytes.
     #[rkyv(with = rkyv::with::AsVec)]
     pub wrong_size: BTreeMap<u32, u64>,
-    /// Missing entries that the source said are gone, once.
+    /// Entries that are missing, or there with another size, and that the source said are gone, once.
     #[rkyv(with = rkyv::with::AsVec)]
     pub gone_once: BTreeSet<u32>,
-    /// Missing entries that the source said are gone, twice: expired.
+    /// Entries that were so when the source said it twice: expired.
     #[rkyv(with = rkyv::with::AsVec)]
     pub expired: BTreeSet<u32>,
     /// Missing entries that the store refused to speak of at the last check.
@@ -304,6 +304,21 @@ impl Trees {
         })
     }
 
+    /// Of entries with another size only: what else the source said of is [`Trees::apply_probe`]'s.
+    pub(crate) fn apply_wrong_sizes_gone(&mut self, event: &WrongSizesGoneV1, policy: &Policy) -> Touched {
+        self.change(&event.range, policy, |range| {
+            let Some(detail) = range.detail.as_deref_mut() else { return };
+            let once = event.once.iter().filter(|ordinal| detail.wrong_size.contains_key(ordinal));
+            detail.gone_once.extend(once);
+            for ordinal in &event.twice {
+                if detail.wrong_size.remove(ordinal).is_some() {
+                    detail.gone_once.remove(ordinal);
+                    detail.expired.insert(*ordinal);
+                }
+            }
+        })
+    }
+
     pub(crate) fn apply_reopen(&mut self, ids: &[RangeId], policy: &Policy) -> Touched {
         let mut touched = Touched::new();
         for id in ids.iter().filter(|id| self.range(id).is_some_and(|range| range.read)).collect::<Vec<_>>() {
@@ -356,7 +371,7 @@ impl Trees {
         }
     }
 
-    /// A tree that was let go is needed for a head again: it counts as unread.
+    /// A tree that was let go is needed again: it counts as unread.
     pub(crate) fn take_back(&mut self, id: &MetarangeId) -> Touched {
         let Some(tree) = self.metaranges.get_mut(id).filter(|tree| tree.let_go) else { return Touched::new() };
         *tree = Metarange { commits: std::mem::take(&mut tree.commits), ..Metarange::new() };

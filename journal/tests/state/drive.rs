@@ -33,6 +33,8 @@ pub enum Step {
     Plan,
     Records(u8, u8),
     Finish(u8),
+    /// A move that was begun some time ago is carried on: is it still good?
+    Reconsider(u8),
     Drive,
     Diverged(u8, Option<u8>),
     Adopt(u8, u8),
@@ -104,6 +106,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Plan),
         3 => (branch(), 1u8..4).prop_map(|(b, n)| Step::Records(b, n)),
         3 => branch().prop_map(Step::Finish),
+        2 => branch().prop_map(Step::Reconsider),
         6 => Just(Step::Drive),
         1 => (branch(), proptest::option::of(0..COMMITS)).prop_map(|(b, c)| Step::Diverged(b, c)),
         1 => (branch(), 0..COMMITS).prop_map(|(b, c)| Step::Adopt(b, c)),
@@ -154,6 +157,7 @@ pub fn take(world: &World, desk: &mut Desk, step: &Step) -> Vec<Event> {
             records(desk, &name(branch), usize::MAX);
             let _ = desk.ask(Ask::FinishMove { branch: name(branch) });
         }
+        Step::Reconsider(branch) => drop(desk.ask(Ask::Reconsider { branch: name(branch) })),
         Step::Drive => {
             let _ = desk.ask(Ask::PlanMoves);
             for branch in BRANCHES {
@@ -248,7 +252,9 @@ fn arrive(world: &World, desk: &mut Desk, but: u8) {
     }
 }
 
+/// As the engine does it: nothing is written for a move whose evidence does not count any more.
 fn records(desk: &mut Desk, branch: &str, limit: usize) {
+    let _ = desk.ask(Ask::Reconsider { branch: branch.to_owned() });
     let mirror = desk.mirror();
     let Some(under_way) = mirror.branches.get(branch).and_then(|branch| branch.moving) else { return };
     let ids = mirror.graph.unrecorded(&under_way.to, limit);

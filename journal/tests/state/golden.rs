@@ -75,9 +75,12 @@ fn no_kind_is_without_a_sample() {
         Event::LossAcknowledged(_) => 31,
         Event::MirrorTaken(_) => 32,
         Event::BranchForgotten(_) => 33,
+        Event::WrongSizesGone(_) => 34,
+        Event::TreesTakenBack(_) => 35,
+        Event::MoveGivenUp(_) => 36,
     };
     let ordinals: Vec<i32> = one_of_each().iter().map(ordinal).collect();
-    assert_eq!(ordinals, (0..34).collect::<Vec<_>>());
+    assert_eq!(ordinals, (0..37).collect::<Vec<_>>());
 }
 
 #[test]

@@ -115,9 +115,7 @@ fn scramble(
                 .map(|ordinal| ArrivalExceptionV1 { ordinal: *ordinal, code: flags % 6, found: times[2] })
                 .collect();
         }
-        Event::SourceProbed(e) => {
-            (e.range, e.gone, e.there) = (ranges[0], numbers[..2].to_vec(), numbers[2..].to_vec())
-        }
+        Event::SourceProbed(e) => (e.range, (e.gone, e.there)) = (ranges[0], halves(numbers)),
         Event::RangesReopened(e) => e.ranges = ranges.to_vec(),
         Event::MoveStarted(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
         Event::SegmentSealed(e) => (e.first, e.last, e.hash[0]) = (times[0], times[1], flags & 1),
@@ -127,8 +125,15 @@ fn scramble(
         Event::LossAcknowledged(e) => (e.from, e.to) = (times[0], times[1]),
         Event::RecordsWritten(e) => e.commits = commits[..3].to_vec(),
         Event::MoveFinished(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
+        Event::MoveGivenUp(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
+        Event::TreesTakenBack(e) => e.metaranges = vec![tree],
+        Event::WrongSizesGone(e) => (e.range, (e.once, e.twice)) = (ranges[0], halves(numbers)),
         _ => {}
     }
+}
+
+fn halves(numbers: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    (numbers[..2].to_vec(), numbers[2..].to_vec())
 }
 
 /// Every question that a fact's fields can be turned into.
@@ -139,6 +144,7 @@ fn asks(event: &Event) -> Vec<Ask> {
         Ask::PlanRemovals { proven_gone: ["a".into(), "b".into(), branch.clone()].into() },
         Ask::Gone,
         Ask::StartDeletion,
+        Ask::Reconsider { branch: branch.clone() },
         Ask::FinishMove { branch: branch.clone() },
         Ask::FinishRemoval { branch: branch.clone() },
         Ask::Diverged { branch: branch.clone(), found: None },

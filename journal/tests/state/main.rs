@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod ages;
 mod drive;
 mod golden;
 mod hostile;

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lakemirror_journal::event::{Event, MoveStartedV1, PolicySetV1};
+use lakemirror_journal::event::{
+    Event, MoveFinishedV1, MoveGivenUpV1, MoveStartedV1, PolicySetV1, SourceProbedV1, WrongSizesGoneV1,
+};
 use lakemirror_journal::ids::{CommitId, MetarangeId, RangeId};
 use lakemirror_journal::state::policy::{HistoryRule, ImportsRule, Policy, SizeRule};
 use lakemirror_journal::state::tree::WRONG_SIZE;
@@ -13,7 +15,7 @@ use super::model_files::Files;
 /// What is known of one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
-    Missing { gone: u8 },
+    Missing,
     Present { since_ms: u64 },
     OtherSize { since_ms: u64 },
     Expired,
@@ -30,6 +32,8 @@ struct Commit {
 struct Goal {
     to: CommitId,
     place: Option<usize>,
+    /// How often the rules had been set when it was begun.
+    rules: u32,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -64,6 +68,11 @@ pub struct Judge {
     trees: BTreeMap<MetarangeId, (u32, Vec<RangeId>)>,
     ranges: BTreeMap<RangeId, Vec<Entry>>,
     imports: BTreeMap<RangeId, BTreeSet<u32>>,
+    /// How often in succession the source said that an object is gone.
+    gone: BTreeMap<(RangeId, u32), u32>,
+    /// The oldest that each range has seen since it was read or opened again, whatever was seen of the same entries later.
+    oldest: BTreeMap<RangeId, u64>,
+    rules: u32,
     branches: BTreeMap<String, Branch>,
     pub files: Files,
     pub checks: u64,
@@ -86,14 +95,20 @@ impl Judge {
                     (branch.misses, branch.moved) = (0, branch.seen.len());
                 }
             }
-            Event::PolicySet(set) => self.policy = policy(set),
+            Event::PolicySet(set) => (self.policy, self.rules) = (policy(set), self.rules + 1),
             Event::CommitObserved(e) => {
                 let commit = Commit { parents: e.parents.clone(), tree: e.metarange };
                 self.commits.entry(e.id).or_insert(commit);
             }
             Event::MoveStarted(e) => return self.move_started(e),
             _ if Files::is_about(event) => return self.files.take(event),
-            Event::RecordsWritten(e) => self.recorded.extend(&e.commits),
+            Event::RecordsWritten(e) => return self.records_written(&e.commits, e.at_ms),
+            Event::WrongSizesGone(e) => return self.wrong_sizes_gone(e),
+            Event::MoveGivenUp(e) => return self.given_up(e),
+            Event::MoveFinished(e) => {
+                self.carried_out(e)?;
+                return self.branch_fact(event);
+            }
             _ if event.branch().is_some() => return self.branch_fact(event),
             _ => self.content_fact(event),
         }
@@ -109,50 +124,67 @@ impl Judge {
                 }
                 tree.1.extend(e.ranges.iter().map(|(id, _)| *id));
             }
+            Event::TreesTakenBack(e) => e.metaranges.iter().for_each(|id| drop(self.trees.remove(id))),
             Event::RangeRead(e) => {
+                self.gone.retain(|(range, _), _| *range != e.range);
+                self.oldest.insert(e.range, e.at_ms.min(e.inherited_oldest_ms));
                 let inherited = e.inherited.decode().unwrap();
                 let entry = |ordinal| match inherited.contains(ordinal) {
                     true => Entry::Present { since_ms: e.inherited_oldest_ms },
-                    false => Entry::Missing { gone: 0 },
+                    false => Entry::Missing,
                 };
                 self.ranges.insert(e.range, (0..e.entries).map(entry).collect());
                 self.imports.insert(e.range, e.imports.decode().unwrap().iter().collect());
             }
             Event::ArrivalsChecked(e) => {
                 let (asked, present) = (e.asked.decode().unwrap(), e.present.decode().unwrap());
+                if !present.is_none() || e.exceptions.iter().any(|x| x.code == WRONG_SIZE) {
+                    self.oldest.entry(e.range).and_modify(|oldest| *oldest = e.started_ms.min(*oldest));
+                }
                 self.checks += u64::from(asked.count());
                 let entries = self.ranges.get_mut(&e.range).unwrap();
                 for (offset, rank) in asked.iter().zip(0u32..) {
                     let entry = &mut entries[(e.base + offset) as usize];
                     let size = e.exceptions.iter().any(|x| x.ordinal == e.base + offset && x.code == WRONG_SIZE);
+                    // Where sizes are only reported, such an object is there.
+                    if present.contains(rank) || size && self.policy.size == SizeRule::Report {
+                        self.gone.remove(&(e.range, e.base + offset));
+                    }
                     *entry = match (present.contains(rank), size, *entry) {
                         (true, ..) => Entry::Present { since_ms: e.started_ms },
                         (false, true, _) => Entry::OtherSize { since_ms: e.started_ms },
                         (false, false, Entry::Expired) => Entry::Expired,
-                        (false, false, Entry::Missing { gone }) => Entry::Missing { gone },
-                        (false, false, _) => Entry::Missing { gone: 0 },
+                        (false, false, _) => Entry::Missing,
                     };
                 }
             }
-            Event::SourceProbed(e) => {
-                let Some(entries) = self.ranges.get_mut(&e.range) else { return };
-                for (ordinal, entry) in entries.iter_mut().enumerate() {
-                    let ordinal = ordinal as u32;
-                    let Entry::Missing { gone } = *entry else { continue };
-                    let gone = if e.there.contains(&ordinal) { 0 } else { gone };
-                    *entry = match (e.gone.contains(&ordinal), gone) {
-                        (true, 0) => Entry::Missing { gone: 1 },
-                        (true, _) => Entry::Expired,
-                        (false, gone) => Entry::Missing { gone },
-                    };
-                }
-            }
+            Event::SourceProbed(e) => self.probed(e),
             Event::RangesReopened(e) => {
+                self.gone.retain(|(range, _), _| !e.ranges.contains(range));
+                self.oldest.extend(e.ranges.iter().map(|range| (*range, u64::MAX)));
                 for entry in e.ranges.iter().filter_map(|id| self.ranges.get_mut(id).map(|_| *id)).collect::<Vec<_>>() {
-                    self.ranges.get_mut(&entry).unwrap().fill(Entry::Missing { gone: 0 });
+                    self.ranges.get_mut(&entry).unwrap().fill(Entry::Missing);
                 }
             }
             _ => {}
+        }
+    }
+
+    fn probed(&mut self, e: &SourceProbedV1) {
+        let Some(entries) = self.ranges.get_mut(&e.range) else { return };
+        let strict = self.policy.size == SizeRule::Strict;
+        for (entry, ordinal) in entries.iter_mut().zip(0u32..) {
+            let counts = *entry == Entry::Missing || strict && matches!(entry, Entry::OtherSize { .. });
+            if counts && e.there.contains(&ordinal) {
+                self.gone.remove(&(e.range, ordinal));
+            }
+            if counts && e.gone.contains(&ordinal) {
+                let said = self.gone.entry((e.range, ordinal)).or_default();
+                *said += 1;
+                if *said > 1 && *entry == Entry::Missing {
+                    *entry = Entry::Expired;
+                }
+            }
         }
     }
 
@@ -177,7 +209,80 @@ impl Judge {
         if place.is_none() && !(back && e.seen == 0) {
             return Err(format!("I2: {:?} was not seen, or before what it moved to last", e.to));
         }
-        branch.moving = Some(Goal { to: e.to, place });
+        branch.moving = Some(Goal { to: e.to, place, rules: self.rules });
+        Ok(())
+    }
+
+    /// All that a move to `head` rests on; no range of it has seen anything that is too old.
+    fn founded(&self, head: &CommitId, at_ms: u64) -> Result<(), String> {
+        self.complete(head, true, at_ms)?;
+        let mut commits = BTreeSet::from([*head]);
+        if self.policy.history == HistoryRule::Complete && !self.recorded.contains(head) {
+            commits.extend(self.unrecorded_ancestors(head)?);
+        }
+        let before = at_ms.saturating_sub(self.policy.evidence_age_ms_max);
+        for id in commits {
+            self.complete(&id, id == *head, at_ms)?;
+            let tree = self.commits.get(&id).and_then(|commit| commit.tree).and_then(|tree| self.trees.get(&tree));
+            let mut ranges = tree.into_iter().flat_map(|(_, ranges)| ranges);
+            if ranges.any(|range| self.oldest.get(range).is_some_and(|oldest| *oldest < before)) {
+                return Err("a range has seen something too long ago".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// What is written for a move rests on evidence that counts when it is written.
+    fn records_written(&mut self, commits: &[CommitId], at_ms: u64) -> Result<(), String> {
+        for id in commits.iter().filter(|id| !self.recorded.contains(id)) {
+            if self.policy.history == HistoryRule::Complete {
+                self.complete(id, false, at_ms).map_err(|why| format!("I1: record {id:?}: {why}"))?;
+            }
+        }
+        self.recorded.extend(commits);
+        Ok(())
+    }
+
+    /// The same of a branch that was moved; one that was put back rests on what was proven before.
+    fn carried_out(&self, e: &MoveFinishedV1) -> Result<(), String> {
+        let goal = self.branches.get(&e.branch).and_then(|branch| branch.moving);
+        match goal.filter(|goal| goal.place.is_some()) {
+            Some(goal) => {
+                self.complete(&goal.to, true, e.at_ms).map_err(|why| format!("I1: moved to {:?}: {why}", e.to))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A move is given up only for a reason, and the branch stays where it was.
+    fn given_up(&mut self, e: &MoveGivenUpV1) -> Result<(), String> {
+        let goal = self.branches.get_mut(&e.branch).and_then(|branch| branch.moving.take());
+        let goal = goal.filter(|goal| goal.to == e.to).ok_or("a move is given up that is not under way")?;
+        if goal.place.is_none() {
+            return Err("a branch that is put back needs no evidence".to_owned());
+        }
+        // Under other rules, what proved it is perhaps not even listed any more.
+        match self.founded(&e.to, e.at_ms) {
+            Ok(()) if goal.rules == self.rules => Err("a move is given up whose evidence is good".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// An object of another size is no reason for less proof: the source said it twice, and not otherwise since.
+    fn wrong_sizes_gone(&mut self, e: &WrongSizesGoneV1) -> Result<(), String> {
+        for (ordinals, answers) in [(&e.once, 1), (&e.twice, 2)] {
+            for ordinal in ordinals {
+                let entry = self.ranges.get_mut(&e.range).and_then(|entries| entries.get_mut(*ordinal as usize));
+                let entry = entry.filter(|entry| matches!(entry, Entry::OtherSize { .. }));
+                let entry = entry.ok_or_else(|| format!("entry {ordinal} of {:?} has no other size", e.range))?;
+                if self.gone.get(&(e.range, *ordinal)).is_none_or(|said| *said < answers) {
+                    return Err(format!("I1: entry {ordinal} of {:?} counts as gone {answers} times", e.range));
+                }
+                if answers == 2 {
+                    *entry = Entry::Expired;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -199,11 +304,6 @@ impl Judge {
     fn complete(&self, id: &CommitId, head: bool, at_ms: u64) -> Result<(), String> {
         let commit = self.commits.get(id).ok_or("it was never observed")?;
         let Some(tree) = commit.tree else { return Ok(()) };
-        // A tree that is on the mirror already was complete when it went there; that is enough for an ancestor.
-        let mirrored = |other: &CommitId| self.commits.get(other).is_some_and(|other| other.tree == Some(tree));
-        if !head && self.recorded.iter().any(mirrored) {
-            return Ok(());
-        }
         let (total, ranges) = self.trees.get(&tree).ok_or("its metarange was never read")?;
         if ranges.len() != *total as usize {
             return Err("its metarange was read in part".to_owned());

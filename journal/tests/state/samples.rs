@@ -22,7 +22,7 @@ fn bits(len: u32, ordinals: &[u32]) -> EncodedBits {
 
 /// In the order of the golden file's lines: that in which they came to be.
 pub fn one_of_each() -> Vec<Event> {
-    [service(), mirror(), branch(), content(), moves(), upkeep(), taken()].concat()
+    [service(), mirror(), branch(), content(), moves(), upkeep(), taken(), taken_back()].concat()
 }
 
 fn taken() -> Vec<Event> {
@@ -30,6 +30,15 @@ fn taken() -> Vec<Event> {
     vec![
         Event::MirrorTaken(MirrorTakenV1 { mirror: MIRROR, epoch: 7, resumed: false, before, at_ms: AT_MS }),
         Event::BranchForgotten(BranchForgottenV1 { mirror: MIRROR, branch: name(), at_ms: AT_MS }),
+    ]
+}
+
+fn taken_back() -> Vec<Event> {
+    let (mirror, at_ms, range) = (MIRROR, AT_MS, RangeId([5; 32]));
+    vec![
+        Event::WrongSizesGone(WrongSizesGoneV1 { mirror, range, once: vec![5, 7], twice: vec![6], at_ms }),
+        Event::TreesTakenBack(TreesTakenBackV1 { mirror, metaranges: vec![MetarangeId([6; 32])], at_ms }),
+        Event::MoveGivenUp(MoveGivenUpV1 { mirror, branch: name(), to: commit(2), seen: 4, at_ms }),
     ]
 }
 

@@ -312,8 +312,10 @@ pub(super) async fn paths(shop: &Shop, range: RangeId, ordinals: &[u32]) -> Resu
 pub(super) struct Suspect {
     pub(super) range: RangeId,
     pub(super) commit: CommitId,
+    /// Whether an ancestor needs the range.
+    pub(super) for_ancestor: bool,
     /// How many entries to ask about.
     pub(super) limit: usize,
-    /// Where among the missing ones to begin.
+    /// Where among them to begin.
     pub(super) cursor: u32,
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::ids::{CommitId, MetarangeId, RangeId};
+use lakemirror_journal::mutant;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::Mirror;
 use lakemirror_journal::state::policy::{HistoryRule, ImportsRule, Policy, SizeRule};
@@ -96,6 +97,17 @@ pub fn wanted(range: &Range, policy: &Policy, for_head: bool) -> Bits {
         wanted.subtract(&detail.imports);
     }
     wanted
+}
+
+/// The entries of a range that the source may be asked about: what is missing, and for an ancestor what has a wrong size
+/// where that counts. That is as far from being there, and expires alike.
+#[must_use]
+pub fn doubtful(range: &RangeDetail, policy: &Policy, for_ancestor: bool) -> Bits {
+    let mut doubtful = range.missing.clone();
+    if for_ancestor && policy.size == SizeRule::Strict && !mutant::is_on("wrong_sizes_unasked") {
+        insert_all(&mut doubtful, range.wrong_size.keys());
+    }
+    doubtful
 }
 
 fn insert_all<'a>(bits: &mut Bits, ordinals: impl Iterator<Item = &'a u32>) {

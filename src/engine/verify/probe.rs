@@ -10,6 +10,7 @@ use lakemirror_journal::mutant;
 use super::Shop;
 use super::check::{Missing, Suspect, paths};
 use super::files::Miss;
+use super::need::doubtful;
 use crate::engine::ports::SourceObject;
 
 /// Entries of a first pass: a sample that tells lost objects from slow replication.
@@ -30,7 +31,7 @@ pub(super) struct Probed {
     pub(super) oddity: Option<String>,
 }
 
-/// Asks about some missing entries of a range; those that were gone once come first.
+/// Asks about some entries of a range that are not as they should be; those that were gone once come first.
 pub(super) async fn probe(shop: &Shop, suspect: Suspect) -> Result<Probed, Miss> {
     let ordinals = choose(shop, suspect).await?;
     if ordinals.is_empty() {
@@ -79,9 +80,10 @@ async fn choose(shop: &Shop, suspect: Suspect) -> Result<Vec<u32>, Miss> {
     let chosen = shop.recorder.read(move |state| {
         let range = state.mirror(&mirror)?.trees.range(&suspect.range)?;
         let detail = range.detail.as_deref()?;
-        let again = detail.gone_once.iter().copied().filter(|ordinal| detail.missing.contains(*ordinal));
+        let doubtful = doubtful(detail, &state.policy, suspect.for_ancestor);
+        let again = detail.gone_once.iter().copied().filter(|ordinal| doubtful.contains(*ordinal));
         let mut chosen: Vec<u32> = again.take(suspect.limit).collect();
-        let fresh = || detail.missing.iter().filter(|ordinal| !detail.gone_once.contains(ordinal));
+        let fresh = || doubtful.iter().filter(|ordinal| !detail.gone_once.contains(ordinal));
         // Every pass begins where the one before ended, so that in time all of them are asked about.
         let start = suspect.cursor.checked_rem(fresh().count() as u32).unwrap_or(0) as usize;
         let rest = fresh().skip(start).chain(fresh().take(start));

@@ -215,6 +215,42 @@ async fn a_head_is_diagnosed_late_and_still_asked_for() {
     world.until_grade(files.id, Grade::Whole).await;
 }
 
+/// It is looked for all the while: what was found between two answers does not undo the first.
+#[tokio::test]
+async fn an_object_of_another_size_expires_for_an_ancestor_and_comes_right_for_a_head() {
+    let world = World::new().await;
+    let old = tree(&[&[("a", "data/1", 1)]]);
+    let new = tree(&[&[("b", "data/2", 2)]]);
+    for files in [&old, &new] {
+        world.arrive_files(files);
+    }
+    world.arrive("data/1", 77);
+    world.arrive("data/2", 77);
+    world.source.gone.lock().unwrap().extend(["a".to_owned(), "b".to_owned()]);
+    *world.source.down.lock().unwrap() = true;
+    world.see(&[("main", 2)], &[(2, &[1], new.id), (1, &[], old.id)]).await;
+    world
+        .until_status("both sizes", |status| {
+            status.tree(&old.id).is_some_and(|tree| {
+                tree.counts.wrong_size == 1
+                    && tree.samples.first().is_some_and(|one| (one.size, one.found) == (1, Some(77)))
+            })
+        })
+        .await;
+    world.source.probes.lock().unwrap().clear();
+    *world.source.down.lock().unwrap() = false;
+    world.until_grade(old.id, Grade::Expired).await;
+    assert_eq!(*world.source.probes.lock().unwrap(), ["a", "a"]);
+    world.pass(5 * SECOND).await;
+    assert!(!world.source.probes.lock().unwrap().contains(&"b".to_owned()), "a head's size is not the source's to say");
+    assert_eq!(world.grade(new.id).await, Grade::Open);
+    world.arrive("data/2", 2);
+    world.until_grade(new.id, Grade::Whole).await;
+    world.see(&[("main", 2), ("again", 1)], &[]).await;
+    world.arrive("data/1", 1);
+    world.until_grade(old.id, Grade::Whole).await;
+}
+
 #[tokio::test]
 async fn objects_that_the_source_has_are_not_asked_about_again_and_again() {
     let world = World::new().await;

@@ -338,14 +338,18 @@ impl Tracks {
             for need in tree.ranges.iter().filter(|need| need.read && (need.for_ancestor || late)) {
                 let Some(track) = self.ranges.get(&need.id) else { continue };
                 let probe = &track.probe;
-                let absent = need.wanted.saturating_sub(need.wrong_size.saturating_add(need.forbidden)) > 0;
+                // The size of an object is for its owner to mend, unless the commit is past.
+                let misfits = if need.for_ancestor { 0 } else { need.wrong_size };
+                let absent = need.wanted.saturating_sub(misfits.saturating_add(need.forbidden)) > 0;
                 let checked = track.tries > 0 && !track.running && track.last > probe.last;
                 if !absent || !checked || now < probe.next || best.as_ref().is_some_and(|(last, _)| *last <= probe.last)
                 {
                     continue;
                 }
                 let limit = if probe.found_gone { PASS } else { SAMPLE };
-                let suspect = Suspect { range: need.id, commit: tree.commit, limit, cursor: probe.cursor };
+                let for_ancestor = need.for_ancestor;
+                let suspect =
+                    Suspect { range: need.id, commit: tree.commit, for_ancestor, limit, cursor: probe.cursor };
                 best = Some((probe.last, suspect));
             }
         }

@@ -17,8 +17,8 @@ use crate::evidence::mirrors::Wanted;
 
 /// Letters of a commit's message that are kept.
 const MESSAGE_LETTERS_MAX: usize = 80;
-/// Kinds that the first pass does not need: ranges, checks, probes, reopened ranges.
-const EVIDENCE_KINDS: std::ops::RangeInclusive<u16> = 50..=53;
+/// Kinds that the first pass does not need: ranges, checks, probes, what is taken back of them.
+const EVIDENCE_KINDS: std::ops::RangeInclusive<u16> = 50..=55;
 
 /// A record, and when it says that it happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -250,6 +250,10 @@ impl Branch {
                 let (from, to, nth, at) = (e.from, e.to, e.seen, At { seq, at_ms: e.at_ms });
                 let started = Some((at, Box::new(e)));
                 self.moves.push(Move { from, to, nth, started, finished: None, adopted: false, diverged: None });
+            }
+            // Its head waits again, as if it had never been begun.
+            Event::MoveGivenUp(e) => {
+                drop(self.moves.pop_if(|last| last.to == e.to && last.finished.is_none() && last.diverged.is_none()));
             }
             Event::MoveFinished(e) => self.finish(e.from, e.to, e.seen, At { seq, at_ms: e.at_ms }),
             Event::BranchAdopted(e) => {

@@ -48,7 +48,7 @@ pub(super) fn prove(source: &Source, wanted: &Wanted<'_>) -> Result<Proof, Evide
 
 /// Kinds that say something about evidence, or the rules for it.
 const POLICY_KIND: u16 = 2;
-const EVIDENCE_KINDS: std::ops::RangeInclusive<u16> = 50..=53;
+const EVIDENCE_KINDS: std::ops::RangeInclusive<u16> = 50..=54;
 
 struct Follow {
     mirror: Incarnation,
@@ -105,6 +105,10 @@ impl Follow {
             Event::SourceProbed(e) => {
                 let at = At { seq, at_ms: e.at_ms };
                 self.change(e.range, |range, _, decisions| range.take_probe(at, e, decisions));
+            }
+            Event::WrongSizesGone(e) => {
+                let at = At { seq, at_ms: e.at_ms };
+                self.change(e.range, |range, _, decisions| range.take_wrong_sizes_gone(at, e, decisions));
             }
             Event::RangesReopened(e) => {
                 let at = At { seq, at_ms: e.at_ms };

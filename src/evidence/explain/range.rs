@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lakemirror_journal::bits::{BITS_MAX, Bits};
-use lakemirror_journal::event::{ArrivalsCheckedV1, RangeReadV1, SourceProbedV1};
+use lakemirror_journal::event::{ArrivalsCheckedV1, RangeReadV1, SourceProbedV1, WrongSizesGoneV1};
 use lakemirror_journal::ids::RangeId;
 use lakemirror_journal::state::policy::{ImportsRule, Policy, SizeRule};
 use lakemirror_journal::state::tree::{FORBIDDEN, Grade, Range, WRONG_SIZE};
@@ -323,6 +323,20 @@ impl RangeProof {
                 self.missing.remove(ordinal);
                 self.expired.insert(ordinal);
                 self.decide(std::iter::once(ordinal), How::Expired, at, decisions);
+            }
+        }
+    }
+
+    /// What the source said of entries with another size.
+    pub(super) fn take_wrong_sizes_gone(&mut self, at: At, e: &WrongSizesGoneV1, decisions: &mut Vec<Decision>) {
+        for ordinal in e.once.iter().filter(|ordinal| self.wrong_size.contains_key(ordinal)) {
+            self.gone_once.insert(*ordinal);
+        }
+        for ordinal in &e.twice {
+            if self.wrong_size.remove(ordinal).is_some() {
+                self.gone_once.remove(*ordinal);
+                self.expired.insert(*ordinal);
+                self.decide(std::iter::once(*ordinal), How::Expired, at, decisions);
             }
         }
     }

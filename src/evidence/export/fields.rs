@@ -149,9 +149,12 @@ pub fn fields(event: &Event) -> Value {
         ArrivalsChecked { mirror, range, base, asked, present, exceptions, started_ms, finished_ms },
         SourceProbed { mirror, range, gone, there, at_ms },
         RangesReopened { mirror, ranges, at_ms },
+        WrongSizesGone { mirror, range, once, twice, at_ms },
+        TreesTakenBack { mirror, metaranges, at_ms },
         MoveStarted { mirror, branch, from, to, seen, ranges, entries, oldest_evidence_ms, at_ms },
         RecordsWritten { mirror, commits, at_ms },
         MoveFinished { mirror, branch, from, to, seen, at_ms },
+        MoveGivenUp { mirror, branch, to, seen, at_ms },
         SummaryPublished { mirror, number, at_ms },
     })
 }

@@ -79,7 +79,11 @@ impl Shadow {
     /// Takes a fact of the journal, unless it is the rules' work.
     pub(super) fn observe(&mut self, event: &Event) {
         match event {
-            Event::MoveStarted(_) | Event::MoveFinished(_) | Event::RecordsWritten(_) | Event::SummaryPublished(_) => {}
+            Event::MoveStarted(_)
+            | Event::MoveFinished(_)
+            | Event::MoveGivenUp(_)
+            | Event::RecordsWritten(_)
+            | Event::SummaryPublished(_) => {}
             Event::PolicySet(_) if self.rules != Rules::OfTheJournal => {}
             Event::RangesReopened(_) if !self.reopens_alike => {}
             Event::ArrivalsChecked(batch) => match self.without_imports(batch) {

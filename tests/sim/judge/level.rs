@@ -67,7 +67,7 @@ impl Judge {
         self.mirrors.iter().filter(|(id, mirror)| !mirror.deleted && !self.is_given_up(id, mirror)).all(
             |(incarnation, mirror)| {
                 let holder = self.holders.get(incarnation).and_then(|(holder, _)| holder.as_ref());
-                let node = holder.and_then(|holder| self.nodes.get(holder)).map(|(node, _)| *node);
+                let node = holder.and_then(|holder| self.nodes.get(holder)).copied();
                 let (Some(copy), Some(node)) = (self.copy_of(incarnation, mirror), node) else { return false };
                 let Some(source) = self.sources.get(&mirror.source) else { return false };
                 // In this run: what was told to an earlier one, it may not have got to write down.

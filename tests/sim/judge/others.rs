@@ -6,7 +6,7 @@ use super::{Copy, Id, Judge, Who, short};
 use crate::agenda::{Micros, SECOND};
 
 /// How long it may be believed that a repository is still one's own, its calls' own time included.
-const OWNERSHIP_AGE_MAX: Micros = 60 * SECOND;
+const OWNERSHIP_AGE_MAX: Micros = 18 * SECOND;
 
 /// What was last answered by the mirror's lakeFS.
 #[derive(Debug, Default)]

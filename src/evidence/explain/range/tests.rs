@@ -90,9 +90,12 @@ fn fact() -> impl Strategy<Value = Event> {
     let probe = (list(), list()).prop_map(|(gone, there)| {
         Event::SourceProbed(SourceProbedV1 { mirror: MIRROR, range: RANGE, gone, there, at_ms: 1 })
     });
+    let sizes = (list(), list()).prop_map(|(once, twice)| {
+        Event::WrongSizesGone(WrongSizesGoneV1 { mirror: MIRROR, range: RANGE, once, twice, at_ms: 1 })
+    });
     let reopen = Just(Event::RangesReopened(RangesReopenedV1 { mirror: MIRROR, ranges: vec![RANGE], at_ms: 1 }));
     let rules = (0u8..3, 0u8..2).prop_map(|(imports, size)| Event::PolicySet(policy(imports, size).event()));
-    prop_oneof![1 => read, 6 => checks, 2 => probe, 1 => reopen, 1 => rules]
+    prop_oneof![1 => read, 6 => checks, 2 => probe, 2 => sizes, 1 => reopen, 1 => rules]
 }
 
 /// Takes a fact as `proof` does.
@@ -102,6 +105,7 @@ fn take(range: &mut RangeProof, policy: &mut Policy, seq: u64, event: &Event, de
         Event::RangeRead(e) => range.take_read(at, e, vec![], policy, decisions),
         Event::ArrivalsChecked(e) => range.take_checks(seq, e, decisions),
         Event::SourceProbed(e) => range.take_probe(at, e, decisions),
+        Event::WrongSizesGone(e) => range.take_wrong_sizes_gone(at, e, decisions),
         Event::RangesReopened(_) => range.take_reopening(at, policy, decisions),
         Event::PolicySet(e) => {
             let new = Policy::from_event(e);

@@ -1,0 +1,110 @@
+//! Whether a move under way may still be carried out: looked at before every call that changes something for it.
+//!
+//! Owns when to ask, and what is looked at before a move may be given up; whether it is, the journal decides. An answer
+//! says how long it counts, so that a move that is carried out at once costs one look.
+
+use lakemirror_journal::command::Ask;
+use lakemirror_journal::decide::counts_until;
+use lakemirror_journal::state::branch::Move;
+
+use super::read_head;
+use crate::engine::board::Subject;
+use crate::engine::lease::FLIGHT;
+use crate::engine::mirror::{Ended, Patience, Site};
+use crate::engine::ownership::Ownership;
+use crate::engine::ports::Fault;
+
+/// How a call for a move ended.
+pub(super) enum Done<T> {
+    /// It was answered; none where what it is about is not there.
+    Answered(Option<T>),
+    /// It was not made any more: the move was given up.
+    GivenUp,
+}
+
+/// The warrant of one move.
+pub(super) struct Warrant<'a> {
+    site: &'a Site,
+    branch: &'a str,
+    under_way: Move,
+    /// Whether the repository still is ours; asked again before a call when the last answer is old.
+    ownership: &'a Ownership,
+    /// Until when the last answer counts, by the wall clock; none before the first.
+    until_ms: Option<u64>,
+    /// The branch was found where it goes: what is left of the move shows nothing new.
+    arrived: bool,
+}
+
+impl<'a> Warrant<'a> {
+    pub(super) fn new(site: &'a Site, branch: &'a str, under_way: Move, ownership: &'a Ownership) -> Self {
+        Self { site, branch, under_way, ownership, until_ms: None, arrived: false }
+    }
+
+    /// Whether the move may be carried out now. If not, it was given up, or it is not under way any more.
+    async fn holds(&mut self) -> Result<bool, Ended> {
+        loop {
+            let now_ms = self.site.clock.wall_ms();
+            if self.arrived || self.until_ms.is_some_and(|until| now_ms <= until) {
+                return Ok(true);
+            }
+            match self.look().await? {
+                None => return Ok(false),
+                Some(until) if self.site.clock.wall_ms() <= until => self.until_ms = Some(until),
+                Some(_) => self.reconsider().await?,
+            }
+        }
+    }
+
+    /// Until when the journal lets the move be carried out; none where it is not under way.
+    async fn look(&self) -> Result<Option<u64>, Ended> {
+        let (id, branch, under_way) = (self.site.definition.incarnation, self.branch.to_owned(), self.under_way);
+        let until = self.site.recorder.read(move |state| {
+            let mirror = state.mirror(&id)?;
+            let same = mirror.branches.get(&branch)?.moving == Some(under_way);
+            same.then(|| counts_until(state, mirror, &branch)).flatten()
+        });
+        until.await.map_err(|_| Ended::Journal)
+    }
+
+    /// Its evidence is too old. A call that this run or one before it has sent may still be on its way: once none can be
+    /// any more, the branch is where that left it. A move that has arrived is finished; another one is the journal's to
+    /// give up.
+    async fn reconsider(&mut self) -> Result<(), Ended> {
+        self.site.pause(FLIGHT).await?;
+        if read_head(self.site, self.branch).await? == Some(self.under_way.to) {
+            self.arrived = true;
+            return Ok(());
+        }
+        if !self.site.ask(Ask::Reconsider { branch: self.branch.to_owned() }).await?.is_empty() {
+            let (mirror, branch, to) = (self.site.name(), self.branch, self.under_way.to);
+            tracing::info!(mirror, branch, %to, "not promoted: the evidence had become too old, it is looked for again");
+        }
+        Ok(())
+    }
+
+    /// As [`Site::insist`], with a look at the warrant before each call.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub(super) async fn insist<T, F>(
+        &mut self,
+        subject: &Subject,
+        mut call: impl FnMut() -> F,
+    ) -> Result<Done<T>, Ended>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let mut patience = Patience::default();
+        loop {
+            self.ownership.assure(self.site).await?;
+            if !self.holds().await? {
+                break;
+            }
+            if let Some(answer) = self.site.try_once(subject, call(), &mut patience).await? {
+                return Ok(Done::Answered(answer));
+            }
+        }
+        self.site.board.clear(self.site.name(), subject);
+        Ok(Done::GivenUp)
+    }
+}
