@@ -156,7 +156,7 @@ impl Site {
     ///
     /// # Errors
     /// [`Ended::Stopped`] when the work is stopped meanwhile.
-    pub async fn insist<T, F>(&self, subject: &Subject, call: impl FnMut() -> F) -> Result<Option<T>, Ended>
+    pub async fn insist<T, F>(&self, subject: &Subject, mut call: impl FnMut() -> F) -> Result<Option<T>, Ended>
     where
         F: Future<Output = Result<T, Fault>>,
     {
