@@ -383,11 +383,13 @@ impl Judge {
         }
         self.not_over_others(who, name, branch, "moves");
         let Some(copy) = self.copies.get(name) else { return };
+        // What was shown already is put back as it is.
+        let put_back = self.restores && !untouched && copy.branches.get(branch).is_some_and(|known| known.head == to);
         let (incarnation, recorded) = (copy.incarnation.clone().unwrap_or_default(), copy.records.contains(&to));
         if !recorded {
             self.broken("I1", format!("{branch} of {name} points to {}, which has no record", short(&to)));
         }
-        if let Some(why) = self.unproven(who, &to, true) {
+        if let Some(why) = self.unproven(who, &to, true).filter(|_| !put_back) {
             self.broken("I1", format!("{} moves {branch} of {name} to {}: {why}", who.name, short(&to)));
         }
         let place = self.place_of(&incarnation, branch, &to);

@@ -17,7 +17,8 @@ use crate::world::World;
 const STRANGE: u64 = 1_000_000;
 
 fn any_mirror(world: &World, dice: &mut Dice) -> Option<String> {
-    let names: Vec<&String> = world.mirror.repositories.keys().collect();
+    let marked = world.mirror.repositories.iter().filter(|(_, found)| found.metadata.contains_key(MARK));
+    let names: Vec<&String> = marked.map(|(name, _)| name).collect();
     dice.pick(&names).map(|name| (*name).clone())
 }
 
