@@ -250,7 +250,7 @@ async fn may_move(
 /// Adopts a branch that this journal did not make where it stands at a commit of the source: an earlier journal made it.
 async fn adopts(site: &Site, name: &str, found: CommitId) -> Result<bool, Ended> {
     let known = site.look(move |mirror| mirror.graph.get(&found).is_some()).await?;
-    if known != Some(true) && !learn(site, name, &found).await? {
+    if known != Some(true) && !mutant::is_on("anything_adopted") && !learn(site, name, &found).await? {
         return Ok(false);
     }
     site.ask(Ask::Adopt { branch: name.to_owned(), found }).await?;

@@ -93,7 +93,7 @@ pub(crate) enum Fate {
 pub(crate) const TO_MAX: Micros = 1_900 * MS;
 
 /// How late a drowsy process's database answers, and for how long; and until when it does not answer after that.
-const DROWSY: Micros = 5_900 * MS;
+const DROWSY: Micros = 7_900 * MS;
 const ASLEEP: Micros = 25 * SECOND;
 
 /// The world.

@@ -40,7 +40,9 @@ pub(super) fn branches(
     // or going, and proves nothing to be gone.
     let default = case.mirror.source.as_ref().map(|source| &source.default_branch);
     let default = default.filter(|default| !gone.is_empty() && case.mirror.branches.contains_key(*default));
-    if let Some(default) = default.filter(|default| !listed.contains_key(*default)) {
+    let believed =
+        |default: &&String| mutant::is_on("listing_without_default_believed") || listed.contains_key(*default);
+    if let Some(default) = default.filter(|default| !believed(default)) {
         return Err(Refused::Rule(format!("a listing of the source lacks its default branch {default}: not believed")));
     }
     let vanished = |(name, branch): &(&String, &Branch)| branch.tombstone_ms.is_none() && !listed.contains_key(*name);
