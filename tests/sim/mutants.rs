@@ -22,23 +22,12 @@ const EVERY: Duration = Duration::from_millis(50);
 
 /// Breaks that are not noticed, each with its reason.
 pub(crate) const SURVIVORS: &[(&str, &str)] = &[
-    ("answer_before_durable", "on one thread nobody acts between the answer and the commit that follows it"),
-    ("anything_adopted", "nobody else moves the mirror's branches in the simulation; tests/it/engine.rs does"),
-    ("beat_counts_from_its_answer", "needs an answer as late as a lease's margin, with a takeover just then"),
-    ("divergence_ignored", "nobody else moves the mirror's branches in the simulation; tests/it/engine.rs does"),
-    ("fault_read_as_object_gone", "needs two failed questions about an object that stays away and comes after all"),
-    ("foreign_head_overwritten", "nobody else moves the mirror's branches in the simulation; tests/it/engine.rs does"),
-    ("inherited_age_forgotten", "needs a range inherited just before its base's evidence is too old"),
-    ("listing_without_default_believed", "short listings of the simulation have the default branch"),
-    ("moved_branch_removed", "nobody else moves the mirror's branches in the simulation; tests/it/engine.rs does"),
-    ("one_answer_expires", "a source of the simulation never takes back that an object is gone"),
-    ("ownership_unasked", "nobody replaces the mirror repository in the simulation; tests/it/engine.rs does"),
-    ("removal_unproven", "the two misses of one run, which come before, are proven as strictly"),
-    ("unproven_inherited", "needs a child that keeps an object which its parent misses, and that never comes"),
+    ("answer_before_durable", "on one thread nobody acts between the two; tests/threads notices it at once"),
     (
-        "waits_for_nothing",
-        "a branch without a reason is not held against a status in the simulation: an open hole (I11)",
+        "beat_counts_from_its_answer",
+        "needs a move in the two seconds between another one's taking and the late answer's end",
     ),
+    ("removal_unproven", "the two misses of one run, which come before, are proven as strictly"),
 ];
 
 /// Switches one on and runs seeds until one fails; says which, and what it broke.

@@ -9,7 +9,7 @@ use lakemirror::clock::{Clock, Entropy};
 use lakemirror::mirrors::records::{NewMirror, Records};
 use lakemirror_journal::ids::Incarnation;
 use lakemirror_journal::log::fault::Survival;
-use lakemirror_journal::state::policy::{DivergenceRule, HistoryRule};
+use lakemirror_journal::state::policy::{DivergenceRule, HistoryRule, Policy};
 
 use crate::agenda::{MS, Micros, ProcessClock, ProcessEntropy, SECOND, Sim};
 use crate::bucket;
@@ -86,7 +86,14 @@ fn prepare(plan: &Plan, traced: bool) -> Run {
         world.judge.history_complete = rules.policy.history == HistoryRule::Complete;
         world.judge.restores = rules.policy.on_divergence == DivergenceRule::Restore;
         world.judge.removal_late_max = plan.prompt.then_some(10 * SECOND);
-        world.note(|| format!("seed {}: {} processes", plan.seed, plan.processes));
+        world.note(|| {
+            let Policy { history, on_divergence, evidence_age_ms_max, .. } = &rules.policy;
+            let (seed, processes, ending) = (plan.seed, plan.processes, plan.ending);
+            format!(
+                "seed {seed}: {processes} processes, history {history:?}, on divergence {on_divergence:?}, evidence counts \
+                 {evidence_age_ms_max} ms, the end {ending:?}"
+            )
+        });
         drop(world);
         let offset_ms = Arc::default();
         let clock = Arc::new(ProcessClock { sim: sim.clone(), process: usize::MAX, started: 0, offset_ms });
