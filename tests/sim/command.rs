@@ -35,6 +35,8 @@ struct Wanted {
     mutants: Option<String>,
     /// Enumerated cases, those whose names this means, and nothing else.
     enumerate: Option<String>,
+    /// Only seeds, to see how many there are in a second.
+    bench: bool,
     /// Another test is asked for.
     other: bool,
 }
@@ -52,6 +54,7 @@ fn wanted() -> Wanted {
         mutant: None,
         mutants: None,
         enumerate: None,
+        bench: false,
         other: false,
     };
     let mut words = std::env::args().skip(1).peekable();
@@ -76,7 +79,8 @@ fn wanted() -> Wanted {
             "--steps" => wanted.steps = value() as usize,
             "--failures" => wanted.failures = value() as usize,
             "--threads" => wanted.threads = value() as usize,
-            // What cargo gives to every test binary.
+            // What cargo gives to every bench, and to every test binary.
+            "--bench" => wanted.bench = true,
             "--list" | "--ignored" => wanted.other = true,
             _ if word.starts_with('-') => {}
             filter => wanted.other |= !"simulation".contains(filter),
@@ -107,6 +111,7 @@ pub(crate) fn main() -> ExitCode {
     match (wanted.seed, &wanted.enumerate) {
         (_, Some(filter)) => enumerate(Some(filter), wanted.threads),
         (Some(seed), None) => one(seed, wanted.steps),
+        (None, None) if wanted.bench => many(&wanted),
         (None, None) => match many(&wanted) {
             good if good == ExitCode::SUCCESS => enumerate(None, wanted.threads),
             bad => bad,

@@ -45,9 +45,6 @@ impl Run {
         sim.world().note(|| "calm".to_owned());
         if self.dice.chance(500) {
             others::unmeddle(&sim, &self.summaries());
-        } else if sim.world().judge.restores && self.dice.chance(100) {
-            // It is put back although nothing new comes.
-            others::meddle(&sim, &mut self.dice.clone(), 0);
         }
         others::unrob(&sim);
         release(&sim);

@@ -27,6 +27,7 @@ pub(crate) const SURVIVORS: &[(&str, &str)] = &[
         "beat_counts_from_its_answer",
         "needs a move in the two seconds between another one's taking and the late answer's end",
     ),
+    ("divergence_ignored", "the next move of the branch reads its head again, and leaves it or puts it back"),
     ("removal_unproven", "the two misses of one run, which come before, are proven as strictly"),
 ];
 
