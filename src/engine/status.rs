@@ -2,6 +2,7 @@
 //!
 //! Pure: it only reads. Everything that waits says for what, since when, and when it was last looked for (I11).
 
+mod losses;
 mod waits;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::state::branch::Branch;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
 
+pub use self::losses::losses;
 use crate::engine::board::{Note, Subject};
 use crate::engine::verify::status::VerifyStatus;
 
@@ -139,7 +141,12 @@ pub fn of(mirror: &Mirror, goings: &Goings, head: (u64, [u8; 32])) -> MirrorStat
         message,
         branches,
         sums: sums(mirror),
-        problems: notes.values().map(|note| note.text.clone()).chain(goings.verify.fault.clone()).collect(),
+        problems: notes
+            .values()
+            .map(|note| note.text.clone())
+            .chain(goings.verify.fault.clone())
+            .chain(losses(mirror, &goings.verify.lost))
+            .collect(),
         journal_seq: head.0,
         journal_hash: head.1,
     }
