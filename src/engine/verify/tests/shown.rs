@@ -10,7 +10,7 @@ use lakemirror_journal::state::tree::Grade;
 use super::SECOND;
 use super::world::{Files, MIRROR, World, id, tree};
 use crate::clock::Clock;
-use crate::engine::status::losses;
+use crate::engine::status::{self, Goings, MirrorStatus};
 use crate::engine::verify::Settings;
 
 const AGE: Duration = Duration::from_secs(60);
@@ -61,9 +61,16 @@ impl World {
         assert_eq!(reopened.len(), 1, "{reopened:?}");
     }
 
+    async fn said(&self) -> MirrorStatus {
+        let goings = Goings { verify: self.status.lock().unwrap().clone(), ..Goings::default() };
+        let read = self.recorder.read_with_head(move |state, head| {
+            status::of(state.mirror(&MIRROR).unwrap(), &state.policy, &goings, head)
+        });
+        read.await.unwrap()
+    }
+
     async fn alarms(&self) -> Vec<String> {
-        let lost = self.status.lock().unwrap().lost.clone();
-        self.look(move |mirror| losses(mirror, &lost)).await
+        self.said().await.problems.into_iter().filter(|problem| problem.contains("not whole")).collect()
     }
 
     async fn shows(&self, number: u8) -> bool {
@@ -116,6 +123,7 @@ async fn a_loss_is_an_alarm_until_it_is_there_again_and_moves_nothing() {
         for part in ["branch main", &id(1).to_string(), "1 object", "b (there/ns/data/2)"] {
             assert!(alarm.contains(part), "{part}: {alarm}");
         }
+        assert_eq!(world.said().await.sums.objects_missing, 1);
         world.pass(40 * SECOND).await;
         assert_eq!(world.grade(files.id).await, Grade::Open, "what the source says does not make up for it");
         assert_eq!(world.alarms().await, alarms);
@@ -183,4 +191,22 @@ async fn what_is_pending_is_asked_for_first() {
         .unwrap();
     let order: Vec<_> = plan.trees.iter().map(|tree| (tree.id, tree.shown_only)).collect();
     assert_eq!(order, [(next.id, false), (files.id, true)]);
+}
+
+#[tokio::test]
+async fn what_no_branch_leads_to_any_more_is_not_waited_for() {
+    let files = sample();
+    let world = World::level(HistoryRule::Complete, &files).await;
+    let next = tree(&[&[("d", "data/4", 4)]]);
+    world.arrive_files(&next);
+    world.see(&[("main", 2)], &[(2, &[1], next.id)]).await;
+    world.pass(SECOND).await;
+    let sums = world.said().await.sums;
+    assert_eq!((sums.commits_waiting, sums.objects_missing), (1, 1));
+    // The source goes back to where it was: the mirror is there already.
+    world.see(&[("main", 1)], &[]).await;
+    world.recorder.ask(MIRROR, Ask::PlanMoves).await.unwrap();
+    assert!(world.look(|mirror| mirror.branches["main"].is_level()).await);
+    let sums = world.said().await.sums;
+    assert_eq!((sums.commits_waiting, sums.objects_missing, sums.commits_recorded), (0, 0, 1));
 }
