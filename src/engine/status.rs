@@ -143,11 +143,11 @@ pub fn of(mirror: &Mirror, policy: &Policy, goings: &Goings, head: (u64, [u8; 32
         message,
         branches,
         sums: sums::of(mirror, policy.history),
-        problems: notes
-            .values()
-            .map(|note| note.text.clone())
+        // Losses first: a published list is cut short.
+        problems: losses(mirror, &goings.verify.lost)
+            .into_iter()
+            .chain(notes.values().map(|note| note.text.clone()))
             .chain(goings.verify.fault.clone())
-            .chain(losses(mirror, &goings.verify.lost))
             .collect(),
         journal_seq: head.0,
         journal_hash: head.1,
