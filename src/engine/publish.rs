@@ -19,9 +19,9 @@ pub async fn status_now(site: &Site) -> Result<Option<MirrorStatus>, Ended> {
     let id = site.definition.incarnation;
     let verify = site.verify.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let goings = Goings { notes: site.board.notes(), verify };
-    let look = site
-        .recorder
-        .read_with_head(move |state, head| state.mirror(&id).map(|mirror| status::of(mirror, &goings, head)));
+    let look = site.recorder.read_with_head(move |state, head| {
+        state.mirror(&id).map(|mirror| status::of(mirror, &state.policy, &goings, head))
+    });
     look.await.map_err(|_| Ended::Journal)
 }
 

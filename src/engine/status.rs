@@ -2,6 +2,8 @@
 //!
 //! Pure: it only reads. Everything that waits says for what, since when, and when it was last looked for (I11).
 
+mod losses;
+mod sums;
 mod waits;
 
 use std::collections::BTreeMap;
@@ -9,7 +11,9 @@ use std::collections::BTreeMap;
 use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::state::branch::Branch;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
+use lakemirror_journal::state::policy::Policy;
 
+pub use self::losses::losses;
 use crate::engine::board::{Note, Subject};
 use crate::engine::verify::status::VerifyStatus;
 
@@ -82,11 +86,11 @@ pub struct Sums {
     pub branches: u64,
     /// Commits whose records are on the mirror.
     pub commits_recorded: u64,
-    /// Commits known and not on the mirror.
+    /// Commits that a branch leads to and that are not on the mirror.
     pub commits_waiting: u64,
     /// Entries seen at the destination, over all known ranges.
     pub objects_present: u64,
-    /// Entries not seen there yet.
+    /// Entries not seen there yet that what a branch shows, or is to show, needs.
     pub objects_missing: u64,
     /// Entries that are gone at the source as well.
     pub objects_expired: u64,
@@ -128,7 +132,7 @@ pub struct Goings {
 
 /// Looks at a mirror.
 #[must_use]
-pub fn of(mirror: &Mirror, goings: &Goings, head: (u64, [u8; 32])) -> MirrorStatus {
+pub fn of(mirror: &Mirror, policy: &Policy, goings: &Goings, head: (u64, [u8; 32])) -> MirrorStatus {
     let notes = &goings.notes;
     let branches: Vec<BranchStatus> =
         mirror.branches.iter().map(|(name, branch)| branch_status(mirror, name, branch, goings)).collect();
@@ -138,8 +142,13 @@ pub fn of(mirror: &Mirror, goings: &Goings, head: (u64, [u8; 32])) -> MirrorStat
         standing,
         message,
         branches,
-        sums: sums(mirror),
-        problems: notes.values().map(|note| note.text.clone()).chain(goings.verify.fault.clone()).collect(),
+        sums: sums::of(mirror, policy.history),
+        // Losses first: a published list is cut short.
+        problems: losses(mirror, &goings.verify.lost)
+            .into_iter()
+            .chain(notes.values().map(|note| note.text.clone()))
+            .chain(goings.verify.fault.clone())
+            .collect(),
         journal_seq: head.0,
         journal_hash: head.1,
     }
@@ -225,29 +234,4 @@ fn waits(mirror: &Mirror, branch: &Branch, standing: BranchStanding, goings: &Go
             branch.pending.last().map_or_else(Vec::new, |head| waits::content(mirror, &head.commit, head.at_ms, goings))
         }
     }
-}
-
-fn sums(mirror: &Mirror) -> Sums {
-    let mut sums =
-        Sums { branches: mirror.branches.len() as u64, checks: mirror.checks, moves: mirror.moves, ..Sums::default() };
-    for commit in mirror.graph.commits.values() {
-        if commit.recorded {
-            sums.commits_recorded += 1;
-        } else {
-            sums.commits_waiting += 1;
-        }
-    }
-    for range in &mirror.trees.ranges {
-        let missing = u64::from(range.missing_count());
-        sums.objects_missing += missing;
-        if let Some(detail) = range.detail.as_deref() {
-            sums.objects_missing += detail.wrong_size.len() as u64;
-            sums.objects_expired += detail.expired.len() as u64;
-            sums.objects_outside += u64::from(detail.imports.count());
-        }
-        let absent = missing
-            + range.detail.as_deref().map_or(0, |detail| (detail.wrong_size.len() + detail.expired.len()) as u64);
-        sums.objects_present += u64::from(range.entries).saturating_sub(absent);
-    }
-    sums
 }

@@ -5,10 +5,12 @@
 //! journal) → state. Decides nothing about promotion. Costs nothing while nothing is needed.
 
 mod arrivals;
+mod batch;
 mod cache;
 mod check;
 mod files;
 mod inherit;
+pub mod loss;
 pub mod need;
 mod probe;
 mod read;
@@ -26,6 +28,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::files::{Files, Miss, lock};
+use self::loss::Loss;
 use self::need::{Plan, TreeNeed};
 use self::status::{Counts, Sample, TreeWait, VerifyStatus, WaitsFor};
 use self::track::{Ended, Held, Job, Rules, Tracks};
@@ -241,9 +244,24 @@ impl<'a> Loop<'a> {
     fn report(&self, now: Duration) {
         let at_ms = self.shop.clock.wall_ms();
         let trees = self.tracks.plan.trees.iter().map(|tree| (tree.id, self.tree_wait(tree, now, at_ms)));
-        let mut next = VerifyStatus { trees: trees.collect(), fault: None, at_ms };
+        let shown = self.tracks.plan.trees.iter().filter_map(|tree| Some((tree.id, self.loss(tree)?)));
+        let lost = shown.filter(|(_, loss)| !loss.is_none()).collect();
+        let mut next = VerifyStatus { trees: trees.collect(), lost, fault: None, at_ms };
         next.fault = next.trees.values().find_map(|tree| tree.fault.clone());
         *lock(&self.of.status) = next;
+    }
+
+    /// What of a tree that the mirror shows was looked for and is not there; none of other trees.
+    fn loss(&self, tree: &TreeNeed) -> Option<Loss> {
+        let lacks = tree.lacks.as_ref()?;
+        let mut loss = Loss::default();
+        if let Some(track) = self.tracks.trees.get(&tree.id).filter(|_| tree.total.is_none()) {
+            loss.add(&track.gone, 0);
+        }
+        for track in lacks.iter().filter_map(|range| self.tracks.ranges.get(range)) {
+            loss.add(&track.gone, track.wanted);
+        }
+        Some(loss)
     }
 
     fn tree_wait(&self, tree: &TreeNeed, now: Duration, wall_ms: u64) -> TreeWait {
@@ -258,7 +276,10 @@ impl<'a> Loop<'a> {
             counts: Counts::default(),
             counted_at: tree.borrowed_from.clone(),
             samples: Vec::new(),
-            since_ms: tree.since_ms,
+            since_ms: match file.filter(|_| tree.shown_only) {
+                Some(track) => track.since_ms(now, wall_ms),
+                None => tree.since_ms,
+            },
             checked_ms: 0,
             next_check_ms: None,
             fault: file.and_then(|track| track.fault.clone()),
@@ -303,18 +324,7 @@ impl TreeWait {
         counts.imports += u64::from(need.imports);
         counts.unresolvable += u64::from(track.looked.unresolvable);
         let room = status::SAMPLES_MAX.saturating_sub(self.samples.len());
-        self.samples.extend(track.looked.samples.iter().take(room).map(|(missing, found)| {
-            Sample {
-                path: missing.path.to_string(),
-                object: missing
-                    .place
-                    .as_ref()
-                    .map(|(bucket, key)| (bucket.to_string(), key.to_string()))
-                    .map_err(ToString::to_string),
-                size: missing.size,
-                found: *found,
-            }
-        }));
+        self.samples.extend(track.looked.samples.iter().take(room).map(Sample::of));
         if self.fault.is_none() {
             self.fault.clone_from(&track.fault);
         }

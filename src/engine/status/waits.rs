@@ -76,7 +76,7 @@ fn objects(counts: &Counts, commit: &str) -> String {
     )
 }
 
-fn sample(sample: &Sample) -> String {
+pub(super) fn sample(sample: &Sample) -> String {
     match (&sample.object, sample.found) {
         (Err(why), _) => format!("{} ({why})", sample.path),
         (Ok(_), Some(found)) => format!("{} ({found} bytes, its entry says {})", sample.path, sample.size),

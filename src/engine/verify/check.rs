@@ -44,6 +44,8 @@ pub(super) struct Missing {
 pub(super) struct Look {
     pub(super) range: RangeId,
     pub(super) for_head: bool,
+    /// Whether its file is to be read from the store, whatever is kept of it.
+    pub(super) anew: bool,
     pub(super) kept: Option<Arc<Vec<Missing>>>,
 }
 
@@ -52,6 +54,8 @@ pub(super) struct Look {
 pub(super) struct Looked {
     /// Found present by this job.
     pub(super) arrived: u32,
+    /// Answered to be not there, or there with another size.
+    pub(super) gone: u32,
     /// Answers by kind, and entries whose address names nothing.
     pub(super) deleted: u32,
     pub(super) forbidden: u32,
@@ -124,7 +128,10 @@ async fn load(shop: &Shop, look: &Look, wanted: &Bits) -> Result<Arc<Vec<Missing
             return Ok(Arc::new(still));
         }
     }
-    let file = shop.files.known_range(look.range).await?;
+    let file = match look.anew {
+        true => shop.files.range_again(look.range).await?,
+        false => shop.files.known_range(look.range).await?,
+    };
     let (id, wanted, namespace) = (look.range, wanted.clone(), shop.files.namespace().clone());
     let listed = blocking(move || {
         let mut missing = Vec::new();
@@ -261,11 +268,16 @@ fn mutated(outcome: Outcome) -> Outcome {
     if misread { Outcome::Present } else { outcome }
 }
 
+fn is_gone(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Absent | Outcome::Deleted | Outcome::WrongSize { .. })
+}
+
 impl Target {
     fn take(&mut self, slot: usize, outcome: Outcome) {
         let Some(missing) = self.missing.get(slot) else { return };
         let outcome = mutated(outcome);
         self.buffer.push((missing.ordinal, outcome));
+        self.looked.gone += u32::from(is_gone(outcome));
         let found = match outcome {
             Outcome::Present => {
                 self.looked.arrived += 1;
@@ -303,7 +315,7 @@ impl Target {
 /// Paths and sizes of entries that the source is to be asked about.
 pub(super) async fn paths(shop: &Shop, range: RangeId, ordinals: &[u32]) -> Result<Vec<Missing>, Miss> {
     let wanted = Bits::from_ordinals(ordinals.iter().max().map_or(0, |last| last + 1), ordinals.iter().copied());
-    let look = Look { range, for_head: false, kept: None };
+    let look = Look { range, for_head: false, anew: false, kept: None };
     load(shop, &look, &wanted).await.map(|missing| missing.to_vec())
 }
 

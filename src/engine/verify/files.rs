@@ -144,6 +144,11 @@ impl Files {
         if let Some(bytes) = kept {
             return Ok(bytes);
         }
+        self.range_again(id).await
+    }
+
+    /// The verified range file from the store, whatever is kept of it.
+    pub(super) async fn range_again(&self, id: RangeId) -> Result<Bytes, Miss> {
         let bytes = self.fetch_range(id).await?;
         let read = bytes.clone();
         blocking(move || range::read(read, id)).await?.map_err(|damage| damaged_range(id, &damage))?;

@@ -9,12 +9,12 @@ use lakemirror_journal::mutant;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::Mirror;
 use lakemirror_journal::state::policy::{HistoryRule, ImportsRule, Policy, SizeRule};
-use lakemirror_journal::state::tree::{Grade, Range, RangeDetail};
+use lakemirror_journal::state::tree::{Grade, Metarange, Range, RangeDetail};
 
 /// What a tree is needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// A commit that is itself to become a head: everything must be there.
+    /// A commit that is a head of the mirror, or to become one: everything must be there.
     Head,
     /// An ancestor that is not on the mirror: what is gone at the source may be missing.
     Ancestor,
@@ -29,11 +29,15 @@ pub struct TreeNeed {
     pub role: Role,
     /// Whether an ancestor commit has it (also).
     pub of_ancestor: bool,
+    /// Whether only heads that the mirror shows need it: it keeps nothing from being promoted, and comes last.
+    pub shown_only: bool,
+    /// Ranges that a head which the mirror shows lacks, those named at earlier trees included; none if no such head has it.
+    pub lacks: Option<Vec<RangeId>>,
     /// A commit that has it, for questions to the source.
     pub commit: CommitId,
     /// The generation of the oldest commit that needs it.
     pub generation: i64,
-    /// Since when a head is waiting for it, milliseconds since 1970.
+    /// Since when a head is waiting for it, milliseconds since 1970; 0 for what the mirror shows: not known.
     pub since_ms: u64,
     /// Ranges of the tree; none while its file is unread.
     pub total: Option<u32>,
@@ -70,6 +74,8 @@ pub struct RangeNeed {
     pub for_head: bool,
     /// Whether an ancestor needs it.
     pub for_ancestor: bool,
+    /// Whether a head that the mirror shows needs it.
+    pub shown: bool,
     /// When it was asked about last, milliseconds since 1970; 0 for never.
     pub checked_ms: u64,
 }
@@ -77,7 +83,8 @@ pub struct RangeNeed {
 /// Everything that is needed now.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
-    /// In the order of work: heads before ancestors under `history: head`, else by generation.
+    /// In the order of work: heads before ancestors under `history: head`, else by generation; what the mirror shows
+    /// already comes last.
     pub trees: Vec<TreeNeed>,
 }
 
@@ -116,18 +123,20 @@ fn insert_all<'a>(bits: &mut Bits, ordinals: impl Iterator<Item = &'a u32>) {
     }
 }
 
-/// What the mirror needs. Linear in the commits that are not closed and the ranges of their trees.
+/// What the mirror needs. Linear in the commits that are not closed, the heads shown, and the ranges of their trees.
 #[must_use]
 pub fn plan(state: &State, mirror: &Mirror) -> Plan {
-    let mut found = Found::default();
+    let mut found = Found { shown: shown(mirror), ..Found::default() };
     found.walk(mirror);
+    found.scrub(mirror);
     if state.policy.history == HistoryRule::Head {
         found.background(mirror);
     }
     let heads_first = state.policy.history == HistoryRule::Head;
     let mut trees: Vec<TreeNeed> = found.trees.into_values().collect();
     trees.sort_by_key(|tree| {
-        (heads_first && tree.role == Role::Ancestor, tree.generation, tree.open, tree.since_ms, tree.id)
+        let late = (tree.shown_only, heads_first && tree.role == Role::Ancestor);
+        (late, tree.generation, tree.open, tree.since_ms, tree.id)
     });
     let mut seen: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
     for place in 0..trees.len() {
@@ -136,8 +145,15 @@ pub fn plan(state: &State, mirror: &Mirror) -> Plan {
     Plan { trees }
 }
 
+/// The trees of the heads that the mirror shows, each with the commit shown.
+fn shown(mirror: &Mirror) -> BTreeMap<MetarangeId, CommitId> {
+    let heads = mirror.branches.values().filter(|branch| !branch.removing).filter_map(|branch| branch.mirror);
+    heads.filter_map(|head| Some((mirror.graph.get(&head)?.metarange?, head))).collect()
+}
+
 #[derive(Default)]
 struct Found {
+    shown: BTreeMap<MetarangeId, CommitId>,
     trees: BTreeMap<MetarangeId, TreeNeed>,
     visited: BTreeSet<CommitId>,
 }
@@ -169,9 +185,28 @@ impl Found {
         }
     }
 
-    /// Trees of ancestors that got their records before they were verified.
+    /// Trees that the mirror shows and that are not whole: opened again because their proof was old, or never proven here.
+    fn scrub(&mut self, mirror: &Mirror) {
+        let needed: BTreeSet<MetarangeId> = self.trees.keys().copied().collect();
+        for (tree, head) in self.shown.clone() {
+            if needed.contains(&tree) {
+                self.add(mirror, &head, Role::Head, u64::MAX);
+            } else {
+                self.add(mirror, &head, Role::Head, 0);
+            }
+            if let Some(need) = self.trees.get_mut(&tree) {
+                (need.shown_only, need.lacks) = (!needed.contains(&tree), Some(Vec::new()));
+            }
+        }
+    }
+
+    /// Trees of ancestors that got their records before they were verified. What a head shown has is more than that: the
+    /// source's word that an object is gone does not make up for it.
     fn background(&mut self, mirror: &Mirror) {
-        for tree in mirror.trees.metaranges.values().filter(|tree| tree.grade() == Grade::Open) {
+        let open =
+            |(id, tree): &(&MetarangeId, &Metarange)| tree.grade() == Grade::Open && !self.shown.contains_key(*id);
+        let open: Vec<&Metarange> = mirror.trees.metaranges.iter().filter(open).map(|(_, tree)| tree).collect();
+        for tree in open {
             if let Some(id) = tree.commits.iter().find(|id| mirror.graph.is_recorded(id)) {
                 self.add(mirror, id, Role::Ancestor, tree.read_ms);
             }
@@ -193,6 +228,8 @@ impl Found {
             id: metarange,
             role,
             of_ancestor: false,
+            shown_only: false,
+            lacks: None,
             commit: *id,
             generation: commit.generation,
             since_ms,
@@ -237,6 +274,8 @@ fn expand(
         let Some(range) = mirror.trees.ranges.get(*index as usize).filter(|range| range.grade < enough) else {
             continue;
         };
+        let lacks = trees.get_mut(place).and_then(|need| need.lacks.as_mut());
+        let shown = lacks.map(|lacks| lacks.push(range.id)).is_some();
         if let Some((tree, slot)) = seen.get(index) {
             share(trees, (*tree, *slot), place, |known| {
                 if for_head && !known.for_head {
@@ -244,12 +283,13 @@ fn expand(
                 }
                 known.for_head |= for_head;
                 known.for_ancestor |= of_ancestor;
+                known.shown |= shown;
             });
             continue;
         }
         let Some(need) = trees.get_mut(place) else { return };
         seen.insert(*index, (place, need.ranges.len()));
-        need.ranges.push(range_need(range, &state.policy, for_head, of_ancestor));
+        need.ranges.push(RangeNeed { shown, ..range_need(range, &state.policy, for_head, of_ancestor) });
     }
 }
 
@@ -283,6 +323,7 @@ fn range_need(range: &Range, policy: &Policy, for_head: bool, for_ancestor: bool
         imports,
         for_head,
         for_ancestor,
+        shown: false,
         checked_ms: range.checked_ms,
     }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lakemirror_journal::ids::{CommitId, MetarangeId};
 use lakemirror_journal::state::mirror::Mirror;
 
+use super::loss::Loss;
 use super::need::Role;
 
 /// How many samples a waiting tree shows.
@@ -94,6 +95,8 @@ pub struct TreeWait {
 pub struct VerifyStatus {
     /// By tree.
     pub trees: BTreeMap<MetarangeId, TreeWait>,
+    /// Of trees that the mirror shows: what was looked for and is not there any more.
+    pub lost: BTreeMap<MetarangeId, Loss>,
     /// What stops verification as a whole, or the last failure of any part while something waits.
     pub fault: Option<String>,
     /// When this was written, milliseconds since 1970.

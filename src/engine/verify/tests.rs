@@ -1,5 +1,6 @@
 //! The verifier over a world in memory.
 
+mod shown;
 mod world;
 
 use std::time::Duration;

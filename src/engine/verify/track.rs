@@ -1,7 +1,7 @@
 //! What the verifier has under way and tried before: one track for each file and range, and the choice of the next job.
 //!
-//! Owns fairness (I9): trees take turns, large jobs never take the last places, and what was tried waits by
-//! [`super::schedule`]. Synchronous; all of it can be lost and is rebuilt from the durable state.
+//! Owns fairness (I9): trees take turns, large jobs never take the last places, what the mirror shows already has a
+//! place of its own beside them all, and what was tried waits by [`super::schedule`]. Synchronous; all of it can be lost and is rebuilt from the durable state.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use lakemirror_journal::ids::{MetarangeId, RangeId};
 
+use super::batch::{Batch, Bounds, look};
 use super::check::{KEPT_MAX, Look, Looked, Missing, Suspect};
 use super::files::{Files, Miss};
+use super::loss::Gone;
 use super::need::{Plan, RangeNeed, TreeNeed};
 use super::probe::{PASS, Probed, SAMPLE};
 use super::schedule;
@@ -50,7 +52,8 @@ pub(super) struct Track {
     least: Duration,
     pub(super) fault: Option<String>,
     pub(super) looked: Looked,
-    kept: Option<Arc<Vec<Missing>>>,
+    pub(super) gone: Gone,
+    pub(super) kept: Option<Arc<Vec<Missing>>>,
     probe: ProbeTrack,
 }
 
@@ -66,6 +69,11 @@ struct ProbeTrack {
 impl Track {
     fn new(now: Duration) -> Self {
         Self { since: now, ..Self::default() }
+    }
+
+    /// Since when it is needed, or was last seen to get on, by a wall clock that says `wall_ms` now.
+    pub(super) fn since_ms(&self, now: Duration, wall_ms: u64) -> u64 {
+        wall_ms.saturating_sub(now.saturating_sub(self.since).as_millis() as u64)
     }
 
     /// Whether the file is about to be read, or was just now and the plan does not know it yet.
@@ -96,6 +104,8 @@ pub(super) enum Job {
 pub(super) struct Held {
     pub(super) job: Job,
     pub(super) large: bool,
+    /// Whether it is for what the mirror shows already: such a job takes no place of the others.
+    pub(super) shown: bool,
 }
 
 /// How a job ended.
@@ -127,6 +137,7 @@ pub(super) struct Tracks {
     missing: u64,
     running: usize,
     running_large: usize,
+    running_shown: usize,
     probing: bool,
     probes_free_at: Duration,
     progressed: Option<Duration>,
@@ -144,6 +155,7 @@ impl Tracks {
             missing: 0,
             running: 0,
             running_large: 0,
+            running_shown: 0,
             probing: false,
             probes_free_at: Duration::ZERO,
             progressed: None,
@@ -163,6 +175,10 @@ impl Tracks {
                 let mut track = self.ranges.remove(&need.id).unwrap_or_else(|| Track::new(now));
                 if track.read != need.read {
                     track = Track { read: need.read, running: track.running, ..Track::new(now) };
+                }
+                // More is wanted than before only where what counted was opened again: nothing was looked for since.
+                if need.wanted > track.wanted && track.tries > 0 && need.read {
+                    track = Track { read: true, running: track.running, ..Track::new(now) };
                 }
                 track.wanted = need.wanted;
                 self.missing += if need.read { u64::from(need.wanted) } else { FILE_WEIGHT };
@@ -204,23 +220,40 @@ impl Tracks {
 
     /// The next job that may start now.
     pub(super) fn next(&mut self, now: Duration, wall_ms: u64, files: &Files) -> Option<Held> {
+        let held = self.pending(now, wall_ms, files).or_else(|| self.shown(now, files))?;
+        self.set_running(&held, true);
+        Some(held)
+    }
+
+    /// A job for what is to be promoted.
+    fn pending(&mut self, now: Duration, wall_ms: u64, files: &Files) -> Option<Held> {
         let total = self.rules.workers.max(2);
         if self.running >= total {
             return None;
         }
         let large_may = self.running_large < total - (total / 4).max(1);
-        let held = self
-            .few(now)
-            .or_else(|| self.in_turn(now, large_may, files))
-            .or_else(|| self.suspect(now, wall_ms).map(|suspect| Held { job: Job::Probe(suspect), large: false }))?;
-        self.set_running(&held, true);
-        Some(held)
+        let probe = |suspect| Held { job: Job::Probe(suspect), large: false, shown: false };
+        self.few(now, false)
+            .or_else(|| self.in_turn(now, large_may, false, files))
+            .or_else(|| self.suspect(now, wall_ms).map(probe))
+    }
+
+    /// A job for what the mirror shows, one at a time: whatever becomes of it, nothing else waits for it.
+    fn shown(&mut self, now: Duration, files: &Files) -> Option<Held> {
+        if self.running_shown > 0 {
+            return None;
+        }
+        self.few(now, true).or_else(|| self.in_turn(now, true, true, files))
     }
 
     fn set_running(&mut self, held: &Held, running: bool) {
         let step = |count: &mut usize| *count = if running { *count + 1 } else { count.saturating_sub(1) };
-        step(&mut self.running);
-        if held.large {
+        if held.shown {
+            step(&mut self.running_shown);
+        } else {
+            step(&mut self.running);
+        }
+        if held.large && !held.shown {
             step(&mut self.running_large);
         }
         let mark = |track: &mut Track| track.running = running;
@@ -237,27 +270,28 @@ impl Tracks {
     }
 
     /// The few missing keys of all ranges that are due, in one job.
-    fn few(&self, now: Duration) -> Option<Held> {
-        let mut looks = Vec::new();
-        for need in self.plan.trees.iter().flat_map(|tree| &tree.ranges) {
+    fn few(&self, now: Duration, shown: bool) -> Option<Held> {
+        let mut looks: Vec<Look> = Vec::new();
+        let trees = self.plan.trees.iter().filter(|tree| tree.shown_only == shown);
+        for need in trees.flat_map(|tree| &tree.ranges) {
             let Some(track) = self.ranges.get(&need.id) else { continue };
             let ready = track.read && !track.running && track.wanted > 0 && track.is_few();
             if ready && self.due(track, now) <= now + if looks.is_empty() { Duration::ZERO } else { EARLY } {
-                looks.push(Look { range: need.id, for_head: need.for_head, kept: track.kept.clone() });
+                looks.push(look(need, track));
             }
             if looks.len() >= RECHECK_RANGES_MAX {
                 break;
             }
         }
-        (!looks.is_empty()).then_some(Held { job: Job::Check(looks, Effort::Recheck), large: false })
+        (!looks.is_empty()).then_some(Held { job: Job::Check(looks, Effort::Recheck), large: false, shown })
     }
 
     /// One job of the next tree that has any.
-    fn in_turn(&mut self, now: Duration, large_may: bool, files: &Files) -> Option<Held> {
+    fn in_turn(&mut self, now: Duration, large_may: bool, shown: bool, files: &Files) -> Option<Held> {
         let count = self.plan.trees.len();
         for step in 0..count {
             let place = (self.turn + step) % count;
-            let Some(tree) = self.plan.trees.get(place) else { continue };
+            let Some(tree) = self.plan.trees.get(place).filter(|tree| tree.shown_only == shown) else { continue };
             if let Some(held) = self.of_tree(tree, place, now, large_may, files) {
                 self.turn = (place + 1) % count;
                 return Some(held);
@@ -269,9 +303,10 @@ impl Tracks {
     fn of_tree(&self, tree: &TreeNeed, place: usize, now: Duration, large_may: bool, files: &Files) -> Option<Held> {
         if tree.total.is_none() {
             let track = self.trees.get(&tree.id).filter(|track| !track.running)?;
-            return (self.due(track, now) <= now).then_some(Held { job: Job::Metarange(tree.id), large: false });
+            let held = || Held { job: Job::Metarange(tree.id), large: false, shown: tree.shown_only };
+            return (self.due(track, now) <= now).then(held);
         }
-        let (mut batch, mut keys) = (Batch::default(), 0u32);
+        let (mut batch, mut keys) = (Batch::of(tree), 0u32);
         let mut unread = None;
         let mut reading = false;
         let mut bounds = Bounds::new(tree, place, files);
@@ -298,7 +333,10 @@ impl Tracks {
             }
         }
         match unread {
-            Some((id, large)) => Some(Held { job: Job::Range(id, tree.id, tree.parents.clone()), large }),
+            Some((id, large)) => {
+                let job = Job::Range(id, tree.id, tree.parents.clone());
+                Some(Held { job, large, shown: tree.shown_only })
+            }
             None if reading && batch.is_large => None,
             None => batch.held(),
         }
@@ -334,7 +372,8 @@ impl Tracks {
         }
         let mut best: Option<(Duration, Suspect)> = None;
         for tree in &self.plan.trees {
-            let late = wall_ms.saturating_sub(tree.since_ms) >= self.rules.diagnose_after_ms;
+            // What the source says of a head that the mirror shows changes nothing: it has to be there.
+            let late = !tree.shown_only && wall_ms.saturating_sub(tree.since_ms) >= self.rules.diagnose_after_ms;
             for need in tree.ranges.iter().filter(|need| need.read && (need.for_ancestor || late)) {
                 let Some(track) = self.ranges.get(&need.id) else { continue };
                 let probe = &track.probe;
@@ -402,6 +441,7 @@ impl Track {
         (self.tries, self.last, self.jitter) = (self.tries.saturating_add(1), now, jitter);
         self.least = miss.map_or(Duration::ZERO, Miss::least_wait);
         self.fault = miss.map(ToString::to_string);
+        self.gone.file_read(miss);
     }
 
     fn checked(&mut self, now: Duration, jitter: u64, looked: Looked) {
@@ -412,6 +452,7 @@ impl Track {
         if looked.forbidden > 0 && looked.arrived == 0 {
             self.least = self.least.max(Duration::from_secs(5));
         }
+        self.gone.checked(&looked);
         self.kept = looked.kept.clone();
         self.looked = looked;
     }
@@ -436,52 +477,5 @@ impl Track {
                 self.fault = Some(format!("asking the source failed: {miss}"));
             }
         }
-    }
-}
-
-/// Ranges of one tree to be checked together, all for the first time or all again.
-#[derive(Default)]
-struct Batch {
-    looks: Vec<Look>,
-    again: bool,
-    is_large: bool,
-}
-
-impl Batch {
-    fn takes(&self, track: &Track) -> bool {
-        self.looks.is_empty() || self.again == (track.tries > 0)
-    }
-
-    fn add(&mut self, need: &RangeNeed, track: &Track, large: bool) {
-        self.again = track.tries > 0;
-        self.is_large |= large;
-        self.looks.push(Look { range: need.id, for_head: need.for_head, kept: track.kept.clone() });
-    }
-
-    fn held(self) -> Option<Held> {
-        let effort = if self.again { Effort::Recheck } else { Effort::Sweep };
-        (!self.looks.is_empty()).then_some(Held { job: Job::Check(self.looks, effort), large: self.is_large })
-    }
-}
-
-/// First and last keys of a tree's ranges, looked up in the order of the tree.
-struct Bounds<'a> {
-    tree: &'a TreeNeed,
-    place: usize,
-    ranges: Option<super::files::Ranges>,
-    at: usize,
-}
-
-impl<'a> Bounds<'a> {
-    fn new(tree: &'a TreeNeed, place: usize, files: &Files) -> Self {
-        Self { tree, place, ranges: files.kept_metarange(&tree.id), at: 0 }
-    }
-
-    fn of(&mut self, need: &RangeNeed) -> Option<(Vec<u8>, Vec<u8>)> {
-        let ranges = self.ranges.as_ref()?;
-        let found = ranges.iter().enumerate().skip(self.at).find(|(_, range)| range.id == need.id);
-        let (at, range) = found?;
-        self.at = at;
-        Some((range.min_key.clone(), range.max_key.clone()))
     }
 }

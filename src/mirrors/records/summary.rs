@@ -97,11 +97,11 @@ pub struct Counts {
     pub branches: u64,
     /// Commit records on the mirror.
     pub commits_promoted: u64,
-    /// Commits seen and not yet on the mirror.
+    /// Commits that a branch leads to and that are not yet on the mirror.
     pub commits_waiting: u64,
     /// Objects seen at the destination.
     pub objects_present: u64,
-    /// Objects looked for and not seen.
+    /// Objects not seen there that what a branch shows, or is to show, needs.
     pub objects_missing: u64,
     /// Objects of ancestors that are gone at the source as well.
     pub objects_expired: u64,

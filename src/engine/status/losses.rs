@@ -1,0 +1,43 @@
+//! Losses after promotion, in words: what the mirror shows and is not whole any more. The branch stays where it is.
+
+use std::collections::BTreeMap;
+
+use lakemirror_journal::ids::MetarangeId;
+use lakemirror_journal::state::mirror::Mirror;
+
+use super::waits::sample;
+use crate::engine::verify::loss::Loss;
+
+/// Branches that are named; one lost object may be shown by thousands.
+const NAMED_MAX: usize = 10;
+
+/// An alarm for every branch that shows a commit of which something was looked for and is not there.
+#[must_use]
+pub fn losses(mirror: &Mirror, lost: &BTreeMap<MetarangeId, Loss>) -> Vec<String> {
+    if lost.is_empty() {
+        return Vec::new();
+    }
+    let ours = mirror.branches.iter().filter(|(_, branch)| branch.strayed().is_none() && !branch.removing);
+    let shown = ours.filter_map(|(name, branch)| {
+        let head = branch.mirror?;
+        let loss = lost.get(&mirror.graph.get(&head)?.metarange?)?;
+        Some(format!("branch {name} shows commit {head}, which is not whole: {}", what(loss)))
+    });
+    let mut shown: Vec<String> = shown.collect();
+    let more = shown.len().saturating_sub(NAMED_MAX);
+    shown.truncate(NAMED_MAX);
+    if more > 0 {
+        shown.push(format!("{more} more branches show commits that are not whole"));
+    }
+    shown
+}
+
+fn what(loss: &Loss) -> String {
+    let mut parts: Vec<String> = loss.files.clone();
+    if loss.objects > 0 {
+        let samples: Vec<String> = loss.samples.iter().map(sample).collect();
+        let many = if loss.objects == 1 { "object is" } else { "objects are" };
+        parts.push(format!("{} {many} missing or of another size: {}", loss.objects, samples.join(", ")));
+    }
+    parts.join("; ")
+}

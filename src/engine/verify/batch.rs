@@ -1,0 +1,68 @@
+//! What one job takes of a tree: ranges that are checked together, and the bounds by which parents are waited for.
+
+use super::check::Look;
+use super::files::Files;
+use super::need::{RangeNeed, TreeNeed};
+use super::track::{Held, Job, Track};
+use crate::engine::ports::Effort;
+
+/// What is asked about a range that is needed.
+pub(super) fn look(need: &RangeNeed, track: &Track) -> Look {
+    // A file that the mirror shows is part of what is to be there: the first look is at the store's, not at a kept one.
+    let anew = need.shown && (track.tries == 0 || track.gone.has_no_file());
+    Look { range: need.id, for_head: need.for_head, anew, kept: track.kept.clone() }
+}
+
+/// Ranges of one tree to be checked together, all for the first time or all again.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) looks: Vec<Look>,
+    again: bool,
+    pub(super) is_large: bool,
+    shown: bool,
+}
+
+impl Batch {
+    /// Of a tree that only the mirror's heads have, or of another one.
+    pub(super) fn of(tree: &TreeNeed) -> Self {
+        Self { shown: tree.shown_only, ..Self::default() }
+    }
+
+    pub(super) fn takes(&self, track: &Track) -> bool {
+        self.looks.is_empty() || self.again == (track.tries > 0)
+    }
+
+    pub(super) fn add(&mut self, need: &RangeNeed, track: &Track, large: bool) {
+        self.again = track.tries > 0;
+        self.is_large |= large;
+        self.looks.push(look(need, track));
+    }
+
+    pub(super) fn held(self) -> Option<Held> {
+        let effort = if self.again { Effort::Recheck } else { Effort::Sweep };
+        let (large, shown) = (self.is_large, self.shown);
+        (!self.looks.is_empty()).then_some(Held { job: Job::Check(self.looks, effort), large, shown })
+    }
+}
+
+/// First and last keys of a tree's ranges, looked up in the order of the tree.
+pub(super) struct Bounds<'a> {
+    pub(super) tree: &'a TreeNeed,
+    pub(super) place: usize,
+    ranges: Option<super::files::Ranges>,
+    at: usize,
+}
+
+impl<'a> Bounds<'a> {
+    pub(super) fn new(tree: &'a TreeNeed, place: usize, files: &Files) -> Self {
+        Self { tree, place, ranges: files.kept_metarange(&tree.id), at: 0 }
+    }
+
+    pub(super) fn of(&mut self, need: &RangeNeed) -> Option<(Vec<u8>, Vec<u8>)> {
+        let ranges = self.ranges.as_ref()?;
+        let found = ranges.iter().enumerate().skip(self.at).find(|(_, range)| range.id == need.id);
+        let (at, range) = found?;
+        self.at = at;
+        Some((range.min_key.clone(), range.max_key.clone()))
+    }
+}
