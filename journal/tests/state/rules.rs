@@ -407,3 +407,33 @@ fn a_range_too_large_for_a_record_is_refused_and_not_fatal() {
     let read = range_read(0, entries, &noise, &Bits::none(entries), Vec::new(), u64::MAX);
     assert!(desk.ask(Ask::ReadRange(read)).is_err());
 }
+
+#[test]
+fn what_others_made_where_nothing_is_and_took_away_again_holds_nothing_up() {
+    let (world, mut desk) = (row(), Desk::ready(day()));
+    desk.see(&[("main", 0)], &[]);
+    desk.ask(Ask::Diverged { branch: "main".to_owned(), found: Some(commit_id(9)) }).unwrap();
+    desk.arrive(&world, &[0], &[0]);
+    assert_eq!(started(&desk.promote()), []);
+    desk.ask(Ask::Diverged { branch: "main".to_owned(), found: None }).unwrap();
+    assert_eq!(desk.mirror().branches["main"].strayed(), None);
+    assert_eq!(started(&desk.promote()), [0]);
+}
+
+#[test]
+fn a_branch_that_stands_at_a_proven_head_was_put_there_by_a_move_whose_end_was_not_written_down() {
+    let (world, mut desk) = (row(), Desk::ready(day()));
+    desk.see(&[("main", 0)], &[]);
+    desk.arrive(&world, &[0, 1], &[0, 1]);
+    desk.promote();
+    desk.see(&[("main", 1)], &[]);
+    let planned = desk.ask(Ask::PlanMoves).unwrap();
+    assert_eq!(started(&planned), [1]);
+    desk.ask(Ask::RecordsWritten(vec![commit_id(1)])).unwrap();
+    // The branch was moved; before that was read, somebody else moved it away, and then put it back.
+    desk.ask(Ask::Diverged { branch: "main".to_owned(), found: Some(commit_id(9)) }).unwrap();
+    assert!(desk.mirror().branches["main"].strayed().is_some());
+    desk.ask(Ask::Diverged { branch: "main".to_owned(), found: Some(commit_id(1)) }).unwrap();
+    let main = &desk.mirror().branches["main"];
+    assert_eq!((main.mirror, main.strayed(), main.pending.len()), (Some(commit_id(1)), None, 0));
+}
