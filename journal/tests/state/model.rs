@@ -378,7 +378,7 @@ impl Judge {
                     _ => branch.place(&e.to, e.seen),
                 };
                 // Found where a move may have put it whose end was not written down.
-                if !arrived && !(recorded && place.is_some()) {
+                if !arrived && (!recorded || place.is_none()) {
                     return Err(format!("I2: finished at {:?}, which was not the goal", e.to));
                 }
                 branch.moved = branch.moved.max(place.unwrap_or(0));
