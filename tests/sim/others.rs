@@ -59,6 +59,7 @@ pub(crate) fn meddle(sim: &Sim, dice: &mut Dice, number: u64) {
 /// Puts everything back that others moved, to where its mirror says that it belongs, and takes away what they made.
 pub(crate) fn unmeddle(sim: &Sim, summaries: &[Summary]) {
     let mut world = sim.world();
+    world.judge.others_forget_what_is_gone();
     for (name, branch, head) in world.judge.moved_by_others() {
         let mark = world.mirror.repositories.get(&name).and_then(|found| found.metadata.get(MARK));
         let own = summaries.iter().filter(|summary| Some(&summary.incarnation.to_string()) == mark);
@@ -112,7 +113,7 @@ pub(crate) fn unrob(sim: &Sim) {
 }
 
 /// Deletes a source: for a while it shows no branch, then it is not there, then perhaps another one is.
-pub(crate) fn vanish(sim: &Sim, dice: &mut Dice, number: u64) {
+pub(crate) fn vanish(sim: &Sim, dice: &mut Dice) {
     let mut world = sim.world();
     let there = world.source.repositories.keys().filter(|name| !world.vanishing.contains(*name));
     let names: Vec<String> = there.cloned().collect();
@@ -138,7 +139,6 @@ pub(crate) fn vanish(sim: &Sim, dice: &mut Dice, number: u64) {
                 world.note(|| format!("another source comes as {name}"));
                 drop(world);
                 users::create_repository(sim, &name);
-                users::change(sim, &mut Dice::new(number, 9), STRANGE + number);
             };
             sim.after(after, Box::new(come));
         }

@@ -289,7 +289,7 @@ impl Run {
             Step::Meddle => others::meddle(&sim, &mut dice, number),
             Step::Unmeddle => others::unmeddle(&sim, &self.summaries()),
             Step::Rob => others::rob(&sim, &mut dice, number),
-            Step::Vanish => others::vanish(&sim, &mut dice, number),
+            Step::Vanish => others::vanish(&sim, &mut dice),
             _ => self.trouble(planned.what, &mut dice),
         }
         self.settle();

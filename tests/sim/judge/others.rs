@@ -1,6 +1,6 @@
 //! What others do to mirrors and sources behind lakemirror's back, and what it must leave alone then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Copy, Id, Judge, Who, short};
 use crate::agenda::{Micros, SECOND};
@@ -50,6 +50,24 @@ impl Judge {
         copy.moved.remove(branch);
         if let Some(known) = copy.branches.get_mut(branch) {
             known.head = to;
+        }
+    }
+
+    /// What others deleted and the source has not any more need not come back.
+    pub(crate) fn others_forget_what_is_gone(&mut self) {
+        let alive: BTreeSet<(String, String)> = self
+            .mirrors
+            .values()
+            .filter_map(|mirror| Some((&mirror.name, self.sources.get(&mirror.source)?)))
+            .flat_map(|(name, source)| source.branches.keys().map(move |branch| (name.clone(), branch.clone())))
+            .collect();
+        for (name, copy) in &mut self.copies {
+            let gone = copy.moved.iter().filter(|(_, to)| to.is_none()).map(|(branch, _)| branch.clone());
+            let gone: Vec<String> = gone.filter(|branch| !alive.contains(&(name.clone(), branch.clone()))).collect();
+            for branch in gone {
+                copy.moved.remove(&branch);
+                copy.branches.remove(&branch);
+            }
         }
     }
 
