@@ -242,6 +242,8 @@ async fn is_ours(site: &Site) -> Result<bool, Ended> {
 /// [`Ended`].
 pub async fn dismantle(site: &Site) -> Result<(), Ended> {
     let epoch = site.leased().await?;
+    // A call that was given up when the deletion came may still be carried out: the mark, above all.
+    site.pause(site.lease.unsettled(site.clock.monotonic())).await?;
     // Asked before each attempt: between two of them somebody may have put another one in its place.
     let mut patience = Patience::default();
     while is_ours(site).await? {

@@ -76,8 +76,14 @@ fn start(case: &Case<'_>, name: &str, branch: &Branch, head: &SeenHead, from: Op
 /// Puts a diverged branch where it should be: to the newest complete head seen, else back to where this journal moved
 /// it. Where it was only found (adopted) and never proven, it is left until something is.
 fn restore(case: &Case<'_>, name: &str, branch: &Branch, found: Option<CommitId>, stale: &mut Old) -> Option<Event> {
-    let proven = |commit: &CommitId| case.mirror.graph.is_recorded(commit);
-    let back = branch.mirror.filter(proven).map(|commit| SeenHead { seen: 0, commit, at_ms: case.at_ms });
+    let recorded = |commit: &CommitId| case.mirror.graph.is_recorded(commit);
+    // A move whose end was not written down may have shown a later head already: nothing before that is shown again (I2).
+    let passed = branch.pending.iter().any(|head| recorded(&head.commit));
+    let back = branch.mirror.filter(|commit| recorded(commit) && !passed).map(|commit| SeenHead {
+        seen: 0,
+        commit,
+        at_ms: case.at_ms,
+    });
     let head = newest(case, branch, stale).or(back)?;
     Some(start(case, name, branch, &head, found))
 }

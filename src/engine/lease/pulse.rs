@@ -106,6 +106,12 @@ impl Lease {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// As [`Pulse::unsettled`].
+    #[must_use]
+    pub fn unsettled(&self, now: Duration) -> Duration {
+        self.pulse.unsettled(now)
+    }
+
     /// The epoch of the last taking, held still or not.
     #[must_use]
     pub fn epoch(&self) -> Option<u64> {
