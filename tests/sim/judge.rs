@@ -305,7 +305,9 @@ impl Judge {
         self.drives(who, name, "deletes it");
         let incarnation = self.copies.get(name).and_then(|copy| copy.incarnation.clone());
         let deleted = incarnation.and_then(|id| self.mirrors.get(&id)).is_some_and(|mirror| mirror.deleted);
-        if !deleted {
+        // That another one came in its place since it was last asked nobody can know: lakeFS has no compare-and-set.
+        let unknowing = self.copies.get(name).is_some_and(|copy| copy.replaced);
+        if !deleted && !unknowing {
             self.broken("I6", format!("{} deletes repository {name}, whose mirror is not deleted", who.name));
         }
         self.copies.remove(name);
@@ -393,7 +395,10 @@ impl Judge {
             self.broken("I1", format!("{} moves {branch} of {name} to {}: {why}", who.name, short(&to)));
         }
         let place = self.place_of(&incarnation, branch, &to);
-        if place.is_none() && !self.doubtful.contains(&incarnation) {
+        // A branch that is gone at the source is put back to be removed from where the journal knows it to be.
+        let source = self.mirrors.get(&incarnation).and_then(|mirror| self.sources.get(&mirror.source));
+        let leaves = self.restores && source.is_some_and(|source| !source.branches.contains_key(branch));
+        if place.is_none() && !leaves && !self.doubtful.contains(&incarnation) {
             let text = format!(
                 "{} moves {branch} of {name} to {}: the source did not answer that, or later heads were shown before",
                 who.name,
