@@ -144,6 +144,10 @@ fn finished(case: &Case<'_>, branch: String, from: Option<CommitId>, head: &Seen
 /// A branch may stand where a move of this journal put it whose end was never written down: at a head that was seen
 /// and not promoted yet, that is complete, and whose record this journal has put there.
 fn arrived(case: &Case<'_>, branch: &Branch, found: &CommitId) -> Option<SeenHead> {
+    // Where the move under way goes, who drives it finishes it.
+    if branch.moving.is_some_and(|under_way| under_way.to == *found) {
+        return None;
+    }
     let head = branch.pending.iter().rev().find(|head| head.commit == *found)?;
     (case.mirror.graph.is_recorded(found) && is_ready(case.state, case.mirror, found)).then_some(*head)
 }
