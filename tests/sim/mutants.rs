@@ -22,7 +22,6 @@ const EVERY: Duration = Duration::from_millis(50);
 
 /// Breaks that are not noticed, each with its reason.
 pub(crate) const SURVIVORS: &[(&str, &str)] = &[
-    ("answer_before_durable", "on one thread nobody acts between the two; tests/threads notices it at once"),
     (
         "beat_counts_from_its_answer",
         "needs a move in the two seconds between another one's taking and the late answer's end",
