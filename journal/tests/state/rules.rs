@@ -437,3 +437,18 @@ fn a_branch_that_stands_at_a_proven_head_was_put_there_by_a_move_whose_end_was_n
     let main = &desk.mirror().branches["main"];
     assert_eq!((main.mirror, main.strayed(), main.pending.len()), (Some(commit_id(1)), None, 0));
 }
+
+#[test]
+fn nothing_is_put_back_before_what_may_have_been_shown() {
+    let (world, policy) = (row(), Policy { on_divergence: DivergenceRule::Restore, ..day() });
+    let mut desk = Desk::ready(policy);
+    desk.see(&[("main", 0)], &[]);
+    desk.arrive(&world, &[0, 1], &[0, 1]);
+    desk.promote();
+    desk.see(&[("main", 1)], &[]);
+    desk.ask(Ask::PlanMoves).unwrap();
+    desk.ask(Ask::RecordsWritten(vec![commit_id(1)])).unwrap();
+    desk.ask(Ask::Diverged { branch: "main".to_owned(), found: Some(commit_id(9)) }).unwrap();
+    desk.now_ms += 2 * day().evidence_age_ms_max;
+    assert_eq!(started(&desk.promote()), [0u8; 0], "the move to 1 may have been carried out");
+}
