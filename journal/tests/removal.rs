@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use lakemirror_journal::command::{Ask, Command};
 use lakemirror_journal::decide::{Refused, decide};
-use lakemirror_journal::event::Event;
+use lakemirror_journal::event::{BranchAdoptedV1, Event};
 use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::{Definition, Source};
@@ -102,6 +102,17 @@ fn a_source_that_was_made_again_removes_nothing() {
     assert_eq!(desk.removes(&["dev"]), 0);
     desk.identify(1);
     assert_eq!(desk.removes(&["dev"]), 1);
+}
+
+#[test]
+fn what_others_deleted_is_removed_and_what_they_moved_is_left() {
+    for (found, removed) in [(None, 1), (Some(commit("c")), 0)] {
+        let mut desk = buried();
+        let (mirror, branch) = (id(), "dev".to_owned());
+        desk.state.apply(&Event::BranchAdopted(BranchAdoptedV1 { mirror, branch, found: commit("a"), at_ms: 1 }));
+        desk.ask(Ask::Diverged { branch: "dev".into(), found });
+        assert_eq!(desk.removes(&["dev"]), removed, "{found:?}");
+    }
 }
 
 #[test]

@@ -119,7 +119,8 @@ fn misses_of_this_run(case: &Case<'_>, branch: &Branch) -> u32 {
 }
 
 /// Removals that are due. A source that is another repository now, under the same name, proves nothing about the
-/// branches of the one that was mirrored.
+/// branches of the one that was mirrored. A branch that others moved is left alone; one that they deleted is only to be
+/// forgotten, else it would count as theirs when the source has its name again.
 pub(super) fn removals(case: &Case<'_>, proven_gone: &BTreeSet<String>) -> Vec<Event> {
     if is_recreated(case.mirror) {
         return Vec::new();
@@ -133,7 +134,7 @@ pub(super) fn removals(case: &Case<'_>, proven_gone: &BTreeSet<String>) -> Vec<E
             && (proven_gone.contains(*name) || mutant::is_on("removal_unproven"))
             && !branch.removing
             && branch.moving.is_none()
-            && branch.strayed().is_none()
+            && branch.strayed().is_none_or(|divergence| divergence.found.is_none())
     });
     due.map(|(name, _)| {
         Event::BranchRemovalStarted(BranchRemovalStartedV1 { mirror: case.id, branch: name.clone(), at_ms: case.at_ms })
