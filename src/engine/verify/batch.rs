@@ -1,7 +1,7 @@
 //! What one job takes of a tree: ranges that are checked together, and the bounds by which parents are waited for.
 
 use super::check::Look;
-use super::files::Files;
+use super::files::{Files, Ranges};
 use super::need::{RangeNeed, TreeNeed};
 use super::track::{Held, Job, Track};
 use crate::engine::ports::Effort;
@@ -45,21 +45,24 @@ impl Batch {
     }
 }
 
-/// First and last keys of a tree's ranges, looked up in the order of the tree.
+/// First and last keys of a tree's ranges, looked up in the order of the tree; its list is not looked for before it is
+/// asked for.
 pub(super) struct Bounds<'a> {
     pub(super) tree: &'a TreeNeed,
     pub(super) place: usize,
-    ranges: Option<super::files::Ranges>,
+    files: &'a Files,
+    ranges: Option<Option<Ranges>>,
     at: usize,
 }
 
 impl<'a> Bounds<'a> {
-    pub(super) fn new(tree: &'a TreeNeed, place: usize, files: &Files) -> Self {
-        Self { tree, place, ranges: files.kept_metarange(&tree.id), at: 0 }
+    pub(super) fn new(tree: &'a TreeNeed, place: usize, files: &'a Files) -> Self {
+        Self { tree, place, files, ranges: None, at: 0 }
     }
 
     pub(super) fn of(&mut self, need: &RangeNeed) -> Option<(Vec<u8>, Vec<u8>)> {
-        let ranges = self.ranges.as_ref()?;
+        let kept = self.ranges.get_or_insert_with(|| self.files.kept_metarange(&self.tree.id));
+        let ranges = kept.as_ref()?;
         let found = ranges.iter().enumerate().skip(self.at).find(|(_, range)| range.id == need.id);
         let (at, range) = found?;
         self.at = at;

@@ -165,7 +165,8 @@ impl Tracks {
 
     /// Takes a new plan: tracks of what is needed no more are dropped.
     pub(super) fn follow(&mut self, plan: Plan, now: Duration) {
-        let (mut trees, mut ranges) = (HashMap::new(), HashMap::new());
+        let mut trees = HashMap::with_capacity(plan.trees.len());
+        let mut ranges = HashMap::with_capacity(plan.trees.iter().map(|tree| tree.ranges.len()).sum());
         self.missing = 0;
         for tree in &plan.trees {
             let track = self.trees.remove(&tree.id).unwrap_or_else(|| Track::new(now));
