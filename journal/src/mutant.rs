@@ -7,7 +7,7 @@
 compile_error!("the feature `mutants` breaks lakemirror on purpose: it is for tests only and never in a release build");
 
 /// The names of all breaks.
-pub const ALL: [&str; 55] = [
+pub const ALL: [&str; 58] = [
     "absent_read_as_present",
     "acknowledged_before_gone",
     "ancestors_unchecked",
@@ -19,6 +19,7 @@ pub const ALL: [&str; 55] = [
     "commits_unread",
     "deleted_read_as_present",
     "divergence_ignored",
+    "earlier_heads_unasked",
     "epoch_kept",
     "evidence_never_old",
     "expired_head",
@@ -41,9 +42,11 @@ pub const ALL: [&str; 55] = [
     "living_taken_for_dead",
     "misses_of_an_earlier_run",
     "moved_branch_removed",
+    "moved_meanwhile_compared",
     "never_looked_again",
     "never_published",
     "new_source_followed",
+    "old_definitions_trusted",
     "one_answer_expires",
     "one_miss_buries",
     "open_move_never_too_old",

@@ -1,17 +1,19 @@
 //! The mirror's branches compared with where the journal left them: what somebody else moved, and what nobody knows.
 //!
-//! It only reads the mirror and journals or notes what it finds; putting back is a move like any other.
+//! It reads the mirror, asks the source about heads that it cannot tell, and journals or notes what it finds; putting back
+//! is a move like any other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::ids::CommitId;
-use lakemirror_journal::state::branch::Divergence;
-use lakemirror_journal::state::mirror::Phase;
+use lakemirror_journal::mutant;
+use lakemirror_journal::state::branch::{Branch, Divergence};
+use lakemirror_journal::state::mirror::{Mirror, Phase};
 
 use crate::engine::board::Subject;
-use crate::engine::mirror::{Ended, Site};
+use crate::engine::mirror::{Ended, Patience, Site};
 use crate::engine::ownership::Ownership;
 
 /// How often the branches are compared while all is well.
@@ -29,33 +31,82 @@ pub async fn audit(site: &Site, ownership: &Ownership, strangers: &mut BTreeSet<
     if ready != Some(true) || !ownership.look(site).await? {
         return Ok(());
     }
+    // What is moved while the listing is under way is not compared: the listing may show it as it was before.
+    let before = site.look(resting).await?.unwrap_or_default();
     let Ok(listed) = site.mirror.branches(site.name(), true).await else { return Ok(()) };
     let listed: BTreeMap<String, CommitId> = listed.into_iter().map(|branch| (branch.name, branch.head)).collect();
     note_strangers(site, &listed, strangers).await?;
     let ours = site.look(move |mirror| {
-        let resting = mirror.branches.iter().filter(|(_, branch)| branch.moving.is_none() && !branch.removing);
-        let known = resting.filter(|(_, branch)| branch.mirror.is_some() || branch.divergence.is_some());
-        known
-            .map(|(name, branch)| {
-                let found = listed.get(name).copied();
-                // Where this journal has made nothing, an earlier one may have made what stands at a commit of the source.
-                let adoptable = branch.mirror.is_none() && found.is_some_and(|head| mirror.graph.get(&head).is_some());
-                let ours = if adoptable { found } else { branch.mirror };
-                (name.clone(), found, ours, branch.divergence)
-            })
-            .collect::<Vec<_>>()
+        let after = resting(mirror);
+        let same = |name: &&String| mutant::is_on("moved_meanwhile_compared") || before.get(*name) == after.get(*name);
+        let known = after.keys().filter(same).filter_map(|name| Some((name, mirror.branches.get(name)?)));
+        let known = known.filter(|(_, branch)| branch.mirror.is_some() || branch.divergence.is_some());
+        known.map(|(name, branch)| Compared::of(mirror, name, branch, listed.get(name).copied())).collect::<Vec<_>>()
     });
-    for (branch, found, head, divergence) in ours.await?.unwrap_or_default() {
+    for compared in ours.await?.unwrap_or_default() {
+        let Compared { branch, found, ours, divergence, is_riddle } = compared;
         match (found, divergence) {
-            (Some(found), Some(Divergence { .. })) if Some(found) == head => {
+            (Some(found), Some(Divergence { .. })) if Some(found) == ours => {
                 drop(site.ask(Ask::Adopt { branch, found }).await?)
             }
+            (Some(found), _) if is_riddle => solve(site, branch, found).await?,
             // Also that what others made where nothing of ours is has gone again.
-            (found, divergence) if found != head || divergence.is_some() => {
+            (found, divergence) if found != ours || divergence.is_some() => {
                 drop(site.ask(Ask::Diverged { branch, found }).await?)
             }
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// The branches that nothing is done to, each with where this journal left it and when.
+fn resting(mirror: &Mirror) -> BTreeMap<String, (Option<CommitId>, u64, Option<Divergence>)> {
+    let resting = mirror.branches.iter().filter(|(_, branch)| branch.moving.is_none() && !branch.removing);
+    resting.map(|(name, branch)| (name.clone(), (branch.mirror, branch.moved_ms, branch.divergence))).collect()
+}
+
+/// A branch where it was found, and where it may be.
+struct Compared {
+    branch: String,
+    found: Option<CommitId>,
+    ours: Option<CommitId>,
+    divergence: Option<Divergence>,
+    /// Whether it stands newly where this journal has made nothing and knows of nothing, and an earlier one may have.
+    is_riddle: bool,
+}
+
+impl Compared {
+    fn of(mirror: &Mirror, name: &str, branch: &Branch, found: Option<CommitId>) -> Self {
+        let unmade = branch.mirror.is_none() && found.is_some();
+        // Where this journal has made nothing, an earlier one may have made what stands at a commit of the source.
+        let known = found.is_some_and(|head| mirror.graph.get(&head).is_some());
+        let news = branch.divergence.is_none_or(|divergence| divergence.found != found);
+        Self {
+            branch: name.to_owned(),
+            found,
+            ours: if unmade && known { found } else { branch.mirror },
+            divergence: branch.divergence,
+            is_riddle: unmade
+                && !known
+                && news
+                && mirror.adopted_ms.is_some()
+                && !mutant::is_on("earlier_heads_unasked"),
+        }
+    }
+}
+
+/// Asks the source whether it has the commit at which a branch was found: then an earlier journal left it there. Where
+/// the source does not answer, the next comparison asks again.
+async fn solve(site: &Site, branch: String, found: CommitId) -> Result<(), Ended> {
+    let subject = Subject::Branch(branch.clone());
+    let call = site.source.commit(&site.definition.source_repository, &found);
+    let Some(answer) = site.try_once(&subject, call, &mut Patience::default()).await? else { return Ok(()) };
+    if let Some(record) = answer {
+        site.ask(Ask::ObserveCommits(vec![record])).await?;
+        site.ask(Ask::Adopt { branch, found }).await?;
+    } else {
+        site.ask(Ask::Diverged { branch, found: Some(found) }).await?;
     }
     Ok(())
 }
