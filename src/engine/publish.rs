@@ -11,6 +11,10 @@ use crate::engine::status::{self, Goings, MirrorStatus};
 /// Changes that follow each other within this time are published as one.
 const COALESCE: Duration = Duration::from_secs(1);
 
+/// How soon it is looked whether there is something to say that no fact tells: that a file has not come, or that a source
+/// does not answer.
+const LOOK: Duration = Duration::from_secs(15);
+
 /// The mirror's status now; `None` once it is gone.
 ///
 /// # Errors
@@ -51,6 +55,7 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
             biased;
             () = site.stop.cancelled() => return Err(Ended::Stopped),
             () = changes.changed() => {}
+            () = site.clock.sleep(LOOK) => {}
         }
         site.pause(COALESCE).await?;
     }
