@@ -39,6 +39,7 @@ fn arrive(sim: &Sim, key: &str, stored: Stored) {
         return;
     }
     world.bucket.markers.remove(key);
+    world.happened += 1;
     world.note(|| format!("  {key} arrives ({} bytes)", stored.size));
     world.bucket.objects.insert(key.to_owned(), stored);
 }

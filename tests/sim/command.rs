@@ -15,7 +15,8 @@ use crate::shrink::shrink;
 
 /// Seeds of a plain run.
 const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 2000 };
-const STEPS: usize = 200;
+/// Steps of most seeds; some have four times as many.
+const STEPS: usize = 70;
 /// Lines of a failing run that are shown.
 const TRACE_LINES_MAX: usize = 250;
 /// Every so many seeds, one is run twice and compared.
@@ -130,9 +131,9 @@ fn one(seed: u64, steps: usize) -> ExitCode {
 }
 
 fn say(seed: u64, report: &Report) {
-    let Report { events, moves, records, removals, starts, simulated, fingerprint, .. } = report;
+    let Report { happened, events, moves, records, removals, starts, simulated, fingerprint, .. } = report;
     println!(
-        "seed {seed}: {events} events in {} s of its time, {starts} starts, {records} records, {moves} moves, {removals} removals; {}",
+        "seed {seed}: {happened} steps, {events} events in {} s of its time, {starts} starts, {records} records, {moves} moves, {removals} removals; {}",
         simulated / SECOND,
         fingerprint.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
     );
@@ -143,6 +144,7 @@ fn say(seed: u64, report: &Report) {
 
 #[derive(Default)]
 struct Sums {
+    happened: u64,
     events: u64,
     moves: u64,
     records: u64,
@@ -176,6 +178,7 @@ fn many(wanted: &Wanted) -> ExitCode {
                         failed.lock().unwrap().push((seed, format!("{}: {}", violation.invariant, violation.what)));
                     }
                     let mut sums = sums.lock().unwrap();
+                    sums.happened += report.happened;
                     sums.events += report.events;
                     sums.moves += report.moves;
                     sums.records += report.records;
@@ -187,11 +190,12 @@ fn many(wanted: &Wanted) -> ExitCode {
         }
     });
     let took = clock.monotonic().saturating_sub(begun).as_secs_f64();
-    let Sums { events, moves, records, removals, starts, simulated } = sums.into_inner().unwrap();
+    let Sums { happened, events, moves, records, removals, starts, simulated } = sums.into_inner().unwrap();
     let done = next.load(Ordering::Relaxed).min(end) - wanted.from;
     println!(
-        "simulation: {done} seeds in {took:.1} s ({:.0} a second): {} h of simulated time, {events} events, {starts} starts, {records} records, {moves} moves, {removals} removals",
+        "simulation: {done} seeds in {took:.1} s ({:.0} a second), {:.0} steps a seed: {} h of simulated time, {events} events, {starts} starts, {records} records, {moves} moves, {removals} removals",
         done as f64 / took,
+        happened as f64 / done as f64,
         simulated / SECOND / 3600
     );
     let mut failed = failed.into_inner().unwrap();
@@ -219,5 +223,5 @@ fn explain(seed: u64, steps: usize) {
         println!("{line}");
     }
     say(seed, &report);
-    println!("all of it: cargo test --test sim -- --seed {seed}");
+    println!("all of it: cargo test --test sim -- --seed {seed} --steps {steps}");
 }

@@ -55,6 +55,8 @@ struct Source {
     branches: BTreeMap<String, Id>,
     /// Heads as they were answered for each branch, in order, without repeats in succession.
     answered: BTreeMap<String, Vec<Id>>,
+    /// When a branch was deleted last.
+    deleted: BTreeMap<String, Micros>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -69,11 +71,17 @@ struct MirrorBranch {
 struct Copy {
     incarnation: Option<String>,
     records: BTreeSet<Id>,
+    /// Those that an earlier journal put there, and the present one not yet.
+    inherited: BTreeSet<Id>,
     branches: BTreeMap<String, MirrorBranch>,
     /// Branches that others made, and where they are.
     foreign: BTreeMap<String, Id>,
     /// Branches that others moved, and where to; none where they deleted them.
     moved: BTreeMap<String, Option<Id>>,
+    /// Branches that others deleted and the source had not any more, as they were.
+    forgotten: BTreeMap<String, MirrorBranch>,
+    /// Branches that others ever moved.
+    touched: BTreeSet<String>,
     /// Whether it is another one, which others put in the place of a mirror's.
     replaced: bool,
     /// Counts the journals that drive it, one after another, and the last one.
@@ -170,9 +178,16 @@ impl Judge {
 
     pub(crate) fn source_branch(&mut self, repository: &str, branch: &str, head: Option<Id>) {
         let source = self.sources.entry(repository.to_owned()).or_default();
+        let made = head.is_some() && !source.branches.contains_key(branch);
         match head {
             Some(head) => drop(source.branches.insert(branch.to_owned(), head)),
-            None => drop(source.branches.remove(branch)),
+            None => {
+                source.branches.remove(branch);
+                source.deleted.insert(branch.to_owned(), self.now);
+            }
+        }
+        if made {
+            self.source_has_again(repository, branch);
         }
     }
 
@@ -263,6 +278,7 @@ impl Judge {
         {
             copy.term += 1;
             copy.node = node;
+            copy.inherited = copy.records.clone();
         }
         self.holders.insert(incarnation.to_owned(), (holder, epoch));
     }
@@ -348,7 +364,9 @@ impl Judge {
 
     pub(crate) fn record_put(&mut self, who: &Who, name: &str, id: Id, parents: &[Id]) {
         self.drives(who, name, "puts a commit record");
-        let Some(copy) = self.copies.get(name) else { return };
+        let Some(copy) = self.copies.get_mut(name) else { return };
+        copy.inherited.remove(&id);
+        let copy = &*copy;
         // What was taken once and made again may lack what was on the first.
         let robbed = copy.incarnation.as_ref().is_some_and(|id| self.robbed.contains(id));
         if copy.replaced || robbed || copy.records.contains(&id) {

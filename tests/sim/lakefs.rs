@@ -227,12 +227,14 @@ impl Lakefs for Port {
     async fn metadata(&self, repository: &str) -> Result<BTreeMap<String, String>, Fault> {
         let (name, place) = (repository.to_owned(), self.place);
         let work = move |_: &_, world: &mut World| {
-            find(world, place, &name, FaultKind::Absent).map(|found| found.metadata.clone())
+            let metadata = find(world, place, &name, FaultKind::Absent)?.metadata.clone();
+            let right = world.judge.is_marked(&name, metadata.get(MARK).map(String::as_str));
+            Ok((metadata, right))
         };
-        let answer = self.wire.call(self.read("get metadata"), repository, work).await?;
+        let (answer, right) = self.wire.call(self.read("get metadata"), repository, work).await?;
         let mut world = self.wire.sim.world();
         world.judge.now = world.now;
-        world.judge.mark_told(&self.wire.who, repository, answer.get(MARK).map(String::as_str));
+        world.judge.mark_told(&self.wire.who, repository, right);
         drop(world);
         Ok(answer)
     }

@@ -81,6 +81,30 @@ pub(crate) fn unmeddle(sim: &Sim, summaries: &[Summary]) {
     }
 }
 
+/// What a mirror still says to be elsewhere, of what others ever moved, they put to where it says that it belongs: it may
+/// have said something else when they put it back first.
+pub(crate) fn put_right(sim: &Sim, summaries: &dyn Fn() -> Vec<Summary>) {
+    let touched = sim.world().judge.touched_by_others();
+    if touched.is_empty() {
+        return;
+    }
+    let summaries = summaries();
+    let mut world = sim.world();
+    for (name, branch) in touched {
+        let mark = world.mirror.repositories.get(&name).and_then(|found| found.metadata.get(MARK));
+        let own = summaries.iter().filter(|summary| Some(&summary.incarnation.to_string()) == mark);
+        let said = own.flat_map(|summary| &summary.status.branches);
+        let mut said = said.filter(|said| said.name == branch && said.state == BranchState::Diverged);
+        let Some(head) = said.find_map(|said| said.promoted_commit) else { continue };
+        let Some(repository) = world.mirror.repositories.get_mut(&name) else { continue };
+        if repository.branches.get(&branch).is_none_or(|known| known.head != head) {
+            repository.branches.insert(branch.clone(), Branch { head, hidden: false });
+            world.note(|| format!("others put {branch} of {name} to {:.8}", head.to_string()));
+            world.judge.others_put_back(&name, &branch, head.0);
+        }
+    }
+}
+
 /// Deletes a mirror's repository, or puts another one in its place.
 pub(crate) fn rob(sim: &Sim, dice: &mut Dice, number: u64) {
     let mut world = sim.world();

@@ -112,6 +112,8 @@ const WORK: &[(Step, u64)] = &[
 impl Plan {
     pub(crate) fn of(seed: u64, steps: usize) -> Self {
         let mut dice = Dice::new(seed, 1);
+        // Some things come only late in a long story, and most in many short ones.
+        let steps = if dice.chance(60) { 4 * steps } else { steps };
         let mut choices: Vec<(Step, u64)> = WORK.to_vec();
         // One seed in eight has no trouble at all.
         let calm = dice.chance(125);

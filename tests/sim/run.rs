@@ -35,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) violation: Option<Violation>,
     pub(crate) trace: Vec<String>,
     pub(crate) fingerprint: [u8; 32],
+    /// What happened to the processes from outside: drawn steps, arrivals, starts, calls that went wrong.
+    pub(crate) happened: u64,
     pub(crate) events: u64,
     pub(crate) moves: u64,
     pub(crate) records: u64,
@@ -218,6 +220,7 @@ impl Run {
             trial.arm(process);
         }
         let name = process.name();
+        self.sim.world().happened += 1;
         self.sim.world().note(|| format!("{name} starts"));
         self.settle();
     }
@@ -255,7 +258,9 @@ impl Run {
     fn step(&mut self, planned: &Planned, number: u64) {
         let mut dice = Dice::new(planned.draw, 0);
         let now = self.sim.now();
-        self.sim.world().judge.now = now;
+        let mut world = self.sim.world();
+        (world.judge.now, world.happened) = (now, world.happened + 1);
+        drop(world);
         let sim = self.sim.clone();
         match planned.what {
             Step::Commit => users::change(&sim, &mut dice, number),
@@ -360,6 +365,7 @@ impl Run {
             violation: world.judge.violations.first().cloned(),
             trace: world.trace.take().unwrap_or_default(),
             fingerprint: *hasher.finalize().as_bytes(),
+            happened: world.happened,
             events: self.events,
             moves: world.judge.moves,
             records: world.judge.records,

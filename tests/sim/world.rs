@@ -118,6 +118,8 @@ pub(crate) struct World {
     pub(crate) trace: Option<Vec<String>>,
     /// A running hash of what happened, whether or not it is written down.
     pub(crate) calls: u64,
+    /// How much happened to the processes from outside.
+    pub(crate) happened: u64,
     /// What is to happen at which call, where calls are enumerated.
     pub(crate) trap: Trap,
     /// The creation date of commits, where it is not the time: those of a script have the same ids whenever they are made.
@@ -141,6 +143,7 @@ impl World {
             drowsy: None,
             trace: traced.then(Vec::new),
             calls: 0,
+            happened: 0,
             trap: Trap::default(),
             date: None,
         }

@@ -90,9 +90,10 @@ impl Judge {
                 return None;
             }
             let copy = self.copy_of(incarnation, mirror)?;
-            // Only the source can say that what is gone there is expired.
+            // Only the source can say that what is gone there is expired, to every journal anew.
             let needs_source = |head: &Id| {
-                let open = self.history(head).into_iter().filter(|id| !copy.records.contains(id));
+                let proven = |id: &Id| copy.records.contains(id) && !copy.inherited.contains(id);
+                let open = self.history(head).into_iter().filter(|id| !proven(id));
                 open.filter_map(|id| self.commits.get(&id))
                     .any(|commit| commit.needs.iter().any(|need| self.gone.contains(need)))
             };

@@ -8,6 +8,9 @@ use crate::agenda::{Micros, SECOND};
 /// How long it may be believed that a repository is still one's own, its calls' own time included.
 const OWNERSHIP_AGE_MAX: Micros = 18 * SECOND;
 
+/// By when a process that is not held up has removed what is gone at the source.
+const REMOVED_AFTER: Micros = 60 * SECOND;
+
 /// What was last answered by the mirror's lakeFS.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
@@ -21,10 +24,14 @@ impl Judge {
         self.shown.heads.insert((who.clone(), name.to_owned(), branch.to_owned()), head);
     }
 
-    /// A mirror repository's mark was answered.
-    pub(crate) fn mark_told(&mut self, who: &Who, name: &str, mark: Option<&str>) {
-        let known = self.copies.get(name).and_then(|copy| copy.incarnation.as_deref());
-        if mark.is_some() && mark == known {
+    /// Whether a repository is now the mirror's of this mark.
+    pub(crate) fn is_marked(&self, name: &str, mark: Option<&str>) -> bool {
+        mark.is_some() && mark == self.copies.get(name).and_then(|copy| copy.incarnation.as_deref())
+    }
+
+    /// A mirror repository's mark was answered, and when it was looked at it was right.
+    pub(crate) fn mark_told(&mut self, who: &Who, name: &str, right: bool) {
+        if right {
             self.shown.marks.insert((who.clone(), name.to_owned()), self.now);
         }
     }
@@ -32,6 +39,7 @@ impl Judge {
     /// Somebody else moves or deletes a branch of a mirror.
     pub(crate) fn others_move(&mut self, name: &str, branch: &str, to: Option<Id>) {
         let Some(copy) = self.copies.get_mut(name) else { return };
+        copy.touched.insert(branch.to_owned());
         if !copy.branches.contains_key(branch) {
             match to {
                 Some(to) => drop(copy.foreign.insert(branch.to_owned(), to)),
@@ -66,7 +74,26 @@ impl Judge {
             let gone: Vec<String> = gone.filter(|branch| !alive.contains(&(name.clone(), branch.clone()))).collect();
             for branch in gone {
                 copy.moved.remove(&branch);
-                copy.branches.remove(&branch);
+                if let Some(known) = copy.branches.remove(&branch) {
+                    copy.forgotten.insert(branch, known);
+                }
+            }
+        }
+    }
+
+    /// A branch comes again at the source. Where others had deleted the mirror's, and its driver may not have had the time
+    /// to see that it was gone at the source too, it is one that others deleted still.
+    pub(super) fn source_has_again(&mut self, repository: &str, branch: &str) {
+        let deleted = self.sources.get(repository).and_then(|source| source.deleted.get(branch)).copied();
+        let seen = self.removal_late_max.is_some() && deleted.is_some_and(|at| self.now - at > REMOVED_AFTER);
+        let mirrors = self.mirrors.values().filter(|mirror| mirror.source == repository);
+        let names: Vec<String> = mirrors.map(|mirror| mirror.name.clone()).collect();
+        for name in names {
+            let Some(copy) = self.copies.get_mut(&name) else { continue };
+            if let Some(known) = copy.forgotten.remove(branch).filter(|_| !seen && !copy.branches.contains_key(branch))
+            {
+                copy.branches.insert(branch.to_owned(), known);
+                copy.moved.insert(branch.to_owned(), None);
             }
         }
     }
@@ -76,6 +103,14 @@ impl Judge {
         let of = |(name, copy): (&String, &Copy)| {
             let moved = copy.moved.keys().filter_map(|branch| Some((branch.clone(), copy.branches.get(branch)?.head)));
             moved.map(|(branch, head)| (name.clone(), branch, head)).collect::<Vec<_>>()
+        };
+        self.copies.iter().flat_map(of).collect()
+    }
+
+    /// Branches that others ever moved.
+    pub(crate) fn touched_by_others(&self) -> Vec<(String, String)> {
+        let of = |(name, copy): (&String, &Copy)| {
+            copy.touched.iter().map(|branch| (name.clone(), branch.clone())).collect::<Vec<_>>()
         };
         self.copies.iter().flat_map(of).collect()
     }
