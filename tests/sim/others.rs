@@ -85,7 +85,8 @@ pub(crate) fn unmeddle(sim: &Sim, summaries: &[Summary]) {
 /// have said something else when they put it back first.
 pub(crate) fn put_right(sim: &Sim, summaries: &dyn Fn() -> Vec<Summary>) {
     let touched = sim.world().judge.touched_by_others();
-    if touched.is_empty() {
+    // Where lakemirror puts things back itself, nobody else does.
+    if touched.is_empty() || sim.world().judge.restores {
         return;
     }
     let summaries = summaries();
