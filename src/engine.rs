@@ -261,12 +261,18 @@ impl Engine {
         roster: &mut Roster,
         stop: &CancellationToken,
     ) -> Result<(), Ended> {
-        let free = mirrors.iter().copied().filter(|mirror| {
-            // Where another process had it, the work on it begins anew.
-            !roster.is_given(mirror)
-                && (roster.leases.has_history(region, mirror) || !self.sites().contains_key(mirror))
-        });
-        let free: Vec<Incarnation> = free.collect();
+        let mut free = Vec::new();
+        for mirror in mirrors.iter().filter(|mirror| !roster.is_given(mirror)) {
+            let running = self.sites().get(mirror).cloned();
+            match running.filter(|_| !roster.leases.has_history(region, mirror)) {
+                // Where another process had it, the work on it begins anew.
+                Some(site) => {
+                    site.lease.end();
+                    site.stop.cancel();
+                }
+                None => free.push(*mirror),
+            }
+        }
         let mut won = Vec::new();
         for some in free.chunks(TAKEN_AT_ONCE) {
             if stop.is_cancelled() {

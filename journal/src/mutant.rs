@@ -7,7 +7,7 @@
 compile_error!("the feature `mutants` breaks lakemirror on purpose: it is for tests only and never in a release build");
 
 /// The names of all breaks.
-pub const ALL: [&str; 58] = [
+pub const ALL: [&str; 59] = [
     "absent_read_as_present",
     "acknowledged_before_gone",
     "ancestors_unchecked",
@@ -58,6 +58,7 @@ pub const ALL: [&str; 58] = [
     "recorded_before_written",
     "records_unwritten",
     "removal_unproven",
+    "source_asked_anew",
     "taken_as_resumed",
     "taken_unconditionally",
     "two_moves_at_once",

@@ -75,18 +75,26 @@ async fn attempt(site: &Site, namesake: &mut Namesake) -> Result<bool, Attempt> 
         site.board.note(site.name(), Subject::Repository, text);
         return Ok(false);
     }
-    let source = site.source.repository(&site.definition.source_repository).await?;
-    site.ask(Ask::IdentifySource(Source {
-        storage_namespace: source.storage_namespace.clone(),
-        default_branch: source.default_branch.clone(),
-        creation_date: source.creation_date,
-    }))
-    .await?;
+    let default_branch = default_branch(site).await?;
     match site.mirror.repository(site.name()).await {
         Ok(found) => take_over(site, phase, &found).await,
-        Err(fault) if fault.kind == FaultKind::Absent => create(site, &source.default_branch).await,
+        Err(fault) if fault.kind == FaultKind::Absent => create(site, &default_branch).await,
         Err(fault) => Err(fault.into()),
     }
+}
+
+/// The source's, as the journal knows it: what it has seen is mirrored also where the source is lost since (I10).
+async fn default_branch(site: &Site) -> Result<String, Attempt> {
+    let known = site.look(|mirror| mirror.source.as_ref().map(|source| source.default_branch.clone())).await?;
+    if let Some(known) = known.flatten().filter(|_| !mutant::is_on("source_asked_anew")) {
+        return Ok(known);
+    }
+    let source = site.source.repository(&site.definition.source_repository).await?;
+    let (storage_namespace, default_branch) = (source.storage_namespace, source.default_branch);
+    let creation_date = source.creation_date;
+    let identity = Source { storage_namespace, default_branch: default_branch.clone(), creation_date };
+    site.ask(Ask::IdentifySource(identity)).await?;
+    Ok(default_branch)
 }
 
 /// An earlier mirror of the same name.

@@ -211,8 +211,9 @@ impl Judge {
     /// A listing or a question about a branch was answered with this head, or with its absence by its own 404.
     pub(crate) fn presence_told(&mut self, who: &Who, repository: &str, branch: &str, there: bool) {
         let entry = (who.clone(), repository.to_owned(), branch.to_owned());
-        // A repository that is being deleted shows no branch any more: that says nothing of the branches.
-        let vanishing = self.vanished.contains(repository);
+        // A repository that is being deleted shows no branch any more: that says nothing of those it had until then.
+        let had = self.sources.get(repository).is_some_and(|source| source.branches.contains_key(branch));
+        let vanishing = had && self.vanished.contains(repository);
         let missed = self.missed.entry(entry).or_default();
         missed.streak = if there || vanishing { 0 } else { missed.streak + 1 };
         missed.proven |= missed.streak >= 2;

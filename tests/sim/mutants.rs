@@ -21,14 +21,12 @@ const ENUMERATION_MAX: Duration = Duration::from_secs(900);
 const EVERY: Duration = Duration::from_millis(50);
 
 /// Breaks that are not noticed, each with its reason.
-pub(crate) const SURVIVORS: &[(&str, &str)] = &[
-    (
-        "beat_counts_from_its_answer",
-        "needs a move in the two seconds between another one's taking and the late answer's end",
-    ),
-    ("divergence_ignored", "the next move of the branch reads its head again, and leaves it or puts it back"),
-    ("removal_unproven", "the two misses of one run, which come before, are proven as strictly"),
-];
+pub(crate) const SURVIVORS: &[(&str, &str)] =
+    &[("removal_unproven", "the two misses of one run, which come before, are proven as strictly")];
+
+/// Breaks that one seed in thousands notices, and a seed that does: their seeds begin shortly before it.
+const RARE: &[(&str, u64)] =
+    &[("earlier_heads_unasked", 2_147), ("moved_meanwhile_compared", 17_053), ("source_asked_anew", 49_239)];
 
 /// Switches one on and runs seeds until one fails; says which, and what it broke.
 pub(crate) fn one(name: &str, from: u64, seeds: u64, steps: usize) -> ExitCode {
@@ -107,6 +105,8 @@ pub(crate) fn all(filter: &str, from: u64, seeds: u64, steps: usize, threads: us
 }
 
 fn by_seeds(name: &str, from: u64, seeds: u64, steps: usize) -> Option<String> {
+    let rare = RARE.iter().find(|(rare, _)| *rare == name);
+    let from = rare.map_or(from, |(_, seed)| seed.saturating_sub(seeds / 2));
     let (from, seeds, steps) = (from.to_string(), seeds.to_string(), steps.to_string());
     in_a_process(&["--mutant", name, "--from", &from, "--seeds", &seeds, "--steps", &steps], TIME_MAX)
 }

@@ -247,11 +247,12 @@ impl Leases {
         (owner.holder.is_some() && !self.is_ours(Some(owner))).then_some(owner.about.as_str())
     }
 
-    /// Whether it was taken by this process, its lease live or lapsed.
+    /// Whether it was taken by this process, its lease live or lapsed; not while it is in doubt who has what.
     #[must_use]
     pub fn is_taken(&self, region: &str, mirror: &Incarnation) -> bool {
         let granted = self.leases.get(mirror).is_some_and(|lease| lease.epoch().is_some());
-        granted && self.owner(region, mirror).is_none_or(|owner| self.is_ours(Some(owner)))
+        let known = self.regions.get(region).is_some_and(|regional| regional.owners.is_some());
+        granted && known && self.owner(region, mirror).is_none_or(|owner| self.is_ours(Some(owner)))
     }
 
     /// Whether what this journal knows of the mirror is all there is to know.

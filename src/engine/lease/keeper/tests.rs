@@ -287,3 +287,15 @@ async fn what_cannot_be_read_is_nobodys_to_take() {
     assert!(a.leases.look().await.is_err());
     assert_eq!(a.leases.plan(REGION, &mirrors), None);
 }
+
+#[tokio::test]
+async fn nothing_counts_as_taken_while_it_is_in_doubt_who_has_it() {
+    let (world, mirrors) = (Arc::new(World::default()), mirrors(1));
+    let mut a = Node::new(&world, "a", "na");
+    run_for(&world, &mut [&mut a], &mirrors, 3).await;
+    assert!(a.leases.is_taken(REGION, &mirror(0)));
+    a.leases.doubt(REGION);
+    assert!(!a.leases.is_taken(REGION, &mirror(0)));
+    run_for(&world, &mut [&mut a], &mirrors, 3).await;
+    assert!(a.leases.is_taken(REGION, &mirror(0)));
+}
