@@ -7,7 +7,7 @@
 compile_error!("the feature `mutants` breaks lakemirror on purpose: it is for tests only and never in a release build");
 
 /// The names of all breaks.
-pub const ALL: [&str; 59] = [
+pub const ALL: [&str; 60] = [
     "absent_read_as_present",
     "acknowledged_before_gone",
     "ancestors_unchecked",
@@ -54,6 +54,7 @@ pub const ALL: [&str; 59] = [
     "open_removals_forgotten",
     "other_object_inherited",
     "ownership_unasked",
+    "passed_heads_shown",
     "quiet_too_early",
     "recorded_before_written",
     "records_unwritten",

@@ -66,10 +66,7 @@ impl Run {
 
     /// Waits until everything is level but for `hopeless`. False where it never is, or something else is wrong.
     fn becomes_level(&mut self, hopeless: Option<Id>) -> bool {
-        let unlevel = |run: &Self| {
-            others::put_right(&run.sim, &|| run.summaries());
-            run.sim.world().judge.unlevel(&|head| hopeless.as_ref() == Some(head))
-        };
+        let unlevel = |run: &Self| run.sim.world().judge.unlevel(&|head| hopeless.as_ref() == Some(head));
         self.comes_true(CALM_MAX, &unlevel, "liveness")
     }
 
@@ -80,6 +77,8 @@ impl Run {
             if !self.until(self.sim.now() + SECOND) {
                 return false;
             }
+            // What they put by a summary that was old by then, they put right by the next one.
+            others::put_right(&self.sim, &|| self.summaries());
             let Some(what) = open(self) else { return true };
             if self.sim.now() >= deadline {
                 let status = self.status();
@@ -130,10 +129,7 @@ impl Run {
         self.sim.world().note(|| "the source is lost".to_owned());
         self.sim.world().weather.cut = cut;
         release(&self.sim);
-        let unlevel = |run: &Self| {
-            others::put_right(&run.sim, &|| run.summaries());
-            run.sim.world().judge.unshown()
-        };
+        let unlevel = |run: &Self| run.sim.world().judge.unshown();
         let level = self.comes_true(CALM_MAX, &unlevel, "I10");
         self.sim.world().weather.cut.clear();
         level

@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use lakemirror::mirrors::records::{BranchState, Summary};
 use lakemirror_journal::ids::CommitId;
 
-use crate::agenda::{SECOND, Sim};
+use crate::agenda::{Micros, SECOND, Sim};
 use crate::dice::Dice;
 use crate::lake::{Branch, Repository, Tree};
 use crate::lakefs::MARK;
 use crate::users;
 use crate::world::World;
+
+/// How long a mirror has to say that a branch is elsewhere before it is believed.
+const SAID_FOR: Micros = 30 * SECOND;
 
 /// The first number of commits that no source has.
 const STRANGE: u64 = 1_000_000;
@@ -97,6 +100,16 @@ pub(crate) fn put_right(sim: &Sim, summaries: &dyn Fn() -> Vec<Summary>) {
         let said = own.flat_map(|summary| &summary.status.branches);
         let mut said = said.filter(|said| said.name == branch && said.state == BranchState::Diverged);
         let Some(head) = said.find_map(|said| said.promoted_commit) else { continue };
+        // A summary may be old: it counts once it has said so for a while.
+        let now = world.now;
+        let since = world.said.entry((name.clone(), branch.clone())).or_insert((head, now));
+        if since.0 != head {
+            *since = (head, now);
+        }
+        if now - since.1 < SAID_FOR || !world.judge.is_at_source(&name, &branch) {
+            continue;
+        }
+        world.said.remove(&(name.clone(), branch.clone()));
         let Some(repository) = world.mirror.repositories.get_mut(&name) else { continue };
         if repository.branches.get(&branch).is_none_or(|known| known.head != head) {
             repository.branches.insert(branch.clone(), Branch { head, hidden: false });

@@ -118,6 +118,8 @@ pub(crate) struct World {
     pub(crate) trace: Option<Vec<String>>,
     /// A running hash of what happened, whether or not it is written down.
     pub(crate) calls: u64,
+    /// Where mirrors say that branches belong which are elsewhere, and since when.
+    pub(crate) said: BTreeMap<(String, String), (CommitId, Micros)>,
     /// How much happened to the processes from outside.
     pub(crate) happened: u64,
     /// What is to happen at which call, where calls are enumerated.
@@ -144,6 +146,7 @@ impl World {
             trace: traced.then(Vec::new),
             calls: 0,
             happened: 0,
+            said: BTreeMap::new(),
             trap: Trap::default(),
             date: None,
         }

@@ -452,3 +452,26 @@ fn nothing_is_put_back_before_what_may_have_been_shown() {
     desk.now_ms += 2 * day().evidence_age_ms_max;
     assert_eq!(started(&desk.promote()), [0u8; 0], "the move to 1 may have been carried out");
 }
+
+#[test]
+fn nothing_before_what_may_have_been_shown_is_moved_to() {
+    let (world, mut desk) = (row(), Desk::ready(day()));
+    desk.see(&[("main", 0)], &[]);
+    desk.arrive(&world, &[0, 1, 2], &[0, 1, 2]);
+    desk.promote();
+    desk.see(&[("main", 1)], &[]);
+    desk.see(&[("main", 2)], &[]);
+    assert_eq!(started(&desk.ask(Ask::PlanMoves).unwrap()), [2]);
+    desk.ask(Ask::RecordsWritten(vec![commit_id(1), commit_id(2)])).unwrap();
+    // It was moved; before that was read, somebody else moved it back.
+    desk.ask(Ask::Diverged { branch: "main".to_owned(), found: Some(commit_id(0)) }).unwrap();
+    desk.now_ms += 2 * day().evidence_age_ms_max;
+    for _ in 0..2 {
+        assert_eq!(started(&desk.promote()), [0u8; 0], "the evidence is old");
+    }
+    let present = [(0, Some(None)), (1, Some(None))];
+    desk.check(1, &present);
+    assert_eq!(started(&desk.promote()), [0u8; 0], "2 may have been shown");
+    desk.check(2, &present);
+    assert_eq!(started(&desk.promote()), [2]);
+}

@@ -97,9 +97,9 @@ impl Judge {
                 open.filter_map(|id| self.commits.get(&id))
                     .any(|commit| commit.needs.iter().any(|need| self.gone.contains(need)))
             };
-            // Only the source can say whether what an earlier journal has left there is one of its commits.
-            let strange = copy.branches.iter().filter(|(_, known)| known.term != copy.term);
-            let strange: BTreeSet<&String> = strange.map(|(branch, _)| branch).collect();
+            // Only the source can say whether what an earlier journal or others have left there is one of its commits.
+            let strange = copy.branches.iter().filter(|(_, known)| known.term != copy.term).map(|(branch, _)| branch);
+            let strange: BTreeSet<&String> = strange.chain(copy.foreign.keys()).chain(copy.moved.keys()).collect();
             self.unlevel_branch(copy, mirror, &|branch, head| strange.contains(branch) || needs_source(head))
         })
     }

@@ -107,6 +107,13 @@ impl Judge {
         self.copies.iter().flat_map(of).collect()
     }
 
+    /// Whether the source of a mirror has a branch.
+    pub(crate) fn is_at_source(&self, name: &str, branch: &str) -> bool {
+        let mirrors = self.mirrors.values().filter(|mirror| mirror.name == name && !mirror.deleted);
+        let mut sources = mirrors.filter_map(|mirror| self.sources.get(&mirror.source));
+        sources.any(|source| source.branches.contains_key(branch))
+    }
+
     /// Branches that others ever moved.
     pub(crate) fn touched_by_others(&self) -> Vec<(String, String)> {
         let of = |(name, copy): (&String, &Copy)| {
