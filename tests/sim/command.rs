@@ -36,7 +36,7 @@ struct Wanted {
     mutants: Option<String>,
     /// Enumerated cases, those whose names this means, and nothing else.
     enumerate: Option<String>,
-    /// Only seeds, to see how many there are in a second.
+    /// Only seeds, none of them twice, to see how many there are in a second.
     bench: bool,
     /// Another test is asked for.
     other: bool,
@@ -169,7 +169,8 @@ fn many(wanted: &Wanted) -> ExitCode {
                     }
                     let plan = Plan::of(seed, wanted.steps);
                     let report = run(&plan, false);
-                    let again = seed.is_multiple_of(TWICE_EVERY).then(|| run(&plan, false));
+                    let twice = seed.is_multiple_of(TWICE_EVERY) && !wanted.bench;
+                    let again = twice.then(|| run(&plan, false));
                     if again.is_some_and(|again| again.fingerprint != report.fingerprint) {
                         failed.lock().unwrap().push((seed, "two runs of it differ".to_owned()));
                     }
