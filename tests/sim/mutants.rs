@@ -30,6 +30,10 @@ pub(crate) const SURVIVORS: &[(&str, &str)] = &[
         "fault_read_as_branch_gone",
         "needs a fault at each of two misses, and no answer between them until the grace is over",
     ),
+    (
+        "moved_meanwhile_compared",
+        "needs a listing of the mirror that is answered seconds later, and a move meanwhile from a head to which the source returns",
+    ),
     ("old_definitions_trusted", "needs a deletion that another process carries out just before it dies"),
     ("one_answer_expires", "needs a source that says wrongly of a needed object that it is gone, and says it once"),
     ("passed_heads_shown", "needs somebody who moves a branch between its move and the look at it, and puts it back"),
