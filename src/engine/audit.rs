@@ -31,19 +31,13 @@ pub async fn audit(site: &Site, ownership: &Ownership, strangers: &mut BTreeSet<
     if ready != Some(true) || !ownership.look(site).await? {
         return Ok(());
     }
-    // What is moved while the listing is under way is not compared: the listing may show it as it was before.
+    // What is moved while the listing is under way is not compared: it may show the branch as it was before.
     let before = site.look(resting).await?.unwrap_or_default();
     let Ok(listed) = site.mirror.branches(site.name(), true).await else { return Ok(()) };
     let listed: BTreeMap<String, CommitId> = listed.into_iter().map(|branch| (branch.name, branch.head)).collect();
     note_strangers(site, &listed, strangers).await?;
-    let ours = site.look(move |mirror| {
-        let after = resting(mirror);
-        let same = |name: &&String| mutant::is_on("moved_meanwhile_compared") || before.get(*name) == after.get(*name);
-        let known = after.keys().filter(same).filter_map(|name| Some((name, mirror.branches.get(name)?)));
-        let known = known.filter(|(_, branch)| branch.mirror.is_some() || branch.divergence.is_some());
-        known.map(|(name, branch)| Compared::of(mirror, name, branch, listed.get(name).copied())).collect::<Vec<_>>()
-    });
-    for compared in ours.await?.unwrap_or_default() {
+    let ours = site.look(move |mirror| compare(mirror, &before, &listed)).await?;
+    for compared in ours.unwrap_or_default() {
         let Compared { branch, found, ours, divergence, is_riddle } = compared;
         match (found, divergence) {
             (Some(found), Some(Divergence { .. })) if Some(found) == ours => {
@@ -60,10 +54,22 @@ pub async fn audit(site: &Site, ownership: &Ownership, strangers: &mut BTreeSet<
     Ok(())
 }
 
-/// The branches that nothing is done to, each with where this journal left it and when.
-fn resting(mirror: &Mirror) -> BTreeMap<String, (Option<CommitId>, u64, Option<Divergence>)> {
+/// Where this journal left a branch and when, and where it was found since.
+type Rest = (Option<CommitId>, u64, Option<Divergence>);
+
+/// The branches that nothing is done to.
+fn resting(mirror: &Mirror) -> BTreeMap<String, Rest> {
     let resting = mirror.branches.iter().filter(|(_, branch)| branch.moving.is_none() && !branch.removing);
     resting.map(|(name, branch)| (name.clone(), (branch.mirror, branch.moved_ms, branch.divergence))).collect()
+}
+
+/// The branches that rest as they did before the listing was asked for, with what it shows.
+fn compare(mirror: &Mirror, before: &BTreeMap<String, Rest>, listed: &BTreeMap<String, CommitId>) -> Vec<Compared> {
+    let after = resting(mirror);
+    let same = |name: &&String| mutant::is_on("moved_meanwhile_compared") || before.get(*name) == after.get(*name);
+    let known = after.keys().filter(same).filter_map(|name| Some((name, mirror.branches.get(name)?)));
+    let known = known.filter(|(_, branch)| branch.mirror.is_some() || branch.divergence.is_some());
+    known.map(|(name, branch)| Compared::of(mirror, name, branch, listed.get(name).copied())).collect()
 }
 
 /// A branch where it was found, and where it may be.
@@ -134,4 +140,52 @@ async fn note_strangers(
     }
     *strangers = now;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use lakemirror_journal::command::Command;
+    use lakemirror_journal::decide::decide;
+    use lakemirror_journal::event::{BranchAdoptedV1, Event, MoveFinishedV1};
+    use lakemirror_journal::ids::Incarnation;
+    use lakemirror_journal::state::State;
+    use lakemirror_journal::state::mirror::Definition;
+
+    use super::*;
+
+    const ID: Incarnation = Incarnation([7; 16]);
+    const A: CommitId = CommitId([1; 32]);
+    const B: CommitId = CommitId([2; 32]);
+
+    fn ask(state: &mut State, ask: Ask) {
+        for event in decide(state, Command::Mirror { mirror: ID, ask, at_ms: 1 }).unwrap() {
+            state.apply(&event);
+        }
+    }
+
+    #[test]
+    fn a_branch_that_moved_while_it_was_listed_is_not_compared() {
+        let mut state = State::default();
+        let text = String::from;
+        ask(
+            &mut state,
+            Ask::Define(Definition {
+                name: text("m"),
+                source_repository: text("s"),
+                source_region: text("east"),
+                region: text("west"),
+                storage_namespace: text("s3://west/s"),
+                created_ms: 1,
+            }),
+        );
+        let (listed, hidden, branch) = (vec![(text("main"), B)], BTreeSet::new(), text("main"));
+        ask(&mut state, Ask::ObserveBranches { listed, hidden, proven_gone: Vec::new() });
+        state.apply(&Event::BranchAdopted(BranchAdoptedV1 { mirror: ID, branch, found: A, at_ms: 1 }));
+        let rests = |state: &State| resting(state.mirror(&ID).unwrap());
+        let (before, shown, branch) = (rests(&state), BTreeMap::from([(text("main"), A)]), text("main"));
+        let moved = MoveFinishedV1 { mirror: ID, branch, from: Some(A), to: B, seen: 1, at_ms: 2 };
+        state.apply(&Event::MoveFinished(moved));
+        let compared = |before| compare(state.mirror(&ID).unwrap(), before, &shown).len();
+        assert_eq!((compared(&before), compared(&rests(&state))), (0, 1));
+    }
 }

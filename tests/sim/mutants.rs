@@ -32,7 +32,7 @@ pub(crate) const SURVIVORS: &[(&str, &str)] = &[
     ),
     (
         "moved_meanwhile_compared",
-        "needs a listing of the mirror that is answered seconds later, and a move meanwhile from a head to which the source returns",
+        "a listing seconds late, a move meanwhile, and a source that returns; a test of audit.rs holds it",
     ),
     ("old_definitions_trusted", "needs a deletion that another process carries out just before it dies"),
     ("one_answer_expires", "needs a source that says wrongly of a needed object that it is gone, and says it once"),
