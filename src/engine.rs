@@ -484,3 +484,6 @@ async fn verify_until_stopped(site: &Site) -> Result<(), Ended> {
     site.stop.cancelled().await;
     Err(Ended::Stopped)
 }
+
+#[cfg(test)]
+mod tests;

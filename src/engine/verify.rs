@@ -341,4 +341,4 @@ async fn work(shop: Arc<Shop>, job: Job) -> Ended {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -34,7 +34,10 @@ pub(crate) const SURVIVORS: &[(&str, &str)] = &[
         "moved_meanwhile_compared",
         "a listing seconds late, a move meanwhile, and a source that returns; a test of audit.rs holds it",
     ),
-    ("old_definitions_trusted", "needs a deletion that another process carries out just before it dies"),
+    (
+        "old_definitions_trusted",
+        "needs a deletion that another process carries out just before it dies; tests of engine.rs hold it",
+    ),
     ("one_answer_expires", "needs a source that says wrongly of a needed object that it is gone, and says it once"),
     ("passed_heads_shown", "needs somebody who moves a branch between its move and the look at it, and puts it back"),
     ("removal_unproven", "the two misses of one run, which come before, are proven as strictly"),

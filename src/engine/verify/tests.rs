@@ -1,7 +1,7 @@
 //! The verifier over a world in memory.
 
 mod shown;
-mod world;
+pub(in crate::engine) mod world;
 
 use std::time::Duration;
 

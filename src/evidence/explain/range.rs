@@ -336,7 +336,9 @@ impl RangeProof {
             if self.wrong_size.remove(ordinal).is_some() {
                 self.gone_once.remove(*ordinal);
                 self.expired.insert(*ordinal);
-                self.decide(std::iter::once(*ordinal), How::Expired, at, decisions);
+                // An import is missing besides where other rules came since it was found.
+                let decided = (!self.missing.contains(*ordinal)).then_some(*ordinal);
+                self.decide(decided.into_iter(), How::Expired, at, decisions);
             }
         }
     }

@@ -25,7 +25,8 @@ use crate::graveler::writer::{MetarangeWriter, RangeWriter};
 
 pub(super) const MIRROR: Incarnation = Incarnation([7; 16]);
 
-pub(super) struct Hand {
+#[derive(Default)]
+pub(in crate::engine) struct Hand {
     now: watch::Sender<Duration>,
     pub(super) sleepers: Mutex<usize>,
 }
@@ -61,7 +62,7 @@ impl Entropy for Hand {
     }
 }
 
-struct NoDisk;
+pub(in crate::engine) struct NoDisk;
 
 impl Ledger for NoDisk {
     fn commit(&mut self, _: &[Fact], _: u64, _: Digest<'_>) -> Result<Option<UpkeepStep>, String> {
@@ -74,7 +75,7 @@ impl Ledger for NoDisk {
 
 /// Files and objects of the destination: bytes for metadata, sizes for data.
 #[derive(Default)]
-pub(super) struct Store {
+pub(in crate::engine) struct Store {
     pub(super) files: Mutex<BTreeMap<String, Bytes>>,
     pub(super) objects: Mutex<BTreeMap<(String, String), u64>>,
     pub(super) forbidden: Mutex<BTreeSet<String>>,
@@ -123,7 +124,7 @@ impl Destination for Store {
 }
 
 #[derive(Default)]
-pub(super) struct SourceLake {
+pub(in crate::engine) struct SourceLake {
     pub(super) gone: Mutex<BTreeSet<String>>,
     pub(super) down: Mutex<bool>,
     pub(super) probes: Mutex<Vec<String>>,
@@ -240,7 +241,7 @@ impl World {
     }
 
     pub(super) async fn with(state: State, settings: Settings) -> Self {
-        let clock = Arc::new(Hand { now: watch::Sender::new(Duration::ZERO), sleepers: Mutex::new(0) });
+        let clock = Arc::new(Hand::default());
         let (recorder, _) = recorder::start(state, Box::new(NoDisk), clock.clone()).unwrap();
         let definition = Definition {
             name: "sample-mirror".into(),

@@ -116,29 +116,68 @@ fn take(range: &mut RangeProof, policy: &mut Policy, seq: u64, event: &Event, de
     }
 }
 
-proptest! {
-    #[test]
-    fn a_range_is_proven_as_the_state_has_it(facts in proptest::collection::vec(fact(), 0..24)) {
-        let (mut state, mut policy) = (State::default(), Policy::default());
-        let (mut range, mut decisions) = (RangeProof::new(RANGE, ENTRIES, true), Vec::new());
-        defined().iter().for_each(|event| state.apply(event));
-        for (event, seq) in facts.iter().zip(1u64..) {
-            state.apply(event);
-            take(&mut range, &mut policy, seq, event, &mut decisions);
-            let known = state.mirror(&MIRROR).unwrap().trees.range(&RANGE).unwrap();
-            prop_assert_eq!(range.grade(&policy), known.grade, "{:?}", event);
-            prop_assert_eq!(range.missing_count(), known.missing_count(), "{:?}", event);
-            prop_assert_eq!(range.read.is_some(), known.read);
-            if known.read {
-                prop_assert_eq!(range.oldest_ms, known.oldest_ms, "{:?}", event);
-            }
-            // Each entry that is not missing was decided about, and no other.
-            for (first, last, decision) in range.runs(&decisions).filter(|_| known.read) {
-                for ordinal in first..=last {
-                    let missing = range.missing.contains(ordinal);
-                    prop_assert_eq!(decision.is_none(), missing, "{} {:?}", ordinal, event);
-                }
+/// Takes facts one after another, and compares the range's proof with the state after each.
+fn compare(facts: &[Event]) -> Result<(), TestCaseError> {
+    let (mut state, mut policy) = (State::default(), Policy::default());
+    let (mut range, mut decisions) = (RangeProof::new(RANGE, ENTRIES, true), Vec::new());
+    defined().iter().for_each(|event| state.apply(event));
+    for (event, seq) in facts.iter().zip(1u64..) {
+        state.apply(event);
+        take(&mut range, &mut policy, seq, event, &mut decisions);
+        let known = state.mirror(&MIRROR).unwrap().trees.range(&RANGE).unwrap();
+        prop_assert_eq!(range.grade(&policy), known.grade, "{:?}", event);
+        prop_assert_eq!(range.missing_count(), known.missing_count(), "{:?}", event);
+        prop_assert_eq!(range.read.is_some(), known.read);
+        if known.read {
+            prop_assert_eq!(range.oldest_ms, known.oldest_ms, "{:?}", event);
+        }
+        // Each entry that is not missing was decided about, and no other.
+        for (first, last, decision) in range.runs(&decisions).filter(|_| known.read) {
+            for ordinal in first..=last {
+                let missing = range.missing.contains(ordinal);
+                prop_assert_eq!(decision.is_none(), missing, "{} {:?}", ordinal, event);
             }
         }
     }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn a_range_is_proven_as_the_state_has_it(facts in proptest::collection::vec(fact(), 0..24)) {
+        compare(&facts)?;
+    }
+}
+
+#[test]
+fn an_import_of_another_size_that_other_rules_made_missing_is_not_decided_by_the_source() {
+    let import = || Bits::from_ordinals(ENTRIES, [9]);
+    let read = RangeReadV1 {
+        mirror: MIRROR,
+        range: RANGE,
+        entries: ENTRIES,
+        imports: import().encode(),
+        inherited: Bits::none(ENTRIES).encode(),
+        inherited_from: vec![],
+        inherited_oldest_ms: u64::MAX,
+        at_ms: 90,
+    };
+    let found = ArrivalsCheckedV1 {
+        mirror: MIRROR,
+        range: RANGE,
+        base: 0,
+        asked: import().encode(),
+        present: Bits::none(1).encode(),
+        exceptions: vec![ArrivalExceptionV1 { ordinal: 9, code: WRONG_SIZE, found: 7 }],
+        started_ms: 91,
+        finished_ms: 91,
+    };
+    let gone = WrongSizesGoneV1 { mirror: MIRROR, range: RANGE, once: vec![], twice: vec![9], at_ms: 92 };
+    let facts = [
+        Event::RangeRead(read),
+        Event::ArrivalsChecked(found),
+        Event::PolicySet(policy(2, 0).event()),
+        Event::WrongSizesGone(gone),
+    ];
+    compare(&facts).unwrap();
 }
