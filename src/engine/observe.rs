@@ -279,3 +279,18 @@ async fn record_commits(site: &Site, mut records: Vec<CommitRecord>) -> Result<b
     }
     Ok(some)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::tests::Loop;
+
+    #[tokio::test]
+    async fn a_fault_proves_no_branch_gone() {
+        let site = Loop::that_has_read().await.site();
+        let asked = site.source.branch("s", "a").await.unwrap_err();
+        assert_eq!(asked.kind, FaultKind::Refused, "what this source answers to each question");
+        let Confirmed { gone, there, fault } = confirm_gone(&site, &["a".into(), "b".into()]).await;
+        assert!(gone.is_empty() && there.is_empty() && fault.is_some());
+    }
+}

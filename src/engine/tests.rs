@@ -64,7 +64,7 @@ impl LeaseTable for Database {
 }
 
 /// A process that knows of one mirror, and takes it after something has happened in the database.
-struct Loop {
+pub(super) struct Loop {
     engine: Engine,
     roster: Roster,
     database: Arc<Database>,
@@ -72,7 +72,7 @@ struct Loop {
 }
 
 impl Loop {
-    async fn that_has_read() -> Self {
+    pub(super) async fn that_has_read() -> Self {
         let clock = Arc::new(Hand::default());
         let database = Arc::new(Database::default());
         database.defined.lock().unwrap().push(MirrorDefinition {
@@ -113,6 +113,12 @@ impl Loop {
         assert!(engine.read(&mut roster).await);
         roster.leases.look().await.unwrap();
         Self { engine, roster, database, stop: CancellationToken::new() }
+    }
+
+    /// Its mirror's, which nothing works at.
+    pub(super) fn site(mut self) -> Site {
+        let definition = self.roster.definition(&ID).unwrap();
+        self.engine.site(definition, &mut self.roster, &self.stop).unwrap()
     }
 
     async fn take(&mut self) {

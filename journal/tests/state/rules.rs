@@ -1,5 +1,7 @@
 //! Single rules, each as the smallest story that shows it.
 
+use std::collections::BTreeSet;
+
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::{ArrivalExceptionV1, Event, MetarangeReadV1};
@@ -275,6 +277,8 @@ fn a_branch_goes_after_two_misses_of_one_run_and_its_grace() {
     desk.see(&[], &["main"]);
     assert_eq!(desk.plan_removals().unwrap(), [], "the grace begins with the second miss");
     desk.now_ms += 1000;
+    let unproven = Ask::PlanRemovals { proven_gone: BTreeSet::new() };
+    assert_eq!(desk.ask(unproven).unwrap(), [], "it does not answer now that it is gone");
     assert_eq!(desk.plan_removals().unwrap().len(), 1);
 }
 
