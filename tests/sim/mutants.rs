@@ -20,27 +20,43 @@ const TIME_MAX: Duration = Duration::from_secs(240);
 const ENUMERATION_MAX: Duration = Duration::from_secs(900);
 const EVERY: Duration = Duration::from_millis(50);
 
-/// Breaks that are not noticed, or not in thousands of seeds, each with its reason.
+/// Breaks that no seed of a minute notices, each with its reason and the unit test that falls with it.
 pub(crate) const SURVIVORS: &[(&str, &str)] = &[
     (
         "beat_counts_from_its_answer",
-        "needs a move in the two seconds between another one's taking and the late answer's end",
+        "needs a move between another one's taking and the late answer's end; \
+         lease/tests.rs: a_heartbeat_counts_from_when_it_was_sent",
     ),
     (
         "fault_read_as_branch_gone",
-        "needs a fault at each of two misses, and no answer between them until the grace is over",
+        "needs a fault at each of two misses, and no answer until the grace is over; \
+         observe.rs: a_fault_proves_no_branch_gone",
     ),
     (
         "moved_meanwhile_compared",
-        "a listing seconds late, a move meanwhile, and a source that returns; a test of audit.rs holds it",
+        "a listing seconds late, a move meanwhile, and a source that returns; \
+         audit.rs: a_branch_that_moved_while_it_was_listed_is_not_compared",
     ),
     (
         "old_definitions_trusted",
-        "needs a deletion that another process carries out just before it dies; tests of engine.rs hold it",
+        "needs a deletion that another process carries out just before it dies; \
+         engine/tests.rs: what_another_process_deleted_before_it_was_taken_is_not_made_again",
     ),
-    ("one_answer_expires", "needs a source that says wrongly of a needed object that it is gone, and says it once"),
-    ("passed_heads_shown", "needs somebody who moves a branch between its move and the look at it, and puts it back"),
-    ("removal_unproven", "the two misses of one run, which come before, are proven as strictly"),
+    (
+        "one_answer_expires",
+        "needs a source that says wrongly, and once, of a needed object that it is gone; \
+         rules.rs: only_two_answers_of_the_source_make_an_object_expired",
+    ),
+    (
+        "passed_heads_shown",
+        "needs somebody who moves a branch between its move and the look at it, and puts it back; \
+         rules.rs: nothing_before_what_may_have_been_shown_is_moved_to",
+    ),
+    (
+        "removal_unproven",
+        "the two misses of one run, which come before, are proven as strictly; \
+         rules.rs: a_branch_goes_after_two_misses_of_one_run_and_its_grace",
+    ),
 ];
 
 /// Breaks that one seed in thousands notices, and a seed that does: their seeds begin shortly before it.
