@@ -235,9 +235,6 @@ impl Trees {
             range.oldest_ms = event.at_ms.min(event.inherited_oldest_ms);
             let mut missing = Bits::all(event.entries);
             missing.subtract(&inherited);
-            if policy.imports == ImportsRule::Ignore {
-                missing.subtract(&imports);
-            }
             range.detail = Some(Box::new(RangeDetail {
                 missing,
                 imports,
@@ -324,14 +321,9 @@ impl Trees {
         for id in ids.iter().filter(|id| self.range(id).is_some_and(|range| range.read)).collect::<Vec<_>>() {
             touched.extend(self.change(id, policy, |range| {
                 let mut detail = RangeDetail::blank(range.entries);
+                detail.missing = Bits::all(range.entries);
                 if let Some(old) = range.detail.take() {
-                    detail.missing = Bits::all(range.entries);
-                    if policy.imports == ImportsRule::Ignore {
-                        detail.missing.subtract(&old.imports);
-                    }
                     detail.imports = old.imports;
-                } else {
-                    detail.missing = Bits::all(range.entries);
                 }
                 range.oldest_ms = u64::MAX;
                 range.detail = Some(Box::new(detail));
@@ -348,10 +340,8 @@ impl Trees {
         for id in ids {
             touched.extend(self.change(&id, new, |range| {
                 let Some(detail) = range.detail.as_deref_mut() else { return };
-                match (old.imports, new.imports) {
-                    (same, other) if same == other => {}
-                    (_, ImportsRule::Ignore) => detail.missing.subtract(&detail.imports.clone()),
-                    (_, ImportsRule::Check | ImportsRule::Block) => detail.missing.union(&detail.imports.clone()),
+                if old.imports != new.imports {
+                    detail.missing.union(&detail.imports);
                 }
             }));
         }
@@ -383,6 +373,9 @@ impl Trees {
         let Some(range) = self.range_mut(id) else { return Touched::new() };
         let before = range.grade;
         with(range);
+        if let Some(detail) = range.detail.as_deref_mut().filter(|_| policy.imports == ImportsRule::Ignore) {
+            detail.ignore_imports();
+        }
         range.grade = range.grade_under(policy);
         range.tidy();
         let after = range.grade;
@@ -415,6 +408,16 @@ impl RangeDetail {
             expired: BTreeSet::new(),
             forbidden: 0,
         }
+    }
+
+    /// Nothing about the imports counts: neither that they are missing, nor what was found or said of them, under other
+    /// rules or unasked.
+    fn ignore_imports(&mut self) {
+        let Self { missing, imports, wrong_size, gone_once, expired, .. } = self;
+        missing.subtract(imports);
+        wrong_size.retain(|ordinal, _| !imports.contains(*ordinal));
+        gone_once.retain(|ordinal| !imports.contains(*ordinal));
+        expired.retain(|ordinal| !imports.contains(*ordinal));
     }
 }
 

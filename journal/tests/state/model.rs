@@ -261,13 +261,9 @@ impl Judge {
         if goal.place.is_none() {
             return Err("a branch that is put back needs no evidence".to_owned());
         }
-        // Under other rules, what proved it is perhaps not even listed any more; and where imports are not looked for, an answer
-        // about one that nobody asked for may be held against it.
-        let looked_for = self.policy.imports != ImportsRule::Ignore;
+        // Under other rules, what proved it is perhaps not even listed any more.
         match self.founded(&e.to, e.at_ms) {
-            Ok(()) if goal.rules == self.rules && looked_for => {
-                Err("a move is given up whose evidence is good".to_owned())
-            }
+            Ok(()) if goal.rules == self.rules => Err("a move is given up whose evidence is good".to_owned()),
             _ => Ok(()),
         }
     }

@@ -100,7 +100,7 @@ impl Follow {
                 self.change(e.range, |range, policy, decisions| range.take_read(at, e, from, policy, decisions));
             }
             Event::ArrivalsChecked(e) => {
-                self.change(e.range, |range, _, decisions| range.take_checks(seq, e, decisions));
+                self.change(e.range, |range, policy, decisions| range.take_checks(seq, e, policy, decisions));
             }
             Event::SourceProbed(e) => {
                 let at = At { seq, at_ms: e.at_ms };

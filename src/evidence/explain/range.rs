@@ -237,7 +237,18 @@ impl RangeProof {
         }
     }
 
-    pub(super) fn take_checks(&mut self, seq: u64, e: &ArrivalsCheckedV1, decisions: &mut Vec<Decision>) {
+    /// Whether nothing that is found or said of the entry counts.
+    fn is_ignored(&self, ordinal: u32, policy: &Policy) -> bool {
+        policy.imports == ImportsRule::Ignore && self.import_bits.contains(ordinal)
+    }
+
+    pub(super) fn take_checks(
+        &mut self,
+        seq: u64,
+        e: &ArrivalsCheckedV1,
+        policy: &Policy,
+        decisions: &mut Vec<Decision>,
+    ) {
         let (Ok(asked), Ok(present)) = (e.asked.decode(), e.present.decode()) else { return };
         if self.read.is_none() {
             return;
@@ -251,6 +262,9 @@ impl RangeProof {
         let (mut proven, mut arrival) = (0, None);
         for (offset, rank) in asked.iter().zip(0u32..) {
             let ordinal = e.base.saturating_add(offset);
+            if self.is_ignored(ordinal, policy) {
+                continue;
+            }
             self.wrong_size.remove(&ordinal);
             if present.contains(rank) {
                 proven += u32::from(self.prove(ordinal, there));
@@ -266,7 +280,7 @@ impl RangeProof {
         if !present.is_none() {
             self.oldest_ms = self.oldest_ms.min(e.started_ms);
         }
-        self.take_exceptions(at, e, decisions);
+        self.take_exceptions(at, e, policy, decisions);
         self.last_arrival = arrival.or(self.last_arrival);
         self.list(Batch { at, proven });
     }
@@ -282,12 +296,15 @@ impl RangeProof {
         new
     }
 
-    fn take_exceptions(&mut self, at: At, e: &ArrivalsCheckedV1, decisions: &mut Vec<Decision>) {
+    fn take_exceptions(&mut self, at: At, e: &ArrivalsCheckedV1, policy: &Policy, decisions: &mut Vec<Decision>) {
         self.forbidden = 0;
         for exception in &e.exceptions {
             self.forbidden += u32::from(exception.code == FORBIDDEN);
             if exception.code == WRONG_SIZE {
                 self.oldest_ms = self.oldest_ms.min(e.started_ms);
+                if self.is_ignored(exception.ordinal, policy) {
+                    continue;
+                }
                 self.missing.remove(exception.ordinal);
                 self.gone_once.remove(exception.ordinal);
                 self.expired.remove(exception.ordinal);
@@ -365,10 +382,16 @@ impl RangeProof {
             return;
         }
         if new.imports == ImportsRule::Ignore {
-            let mut ignored = self.import_bits.clone();
-            ignored.subtract(&complement(&self.missing));
-            self.missing.subtract(&ignored);
-            self.decide(ignored.iter(), How::ImportIgnored, at, decisions);
+            let imports = std::mem::replace(&mut self.import_bits, Bits::none(0));
+            for ordinal in imports.iter() {
+                let open = self.missing.remove(ordinal)
+                    | self.wrong_size.remove(&ordinal).is_some()
+                    | self.expired.remove(ordinal);
+                self.gone_once.remove(ordinal);
+                let ignored = open.then_some(ordinal);
+                self.decide(ignored.into_iter(), How::ImportIgnored, at, decisions);
+            }
+            self.import_bits = imports;
         } else {
             let imports = std::mem::replace(&mut self.import_bits, Bits::none(0));
             self.missing.union(&imports);

@@ -103,7 +103,7 @@ fn take(range: &mut RangeProof, policy: &mut Policy, seq: u64, event: &Event, de
     let at = At { seq, at_ms: 1 };
     match event {
         Event::RangeRead(e) => range.take_read(at, e, vec![], policy, decisions),
-        Event::ArrivalsChecked(e) => range.take_checks(seq, e, decisions),
+        Event::ArrivalsChecked(e) => range.take_checks(seq, e, policy, decisions),
         Event::SourceProbed(e) => range.take_probe(at, e, decisions),
         Event::WrongSizesGone(e) => range.take_wrong_sizes_gone(at, e, decisions),
         Event::RangesReopened(_) => range.take_reopening(at, policy, decisions),
