@@ -324,7 +324,10 @@ impl TreeWait {
         counts.imports += u64::from(need.imports);
         counts.unresolvable += u64::from(track.looked.unresolvable);
         let room = status::SAMPLES_MAX.saturating_sub(self.samples.len());
-        self.samples.extend(track.looked.samples.iter().take(room).map(Sample::of));
+        // What a look found missing may have been found since, by another one or at another tree.
+        let known = need.few.len() == need.wanted as usize;
+        let missing = track.looked.samples.iter().filter(|(one, _)| !known || need.few.contains(&one.ordinal));
+        self.samples.extend(missing.take(room).map(Sample::of));
         if self.fault.is_none() {
             self.fault.clone_from(&track.fault);
         }

@@ -51,6 +51,9 @@ pub struct TreeNeed {
     pub parents: Vec<MetarangeId>,
 }
 
+/// Up to this many entries to ask for are known one by one.
+pub const FEW_MAX: u32 = 16;
+
 /// A range that is needed and not proven.
 #[derive(Debug, Clone)]
 pub struct RangeNeed {
@@ -62,6 +65,8 @@ pub struct RangeNeed {
     pub read: bool,
     /// Entries to ask for.
     pub wanted: u32,
+    /// Which ones, where they are at most [`FEW_MAX`]; else none.
+    pub few: Vec<u32>,
     /// Entries found with another size.
     pub wrong_size: u32,
     /// Entries that the store would not speak of.
@@ -279,7 +284,7 @@ fn expand(
         if let Some((tree, slot)) = seen.get(index) {
             share(trees, (*tree, *slot), place, |known| {
                 if for_head && !known.for_head {
-                    known.wanted = wanted(range, &state.policy, true).count();
+                    (known.wanted, known.few) = count_few(&wanted(range, &state.policy, true));
                 }
                 known.for_head |= for_head;
                 known.for_ancestor |= of_ancestor;
@@ -305,6 +310,12 @@ fn share(trees: &mut [TreeNeed], at: (usize, usize), place: usize, change: impl 
     }
 }
 
+/// How many there are, and if they are few, which.
+fn count_few(bits: &Bits) -> (u32, Vec<u32>) {
+    let count = bits.count();
+    (count, if count <= FEW_MAX { bits.iter().collect() } else { Vec::new() })
+}
+
 fn range_need(range: &Range, policy: &Policy, for_head: bool, for_ancestor: bool) -> RangeNeed {
     let count = |of: fn(&RangeDetail) -> usize| range.detail.as_deref().map_or(0, |detail| of(detail) as u32);
     let imports = range.detail.as_deref().map_or(0, |detail| {
@@ -312,11 +323,13 @@ fn range_need(range: &Range, policy: &Policy, for_head: bool, for_ancestor: bool
         rest.subtract(&detail.imports);
         detail.missing.count() - rest.count()
     });
+    let (wanted, few) = count_few(&wanted(range, policy, for_head));
     RangeNeed {
         id: range.id,
         entries: range.entries,
         read: range.read,
-        wanted: wanted(range, policy, for_head).count(),
+        wanted,
+        few,
         wrong_size: count(|detail| detail.wrong_size.len()),
         forbidden: count(|detail| detail.forbidden as usize),
         expired: count(|detail| detail.expired.len()),

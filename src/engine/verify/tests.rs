@@ -6,13 +6,16 @@ pub(in crate::engine) mod world;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lakemirror_journal::bits::Bits;
+use lakemirror_journal::command::Ask;
+use lakemirror_journal::event::ArrivalsCheckedV1;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::policy::{ImportsRule, Policy};
 use lakemirror_journal::state::tree::Grade;
 
-use self::world::{World, id, tree};
+use self::world::{MIRROR, World, id, tree};
 use super::Settings;
-use super::status::WaitsFor;
+use super::status::{VerifyStatus, WaitsFor};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -61,6 +64,38 @@ async fn arrival_in_any_order_ends_whole_and_then_nothing_happens() {
     assert_eq!(world.store.asked.lock().unwrap().len(), asked);
     assert_eq!(*world.clock.sleepers.lock().unwrap(), 0, "no timer without a need");
     assert!(world.status.lock().unwrap().trees.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_found_since_the_last_look_is_not_named_as_missing() {
+    let world = World::new().await;
+    let files = tree(&[&[("a", "data/1", 1), ("b", "data/2", 2)]]);
+    world.see(&[("main", 1)], &[(1, &[], files.id)]).await;
+    world.arrive_files(&files);
+    let names = |status: &VerifyStatus| -> Vec<String> {
+        let samples = status.tree(&files.id).map(|tree| tree.samples.iter().map(|one| one.path.clone()).collect());
+        samples.unwrap_or_default()
+    };
+    world.until_status("both are named", |status| names(status) == ["a", "b"]).await;
+    let found = ArrivalsCheckedV1 {
+        mirror: MIRROR,
+        range: files.ranges[0].0,
+        base: 0,
+        asked: Bits::from_ordinals(1, [0]).encode(),
+        present: Bits::from_ordinals(1, [0]).encode(),
+        exceptions: vec![],
+        started_ms: 1_000_000,
+        finished_ms: 1_000_000,
+    };
+    world.recorder.ask(MIRROR, Ask::CheckArrivals(vec![found])).await.unwrap();
+    world
+        .until_status("one is missing", |status| {
+            status.tree(&files.id).is_some_and(|tree| tree.counts.missing == 1) && {
+                assert_eq!(names(status), ["b"]);
+                true
+            }
+        })
+        .await;
 }
 
 #[tokio::test]
