@@ -310,7 +310,7 @@ impl TreeWait {
     fn add(&mut self, need: &need::RangeNeed, track: &track::Track) {
         let counts = &mut self.counts;
         if need.read {
-            counts.missing += u64::from(need.wanted);
+            counts.missing += u64::from(need.missing);
         } else {
             self.waits_for = WaitsFor::RangeFiles;
             counts.range_files += 1;

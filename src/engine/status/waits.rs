@@ -83,3 +83,41 @@ pub(super) fn sample(sample: &Sample) -> String {
         (Ok((bucket, key)), None) => format!("{} ({bucket}/{key})", sample.path),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lakemirror_journal::ids::MetarangeId;
+
+    use super::*;
+    use crate::engine::verify::need::Role;
+
+    fn said(counts: Counts) -> (&'static str, String) {
+        let commit = CommitId([0xab; 32]);
+        let waiting = tree(&TreeWait {
+            metarange: MetarangeId([1; 32]),
+            commit,
+            role: Role::Head,
+            waits_for: WaitsFor::Objects,
+            ranges: Some(1),
+            ranges_open: 1,
+            counts,
+            counted_at: Vec::new(),
+            samples: Vec::new(),
+            since_ms: 1,
+            checked_ms: 0,
+            next_check_ms: None,
+            fault: None,
+        });
+        (waiting.kind, waiting.what)
+    }
+
+    #[test]
+    fn an_object_of_another_size_is_not_said_to_be_missing() {
+        let other = Counts { wrong_size: 1, ..Counts::default() };
+        let what = "objects of commit abababababab: 1 of another size than their entries";
+        assert_eq!(said(other), ("wrong_size", what.to_owned()));
+        let both = Counts { missing: 2, wrong_size: 1, ..Counts::default() };
+        let what = "objects of commit abababababab: 2 missing, 1 of another size than their entries";
+        assert_eq!(said(both), ("objects", what.to_owned()));
+    }
+}

@@ -67,6 +67,8 @@ pub struct RangeNeed {
     pub wanted: u32,
     /// Which ones, where they are at most [`FEW_MAX`]; else none.
     pub few: Vec<u32>,
+    /// Those of them that were not found, and that the source was not said to have lost.
+    pub missing: u32,
     /// Entries found with another size.
     pub wrong_size: u32,
     /// Entries that the store would not speak of.
@@ -323,6 +325,7 @@ fn range_need(range: &Range, policy: &Policy, for_head: bool, for_ancestor: bool
         rest.subtract(&detail.imports);
         detail.missing.count() - rest.count()
     });
+    let unasked = if policy.imports == ImportsRule::Block { imports } else { 0 };
     let (wanted, few) = count_few(&wanted(range, policy, for_head));
     RangeNeed {
         id: range.id,
@@ -330,6 +333,7 @@ fn range_need(range: &Range, policy: &Policy, for_head: bool, for_ancestor: bool
         read: range.read,
         wanted,
         few,
+        missing: count(|detail| detail.missing.count() as usize).saturating_sub(unasked),
         wrong_size: count(|detail| detail.wrong_size.len()),
         forbidden: count(|detail| detail.forbidden as usize),
         expired: count(|detail| detail.expired.len()),

@@ -28,7 +28,7 @@ pub enum WaitsFor {
 pub struct Counts {
     /// Range files that were not read yet.
     pub range_files: u64,
-    /// Entries not proven: all those of unread ranges included.
+    /// Entries that were not found: all those of unread ranges included.
     pub missing: u64,
     /// Entries whose object has another size.
     pub wrong_size: u64,
