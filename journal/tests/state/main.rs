@@ -13,6 +13,7 @@ mod drive;
 mod golden;
 mod hostile;
 mod image;
+mod imports;
 mod joins;
 mod ladder;
 mod model;

@@ -6,14 +6,14 @@ use lakemirror_journal::bits::Bits;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::{ArrivalExceptionV1, Event, MetarangeReadV1};
 use lakemirror_journal::ids::RangeId;
-use lakemirror_journal::state::policy::{DivergenceRule, ImportsRule, Policy, SizeRule};
+use lakemirror_journal::state::policy::{DivergenceRule, Policy, SizeRule};
 use lakemirror_journal::state::tree::{Grade, WRONG_SIZE};
 
 use super::recount::recount;
 use super::world::{Desk, MIRROR, World, checks, commit_id, definition, probe, range_id, range_read, tree_id};
 
 /// Commits 0 to 3 in a row, each with its own tree of one range of two objects; commit 3 shares the tree of 0.
-fn row() -> World {
+pub(crate) fn row() -> World {
     World {
         commits: vec![(vec![], Some(0)), (vec![0], Some(1)), (vec![1], Some(2)), (vec![2], Some(0))],
         trees: vec![vec![0], vec![1], vec![2]],
@@ -21,11 +21,11 @@ fn row() -> World {
     }
 }
 
-fn day() -> Policy {
+pub(crate) fn day() -> Policy {
     Policy { deletion_grace_ms: 1000, ..Policy::default() }
 }
 
-fn started(events: &[Event]) -> Vec<u8> {
+pub(crate) fn started(events: &[Event]) -> Vec<u8> {
     let to = |event: &Event| if let Event::MoveStarted(e) = event { Some(e.to.0[0] - 1) } else { None };
     events.iter().filter_map(to).collect()
 }
@@ -218,53 +218,6 @@ fn an_expired_object_is_never_good_enough_for_a_head() {
     assert_eq!(started(&desk.promote()), [0u8; 0]);
     desk.check(0, &[(1, Some(None))]);
     assert_eq!(started(&desk.promote()), [0], "it came after all");
-}
-
-#[test]
-fn imports_block_whatever_is_found() {
-    let world = World { ranges: vec![(vec![1, 2], vec![1])], ..row() };
-    let mut desk = Desk::ready(Policy { imports: ImportsRule::Block, ..day() });
-    desk.see(&[("main", 0)], &[]);
-    desk.arrive(&world, &[0], &[0]);
-    assert_eq!(started(&desk.promote()), [0u8; 0]);
-    desk.start(Policy { imports: ImportsRule::Ignore, ..day() });
-    recount(&desk.state);
-    assert_eq!(started(&desk.promote()), [0]);
-}
-
-/// What was found of an import before nobody looks for it any more, or unasked, holds nothing up.
-#[test]
-fn an_import_that_is_ignored_holds_nothing_up_whatever_was_found() {
-    let world = World { ranges: vec![(vec![1, 2], vec![1])], ..row() };
-    for found in [Some(Some(7)), None] {
-        let mut desk = Desk::ready(day());
-        desk.see(&[("main", 0)], &[]);
-        desk.arrive(&world, &[0], &[0]);
-        desk.check(0, &[(1, found)]);
-        assert_eq!(started(&desk.promote()), [0u8; 0]);
-        desk.start(Policy { imports: ImportsRule::Ignore, ..day() });
-        recount(&desk.state);
-        desk.check(0, &[(1, found)]);
-        recount(&desk.state);
-        assert_eq!(started(&desk.promote()), [0]);
-    }
-}
-
-/// An import that the source has no more is enough for an ancestor, and where imports are ignored, for a head.
-#[test]
-fn an_import_that_expired_does_not_count_where_imports_are_ignored() {
-    let world = World { ranges: vec![(vec![1, 2], vec![1])], ..row() };
-    let mut desk = Desk::ready(day());
-    desk.see(&[("main", 0)], &[]);
-    desk.arrive(&world, &[0], &[0]);
-    desk.check(0, &[(1, None)]);
-    for _ in 0..2 {
-        desk.ask(probe(0, vec![1], vec![])).unwrap();
-    }
-    assert_eq!(started(&desk.promote()), [0u8; 0]);
-    desk.start(Policy { imports: ImportsRule::Ignore, ..day() });
-    recount(&desk.state);
-    assert_eq!(started(&desk.promote()), [0]);
 }
 
 /// Three branches may go at once whatever the fraction; the fraction counts what a listing lacks, proven or not.

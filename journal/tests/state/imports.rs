@@ -1,0 +1,54 @@
+//! Entries with an address outside the namespace, under each rule for them.
+
+use lakemirror_journal::state::policy::{ImportsRule, Policy};
+
+use super::recount::recount;
+use super::rules::{day, row, started};
+use super::world::{Desk, World, probe};
+
+#[test]
+fn imports_block_whatever_is_found() {
+    let world = World { ranges: vec![(vec![1, 2], vec![1])], ..row() };
+    let mut desk = Desk::ready(Policy { imports: ImportsRule::Block, ..day() });
+    desk.see(&[("main", 0)], &[]);
+    desk.arrive(&world, &[0], &[0]);
+    assert_eq!(started(&desk.promote()), [0u8; 0]);
+    desk.start(Policy { imports: ImportsRule::Ignore, ..day() });
+    recount(&desk.state);
+    assert_eq!(started(&desk.promote()), [0]);
+}
+
+/// What was found of an import before nobody looks for it any more, or unasked, holds nothing up.
+#[test]
+fn an_import_that_is_ignored_holds_nothing_up_whatever_was_found() {
+    let world = World { ranges: vec![(vec![1, 2], vec![1])], ..row() };
+    for found in [Some(Some(7)), None] {
+        let mut desk = Desk::ready(day());
+        desk.see(&[("main", 0)], &[]);
+        desk.arrive(&world, &[0], &[0]);
+        desk.check(0, &[(1, found)]);
+        assert_eq!(started(&desk.promote()), [0u8; 0]);
+        desk.start(Policy { imports: ImportsRule::Ignore, ..day() });
+        recount(&desk.state);
+        desk.check(0, &[(1, found)]);
+        recount(&desk.state);
+        assert_eq!(started(&desk.promote()), [0]);
+    }
+}
+
+/// An import that the source has no more is enough for an ancestor, and where imports are ignored, for a head.
+#[test]
+fn an_import_that_expired_does_not_count_where_imports_are_ignored() {
+    let world = World { ranges: vec![(vec![1, 2], vec![1])], ..row() };
+    let mut desk = Desk::ready(day());
+    desk.see(&[("main", 0)], &[]);
+    desk.arrive(&world, &[0], &[0]);
+    desk.check(0, &[(1, None)]);
+    for _ in 0..2 {
+        desk.ask(probe(0, vec![1], vec![])).unwrap();
+    }
+    assert_eq!(started(&desk.promote()), [0u8; 0]);
+    desk.start(Policy { imports: ImportsRule::Ignore, ..day() });
+    recount(&desk.state);
+    assert_eq!(started(&desk.promote()), [0]);
+}
