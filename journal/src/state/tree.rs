@@ -341,6 +341,7 @@ impl Trees {
             touched.extend(self.change(&id, new, |range| {
                 let Some(detail) = range.detail.as_deref_mut() else { return };
                 if old.imports != new.imports {
+                    detail.forget_imports();
                     detail.missing.union(&detail.imports);
                 }
             }));
@@ -374,7 +375,7 @@ impl Trees {
         let before = range.grade;
         with(range);
         if let Some(detail) = range.detail.as_deref_mut().filter(|_| policy.imports == ImportsRule::Ignore) {
-            detail.ignore_imports();
+            detail.forget_imports();
         }
         range.grade = range.grade_under(policy);
         range.tidy();
@@ -410,9 +411,9 @@ impl RangeDetail {
         }
     }
 
-    /// Nothing about the imports counts: neither that they are missing, nor what was found or said of them, under other
-    /// rules or unasked.
-    fn ignore_imports(&mut self) {
+    /// Nothing about the imports counts any more: neither that they are missing, nor what was found or said of them, under
+    /// other rules or unasked.
+    fn forget_imports(&mut self) {
         let Self { missing, imports, wrong_size, gone_once, expired, .. } = self;
         missing.subtract(imports);
         wrong_size.retain(|ordinal, _| !imports.contains(*ordinal));

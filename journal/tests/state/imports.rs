@@ -4,7 +4,7 @@ use lakemirror_journal::state::policy::{ImportsRule, Policy};
 
 use super::recount::recount;
 use super::rules::{day, row, started};
-use super::world::{Desk, World, probe};
+use super::world::{Desk, World, probe, range_id};
 
 #[test]
 fn imports_block_whatever_is_found() {
@@ -50,5 +50,23 @@ fn an_import_that_expired_does_not_count_where_imports_are_ignored() {
     assert_eq!(started(&desk.promote()), [0u8; 0]);
     desk.start(Policy { imports: ImportsRule::Ignore, ..day() });
     recount(&desk.state);
+    assert_eq!(started(&desk.promote()), [0]);
+}
+
+/// Under another rule imports are looked for anew: what was found of one before, or said of it, says nothing.
+#[test]
+fn other_rules_for_imports_begin_anew_with_them() {
+    let world = World { ranges: vec![(vec![1, 2], vec![1])], ..row() };
+    let mut desk = Desk::ready(day());
+    desk.see(&[("main", 0)], &[]);
+    desk.arrive(&world, &[0], &[0]);
+    desk.check(0, &[(1, Some(Some(7)))]);
+    desk.start(Policy { imports: ImportsRule::Block, ..day() });
+    desk.start(day());
+    recount(&desk.state);
+    let range = desk.mirror().trees.range(&range_id(0)).unwrap();
+    let detail = range.detail.as_deref().unwrap();
+    assert!(detail.missing.iter().eq([1]) && detail.wrong_size.is_empty(), "{detail:?}");
+    desk.check(0, &[(1, Some(None))]);
     assert_eq!(started(&desk.promote()), [0]);
 }

@@ -95,7 +95,7 @@ impl Judge {
                     (branch.misses, branch.moved) = (0, branch.seen.len());
                 }
             }
-            Event::PolicySet(set) => (self.policy, self.rules) = (policy(set), self.rules + 1),
+            Event::PolicySet(set) => self.policy_set(policy(set)),
             Event::CommitObserved(e) => {
                 let commit = Commit { parents: e.parents.clone(), tree: e.metarange };
                 self.commits.entry(e.id).or_insert(commit);
@@ -113,6 +113,18 @@ impl Judge {
             _ => self.content_fact(event),
         }
         Ok(())
+    }
+
+    /// What was found and said of imports under another rule for them does not count.
+    fn policy_set(&mut self, new: Policy) {
+        let others = self.policy.imports != new.imports;
+        (self.policy, self.rules) = (new, self.rules + 1);
+        for (range, ordinals) in self.imports.iter().filter(|_| others) {
+            for ordinal in ordinals {
+                self.gone.remove(&(*range, *ordinal));
+                self.ranges.get_mut(range).unwrap()[*ordinal as usize] = Entry::Missing;
+            }
+        }
     }
 
     fn content_fact(&mut self, event: &Event) {

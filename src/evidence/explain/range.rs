@@ -353,9 +353,7 @@ impl RangeProof {
             if self.wrong_size.remove(ordinal).is_some() {
                 self.gone_once.remove(*ordinal);
                 self.expired.insert(*ordinal);
-                // An import is missing besides where other rules came since it was found.
-                let decided = (!self.missing.contains(*ordinal)).then_some(*ordinal);
-                self.decide(decided.into_iter(), How::Expired, at, decisions);
+                self.decide(std::iter::once(*ordinal), How::Expired, at, decisions);
             }
         }
     }
@@ -381,23 +379,21 @@ impl RangeProof {
         if self.read.is_none() || old.imports == new.imports {
             return;
         }
-        if new.imports == ImportsRule::Ignore {
-            let imports = std::mem::replace(&mut self.import_bits, Bits::none(0));
-            for ordinal in imports.iter() {
-                let open = self.missing.remove(ordinal)
-                    | self.wrong_size.remove(&ordinal).is_some()
-                    | self.expired.remove(ordinal);
-                self.gone_once.remove(ordinal);
+        let imports = std::mem::replace(&mut self.import_bits, Bits::none(0));
+        for ordinal in imports.iter() {
+            let open = self.missing.remove(ordinal)
+                | self.wrong_size.remove(&ordinal).is_some()
+                | self.expired.remove(ordinal);
+            self.gone_once.remove(ordinal);
+            if new.imports == ImportsRule::Ignore {
                 let ignored = open.then_some(ordinal);
                 self.decide(ignored.into_iter(), How::ImportIgnored, at, decisions);
+            } else {
+                self.missing.insert(ordinal);
+                self.note(ordinal, 0);
             }
-            self.import_bits = imports;
-        } else {
-            let imports = std::mem::replace(&mut self.import_bits, Bits::none(0));
-            self.missing.union(&imports);
-            imports.iter().for_each(|ordinal| self.note(ordinal, 0));
-            self.import_bits = imports;
         }
+        self.import_bits = imports;
     }
 
     /// Runs of entries that one record decided about, in order; none for entries that nothing decided about yet.
