@@ -23,6 +23,7 @@ import base64
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,10 @@ LOAD = os.path.join(ROOT, "target/release/examples/load")
 CONTROL = os.path.join(ROOT, "target/control/release/lakemirror-crash-control")
 
 
+# A record's number, and its frame's hash where the journal says it.
+ACKNOWLEDGED = re.compile(rb"[0-9]+(:[0-9a-f]{64})?")
+
+
 class Writer:
     """A process that writes to a directory and says what is durable."""
 
@@ -47,10 +52,11 @@ class Writer:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
 
     def end(self, sig):
-        """Sends the last signal; the last whole line that the process had said, if any."""
+        """Sends the last signal; the last whole acknowledgement that the process had said, if any."""
         self.process.send_signal(sig)
         said, errors = self.process.communicate()
-        lines = said.split(b"\n")[:-1]
+        # sled prints a line of its own where a read of its heap fails, before the store is made anew.
+        lines = [line for line in said.split(b"\n")[:-1] if ACKNOWLEDGED.fullmatch(line)]
         if self.process.returncode not in (-signal.SIGKILL, 0):
             raise SystemExit(f"the writer ended by itself: {errors.decode()[-2000:]}")
         return lines[-1].decode() if lines else None
