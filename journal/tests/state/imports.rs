@@ -6,12 +6,18 @@ use super::recount::recount;
 use super::rules::{day, row, started};
 use super::world::{Desk, World, probe, range_id};
 
-#[test]
-fn imports_block_whatever_is_found() {
+/// A head of two objects, the second of them an import, all of which has arrived.
+fn with_import(policy: Policy) -> Desk {
     let world = World { ranges: vec![(vec![1, 2], vec![1])], ..row() };
-    let mut desk = Desk::ready(Policy { imports: ImportsRule::Block, ..day() });
+    let mut desk = Desk::ready(policy);
     desk.see(&[("main", 0)], &[]);
     desk.arrive(&world, &[0], &[0]);
+    desk
+}
+
+#[test]
+fn imports_block_whatever_is_found() {
+    let mut desk = with_import(Policy { imports: ImportsRule::Block, ..day() });
     assert_eq!(started(&desk.promote()), [0u8; 0]);
     desk.start(Policy { imports: ImportsRule::Ignore, ..day() });
     recount(&desk.state);
@@ -21,11 +27,8 @@ fn imports_block_whatever_is_found() {
 /// What was found of an import before nobody looks for it any more, or unasked, holds nothing up.
 #[test]
 fn an_import_that_is_ignored_holds_nothing_up_whatever_was_found() {
-    let world = World { ranges: vec![(vec![1, 2], vec![1])], ..row() };
     for found in [Some(Some(7)), None] {
-        let mut desk = Desk::ready(day());
-        desk.see(&[("main", 0)], &[]);
-        desk.arrive(&world, &[0], &[0]);
+        let mut desk = with_import(day());
         desk.check(0, &[(1, found)]);
         assert_eq!(started(&desk.promote()), [0u8; 0]);
         desk.start(Policy { imports: ImportsRule::Ignore, ..day() });
@@ -39,10 +42,7 @@ fn an_import_that_is_ignored_holds_nothing_up_whatever_was_found() {
 /// An import that the source has no more is enough for an ancestor, and where imports are ignored, for a head.
 #[test]
 fn an_import_that_expired_does_not_count_where_imports_are_ignored() {
-    let world = World { ranges: vec![(vec![1, 2], vec![1])], ..row() };
-    let mut desk = Desk::ready(day());
-    desk.see(&[("main", 0)], &[]);
-    desk.arrive(&world, &[0], &[0]);
+    let mut desk = with_import(day());
     desk.check(0, &[(1, None)]);
     for _ in 0..2 {
         desk.ask(probe(0, vec![1], vec![])).unwrap();
@@ -56,10 +56,7 @@ fn an_import_that_expired_does_not_count_where_imports_are_ignored() {
 /// Under another rule imports are looked for anew: what was found of one before, or said of it, says nothing.
 #[test]
 fn other_rules_for_imports_begin_anew_with_them() {
-    let world = World { ranges: vec![(vec![1, 2], vec![1])], ..row() };
-    let mut desk = Desk::ready(day());
-    desk.see(&[("main", 0)], &[]);
-    desk.arrive(&world, &[0], &[0]);
+    let mut desk = with_import(day());
     desk.check(0, &[(1, Some(Some(7)))]);
     desk.start(Policy { imports: ImportsRule::Block, ..day() });
     desk.start(day());
