@@ -4,6 +4,7 @@
 //! place of its own beside them all, and what was tried waits by [`super::schedule`]. Synchronous; all of it can be lost and is rebuilt from the durable state.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ const RECHECK_RANGES_MAX: usize = 512;
 const LARGE: u32 = 2_000;
 /// Rechecks this close to being due come along.
 const EARLY: Duration = Duration::from_millis(20);
+/// Room for so many tracks is never given back.
+const ROOM_MIN: usize = 64;
 /// Missing entries that one missing file counts for in the rate of looking.
 const FILE_WEIGHT: u64 = 5;
 /// Time that one question to the source takes of the budget: 50 a second.
@@ -55,6 +58,8 @@ pub(super) struct Track {
     pub(super) gone: Gone,
     pub(super) kept: Option<Arc<Vec<Missing>>>,
     probe: ProbeTrack,
+    /// The number of the last plan that needs it.
+    plan: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -131,6 +136,8 @@ pub(super) struct Rules {
 pub(super) struct Tracks {
     pub(super) rules: Rules,
     pub(super) plan: Plan,
+    /// Plans so far.
+    plans: u64,
     pub(super) trees: HashMap<MetarangeId, Track>,
     pub(super) ranges: HashMap<RangeId, Track>,
     places: HashMap<MetarangeId, usize>,
@@ -144,11 +151,20 @@ pub(super) struct Tracks {
     turn: usize,
 }
 
+/// Drops the tracks that the last plan does not need, and most of the room of what once was many.
+fn drop_older<Id: Eq + Hash>(tracks: &mut HashMap<Id, Track>, plan: u64) {
+    tracks.retain(|_, track| track.plan == plan);
+    if tracks.capacity() > ROOM_MIN + 4 * tracks.len() {
+        tracks.shrink_to(2 * tracks.len());
+    }
+}
+
 impl Tracks {
     pub(super) fn new(rules: Rules) -> Self {
         Self {
             rules,
             plan: Plan::default(),
+            plans: 0,
             trees: HashMap::new(),
             ranges: HashMap::new(),
             places: HashMap::new(),
@@ -165,29 +181,27 @@ impl Tracks {
 
     /// Takes a new plan: tracks of what is needed no more are dropped.
     pub(super) fn follow(&mut self, plan: Plan, now: Duration) {
-        let mut trees = HashMap::with_capacity(plan.trees.len());
-        let mut ranges = HashMap::with_capacity(plan.trees.iter().map(|tree| tree.ranges.len()).sum());
+        self.plans += 1;
         self.missing = 0;
         for tree in &plan.trees {
-            let track = self.trees.remove(&tree.id).unwrap_or_else(|| Track::new(now));
+            self.trees.entry(tree.id).or_insert_with(|| Track::new(now)).plan = self.plans;
             self.missing += if tree.total.is_none() { FILE_WEIGHT } else { 0 };
-            trees.insert(tree.id, track);
             for need in &tree.ranges {
-                let mut track = self.ranges.remove(&need.id).unwrap_or_else(|| Track::new(now));
-                if track.read != need.read {
-                    track = Track { read: need.read, running: track.running, ..Track::new(now) };
-                }
+                let track = self.ranges.entry(need.id).or_insert_with(|| Track::new(now));
                 // More is wanted than before only where what counted was opened again: nothing was looked for since.
-                if need.wanted > track.wanted && track.tries > 0 && need.read {
-                    track = Track { read: true, running: track.running, ..Track::new(now) };
+                let opened_again = need.wanted > track.wanted && track.tries > 0 && need.read;
+                if track.read != need.read || opened_again {
+                    *track = Track { read: need.read, running: track.running, ..Track::new(now) };
                 }
-                track.wanted = need.wanted;
+                (track.wanted, track.plan) = (need.wanted, self.plans);
                 self.missing += if need.read { u64::from(need.wanted) } else { FILE_WEIGHT };
-                ranges.insert(need.id, track);
             }
         }
-        self.places = plan.trees.iter().enumerate().map(|(place, tree)| (tree.id, place)).collect();
-        (self.trees, self.ranges, self.plan) = (trees, ranges, plan);
+        drop_older(&mut self.trees, self.plans);
+        drop_older(&mut self.ranges, self.plans);
+        self.places.clear();
+        self.places.extend(plan.trees.iter().enumerate().map(|(place, tree)| (tree.id, place)));
+        self.plan = plan;
     }
 
     /// When the track is due, by monotonic time.
