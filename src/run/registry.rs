@@ -157,10 +157,7 @@ pub fn shown(status: &MirrorStatus, now_ms: u64) -> Status {
         },
         problems: status.problems.iter().take(records::PROBLEMS_MAX).cloned().collect(),
         lag_seconds: behind.map_or(0, |since| now_ms.saturating_sub(since) / 1000),
-        journal_head: Some(JournalHead {
-            seq: status.journal_seq,
-            hash: status.journal_hash.iter().map(|byte| format!("{byte:02x}")).collect(),
-        }),
+        journal_head: Some(JournalHead { seq: status.journal_seq, hash: hex::encode(status.journal_hash) }),
     }
 }
 
