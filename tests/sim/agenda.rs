@@ -4,7 +4,7 @@
 //! events from here; the locks are never contended and never held while an event runs.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -57,8 +57,8 @@ struct Agenda {
     now: Micros,
     made: u64,
     events: BinaryHeap<Reverse<Event>>,
-    /// Processes that have something to do now.
-    awake: BTreeSet<usize>,
+    /// Processes that have something to do now, a bit for each.
+    awake: u64,
 }
 
 /// The simulation as its parts see it. Clones share it.
@@ -100,11 +100,12 @@ impl Sim {
 
     /// Lets the next event happen.
     pub(crate) fn step(&self) {
-        let event = self.agenda().events.pop();
-        if let Some(Reverse(event)) = event {
-            self.advance(event.at);
-            (event.action)(self);
-        }
+        let mut agenda = self.agenda();
+        let Some(Reverse(event)) = agenda.events.pop() else { return };
+        agenda.now = agenda.now.max(event.at);
+        self.world().now = agenda.now;
+        drop(agenda);
+        (event.action)(self);
     }
 
     /// Moves time forward to `at`.
@@ -117,11 +118,14 @@ impl Sim {
     }
 
     pub(crate) fn wake(&self, process: usize) {
-        self.agenda().awake.insert(process);
+        // Who is no process of the simulation has no bit and nothing to do.
+        self.agenda().awake |= u32::try_from(process).ok().and_then(|bit| 1_u64.checked_shl(bit)).unwrap_or(0);
     }
 
-    pub(crate) fn take_awake(&self) -> BTreeSet<usize> {
-        std::mem::take(&mut self.agenda().awake)
+    /// Who has something to do now, in their order; nobody has it any more then.
+    pub(crate) fn take_awake(&self) -> impl Iterator<Item = usize> + use<> {
+        let awake = std::mem::take(&mut self.agenda().awake);
+        (0..u64::BITS as usize).filter(move |process| awake >> process & 1 == 1)
     }
 
     /// Waits without anybody's clock.

@@ -17,7 +17,7 @@ mod level;
 #[path = "judge/others.rs"]
 mod others;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use others::Shown;
 
@@ -113,7 +113,9 @@ pub(crate) struct Judge {
     pub(crate) now: Micros,
     /// How old evidence may be when a call that rests on it is carried out; none where clocks jump.
     pub(crate) evidence_age: Option<Micros>,
-    keys: BTreeMap<String, u32>,
+    keys: HashMap<String, u32>,
+    /// The keys by their numbers.
+    names: Vec<String>,
     commits: BTreeMap<Id, Commit>,
     gone: BTreeSet<u32>,
     sources: BTreeMap<String, Source>,
@@ -164,8 +166,9 @@ impl Judge {
         if let Some(number) = self.keys.get(key) {
             return *number;
         }
-        let number = self.keys.len() as u32;
+        let number = self.names.len() as u32;
         self.keys.insert(key.to_owned(), number);
+        self.names.push(key.to_owned());
         number
     }
 
@@ -347,14 +350,14 @@ impl Judge {
         let Some(commit) = self.commits.get(id) else { return Some("it is no commit of the source".to_owned()) };
         for need in &commit.needs {
             let told = self.evidence.get(&(who.node, *need));
-            let name = || self.keys.iter().find(|(_, number)| *number == need).map_or("?", |(key, _)| key);
+            let name = || self.names.get(*need as usize).map_or("?", String::as_str);
             match told {
                 _ if !as_head && self.gone.contains(need) => {}
                 None => return Some(format!("{} was never answered to be there", name())),
                 Some(at) => {
                     let age = self.now.saturating_sub(*at);
-                    let file = name().contains("/_lakefs/");
-                    if !file && self.evidence_age.is_some_and(|max| age > max) {
+                    let is_file = || name().contains("/_lakefs/");
+                    if self.evidence_age.is_some_and(|max| age > max) && !is_file() {
                         return Some(format!("{} was last answered to be there {} s ago", name(), age / SECOND));
                     }
                 }
