@@ -85,7 +85,7 @@ impl BlockBuilder {
 }
 
 /// How many bytes two keys begin with in common: whole words first, as most keys of a block share long prefixes.
-fn shared(a: &[u8], b: &[u8]) -> usize {
+pub(super) fn shared(a: &[u8], b: &[u8]) -> usize {
     const WORD: usize = size_of::<u64>();
     let words = a.chunks_exact(WORD).zip(b.chunks_exact(WORD)).take_while(|(a, b)| a == b).count() * WORD;
     let rest = a.iter().zip(b).skip(words).take_while(|(a, b)| a == b);

@@ -9,7 +9,7 @@ use super::super::content::ContentHash;
 use super::super::table::footer::Footer;
 use super::super::table::physical::{BLOCK_TRAILER, Handle, TYPE_RAW, TYPE_SNAPPY, masked_crc};
 use super::WriteError;
-use super::block::BlockBuilder;
+use super::block::{BlockBuilder, shared};
 use super::properties::{self, Figures};
 
 /// Sequence number 0, kind SET.
@@ -207,7 +207,7 @@ fn write_block(file: &mut Vec<u8>, contents: Vec<u8>, compress: bool) -> Handle 
 
 /// The index key between a block that ends with `last` and one that begins with `next`: shortened if possible.
 fn separator(last: &[u8], next: &[u8]) -> Vec<u8> {
-    let shared = last.iter().zip(next).take_while(|(a, b)| a == b).count();
+    let shared = shared(last, next);
     let (Some(&low), Some(&high)) = (last.get(shared), next.get(shared)) else { return real_key(last) };
     // Keys ascend, so that `low` is below `high` and can be raised, unless that would give `next` itself.
     let room = shared + 1 < next.len() || low + 1 < high;
