@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use lakemirror_journal::ids::{CommitId, MetarangeId};
+use lakemirror_journal::ids::{CommitId, MetarangeId, RangeId};
 
-use crate::engine::verify::need::{Plan, Role, TreeNeed};
+use crate::engine::verify::need::{Plan, RangeNeed, Role, TreeNeed};
 use crate::engine::verify::track::{Rules, Tracks};
 
 fn needed(number: u16) -> TreeNeed {
@@ -53,4 +53,34 @@ fn room_for_what_once_was_many_is_given_back() {
     tracks.follow(plan([1]), Duration::ZERO);
     assert_eq!(tracks.trees.len(), 1);
     assert!(tracks.trees.capacity() < 200, "{}", tracks.trees.capacity());
+}
+
+#[test]
+fn what_was_opened_again_is_looked_for_as_if_for_the_first_time() {
+    let id = RangeId([7; 32]);
+    let wanting = |wanted| RangeNeed {
+        id,
+        entries: 9,
+        read: true,
+        wanted,
+        few: Vec::new(),
+        missing: wanted,
+        wrong_size: 0,
+        forbidden: 0,
+        expired: 0,
+        imports: 0,
+        for_head: true,
+        for_ancestor: false,
+        shown: false,
+        checked_ms: 0,
+    };
+    let plan = |wanted| Plan { trees: vec![TreeNeed { ranges: vec![wanting(wanted)], total: Some(1), ..needed(1) }] };
+    let mut tracks = Tracks::new(Rules { workers: 2, recheck: None, diagnose_after_ms: 0 });
+    tracks.follow(plan(5), Duration::ZERO);
+    let track = tracks.ranges.get_mut(&id).unwrap();
+    (track.tries, track.running) = (4, true);
+    tracks.follow(plan(3), Duration::ZERO);
+    assert_eq!(tracks.ranges[&id].tries, 4, "less is wanted: it goes on");
+    tracks.follow(plan(4), Duration::ZERO);
+    assert_eq!((tracks.ranges[&id].tries, tracks.ranges[&id].running), (0, true));
 }
