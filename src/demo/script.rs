@@ -18,6 +18,8 @@ use crate::clock::Clock;
 
 /// Nothing in the demo takes longer unless something is wrong.
 const LIMIT: Duration = Duration::from_secs(30);
+/// Which of a commit's files does not come.
+pub(super) const WITHHELD: usize = 2;
 /// Time between two looks while waiting.
 const EVERY: Duration = Duration::from_millis(50);
 
@@ -128,12 +130,12 @@ impl Script<'_> {
         for file in &files {
             addresses.push(self.source.upload("main", file).await?);
         }
-        let pattern = format!("*{}", addresses.get(2).map_or("", String::as_str));
+        let pattern = format!("*{}", addresses.get(WITHHELD).map_or("", String::as_str));
         replication.hold(pattern.clone());
         replication.release("*");
         let commit = self.source.commit_staged("main", "Returns, one object withheld", false).await?;
         self.source_says("main", &commit, "5 new objects, one of which the replication does not copy");
-        self.held_back(&commit).await?;
+        self.held_back(&commit, files.get(WITHHELD).map_or("", |(path, _)| path)).await?;
         let branch = format!("feature-{}", self.round);
         let empty = self.source.commit_staged(&branch, "An empty commit", true).await?;
         self.source_says(&branch, &empty, "an empty commit on the other branch, which nothing holds back");
@@ -159,20 +161,17 @@ impl Script<'_> {
         self.level("the end: all branches alike, the deleted one gone").await
     }
 
-    /// Waits until everything but the held object has arrived, and lakemirror says that it waits for that one.
-    async fn held_back(&self, commit: &str) -> Result<(), DemoError> {
-        let what = format!("lakemirror saying that it waits for an object of {}", short(commit));
+    /// Waits until everything but the held object has arrived, and lakemirror says that it waits for that one alone.
+    async fn held_back(&self, commit: &str, path: &str) -> Result<(), DemoError> {
+        let what = format!("lakemirror saying that it waits for {path} of {}", short(commit));
         let told = self
             .until(&what, async || {
                 let status = self.stage.replication.status();
                 let mirror = self.api.mirror().await?;
                 let main = mirror.branches.iter().find(|branch| branch.id == "main");
                 let main = main.filter(|main| main.source_commit_id.as_deref() == Some(commit));
-                let objects = |main: &&lakemirror_api::types::Branch| {
-                    main.waiting.iter().any(|waiting| waiting.kind.starts_with("object"))
-                };
                 let settled = status.held == 1 && status.waiting == 0 && mirror.counts.objects_missing == 1;
-                Ok(main.filter(objects).filter(|_| settled).and_then(show::waiting))
+                Ok(main.filter(|main| settled && show::waits_for_one(main, path)).and_then(show::waiting))
             })
             .await?;
         self.screen.say(Voice::Waiting, &told);

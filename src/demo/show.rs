@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use lakemirror_api::types::{BranchState, Mirror};
+use lakemirror_api::types::{Branch, BranchState, Mirror};
 
 use super::screen::{Screen, Voice, short};
 use super::service::Api;
@@ -98,7 +98,7 @@ impl<'a> Show<'a> {
 }
 
 /// What a branch waits for, in one line.
-pub(super) fn waiting(branch: &lakemirror_api::types::Branch) -> Option<String> {
+pub(super) fn waiting(branch: &Branch) -> Option<String> {
     if matches!(branch.state, BranchState::Synced | BranchState::Promoting) {
         return None;
     }
@@ -108,6 +108,12 @@ pub(super) fn waiting(branch: &lakemirror_api::types::Branch) -> Option<String> 
         more => format!(" and {more} more"),
     };
     Some(format!("{:<11} {}{more}", branch.id, shortened(&first.what)))
+}
+
+/// Whether a branch is said to wait for this one object and for nothing else.
+pub(super) fn waits_for_one(branch: &Branch, path: &str) -> bool {
+    let alone = format!(": 1 missing: {path} ");
+    matches!(branch.waiting.as_slice(), [only] if only.and_more == 0 && only.what.contains(&alone))
 }
 
 /// Content ids of 64 digits, cut to what people compare.

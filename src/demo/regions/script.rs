@@ -11,7 +11,7 @@ use crate::checker::CheckError;
 use crate::checker::http::HttpError;
 use crate::clock::Clock;
 use crate::demo::screen::{Screen, Voice, short};
-use crate::demo::script::{status, until};
+use crate::demo::script::{WITHHELD, status, until};
 use crate::demo::show::{self, Moves};
 use crate::demo::source::{Source, table};
 use crate::demo::{DemoError, Outcome, chain, verdict};
@@ -100,10 +100,12 @@ impl Script<'_> {
         let mut addresses = Vec::new();
         // Everything is held until it is known where the one object is.
         replication.hold("*");
-        for file in &table(&format!("orders/round-{}", self.round), 5, self.round) {
+        let files = table(&format!("orders/round-{}", self.round), 5, self.round);
+        for file in &files {
             addresses.push(self.sample.upload("main", file).await?);
         }
-        let pattern = format!("*{}", addresses.get(2).map_or("", String::as_str));
+        let pattern = format!("*{}", addresses.get(WITHHELD).map_or("", String::as_str));
+        let path = files.get(WITHHELD).map_or("", |(path, _)| path);
         replication.hold(pattern.clone());
         replication.release("*");
         let commit = self.sample.commit_staged("main", &format!("Orders {}", self.round), false).await?;
@@ -116,9 +118,10 @@ impl Script<'_> {
                     .as_ref()
                     .and_then(main)
                     .is_some_and(|main| main.promoted_commit_id == main.source_commit_id && is_at(main, &commit));
-                let waits = eu.as_ref().and_then(main).is_some_and(|main| {
-                    is_at(main, &commit) && main.waiting.iter().any(|waiting| waiting.kind.starts_with("object"))
-                });
+                let waits = eu
+                    .as_ref()
+                    .and_then(main)
+                    .is_some_and(|main| is_at(main, &commit) && show::waits_for_one(main, path));
                 let missing = eu.as_ref().is_some_and(|eu| eu.counts.objects_missing == 1);
                 Ok(west.zip(eu).filter(|_| level && waits && missing && replication.status().waiting == 0))
             })

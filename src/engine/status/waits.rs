@@ -42,9 +42,7 @@ fn tree(wait: &TreeWait) -> Waiting {
     let (kind, mut what) = match wait.waits_for {
         WaitsFor::MetarangeFile => ("metarange", format!("the metarange file {} of commit {commit}", wait.metarange)),
         WaitsFor::RangeFiles => ("range", format!("{} range files of commit {commit}", wait.counts.range_files)),
-        WaitsFor::Objects if wait.counts.missing == 0 && wait.counts.wrong_size > 0 => {
-            ("wrong_size", objects(&wait.counts, &commit))
-        }
+        WaitsFor::Objects if is_of_sizes_alone(&wait.counts) => ("wrong_size", objects(&wait.counts, &commit)),
         WaitsFor::Objects => ("objects", objects(&wait.counts, &commit)),
     };
     let samples: Vec<String> = wait.samples.iter().map(sample).collect();
@@ -58,9 +56,14 @@ fn tree(wait: &TreeWait) -> Waiting {
     Waiting { kind, what, and_more: 0, since_ms: wait.since_ms, checked_ms }
 }
 
+fn is_of_sizes_alone(counts: &Counts) -> bool {
+    counts.missing + counts.unasked == 0 && counts.wrong_size > 0
+}
+
 fn objects(counts: &Counts, commit: &str) -> String {
     let parts = [
         (counts.missing, "missing"),
+        (counts.unasked, "not looked for yet"),
         (counts.wrong_size, "of another size than their entries"),
         (counts.deleted, "deleted"),
         (counts.expired, "gone at the source as well"),
@@ -118,6 +121,16 @@ mod tests {
         assert_eq!(said(other), ("wrong_size", what.to_owned()));
         let both = Counts { missing: 2, wrong_size: 1, ..Counts::default() };
         let what = "objects of commit abababababab: 2 missing, 1 of another size than their entries";
+        assert_eq!(said(both), ("objects", what.to_owned()));
+    }
+
+    #[test]
+    fn what_was_not_looked_for_is_not_said_to_be_missing() {
+        let new = Counts { unasked: 5, ..Counts::default() };
+        let what = "objects of commit abababababab: 5 not looked for yet";
+        assert_eq!(said(new), ("objects", what.to_owned()));
+        let both = Counts { unasked: 5, wrong_size: 1, ..Counts::default() };
+        let what = "objects of commit abababababab: 5 not looked for yet, 1 of another size than their entries";
         assert_eq!(said(both), ("objects", what.to_owned()));
     }
 }

@@ -28,8 +28,10 @@ pub enum WaitsFor {
 pub struct Counts {
     /// Range files that were not read yet.
     pub range_files: u64,
-    /// Entries that were not found: all those of unread ranges included.
+    /// Entries that were looked for and not found, and all those of unread ranges.
     pub missing: u64,
+    /// Entries of ranges that were read and of which no check has told anything yet.
+    pub unasked: u64,
     /// Entries whose object has another size.
     pub wrong_size: u64,
     /// Entries that the store refused to speak of at the last check.

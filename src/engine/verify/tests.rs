@@ -10,6 +10,7 @@ use bytes::Bytes;
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::ArrivalsCheckedV1;
+use lakemirror_journal::ids::RangeId;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::policy::{ImportsRule, Policy};
 use lakemirror_journal::state::tree::Grade;
@@ -67,6 +68,22 @@ async fn arrival_in_any_order_ends_whole_and_then_nothing_happens() {
     assert!(world.status.lock().unwrap().trees.is_empty());
 }
 
+/// Records that the first of a range's two entries is there, and that the other one was not asked for.
+async fn find_first(world: &World, range: RangeId) {
+    let first = || Bits::from_ordinals(1, [0]).encode();
+    let found = ArrivalsCheckedV1 {
+        mirror: MIRROR,
+        range,
+        base: 0,
+        asked: first(),
+        present: first(),
+        exceptions: vec![],
+        started_ms: 1_000_000,
+        finished_ms: 1_000_000,
+    };
+    world.recorder.ask(MIRROR, Ask::CheckArrivals(vec![found])).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_was_found_since_the_last_look_is_not_named_as_missing() {
     let world = World::new().await;
@@ -78,17 +95,7 @@ async fn what_was_found_since_the_last_look_is_not_named_as_missing() {
         samples.unwrap_or_default()
     };
     world.until_status("both are named", |status| names(status) == ["a", "b"]).await;
-    let found = ArrivalsCheckedV1 {
-        mirror: MIRROR,
-        range: files.ranges[0].0,
-        base: 0,
-        asked: Bits::from_ordinals(1, [0]).encode(),
-        present: Bits::from_ordinals(1, [0]).encode(),
-        exceptions: vec![],
-        started_ms: 1_000_000,
-        finished_ms: 1_000_000,
-    };
-    world.recorder.ask(MIRROR, Ask::CheckArrivals(vec![found])).await.unwrap();
+    find_first(&world, files.ranges[0].0).await;
     world
         .until_status("one is missing", |status| {
             status.tree(&files.id).is_some_and(|tree| tree.counts.missing == 1) && {
@@ -97,6 +104,27 @@ async fn what_was_found_since_the_last_look_is_not_named_as_missing() {
             }
         })
         .await;
+}
+
+#[tokio::test]
+async fn what_nobody_has_looked_for_is_not_said_to_be_missing() {
+    let world = World::new().await;
+    let files = tree(&[&[("a", "data/1", 1), ("b", "data/2", 2)]]);
+    let keys = ["ns/data/1", "ns/data/2"];
+    world.store.hanging.lock().unwrap().extend(keys.map(str::to_owned));
+    world.see(&[("main", 1)], &[(1, &[], files.id)]).await;
+    world.arrive_files(&files);
+    let counts = |status: &VerifyStatus| {
+        status
+            .tree(&files.id)
+            .filter(|tree| tree.waits_for == WaitsFor::Objects)
+            .map(|tree| (tree.counts.unasked, tree.counts.missing))
+    };
+    world.until_status("nothing is known of either", |status| counts(status) == Some((2, 0))).await;
+    world.pass(20 * SECOND).await;
+    assert_eq!(counts(&world.status.lock().unwrap()), Some((2, 0)));
+    find_first(&world, files.ranges[0].0).await;
+    world.until_status("the other one is missing", |status| counts(status) == Some((0, 1))).await;
 }
 
 #[tokio::test]
