@@ -66,26 +66,26 @@ pub struct Shown {
     pub adopted: Option<bool>,
 }
 
-/// What every mirror of the journal in `source` showed at `moment`.
+/// What every mirror of the journal in `source` showed at `moment`, or at the journal's end.
 ///
 /// # Errors
 /// As for every reading; and [`EvidenceError::NotSeen`] for a record's number that the journal has not come to, and for a
 /// moment before what is at hand.
-pub fn heads(source: &Source, moment: Moment) -> Result<Heads, EvidenceError> {
+pub fn heads(source: &Source, moment: Option<Moment>) -> Result<Heads, EvidenceError> {
     let mut follow = Follow { moment, heads: Heads::default() };
     let scan = source.read(&mut follow)?;
-    moment.check(&follow.heads.at, scan.snapshot.as_ref())?;
+    moment.map_or(Ok(()), |moment| moment.check(&follow.heads.at, scan.snapshot.as_ref()))?;
     Ok(Heads { more: scan.stopped, begins_at: begins_at(&scan), ..follow.heads })
 }
 
 struct Follow {
-    moment: Moment,
+    moment: Option<Moment>,
     heads: Heads,
 }
 
 impl Replay for Follow {
     fn record(&mut self, seq: u64, record: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused> {
-        if !self.moment.includes(seq, frame) {
+        if self.moment.is_some_and(|moment| !moment.includes(seq, frame)) {
             return Err(ReplayRefused::stop());
         }
         if let Some(event) = decode_about_branches(&record)? {

@@ -1,4 +1,4 @@
-//! `lakemirror journal heads DIR --at TIME`: what every mirror showed at a moment.
+//! `lakemirror journal heads DIR`: what every mirror showed at a moment, or shows as far as the journal goes.
 
 use std::io::{self, Write};
 
@@ -17,6 +17,7 @@ Counts what was in the journal by then: a branch shows a commit from the record 
 move under way at that moment is said, because the branch may have shown either end of it; so is a branch that somebody \
 else had moved.
 
+  lakemirror journal heads ./journal                   as far as the journal goes
   lakemirror journal heads ./journal --at 12:34:56
   lakemirror journal heads ./journal --at 2026-11-24T12:34:56.789Z -o json
 
@@ -25,9 +26,9 @@ reading or writing failed.")]
 pub(in crate::cli) struct HeadsArguments {
     #[command(flatten)]
     place: Place,
-    /// The moment; a record's number is one, too
+    /// The moment; a record's number is one, too [default: the journal's end]
     #[arg(long, value_name = "TIME|SEQ")]
-    at: Asked,
+    at: Option<Asked>,
     #[command(flatten)]
     printing: Printing,
 }
@@ -35,7 +36,7 @@ pub(in crate::cli) struct HeadsArguments {
 /// Prints a line a branch.
 pub(super) fn heads(arguments: &HeadsArguments) -> Result<Exit, Failure> {
     let HeadsArguments { place, at, printing } = arguments;
-    let moment = place.ask(|source| at.resolve(source))?;
+    let moment = at.map(|at| place.ask(|source| at.resolve(source))).transpose()?;
     let heads = place.ask(|source| heads::heads(source, moment))?;
     let mut out = io::stdout().lock();
     match printing.is_json() {
@@ -44,14 +45,18 @@ pub(super) fn heads(arguments: &HeadsArguments) -> Result<Exit, Failure> {
     }
     .map_err(unwritten)?;
     remark_on_beginning(heads.begins_at);
-    remark_on_moment(&heads.at, heads.more, moment);
+    if let Some(moment) = moment {
+        remark_on_moment(&heads.at, heads.more, moment);
+    }
     Ok(Exit::Ok)
 }
 
-fn print(heads: &Heads, moment: Moment, out: &mut dyn Write) -> io::Result<()> {
+fn print(heads: &Heads, moment: Option<Moment>, out: &mut dyn Write) -> io::Result<()> {
     match moment {
-        Moment::At(ms) => writeln!(out, "at {}, after record {}", show(ms), heads.at.seq)?,
-        Moment::Seq(_) => writeln!(out, "after record {}, of {}", heads.at.seq, show(heads.at.wall_ms))?,
+        Some(Moment::At(ms)) => writeln!(out, "at {}, after record {}", show(ms), heads.at.seq)?,
+        Some(Moment::Seq(_)) => writeln!(out, "after record {}, of {}", heads.at.seq, show(heads.at.wall_ms))?,
+        None if heads.at.seq == 0 => writeln!(out, "the journal has no records yet")?,
+        None => writeln!(out, "after the last record, {}, of {}", heads.at.seq, show(heads.at.wall_ms))?,
     }
     let columns = ["mirror", "incarnation", "branch", "commit", "since", "record", "but"];
     let mut table = Table::new(&columns.map(|name| (name, if name == "record" { Align::Right } else { Align::Left })));
@@ -101,7 +106,7 @@ fn remarks(branch: &BranchHead) -> String {
     remarks.join("; ")
 }
 
-fn as_json(heads: &Heads, moment: Moment) -> Value {
+fn as_json(heads: &Heads, moment: Option<Moment>) -> Value {
     let branches = heads.mirrors.iter().flat_map(|(id, mirror)| {
         mirror.branches.iter().map(move |(name, branch)| {
             let shown = branch.shown.as_ref();
@@ -122,7 +127,7 @@ fn as_json(heads: &Heads, moment: Moment) -> Value {
         })
     });
     json!({
-        "at_ms": match moment { Moment::At(ms) => Some(ms), Moment::Seq(_) => None },
+        "at_ms": match moment { Some(Moment::At(ms)) => Some(ms), Some(Moment::Seq(_)) | None => None },
         "seq": heads.at.seq,
         "committed_ms": heads.at.wall_ms,
         "journal_goes_on": heads.more,

@@ -133,6 +133,22 @@ fn heads_are_those_of_the_moment() {
 }
 
 #[test]
+fn without_a_moment_the_heads_are_those_of_the_end() {
+    let dir = journal(&sample());
+    let path = shown(dir.path());
+    let now = json(&["heads", path, "-o", "json"]);
+    assert_eq!((&now["at_ms"], &now["seq"], &now["journal_goes_on"]), (&Value::Null, &json!(30), &json!(false)));
+    assert_eq!(now["branches"], json(&["heads", path, "--at", "30", "-o", "json"])["branches"]);
+    let (code, out, err) = ask(&["heads", path]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("after the last record, 30, of 2026-11-24T13:00:00.000Z\n"), "{out}");
+    let fresh = journal(&[]);
+    let (code, out, err) = ask(&["heads", shown(fresh.path())]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(out, "the journal has no records yet\nno mirror showed a branch\n");
+}
+
+#[test]
 fn moments_outside_of_the_journal_are_said() {
     let dir = journal(&sample());
     let path = shown(dir.path());
