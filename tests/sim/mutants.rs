@@ -1,10 +1,10 @@
 //! Whether the simulation notices deliberate breaks: each is switched on in a process of its own, which runs seed after
-//! seed until one fails, and if none does, through the enumerations. A break that makes lakemirror spin for ever counts as
-//! noticed when the time is over.
+//! seed until one fails, and if none does, through the enumerations. A seed that a break makes spin for ever is noticed as
+//! such; seeds that merely take too long together have noticed nothing.
 
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lakemirror::clock::Clock;
@@ -15,9 +15,10 @@ use crate::enumerate;
 use crate::plan::Plan;
 use crate::run::run;
 
-/// How long one break may take: its seeds, and then its enumeration.
-const TIME_MAX: Duration = Duration::from_secs(240);
-const ENUMERATION_MAX: Duration = Duration::from_secs(900);
+/// How long the seeds of one break may take, and its enumeration.
+const TIME_MAX: Duration = Duration::from_secs(900);
+/// How long one seed may take: a thousand times what it does.
+const SEED_MAX: Duration = Duration::from_secs(60);
 const EVERY: Duration = Duration::from_millis(50);
 
 /// Breaks that no seed of a minute notices, each with its reason and the unit test that falls with it.
@@ -73,7 +74,9 @@ pub(crate) fn one(name: &str, from: u64, seeds: u64, steps: usize) -> ExitCode {
         return ExitCode::from(2);
     }
     mutant::switch_on(Some(name));
+    let watch = Watch::over(from);
     for seed in from..from + seeds {
+        watch.begin(seed);
         let found = std::panic::catch_unwind(|| run(&Plan::of(seed, steps), false).violation);
         match found {
             Ok(None) => {}
@@ -90,6 +93,36 @@ pub(crate) fn one(name: &str, from: u64, seeds: u64, steps: usize) -> ExitCode {
     }
     println!("not noticed in {seeds} seeds");
     ExitCode::FAILURE
+}
+
+/// The seed that runs, and since when.
+struct Watch {
+    clock: SystemClock,
+    begun: Mutex<(u64, Duration)>,
+}
+
+impl Watch {
+    /// Ends the process as one that has noticed the break when one seed after `from` takes longer than any seed does.
+    fn over(from: u64) -> Arc<Self> {
+        let clock = SystemClock::new();
+        let watch = Arc::new(Self { begun: Mutex::new((from, clock.monotonic())), clock });
+        let watched = Arc::clone(&watch);
+        std::thread::spawn(move || {
+            loop {
+                std::thread::park_timeout(EVERY);
+                let (seed, at) = *watched.begun.lock().unwrap();
+                if watched.clock.monotonic().saturating_sub(at) > SEED_MAX {
+                    println!("{} seeds: it never ends", seed - from + 1);
+                    std::process::exit(0);
+                }
+            }
+        });
+        watch
+    }
+
+    fn begin(&self, seed: u64) {
+        *self.begun.lock().unwrap() = (seed, self.clock.monotonic());
+    }
 }
 
 /// Switches one on and plays the enumerated cases until one fails; says which, and what it broke.
@@ -146,22 +179,23 @@ fn by_seeds(name: &str, from: u64, seeds: u64, steps: usize) -> Option<String> {
     let rare = RARE.iter().find(|(rare, _)| *rare == name);
     let from = rare.map_or(from, |(_, seed)| seed.saturating_sub(seeds / 2));
     let (from, seeds, steps) = (from.to_string(), seeds.to_string(), steps.to_string());
-    in_a_process(&["--mutant", name, "--from", &from, "--seeds", &seeds, "--steps", &steps], TIME_MAX)
+    in_a_process(&["--mutant", name, "--from", &from, "--seeds", &seeds, "--steps", &steps])
 }
 
 fn by_enumeration(name: &str) -> Option<String> {
-    in_a_process(&["--mutant", name, "--enumerate"], ENUMERATION_MAX)
+    in_a_process(&["--mutant", name, "--enumerate"])
 }
 
 /// What the process said; none if nothing was noticed.
-fn in_a_process(words: &[&str], most: Duration) -> Option<String> {
+fn in_a_process(words: &[&str]) -> Option<String> {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(words).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
-    if !ends(&mut child, most) {
+    if !ends(&mut child, TIME_MAX) {
         child.kill().unwrap();
         child.wait().unwrap();
-        return Some("it never ends".to_owned());
+        println!("not done within {} s, and stopped: {}", TIME_MAX.as_secs(), words.join(" "));
+        return None;
     }
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
