@@ -160,6 +160,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_object_is_waited_for_when_it_is_named_alone() {
+        let wait = |what: &str, and_more| lakemirror_api::types::Waiting {
+            kind: "objects".to_owned(),
+            what: format!("objects of commit abababababab: {what}"),
+            and_more,
+            since: 1,
+            last_checked: None,
+        };
+        let branch = |waiting| Branch {
+            id: "main".to_owned(),
+            source_commit_id: None,
+            promoted_commit_id: None,
+            state: BranchState::Waiting,
+            waiting,
+        };
+        let waits = |waiting| waits_for_one(&branch(waiting), "a/2.csv");
+        let named = "1 missing: a/2.csv (west/key)";
+        assert!(waits(vec![wait(named, 0)]));
+        for other in ["5 missing", "5 not looked for yet", "2 missing: a/2.csv (west/key)", "1 missing: a/2.csv.gz (k)"]
+        {
+            assert!(!waits(vec![wait(other, 0)]), "{other}");
+        }
+        assert!(!waits(vec![wait(named, 1)]) && !waits(vec![wait(named, 0), wait("2 missing", 0)]) && !waits(vec![]));
+    }
+
+    #[test]
     fn ids_are_shortened_and_nothing_else() {
         let id = "0123456789abcdef".repeat(4);
         assert_eq!(shortened(&format!("range {id} of (x {id}: é)")), "range 0123456789 of (x 0123456789: é)");

@@ -309,15 +309,14 @@ impl<'a> Loop<'a> {
 impl TreeWait {
     fn add(&mut self, need: &need::RangeNeed, track: &track::Track) {
         let counts = &mut self.counts;
-        match need.read {
-            true if need.checked_ms > 0 => counts.missing += u64::from(need.missing),
-            // Those that were asked for in vain are counted below.
-            true => counts.unasked += u64::from(need.missing.saturating_sub(track.looked.unknown)),
-            false => {
-                self.waits_for = WaitsFor::RangeFiles;
-                counts.range_files += 1;
-                counts.missing += u64::from(need.entries);
-            }
+        if !need.read {
+            self.waits_for = WaitsFor::RangeFiles;
+            counts.range_files += 1;
+            counts.missing += u64::from(need.entries);
+        } else if need.checked_ms > 0 {
+            counts.missing += u64::from(need.missing);
+        } else {
+            counts.unasked += u64::from(need.missing);
         }
         counts.wrong_size += u64::from(need.wrong_size);
         counts.forbidden += u64::from(need.forbidden.max(track.looked.forbidden));

@@ -115,22 +115,16 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_another_size_is_not_said_to_be_missing() {
-        let other = Counts { wrong_size: 1, ..Counts::default() };
-        let what = "objects of commit abababababab: 1 of another size than their entries";
-        assert_eq!(said(other), ("wrong_size", what.to_owned()));
-        let both = Counts { missing: 2, wrong_size: 1, ..Counts::default() };
-        let what = "objects of commit abababababab: 2 missing, 1 of another size than their entries";
-        assert_eq!(said(both), ("objects", what.to_owned()));
-    }
-
-    #[test]
-    fn what_was_not_looked_for_is_not_said_to_be_missing() {
-        let new = Counts { unasked: 5, ..Counts::default() };
-        let what = "objects of commit abababababab: 5 not looked for yet";
-        assert_eq!(said(new), ("objects", what.to_owned()));
-        let both = Counts { unasked: 5, wrong_size: 1, ..Counts::default() };
-        let what = "objects of commit abababababab: 5 not looked for yet, 1 of another size than their entries";
-        assert_eq!(said(both), ("objects", what.to_owned()));
+    fn only_what_was_looked_for_and_not_found_is_said_to_be_missing() {
+        let (none, one) = (Counts::default(), Counts { wrong_size: 1, ..Counts::default() });
+        for (counts, kind, what) in [
+            (one, "wrong_size", "1 of another size than their entries"),
+            (Counts { missing: 2, ..one }, "objects", "2 missing, 1 of another size than their entries"),
+            (Counts { unasked: 5, ..none }, "objects", "5 not looked for yet"),
+            (Counts { unasked: 5, ..one }, "objects", "5 not looked for yet, 1 of another size than their entries"),
+            (none, "objects", "to be checked"),
+        ] {
+            assert_eq!(said(counts), (kind, format!("objects of commit abababababab: {what}")));
+        }
     }
 }

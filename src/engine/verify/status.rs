@@ -30,7 +30,7 @@ pub struct Counts {
     pub range_files: u64,
     /// Entries that were looked for and not found, and all those of unread ranges.
     pub missing: u64,
-    /// Entries of ranges that were read and of which no check has told anything yet.
+    /// Entries that may be missing, of ranges that were read and of which no check is recorded yet.
     pub unasked: u64,
     /// Entries whose object has another size.
     pub wrong_size: u64,
