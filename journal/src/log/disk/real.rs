@@ -97,3 +97,23 @@ impl Drop for RealLock {
         let _ = self.0.unlock();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What cannot be synced shows that a sync is asked for: the system refuses it for a device without a store
+    /// (EINVAL, fdatasync(2)), and a sync that was left out would succeed.
+    #[test]
+    fn the_system_is_asked_for_every_sync() {
+        let devices = RealDisk::new(Path::new("/dev"));
+        let refused = |result: io::Result<()>| result.map_err(|error| error.kind()) == Err(io::ErrorKind::InvalidInput);
+        let mut file = devices.open("null", Access::Write).unwrap();
+        assert!(refused(file.sync()));
+        file.begin_sync();
+        assert!(refused(file.sync()), "of the sync that has begun");
+        file.begin_sync();
+        assert!(refused(file.write_at(0, b"x")), "its error is not lost to a write");
+        assert!(refused(devices.sync_dir("null")));
+    }
+}
