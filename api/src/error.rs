@@ -1,12 +1,25 @@
-//! Errors as the API answers them: a status and `{"message": "…"}`, as lakeFS does.
+//! Errors as the API answers them: a status and `{"message": "…", "code": "…"}`; the message is where lakeFS has it.
 //!
 //! Owns the codes and what they mean for a client. The message is for people; nobody should have to parse it.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What went wrong, in few kinds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What went wrong, in few kinds: the `code` of an error. Programs decide by it, never by the message.
+///
+/// | code | status | a retry can help |
+/// |---|---|---|
+/// | `invalid` | 400 | no |
+/// | `unauthenticated`, `not_permitted` | 401 | no |
+/// | `not_found` | 404 | no |
+/// | `method_not_allowed` | 405 | no |
+/// | `timed_out` | 408 | yes: the request came too slowly |
+/// | `conflict` | 409 | no |
+/// | `too_large` | 413 | no |
+/// | `internal` | 500 | yes |
+/// | `unavailable`, `starting` | 503 | yes |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// The request must be changed; its message says how.
     Invalid,
@@ -18,6 +31,8 @@ pub enum ErrorCode {
     NotFound,
     /// The address is there, the method is not.
     MethodNotAllowed,
+    /// The body of the request did not come in time.
+    TimedOut,
     /// The name is taken.
     Conflict,
     /// The body is too large.
@@ -32,12 +47,13 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Invalid,
         Self::Unauthenticated,
         Self::NotPermitted,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::TimedOut,
         Self::Conflict,
         Self::TooLarge,
         Self::Internal,
@@ -53,6 +69,7 @@ impl ErrorCode {
             Self::Unauthenticated | Self::NotPermitted => 401,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
+            Self::TimedOut => 408,
             Self::Conflict => 409,
             Self::TooLarge => 413,
             Self::Internal => 500,
@@ -64,7 +81,7 @@ impl ErrorCode {
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {
-            Self::Internal | Self::Unavailable | Self::Starting => true,
+            Self::TimedOut | Self::Internal | Self::Unavailable | Self::Starting => true,
             Self::Invalid
             | Self::Unauthenticated
             | Self::NotPermitted
@@ -85,6 +102,7 @@ impl ErrorCode {
             | Self::NotPermitted
             | Self::NotFound
             | Self::MethodNotAllowed
+            | Self::TimedOut
             | Self::Conflict
             | Self::TooLarge
             | Self::Starting => true,
@@ -114,6 +132,8 @@ impl ApiError {
 pub struct ErrorBody {
     /// What happened, to what, and what to do.
     pub message: String,
+    /// Its kind.
+    pub code: ErrorCode,
 }
 
 #[cfg(test)]
@@ -123,7 +143,7 @@ mod tests {
     #[test]
     fn client_errors_are_final_and_server_errors_are_not() {
         for code in ErrorCode::ALL {
-            assert_eq!(code.is_retryable(), code.status() >= 500, "{code:?}");
+            assert_eq!(code.is_retryable(), code.status() >= 500 || code.status() == 408, "{code:?}");
             assert!(code.changed_nothing() || code.status() >= 500, "{code:?}");
         }
     }

@@ -11,7 +11,11 @@ pub mod types;
 
 /// Where the API is.
 pub const BASE_PATH: &str = "/service/replication/v1";
-/// Where the probe is.
+/// Where the vendor's probe is: 200 as long as the process runs.
 pub const HEALTH_PATH: &str = "/_health";
+/// Where the probe of life is: 200 as long as the process runs.
+pub const LIVE_PATH: &str = "/livez";
+/// Where the probe of readiness is: 503 while the API cannot answer.
+pub const READY_PATH: &str = "/readyz";
 /// Where the OpenAPI document is.
 pub const OPENAPI_PATH: &str = "/service/replication/v1/openapi.json";

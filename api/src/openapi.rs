@@ -24,7 +24,7 @@ pub fn document() -> Result<String, serde_json::Error> {
         description = "Mirrors of lakeFS repositories that only ever show complete commits.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    paths(create_mirror, list_mirrors, get_mirror, delete_mirror, openapi_document, health),
+    paths(create_mirror, list_mirrors, get_mirror, delete_mirror, openapi_document, health, liveness, readiness),
     security(("basic_auth" = []), ("jwt_token" = [])),
     modifiers(&Schemes),
 )]
@@ -144,3 +144,28 @@ fn openapi_document() {}
     responses((status = 200, description = "It runs", body = Health)),
 )]
 fn health() {}
+
+/// Whether the process runs. 200 also while it starts.
+#[expect(dead_code, reason = "described, not called")]
+#[utoipa::path(
+    get,
+    path = "/livez",
+    operation_id = "getLiveness",
+    security(()),
+    responses((status = 200, description = "It runs", body = Health)),
+)]
+fn liveness() {}
+
+/// Whether the API can answer.
+#[expect(dead_code, reason = "described, not called")]
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "getReadiness",
+    security(()),
+    responses(
+        (status = 200, description = "It can", body = Health),
+        (status = 503, description = "It cannot; the message says why", body = Health),
+    ),
+)]
+fn readiness() {}

@@ -3,25 +3,29 @@
 //! Owns addresses, methods, body limits, parsing of bodies, queries and credentials, and the state of starting. Does not
 //! check credentials and knows no mirror: the service does. Every request goes through the [`Observer`] once.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 
-use crate::error::{ApiError, ErrorCode};
-use crate::types::{Health, HealthState, ListPage, Mirror, MirrorCreation, MirrorList};
-use crate::{BASE_PATH, HEALTH_PATH, OPENAPI_PATH};
+use crate::error::ApiError;
+use crate::types::{ListPage, Mirror, MirrorCreation, MirrorList};
+use crate::{BASE_PATH, HEALTH_PATH, LIVE_PATH, OPENAPI_PATH, READY_PATH};
 
+mod body;
 mod caller;
 mod credentials;
 mod handlers;
 mod observe;
+mod startup;
 
+pub use body::BODY_TIME_MAX;
 pub use caller::Caller;
 pub use credentials::{Credentials, Hidden};
 pub use observe::Observer;
+pub use startup::{Startup, Unready};
 
 /// Largest request body, in bytes: a creation has a few hundred.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -37,51 +41,9 @@ pub trait Service: Send + Sync {
     async fn get_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<Mirror, ApiError>;
     /// Deletes a mirror of `source`.
     async fn delete_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<(), ApiError>;
-}
-
-/// How far the start has come. The router serves from the first moment on: the probe answers 200, all else 503 until
-/// [`Startup::ready`].
-pub struct Startup {
-    service: OnceLock<Arc<dyn Service>>,
-    doing: RwLock<String>,
-}
-
-impl Default for Startup {
-    fn default() -> Self {
-        Self { service: OnceLock::new(), doing: RwLock::new("starting".to_owned()) }
-    }
-}
-
-impl Startup {
-    /// Nothing is ready yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Says what the start is doing, such as `replaying the journal`.
-    pub fn doing(&self, what: &str) {
-        what.clone_into(&mut self.doing.write().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Opens the API. Only the first call counts.
-    pub fn ready(&self, service: Arc<dyn Service>) {
-        drop(self.service.set(service));
-    }
-
-    fn service(&self) -> Result<&Arc<dyn Service>, ApiError> {
-        self.service.get().ok_or_else(|| {
-            let doing = self.health().message;
-            ApiError::new(ErrorCode::Starting, format!("lakemirror is starting ({doing}); try again in a moment"))
-        })
-    }
-
-    fn health(&self) -> Health {
-        if self.service.get().is_some() {
-            return Health { state: HealthState::Ready, message: "ready".to_owned() };
-        }
-        let message = self.doing.read().unwrap_or_else(PoisonError::into_inner).clone();
-        Health { state: HealthState::Starting, message }
+    /// Whether calls can be answered at all; if not, why, for people. Asked by `/readyz` without credentials.
+    async fn ready(&self) -> Result<(), String> {
+        Ok(())
     }
 }
 
@@ -90,12 +52,15 @@ pub fn router(startup: Arc<Startup>, observer: Arc<dyn Observer>) -> Router {
     let mirrors = format!("{BASE_PATH}/repositories/{{repository}}/mirrors");
     Router::new()
         .route(HEALTH_PATH, get(handlers::health))
+        .route(LIVE_PATH, get(handlers::health))
+        .route(READY_PATH, get(handlers::readiness))
         .route(OPENAPI_PATH, get(handlers::openapi))
         .route(&mirrors, get(handlers::list).post(handlers::create))
         .route(&format!("{mirrors}/{{mirror}}"), get(handlers::get_one).delete(handlers::delete))
         .method_not_allowed_fallback(handlers::method_not_allowed)
         .fallback(handlers::not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn(body::read_whole))
         .layer(axum::middleware::from_fn_with_state(observer, observe::observe))
         .with_state(startup)
 }

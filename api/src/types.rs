@@ -231,9 +231,9 @@ impl ListPage {
 /// Whether lakemirror is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `starting` or `ready`.
+    /// `starting`, `ready` or `unready`.
     pub state: HealthState,
-    /// What it is doing.
+    /// What it is doing, or why it is not ready.
     pub message: String,
 }
 
@@ -245,6 +245,8 @@ pub enum HealthState {
     Starting,
     /// Ready.
     Ready,
+    /// It has started and cannot answer at the moment; the message says why.
+    Unready,
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::error::ApiError;
 pub struct Caller {
     /// What it came with.
     pub credentials: Credentials,
-    /// `X-Forwarded-For`, as sent.
+    /// `X-Forwarded-For`, as sent; several headers are one list.
     pub forwarded_for: Option<String>,
     /// `X-Real-IP`, as sent.
     pub real_ip: Option<String>,
@@ -29,13 +29,14 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let text = |headers: &HeaderMap, name: &str| {
-            headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+            let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+            (!values.is_empty()).then(|| values.join(", "))
         };
         Ok(Self {
             credentials: Credentials::from_headers(&parts.headers)?,
             forwarded_for: text(&parts.headers, "x-forwarded-for"),
             real_ip: text(&parts.headers, "x-real-ip"),
-            peer: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()),
+            peer: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical()),
         })
     }
 }

@@ -10,6 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::error::{ApiError, ErrorCode};
 
+/// The longest header that is looked at, in bytes: lakeFS's session tokens have some hundreds.
+const HEADER_BYTES_MAX: usize = 8 * 1024;
+
 /// A text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hidden(String);
@@ -63,6 +66,9 @@ impl Credentials {
         let malformed = |what: &str| ApiError::new(ErrorCode::Unauthenticated, what);
         if values.next().is_some() {
             return Err(malformed("more than one Authorization header: send one"));
+        }
+        if value.len() > HEADER_BYTES_MAX {
+            return Err(malformed("the Authorization header is longer than any of lakeFS's credentials"));
         }
         let text = value.to_str().map_err(|_| malformed("the Authorization header is not ASCII text"))?;
         let (scheme, rest) = text.trim().split_once(' ').unwrap_or((text, ""));
@@ -138,6 +144,12 @@ mod tests {
             assert_eq!(error.code, ErrorCode::Unauthenticated);
             assert!(!error.message.contains("canary"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_header_longer_than_any_credentials_is_unauthenticated() {
+        let long = format!("Basic {}", STANDARD.encode(format!("AKIA:{}", "s".repeat(60_000))));
+        assert_eq!(parse(&long).unwrap_err().code, ErrorCode::Unauthenticated);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{BODY_BYTES_MAX, Caller, Startup};
 use crate::error::{ApiError, ErrorBody, ErrorCode};
-use crate::types::{Health, ListPage, Mirror, MirrorCreation, MirrorList};
+use crate::types::{Health, HealthState, ListPage, Mirror, MirrorCreation, MirrorList};
 
 type Door = State<Arc<Startup>>;
 type Answer<T> = Result<T, ApiError>;
@@ -20,12 +20,18 @@ type Answer<T> = Result<T, ApiError>;
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(ErrorBody { message: self.message })).into_response()
+        (status, Json(ErrorBody { message: self.message, code: self.code })).into_response()
     }
 }
 
 pub(super) async fn health(State(startup): Door) -> Json<Health> {
     Json(startup.health())
+}
+
+pub(super) async fn readiness(State(startup): Door) -> (StatusCode, Json<Health>) {
+    let health = startup.readiness().await;
+    let status = if health.state == HealthState::Ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(health))
 }
 
 pub(super) async fn openapi() -> Answer<Response> {
@@ -115,6 +121,11 @@ fn creation(body: &[u8]) -> Answer<MirrorCreation> {
         r#"{"name": "sample-mirror", "region": "us-west-2", "storage_namespace": "s3://west/sample"}"#;
     if body.is_empty() {
         return Err(invalid(format!("the request has no body; send JSON such as {EXAMPLE}")));
+    }
+    // A JSON array would be read field by field as well.
+    let begins = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if begins != Some(&b'{') && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() {
+        return Err(invalid(format!("the request body is not a JSON object; send JSON such as {EXAMPLE}")));
     }
     serde_json::from_slice(body).map_err(|error| {
         invalid(format!("the request body is not as it should be: {error}; send JSON such as {EXAMPLE}"))

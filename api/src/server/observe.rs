@@ -9,7 +9,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::{BASE_PATH, HEALTH_PATH, OPENAPI_PATH};
+use crate::{BASE_PATH, HEALTH_PATH, LIVE_PATH, OPENAPI_PATH, READY_PATH};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -35,11 +35,12 @@ pub(super) async fn observe(State(observer): State<Arc<dyn Observer>>, request: 
 
 /// The address with names in place of values, so that what is counted by route stays bounded.
 fn route(path: &str) -> &'static str {
-    if path == HEALTH_PATH {
-        return "/_health";
-    }
-    if path == OPENAPI_PATH {
-        return "/openapi.json";
+    match path {
+        HEALTH_PATH => return HEALTH_PATH,
+        LIVE_PATH => return LIVE_PATH,
+        READY_PATH => return READY_PATH,
+        OPENAPI_PATH => return "/openapi.json",
+        _ => {}
     }
     let below = path.strip_prefix(BASE_PATH).unwrap_or_default();
     let mut parts = below.split('/').skip(1);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
+use crate::error::ErrorCode;
 use crate::types::tests::mirror;
 
 /// Answers with what it was asked for.
@@ -82,7 +83,7 @@ async fn the_four_calls() {
     let (status, one) = send(ready(), "GET", &format!("{MIRRORS}/one%20two"), "").await;
     assert_eq!((status, &one["id"]), (200, &json!("one two")));
     assert_eq!(send(ready(), "DELETE", &format!("{MIRRORS}/one"), "").await, (204, Value::Null));
-    let gone = (404, json!({"message": "mirror not found"}));
+    let gone = (404, json!({"message": "mirror not found", "code": "not_found"}));
     assert_eq!(send(ready(), "DELETE", &format!("{MIRRORS}/gone"), "").await, gone);
 }
 
@@ -94,7 +95,9 @@ async fn what_is_wrong_is_said_in_json() {
     for (method, path, body, status, says) in [
         ("POST", MIRRORS, "", 400, "has no body"),
         ("POST", MIRRORS, "{", 400, "line 1 column 1"),
-        ("POST", MIRRORS, "[]", 400, "send JSON such as"),
+        ("POST", MIRRORS, "[]", 400, "is not a JSON object"),
+        ("POST", MIRRORS, r#" ["new", "us-west-2", "s3://west/sample"]"#, 400, "is not a JSON object"),
+        ("POST", MIRRORS, "7", 400, "is not a JSON object"),
         ("POST", MIRRORS, "{}", 400, "missing field `name`"),
         ("POST", MIRRORS, unknown.as_str(), 400, "unknown field `nam`, expected one of `name`"),
         ("POST", MIRRORS, wrong_type.as_str(), 400, "expected a string"),
@@ -112,7 +115,9 @@ async fn what_is_wrong_is_said_in_json() {
         let message = answer["message"].as_str().unwrap_or_default();
         assert_eq!(found, status, "{method} {path}: {message}");
         assert!(message.contains(says), "{method} {path}: {message}");
-        assert_eq!(answer.as_object().unwrap().len(), 1, "{answer}");
+        assert_eq!(answer.as_object().unwrap().len(), 2, "{answer}");
+        let code: ErrorCode = serde_json::from_value(answer["code"].clone()).unwrap();
+        assert_eq!(code.status(), status, "{answer}");
     }
 }
 
@@ -129,6 +134,47 @@ async fn the_probe_answers_while_starting_and_the_api_says_so() {
     startup.ready(Arc::new(Echo));
     assert_eq!(send(routes.clone(), "GET", MIRRORS, "").await.0, 200);
     assert_eq!(send(routes, "GET", "/_health", "").await.1["state"], "ready");
+}
+
+#[tokio::test]
+async fn readiness_is_503_with_the_reason_while_the_api_cannot_answer() {
+    let startup = Arc::new(Startup::new());
+    let routes = router(Arc::clone(&startup), Arc::new(Notes::default()));
+    startup.doing("replaying the journal");
+    let starting = (503, json!({"state": "starting", "message": "replaying the journal"}));
+    assert_eq!(send(routes.clone(), "GET", "/readyz", "").await, starting);
+    startup.ready(Arc::new(Echo));
+    assert_eq!(send(routes.clone(), "GET", "/readyz", "").await.0, 200);
+    startup.report(Unready::Journal, "the volume of /journal is full");
+    let full = (503, json!({"state": "unready", "message": "the volume of /journal is full"}));
+    assert_eq!(send(routes.clone(), "GET", "/readyz", "").await, full);
+    assert_eq!(send(routes.clone(), "GET", "/livez", "").await.0, 200, "the process runs all the same");
+    startup.resolve(Unready::Journal);
+    assert_eq!(send(routes, "GET", "/readyz", "").await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_given_up() {
+    let endless = Body::new(Never);
+    let begun = tokio::time::Instant::now();
+    let (status, answer) = send(ready(), "POST", MIRRORS, endless).await;
+    assert_eq!((status, &answer["code"]), (408, &json!("timed_out")), "{answer}");
+    assert!(begun.elapsed() < 2 * BODY_TIME_MAX);
+}
+
+/// A body that says nothing and does not end.
+struct Never;
+
+impl axum::body::HttpBody for Never {
+    type Data = axum::body::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
 }
 
 #[tokio::test]
@@ -202,6 +248,8 @@ async fn every_answer_matches_the_document_that_is_served() {
         ("DELETE", one, format!("{MIRRORS}/m"), String::new()),
         ("DELETE", one, format!("{MIRRORS}/gone"), String::new()),
         ("GET", "/_health", "/_health".to_owned(), String::new()),
+        ("GET", "/livez", "/livez".to_owned(), String::new()),
+        ("GET", "/readyz", "/readyz".to_owned(), String::new()),
     ] {
         let (status, answer) = send(ready(), method, &path, sent).await;
         let operation = &document["paths"][template][method.to_lowercase()];
@@ -214,9 +262,9 @@ async fn every_answer_matches_the_document_that_is_served() {
         }
         described += 1;
     }
-    assert_eq!(described, 8);
+    assert_eq!(described, 10);
     let paths: BTreeSet<_> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(paths, [one, many, "/_health", OPENAPI_PATH].into());
+    assert_eq!(paths, [one, many, "/_health", "/livez", "/readyz", OPENAPI_PATH].into());
     let sent = &document["paths"][many]["post"]["requestBody"]["content"]["application/json"]["schema"];
     matches_schema(&document, sent, &serde_json::from_str(&body()).unwrap(), "creation");
 }

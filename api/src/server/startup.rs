@@ -1,0 +1,96 @@
+//! How far the process is: starting, ready, or unable to answer, with the reason.
+//!
+//! Owns what `/_health`, `/livez` and `/readyz` say. Whoever notices that the API cannot answer reports it with
+//! [`Startup::report`] and takes it back with [`Startup::resolve`]; the router asks, and decides nothing itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use super::Service;
+use crate::error::{ApiError, ErrorCode};
+use crate::types::{Health, HealthState};
+
+/// Why a process that has started cannot answer at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unready {
+    /// The process is ending.
+    Stopping,
+    /// The journal cannot be written: its volume is full or fails.
+    Journal,
+    /// The embedded mirrors database cannot be written: its volume is full or fails.
+    Database,
+}
+
+/// How far the start has come. The router serves from the first moment on: the probes answer, all else is 503 until
+/// [`Startup::ready`].
+pub struct Startup {
+    service: OnceLock<Arc<dyn Service>>,
+    doing: RwLock<String>,
+    unready: RwLock<BTreeMap<Unready, String>>,
+}
+
+impl Default for Startup {
+    fn default() -> Self {
+        Self { service: OnceLock::new(), doing: RwLock::new("starting".to_owned()), unready: RwLock::default() }
+    }
+}
+
+impl Startup {
+    /// Nothing is ready yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says what the start is doing, such as `replaying the journal`.
+    pub fn doing(&self, what: &str) {
+        what.clone_into(&mut self.doing.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Opens the API. Only the first call counts.
+    pub fn ready(&self, service: Arc<dyn Service>) {
+        drop(self.service.set(service));
+    }
+
+    /// Reports why the process cannot answer from now on, for people.
+    pub fn report(&self, why: Unready, what: &str) {
+        self.unready.write().unwrap_or_else(PoisonError::into_inner).insert(why, what.to_owned());
+    }
+
+    /// Takes a report back.
+    pub fn resolve(&self, why: Unready) {
+        self.unready.write().unwrap_or_else(PoisonError::into_inner).remove(&why);
+    }
+
+    pub(super) fn service(&self) -> Result<&Arc<dyn Service>, ApiError> {
+        self.service.get().ok_or_else(|| {
+            let doing = self.health().message;
+            ApiError::new(ErrorCode::Starting, format!("lakemirror is starting ({doing}); try again in a moment"))
+        })
+    }
+
+    /// What the probe of life says: the process runs.
+    pub(super) fn health(&self) -> Health {
+        if self.service.get().is_some() {
+            return Health { state: HealthState::Ready, message: "ready".to_owned() };
+        }
+        let message = self.doing.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Health { state: HealthState::Starting, message }
+    }
+
+    /// What the probe of readiness says: whether the API can answer.
+    pub(super) async fn readiness(&self) -> Health {
+        let unready = |message| Health { state: HealthState::Unready, message };
+        let reported = self.unready.read().unwrap_or_else(PoisonError::into_inner).values().next().cloned();
+        if let Some(reason) = reported {
+            return unready(reason);
+        }
+        match self.service.get() {
+            None => self.health(),
+            Some(service) => match service.ready().await {
+                Ok(()) => self.health(),
+                Err(reason) => unready(reason),
+            },
+        }
+    }
+}
