@@ -20,7 +20,7 @@ mod token;
 pub use action::{Action, Permission};
 pub use authenticator::{Authenticator, User};
 pub use authorizer::Authorizer;
-pub use cache::CacheSettings;
+pub use cache::{CacheSettings, Freshness};
 pub use condition::source_ip;
 pub use directory::Directory;
 

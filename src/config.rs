@@ -5,6 +5,7 @@
 //! and our own). Knows nothing of what they configure: adapters and engine are built from these structs elsewhere.
 //! Text in; [`Config`] with warnings, or all [`Problem`]s, out.
 
+mod api;
 mod auth;
 mod blockstore;
 mod committed;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+pub use api::Api;
 pub use auth::{Auth, AuthCache};
 pub use blockstore::{AzureBlockstore, Blockstore, GsBlockstore, S3Blockstore, S3Checksum, S3Credentials};
 pub use committed::{Committed, LocalCache};
@@ -59,8 +61,10 @@ pub struct Config {
     pub dst_endpoints: BTreeMap<String, Url>,
     /// `lakefs_access_key_id` and `lakefs_secret_access_key`.
     pub lakefs_credentials: LakefsCredentials,
-    /// `host:port` for the API. Default `0.0.0.0:8008`.
+    /// `host:port` for the API; without a host, every address of both families. Default `:8008`.
     pub listen_address: String,
+    /// The API's server.
+    pub api: Api,
     /// Where the processes of an organization meet.
     pub mirrors_database: MirrorsDatabase,
     /// The object store of this region.

@@ -3,6 +3,7 @@
 
 mod api;
 mod gate;
+pub mod http;
 mod housekeeping;
 pub mod ledger;
 pub mod policy;
@@ -12,13 +13,12 @@ pub mod stores;
 pub mod upkeep;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lakemirror_api::server::{Startup, router};
+use lakemirror_api::server::{Startup, Unready, router};
 use lakemirror_journal::command::Command;
 use lakemirror_journal::log::OpenError;
 use lakemirror_journal::state::State;
@@ -134,6 +134,8 @@ pub struct Ports {
     pub policy: Policy,
     /// How callers are known.
     pub auth: crate::config::Auth,
+    /// How many connections the API has at a time.
+    pub connections_max: usize,
 }
 
 /// Builds the adapters. Makes no request: what is down may come up later.
@@ -191,6 +193,7 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
         settings: Arc::new(settings(config)),
         policy: policy::of(config),
         auth: config.auth.clone(),
+        connections_max: usize::try_from(config.api.max_connections).unwrap_or(usize::MAX),
     })
 }
 
@@ -266,21 +269,21 @@ async fn upkeep_settings(journal: &config::Journal) -> Result<upkeep::Settings, 
 pub async fn serve(ports: Ports, listener: TcpListener, stop: CancellationToken) -> Result<(), RunError> {
     let startup = Arc::new(Startup::new());
     let log = Arc::new(RequestLog::new(Arc::clone(&ports.entropy)));
-    let http = tokio::spawn(serve_http(listener, Arc::clone(&startup), log, stop.clone()));
+    let limits = http::Limits::new(ports.connections_max);
+    let app = router(Arc::clone(&startup), log);
+    let http = tokio::spawn(http::serve(listener, app, limits, Arc::clone(&ports.clock), stop.clone()));
+    let told = Arc::clone(&startup);
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        stopping.cancelled().await;
+        told.report(Unready::Stopping, "lakemirror is stopping");
+    });
     let outcome = work(ports, &startup, &stop).await;
     stop.cancel();
     if tokio::time::timeout(STOP_TIME_MAX, http).await.is_err() {
         tracing::warn!("requests were still under way at the end");
     }
     outcome
-}
-
-async fn serve_http(listener: TcpListener, startup: Arc<Startup>, log: Arc<RequestLog>, stop: CancellationToken) {
-    let app = router(startup, log).into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await;
-    if let Err(error) = served {
-        tracing::error!("the API ended: {error}");
-    }
 }
 
 async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Result<(), RunError> {

@@ -269,6 +269,13 @@ impl Service for MirrorService {
         Ok(self.answer(definition, &listing, summary.as_ref()).await)
     }
 
+    async fn ready(&self) -> Result<(), String> {
+        match self.known.definitions().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("the mirrors database was not read yet: {}", database(error).message)),
+        }
+    }
+
     async fn delete_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<(), ApiError> {
         self.may(caller, Action::DeleteMirror { mirror }).await?;
         let listing = self.parts.records.list_definitions().await.map_err(database)?;

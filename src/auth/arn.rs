@@ -1,19 +1,53 @@
 //! lakeFS's resource names and patterns: what matches what (`pkg/auth/arn.go`, `pkg/auth/wildcard`).
 
+/// One element of a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Element {
+    /// Any run of characters, `/` included.
+    Any,
+    /// One character.
+    One,
+    /// This character.
+    Literal(char),
+}
+
+/// What stands for the caller's name in a resource.
+const USER: &str = "${user}";
+
+/// A pattern's elements: `*` is any run, `?` is one, the rest is literal. A user's name in place of `${user}` is literal
+/// whatever it holds: a user called `*` is no wildcard.
+fn elements(pattern: &str, user: &str) -> Vec<Element> {
+    let mut all = Vec::new();
+    for (place, part) in pattern.split(USER).enumerate() {
+        if place > 0 {
+            all.extend(user.chars().map(Element::Literal));
+        }
+        all.extend(part.chars().map(|char| match char {
+            '*' => Element::Any,
+            '?' => Element::One,
+            other => Element::Literal(other),
+        }));
+    }
+    all
+}
+
 /// Whether `pattern` covers `text`: `*` is any run of characters, `/` included, `?` is one; the rest is literal.
 pub(super) fn wildcard(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
+    matches(&elements(pattern, USER), text)
+}
+
+fn matches(pattern: &[Element], text: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
     let (mut p, mut t) = (0, 0);
     // Where the last star was, and up to where it has eaten: on a mismatch it eats one more.
     let mut star: Option<(usize, usize)> = None;
     while let Some(&next) = text.get(t) {
         match pattern.get(p) {
-            Some('*') => {
+            Some(Element::Any) => {
                 star = Some((p, t));
                 p += 1;
             }
-            Some(&want) if want == '?' || want == next => {
+            Some(&want) if want == Element::One || want == Element::Literal(next) => {
                 p += 1;
                 t += 1;
             }
@@ -25,7 +59,7 @@ pub(super) fn wildcard(pattern: &str, text: &str) -> bool {
             }
         }
     }
-    pattern.get(p..).is_some_and(|rest| rest.iter().all(|&left| left == '*'))
+    pattern.get(p..).is_some_and(|rest| rest.iter().all(|&left| left == Element::Any))
 }
 
 /// The six parts of an ARN; `None` where it is none of lakeFS's.
@@ -37,15 +71,15 @@ fn parts(arn: &str) -> Option<[&str; 6]> {
 }
 
 /// Whether a policy's resource covers the resource asked for. `*` covers all; a region is not looked at; what is no
-/// ARN covers nothing.
-pub(super) fn covers(pattern: &str, asked: &str) -> bool {
+/// ARN covers nothing. `${user}` in the pattern's resource is the user's name.
+pub(super) fn covers(pattern: &str, user: &str, asked: &str) -> bool {
     if pattern == "*" {
         return true;
     }
     let (Some(pattern), Some(asked)) = (parts(pattern), parts(asked)) else { return false };
     let [_, _, service, _, account, resource] = pattern;
     let [_, _, asked_service, _, asked_account, asked_resource] = asked;
-    service == asked_service && account == asked_account && wildcard(resource, asked_resource)
+    service == asked_service && account == asked_account && matches(&elements(resource, user), asked_resource)
 }
 
 #[cfg(test)]
@@ -96,12 +130,27 @@ mod tests {
             ("repository/x", false),
             ("", false),
         ] {
-            assert_eq!(covers(pattern, asked), expected, "{pattern}");
+            assert_eq!(covers(pattern, "ann", asked), expected, "{pattern}");
         }
-        assert!(!covers("arn:lakefs:fs:::repository/x", "arn:lakefs:fs:::repository/x/branch/y"));
-        assert!(covers("arn:lakefs:fs:::namespace/s3://b/*", "arn:lakefs:fs:::namespace/s3://b/p:q"));
-        assert!(covers("*", "*"), "listing everything needs a policy on everything");
-        assert!(!covers("arn:lakefs:fs:::*", "*"), "as lakeFS reads it: the bare star is no ARN");
+        assert!(!covers("arn:lakefs:fs:::repository/x", "ann", "arn:lakefs:fs:::repository/x/branch/y"));
+        assert!(covers("arn:lakefs:fs:::namespace/s3://b/*", "ann", "arn:lakefs:fs:::namespace/s3://b/p:q"));
+        assert!(covers("*", "ann", "*"), "listing everything needs a policy on everything");
+        assert!(!covers("arn:lakefs:fs:::*", "ann", "*"), "as lakeFS reads it: the bare star is no ARN");
+    }
+
+    #[test]
+    fn a_users_name_is_literal_whatever_it_holds() {
+        let own = "arn:lakefs:auth:::user/${user}";
+        for (user, asked, expected) in [
+            ("*", "arn:lakefs:auth:::user/ann", false),
+            ("a?n", "arn:lakefs:auth:::user/ann", false),
+            ("*", "arn:lakefs:auth:::user/*", true),
+            ("${user}", "arn:lakefs:auth:::user/ann", false),
+            ("a:b", "arn:lakefs:auth:::user/a:b", true),
+        ] {
+            assert_eq!(covers(own, user, asked), expected, "{user} {asked}");
+        }
+        assert!(covers("arn:lakefs:fs:::repository/${user}-*", "*", "arn:lakefs:fs:::repository/*-x"));
     }
 
     /// The definition, without cleverness.

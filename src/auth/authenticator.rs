@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::AuthError;
-use super::cache::{Cache, CacheSettings, key};
+use super::cache::{Answers, CacheSettings, Freshness};
 use super::directory::Directory;
 use super::token;
 use crate::clock::{Clock, Entropy};
@@ -28,8 +28,7 @@ pub struct Authenticator {
     directory: Arc<dyn Directory>,
     signing_key: Secret,
     clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-    cache: Option<Cache<String>>,
+    answers: Answers<String>,
 }
 
 impl Authenticator {
@@ -41,14 +40,15 @@ impl Authenticator {
         entropy: Arc<dyn Entropy>,
         cache: Option<CacheSettings>,
     ) -> Self {
-        Self { directory, signing_key, clock, entropy, cache: cache.map(Cache::new) }
+        let answers = Answers::new(cache, Arc::clone(&clock), entropy);
+        Self { directory, signing_key, clock, answers }
     }
 
     /// The user whom the header's credentials belong to.
     ///
     /// # Errors
     /// `Unauthenticated` for none or wrong ones, `Unavailable` where lakeFS did not say.
-    pub async fn authenticate(&self, authorization: Option<&str>) -> Result<User, AuthError> {
+    pub async fn authenticate(&self, authorization: Option<&str>, freshness: Freshness) -> Result<User, AuthError> {
         let header = authorization.ok_or(AuthError::Unauthenticated)?;
         let credentials = parse(header).ok_or(AuthError::Unauthenticated)?;
         let claimed = match &credentials {
@@ -58,25 +58,12 @@ impl Authenticator {
                 Some(user.ok_or(AuthError::Unauthenticated)?)
             }
         };
-        let name = self.ask(header, &credentials).await?;
+        let found = self.answers.ask(header, freshness, self.directory.whoami(&credentials)).await;
+        let name = found.map_err(AuthError::Unavailable)?.ok_or(AuthError::Unauthenticated)?;
         match claimed {
             Some(claimed) if claimed != name => Err(AuthError::Unauthenticated),
             _ => Ok(User { name }),
         }
-    }
-
-    async fn ask(&self, header: &str, credentials: &CallerCredentials) -> Result<String, AuthError> {
-        let key = key(header);
-        let known = self.cache.as_ref().and_then(|cache| cache.get(&key, self.clock.monotonic()));
-        if let Some(name) = known {
-            return Ok(name);
-        }
-        let found = self.directory.whoami(credentials).await.map_err(AuthError::Unavailable)?;
-        let name = found.ok_or(AuthError::Unauthenticated)?;
-        if let Some(cache) = &self.cache {
-            cache.put(key, name.clone(), self.clock.monotonic(), &*self.entropy);
-        }
-        Ok(name)
     }
 }
 

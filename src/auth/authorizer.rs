@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::action::{Action, Permission};
 use super::authenticator::User;
-use super::cache::{Cache, CacheSettings, key};
+use super::cache::{Answers, CacheSettings, Freshness};
 use super::directory::Directory;
 use super::{AuthError, policy};
 use crate::clock::{Clock, Entropy};
@@ -19,9 +19,7 @@ type Policies = Option<Arc<Vec<Policy>>>;
 /// Decides who may do what.
 pub struct Authorizer {
     directory: Arc<dyn Directory>,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-    cache: Option<Cache<Policies>>,
+    answers: Answers<Policies>,
 }
 
 impl Authorizer {
@@ -32,7 +30,7 @@ impl Authorizer {
         entropy: Arc<dyn Entropy>,
         cache: Option<CacheSettings>,
     ) -> Self {
-        Self { directory, clock, entropy, cache: cache.map(Cache::new) }
+        Self { directory, answers: Answers::new(cache, clock, entropy) }
     }
 
     /// Whether the user may, coming from `source` (see [`super::source_ip`]).
@@ -40,27 +38,28 @@ impl Authorizer {
     /// # Errors
     /// `NotPermitted` with all that is missing; `Unauthenticated` if the user is gone; `Unavailable` where lakeFS did
     /// not say, or does not let the service ask.
-    pub async fn authorize(&self, user: &User, action: &Action<'_>, source: Option<&str>) -> Result<(), AuthError> {
-        let Some(policies) = self.policies(&user.name).await? else { return Ok(()) };
+    pub async fn authorize(
+        &self,
+        user: &User,
+        action: &Action<'_>,
+        source: Option<&str>,
+        freshness: Freshness,
+    ) -> Result<(), AuthError> {
+        let Some(policies) = self.policies(&user.name, freshness).await? else { return Ok(()) };
         let denied = |wanted: &Permission| !policy::allows(&policies, &user.name, source, wanted);
         let missing: Vec<Permission> = action.required().into_iter().filter(denied).collect();
         if missing.is_empty() { Ok(()) } else { Err(AuthError::NotPermitted { user: user.name.clone(), missing }) }
     }
 
-    async fn policies(&self, user: &str) -> Result<Policies, AuthError> {
-        let key = key(user);
-        let known = self.cache.as_ref().and_then(|cache| cache.get(&key, self.clock.monotonic()));
-        if let Some(policies) = known {
-            return Ok(policies);
-        }
-        let found = self.directory.policies(user).await.map_err(|fault| match fault.kind {
-            FaultKind::Absent => AuthError::Unauthenticated,
-            _ => AuthError::Unavailable(fault),
-        })?;
-        let policies = found.map(Arc::new);
-        if let Some(cache) = &self.cache {
-            cache.put(key, policies.clone(), self.clock.monotonic(), &*self.entropy);
-        }
-        Ok(policies)
+    async fn policies(&self, user: &str, freshness: Freshness) -> Result<Policies, AuthError> {
+        let call = async {
+            match self.directory.policies(user).await {
+                Ok(found) => Ok(Some(found.map(Arc::new))),
+                Err(fault) if fault.kind == FaultKind::Absent => Ok(None),
+                Err(fault) => Err(fault),
+            }
+        };
+        let found = self.answers.ask(user, freshness, call).await;
+        found.map_err(AuthError::Unavailable)?.ok_or(AuthError::Unauthenticated)
     }
 }

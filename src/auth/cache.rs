@@ -1,14 +1,32 @@
-//! Answers of the directory kept for a short time: bounded in number and age, off unless configured.
+//! What lakeFS answered about callers: kept for a short time, and asked for no more often than it bears.
 //!
-//! Only what was found is kept, never a refusal or a failure. Keys are digests, so that no credentials stay in memory.
+//! Three memories, each bounded. What was found counts for `auth.cache.ttl` where the cache is on. For reads it also
+//! counts for [`STALE_MAX`] while lakeFS does not answer, so that there is a status during an incident. What was refused
+//! counts for [`REFUSED_FOR`], so that a thousand wrong passwords are not a thousand calls. A refusal ends whatever was
+//! found before. Keys are salted digests: no credentials stay in memory.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
-use crate::clock::Entropy;
+use crate::clock::{Clock, Entropy};
+use crate::engine::ports::{Fault, FaultKind};
+
+/// How long an answer serves reads while lakeFS does not answer.
+const STALE_MAX: Duration = Duration::from_secs(15 * 60);
+/// How long a refusal counts.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
+/// How long a read waits for lakeFS where there is an older answer.
+const READ_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long lakeFS counts as silent after it let a read wait.
+const SILENT_FOR: Duration = Duration::from_secs(5);
+/// Answers kept at most where the cache is off.
+const KEPT_MAX: usize = 1024;
+/// Questions put to lakeFS at a time; further ones wait.
+const ASKED_AT_ONCE: usize = 16;
 
 /// `auth.cache`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,84 +39,169 @@ pub struct CacheSettings {
     pub jitter: Duration,
 }
 
-pub(super) struct Cache<V> {
-    settings: CacheSettings,
-    /// Value and the monotonic time at which it ends.
-    entries: Mutex<HashMap<[u8; 32], (V, Duration)>>,
+/// What a call may be decided by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// An answer of now, or of the cache: for changes.
+    Current,
+    /// While lakeFS does not answer, also one of the last 15 minutes: for reads.
+    Stale,
 }
 
-/// A key for texts that may be secret.
-pub(super) fn key(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
+/// An answer that was found.
+struct Found<V> {
+    value: V,
+    /// When lakeFS gave it, monotonic.
+    at: Duration,
+    /// Until when it counts without asking again, monotonic.
+    fresh_until: Duration,
 }
 
-impl<V: Clone> Cache<V> {
-    pub(super) fn new(settings: CacheSettings) -> Self {
-        Self { settings, entries: Mutex::new(HashMap::new()) }
+struct Memory<V> {
+    found: HashMap<[u8; 32], Found<V>>,
+    /// Until when each refusal counts, monotonic.
+    refused: HashMap<[u8; 32], Duration>,
+    /// Until when lakeFS is taken for silent, monotonic.
+    silent_until: Duration,
+}
+
+/// The answers to one sort of question.
+pub(super) struct Answers<V> {
+    settings: Option<CacheSettings>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    salt: [u8; 32],
+    calls: Semaphore,
+    memory: Mutex<Memory<V>>,
+}
+
+impl<V: Clone> Answers<V> {
+    pub(super) fn new(settings: Option<CacheSettings>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        let mut salt = [0; 32];
+        for part in salt.chunks_mut(8) {
+            part.copy_from_slice(&entropy.random_u64().to_le_bytes());
+        }
+        let memory = Memory { found: HashMap::new(), refused: HashMap::new(), silent_until: Duration::ZERO };
+        Self { settings, clock, entropy, salt, calls: Semaphore::new(ASKED_AT_ONCE), memory: Mutex::new(memory) }
     }
 
-    pub(super) fn get(&self, key: &[u8; 32], now: Duration) -> Option<V> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.get(key).filter(|(_, ends)| now < *ends).map(|(value, _)| value.clone())
+    /// The answer about `text`, which may be secret; `None` for a refusal. `call` is made unless it is known.
+    ///
+    /// # Errors
+    /// The call's, where nothing that is known may stand in for it.
+    pub(super) async fn ask(
+        &self,
+        text: &str,
+        freshness: Freshness,
+        call: impl Future<Output = Result<Option<V>, Fault>>,
+    ) -> Result<Option<V>, Fault> {
+        let key = self.key(text);
+        if let Some(known) = self.known(&key) {
+            return Ok(known);
+        }
+        let stale = if freshness == Freshness::Stale { self.stale(&key) } else { None };
+        let Some(stale) = stale else { return self.fetch(key, call).await };
+        if self.is_silent() {
+            return Ok(Some(stale));
+        }
+        tokio::select! {
+            biased;
+            answer = self.fetch(key, call) => match answer {
+                Err(fault) if fault.kind == FaultKind::Retry => {
+                    self.note_silence();
+                    Ok(Some(stale))
+                }
+                answer => answer,
+            },
+            () = self.clock.sleep(READ_WAIT_MAX) => {
+                self.note_silence();
+                Ok(Some(stale))
+            }
+        }
     }
 
-    pub(super) fn put(&self, key: [u8; 32], value: V, now: Duration, entropy: &dyn Entropy) {
-        let jitter_ns = u64::try_from(self.settings.jitter.as_nanos()).unwrap_or(u64::MAX);
-        let extra = Duration::from_nanos(entropy.random_u64() % jitter_ns.max(1));
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= self.settings.size && !entries.contains_key(&key) {
-            entries.retain(|_, (_, ends)| now < *ends);
+    async fn fetch(
+        &self,
+        key: [u8; 32],
+        call: impl Future<Output = Result<Option<V>, Fault>>,
+    ) -> Result<Option<V>, Fault> {
+        // It is never closed.
+        let _turn = self.calls.acquire().await;
+        // Who waited may find that another call was answered meanwhile.
+        if let Some(known) = self.known(&key) {
+            return Ok(known);
         }
-        if entries.len() >= self.settings.size && !entries.contains_key(&key) {
-            let Some(first) = entries.iter().min_by_key(|(_, (_, ends))| *ends).map(|(key, _)| *key) else { return };
-            entries.remove(&first);
+        let answer = call.await?;
+        match &answer {
+            Some(value) => self.keep(key, value.clone()),
+            None => self.refuse(key),
         }
-        entries.insert(key, (value, now.saturating_add(self.settings.ttl).saturating_add(extra)));
+        Ok(answer)
+    }
+
+    /// What counts without asking: a fresh answer, or a refusal of a moment ago.
+    fn known(&self, key: &[u8; 32]) -> Option<Option<V>> {
+        let now = self.clock.monotonic();
+        let memory = self.memory();
+        if memory.refused.get(key).is_some_and(|until| now < *until) {
+            return Some(None);
+        }
+        memory.found.get(key).filter(|found| now < found.fresh_until).map(|found| Some(found.value.clone()))
+    }
+
+    fn stale(&self, key: &[u8; 32]) -> Option<V> {
+        let now = self.clock.monotonic();
+        let memory = self.memory();
+        memory.found.get(key).filter(|found| now < found.at.saturating_add(STALE_MAX)).map(|found| found.value.clone())
+    }
+
+    fn is_silent(&self) -> bool {
+        self.clock.monotonic() < self.memory().silent_until
+    }
+
+    fn note_silence(&self) {
+        self.memory().silent_until = self.clock.monotonic().saturating_add(SILENT_FOR);
+    }
+
+    fn keep(&self, key: [u8; 32], value: V) {
+        let at = self.clock.monotonic();
+        let fresh_until = self.settings.map_or(at, |settings| {
+            let jitter_ns = u64::try_from(settings.jitter.as_nanos()).unwrap_or(u64::MAX);
+            let extra = Duration::from_nanos(self.entropy.random_u64() % jitter_ns.max(1));
+            at.saturating_add(settings.ttl).saturating_add(extra)
+        });
+        let mut memory = self.memory();
+        memory.silent_until = Duration::ZERO;
+        memory.refused.remove(&key);
+        let size = self.settings.map_or(KEPT_MAX, |settings| settings.size.max(1));
+        if memory.found.len() >= size && !memory.found.contains_key(&key) {
+            let oldest = memory.found.iter().min_by_key(|(_, found)| found.at).map(|(key, _)| *key);
+            oldest.map(|key| memory.found.remove(&key));
+        }
+        memory.found.insert(key, Found { value, at, fresh_until });
+    }
+
+    fn refuse(&self, key: [u8; 32]) {
+        let now = self.clock.monotonic();
+        let mut memory = self.memory();
+        memory.found.remove(&key);
+        if memory.refused.len() >= KEPT_MAX {
+            memory.refused.retain(|_, until| now < *until);
+        }
+        // With more refusals than that within their time, the next ones are asked again: a bound on memory first.
+        if memory.refused.len() < KEPT_MAX {
+            memory.refused.insert(key, now.saturating_add(REFUSED_FOR));
+        }
+    }
+
+    fn key(&self, text: &str) -> [u8; 32] {
+        Sha256::new_with_prefix(self.salt).chain_update(text.as_bytes()).finalize().into()
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory<V>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Fixed(u64);
-    impl Entropy for Fixed {
-        fn random_u64(&self) -> u64 {
-            self.0
-        }
-    }
-
-    fn s(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    fn cache(size: usize) -> Cache<u8> {
-        Cache::new(CacheSettings { size, ttl: s(20), jitter: s(3) })
-    }
-
-    #[test]
-    fn an_answer_ends_after_its_time_and_jitter() {
-        let cache = cache(9);
-        cache.put(key("a"), 1, s(100), &Fixed(0));
-        cache.put(key("b"), 2, s(100), &Fixed(1_000_000_000));
-        assert_eq!(cache.get(&key("a"), s(119)), Some(1));
-        assert_eq!(cache.get(&key("a"), s(120)), None);
-        assert_eq!(cache.get(&key("b"), s(120)), Some(2));
-        assert_eq!(cache.get(&key("b"), s(121)), None);
-        assert_eq!(cache.get(&key("c"), s(0)), None);
-    }
-
-    #[test]
-    fn it_never_holds_more_than_its_size() {
-        let cache = cache(2);
-        for (at, name) in ["a", "b", "c"].into_iter().enumerate() {
-            cache.put(key(name), 0, s(at as u64), &Fixed(0));
-        }
-        assert_eq!(cache.entries.lock().unwrap().len(), 2);
-        assert_eq!(cache.get(&key("a"), s(3)), None, "the oldest has gone");
-        assert!(cache.get(&key("b"), s(3)).is_some() && cache.get(&key("c"), s(3)).is_some());
-        let none = super::Cache::new(CacheSettings { size: 0, ttl: s(1), jitter: s(0) });
-        none.put(key("a"), 0u8, s(0), &Fixed(7));
-        assert!(none.get(&key("a"), s(0)).is_none());
-    }
-}
+mod tests;

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::arn::wildcard;
 
 /// Operator → field → values, as in a policy.
@@ -17,14 +19,28 @@ const SOURCE_IP: &str = "SourceIp";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unevaluable;
 
-/// Where a request came from, by lakeFS's rule: the first entry of `X-Forwarded-For`, else `X-Real-IP`, else the peer.
-/// Callers can write the headers themselves, so such conditions are as good as the proxy in front.
+/// Where a request came from: the peer of the connection. Where that is a trusted proxy, what it says: the last address of
+/// `X-Forwarded-For` that is no trusted proxy itself, else `X-Real-IP`. Anybody else can write these headers too, so
+/// from others they count for nothing. (lakeFS believes them from everybody.)
 #[must_use]
-pub fn source_ip(forwarded_for: Option<&str>, real_ip: Option<&str>, peer: IpAddr) -> String {
-    let first = forwarded_for.and_then(|list| list.split(',').next()).map(str::trim);
-    let named =
-        first.filter(|text| !text.is_empty()).or_else(|| real_ip.map(str::trim).filter(|text| !text.is_empty()));
-    named.map_or_else(|| peer.to_string(), str::to_owned)
+pub fn source_ip(forwarded_for: Option<&str>, real_ip: Option<&str>, peer: IpAddr, trusted: &[IpNet]) -> String {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let peer = peer.to_canonical();
+    if !is_trusted(&peer) {
+        return peer.to_string();
+    }
+    let address = |text: &str| text.trim().parse::<IpAddr>().ok().map(|address| address.to_canonical());
+    let mut last = peer;
+    // From the nearest on: what stands before an address that is not trusted was written by it.
+    for text in forwarded_for.into_iter().flat_map(|list| list.rsplit(',')) {
+        let Some(named) = address(text) else { return last.to_string() };
+        if !is_trusted(&named) {
+            return named.to_string();
+        }
+        last = named;
+    }
+    let real = if forwarded_for.is_none() { real_ip.and_then(address) } else { None };
+    real.unwrap_or(last).to_string()
 }
 
 /// Whether all conditions hold. A field that the request does not have makes its condition false, negated or not.
@@ -160,10 +176,21 @@ mod tests {
     }
 
     #[test]
-    fn the_source_is_the_first_forwarded_address() {
-        let peer: IpAddr = "127.0.0.1".parse().unwrap();
-        assert_eq!(source_ip(Some(" 1.1.1.1 , 2.2.2.2"), Some("3.3.3.3"), peer), "1.1.1.1");
-        assert_eq!(source_ip(None, Some("3.3.3.3"), peer), "3.3.3.3");
-        assert_eq!(source_ip(Some(""), None, peer), "127.0.0.1");
+    fn only_trusted_proxies_are_believed_about_where_a_request_came_from() {
+        let peer: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
+        let proxies: Vec<IpNet> = vec!["127.0.0.0/8".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
+        for (forwarded, real, trusted, expected) in [
+            (Some("1.1.1.1"), Some("3.3.3.3"), &[][..], "127.0.0.1"),
+            (Some("1.1.1.1"), None, &proxies, "1.1.1.1"),
+            (Some(" 9.9.9.9 , 1.1.1.1, 10.0.0.7"), None, &proxies, "1.1.1.1"),
+            (Some("10.0.0.9, 10.0.0.7"), None, &proxies, "10.0.0.9"),
+            (Some("1.1.1.1, unknown, 10.0.0.7"), None, &proxies, "10.0.0.7"),
+            (Some(""), Some("3.3.3.3"), &proxies, "127.0.0.1"),
+            (None, Some("3.3.3.3"), &proxies, "3.3.3.3"),
+            (None, Some("3.3.3.3"), &[], "127.0.0.1"),
+            (None, None, &proxies, "127.0.0.1"),
+        ] {
+            assert_eq!(source_ip(forwarded, real, peer, trusted), expected, "{forwarded:?} {real:?}");
+        }
     }
 }

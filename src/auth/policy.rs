@@ -33,7 +33,7 @@ fn judge(statement: &Statement, user: &str, source: Option<&str>, wanted: &Permi
         Err(_) => return Verdict::Deny,
     }
     let Some(resources) = resources(&statement.resource) else { return Verdict::Deny };
-    let resource = resources.iter().any(|pattern| covers(&pattern.replace("${user}", user), &wanted.resource));
+    let resource = resources.iter().any(|pattern| covers(pattern, user, &wanted.resource));
     if !resource || !statement.actions.iter().any(|pattern| wildcard(pattern, wanted.action)) {
         return Verdict::Silent;
     }

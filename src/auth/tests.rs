@@ -104,7 +104,7 @@ async fn keys_and_tokens_that_lakefs_knows_are_users() {
     let (fake, clock) = (Arc::<Fake>::default(), Arc::<Still>::default());
     let authenticator = authenticator(&fake, &clock, None);
     for header in [basic("AK:SK:with:colons"), bearer("ann", KEY), bearer("ann", KEY).replace("Bearer", "bearer ")] {
-        assert_eq!(authenticator.authenticate(Some(&header)).await, Ok(User { name: "ann".into() }), "{header}");
+        assert_eq!(authenticator.authenticate(Some(&header), Freshness::Current).await, Ok(User { name: "ann".into() }), "{header}");
     }
     assert_eq!(fake.asked.load(Ordering::SeqCst), 3, "without a cache every request asks");
 }
@@ -126,13 +126,13 @@ async fn anything_else_is_401_and_rubbish_is_refused_without_asking() {
         "AWS4-HMAC-SHA256 Credential=AK".into(),
         bearer("ann", "another key"),
     ];
-    assert_eq!(authenticator.authenticate(None).await, Err(AuthError::Unauthenticated));
+    assert_eq!(authenticator.authenticate(None, Freshness::Current).await, Err(AuthError::Unauthenticated));
     for header in rubbish {
-        assert_eq!(authenticator.authenticate(Some(&header)).await, Err(AuthError::Unauthenticated), "{header}");
+        assert_eq!(authenticator.authenticate(Some(&header), Freshness::Current).await, Err(AuthError::Unauthenticated), "{header}");
     }
     assert_eq!(fake.asked.load(Ordering::SeqCst), 0);
     for header in [basic("AK:other"), bearer("nobody", KEY)] {
-        assert_eq!(authenticator.authenticate(Some(&header)).await, Err(AuthError::Unauthenticated), "{header}");
+        assert_eq!(authenticator.authenticate(Some(&header), Freshness::Current).await, Err(AuthError::Unauthenticated), "{header}");
     }
     assert_eq!(AuthError::Unauthenticated.status(), 401);
 }
@@ -140,16 +140,16 @@ async fn anything_else_is_401_and_rubbish_is_refused_without_asking() {
 #[tokio::test]
 async fn a_lakefs_that_does_not_answer_decides_nothing() {
     let (fake, clock) = (Arc::new(Fake { down: true, ..Fake::default() }), Arc::<Still>::default());
-    let error = authenticator(&fake, &clock, None).authenticate(Some(&basic("AK:SK"))).await.unwrap_err();
+    let error = authenticator(&fake, &clock, None).authenticate(Some(&basic("AK:SK")), Freshness::Current).await.unwrap_err();
     assert!(matches!(error, AuthError::Unavailable(_)), "{error:?}");
     let authorizer = Authorizer::new(fake, clock, Arc::new(Zero), None);
-    let error = authorizer.authorize(&User { name: "ann".into() }, &Action::ReadMirrors, None).await.unwrap_err();
+    let error = authorizer.authorize(&User { name: "ann".into() }, &Action::ReadMirrors, None, Freshness::Current).await.unwrap_err();
     assert_eq!(error.status(), 503, "also where the service itself may not ask");
     assert!(!error.to_string().contains("refused"), "details are the source's: {error}");
 }
 
 #[tokio::test]
-async fn the_cache_keeps_what_was_found_for_its_time_and_never_a_refusal() {
+async fn the_cache_keeps_what_was_found_for_its_time_and_a_refusal_for_five_seconds() {
     let (fake, clock) = (Arc::<Fake>::default(), Arc::<Still>::default());
     let authenticator = authenticator(&fake, &clock, Some(CACHED));
     let asked = || fake.asked.load(Ordering::SeqCst);
@@ -158,12 +158,13 @@ async fn the_cache_keeps_what_was_found_for_its_time_and_never_a_refusal() {
         (basic("AK:SK:with:colons"), 19, 1),
         (basic("AK:SK:with:colons"), 20, 2),
         (basic("AK:wrong"), 20, 3),
-        (basic("AK:wrong"), 20, 4),
-        (bearer("ann", KEY), 20, 5),
-        (bearer("ann", KEY), 21, 5),
+        (basic("AK:wrong"), 24, 3),
+        (basic("AK:wrong"), 25, 4),
+        (bearer("ann", KEY), 25, 5),
+        (bearer("ann", KEY), 26, 5),
     ] {
         *clock.0.lock().unwrap() = Duration::from_secs(at);
-        let _judged_elsewhere = authenticator.authenticate(Some(&header)).await;
+        let _judged_elsewhere = authenticator.authenticate(Some(&header), Freshness::Current).await;
         assert_eq!(asked(), expected, "{header} at {at}");
     }
 }
@@ -181,7 +182,7 @@ async fn authorize(statements: Option<Vec<Statement>>, action: Action<'_>) -> Re
     let policies = statements.map(|statements| vec![Policy { id: "p".into(), statements }]);
     let fake = Arc::new(Fake { policies, ..Fake::default() });
     let authorizer = Authorizer::new(fake, Arc::<Still>::default(), Arc::new(Zero), None);
-    authorizer.authorize(&User { name: "ann".into() }, &action, Some("10.0.0.1")).await
+    authorizer.authorize(&User { name: "ann".into() }, &action, Some("10.0.0.1"), Freshness::Current).await
 }
 
 const CREATE: Action<'_> = Action::CreateMirror { mirror: "m", source: "s", namespace: "s3://west/m" };
@@ -224,7 +225,7 @@ async fn each_action_has_its_own_permission() {
 async fn without_policies_everybody_known_may_and_a_user_that_is_gone_may_not() {
     assert_eq!(authorize(None, CREATE).await, Ok(()));
     let authorizer = Authorizer::new(Arc::<Fake>::default(), Arc::<Still>::default(), Arc::new(Zero), Some(CACHED));
-    let gone = authorizer.authorize(&User { name: "gone".into() }, &CREATE, None).await;
+    let gone = authorizer.authorize(&User { name: "gone".into() }, &CREATE, None, Freshness::Current).await;
     assert_eq!(gone, Err(AuthError::Unauthenticated));
 }
 
@@ -234,7 +235,7 @@ async fn policies_are_cached_for_their_time() {
     let authorizer = Authorizer::new(fake.clone(), clock.clone(), Arc::new(Zero), Some(CACHED));
     for (at, expected) in [(0, 1), (19, 1), (20, 2)] {
         *clock.0.lock().unwrap() = Duration::from_secs(at);
-        authorizer.authorize(&User { name: "ann".into() }, &CREATE, None).await.unwrap();
+        authorizer.authorize(&User { name: "ann".into() }, &CREATE, None, Freshness::Current).await.unwrap();
         assert_eq!(fake.asked.load(Ordering::SeqCst), expected, "at {at}");
     }
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use clap::Args;
 use lakemirror_journal::log::OpenError;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, check, signals};
 use crate::clock::system::{OsEntropy, SystemClock};
 use crate::config::{Config, Warning};
 use crate::logging;
+use crate::run::http::descriptors;
 use crate::run::{self, RunError};
 
 /// Threads of the runtime. Nearly all work is waiting; decoding files has threads of its own.
@@ -62,16 +62,31 @@ async fn serve_until_told(config: Config, until_input_ends: bool) -> Result<Exit
     if until_input_ends {
         stop_with_input(stop.clone());
     }
-    let listener = TcpListener::bind(&config.listen_address).await.map_err(|error| {
+    let listener = run::http::listen::bind(&config.listen_address).await.map_err(|error| {
         Failure::because(Exit::Io, format!("cannot listen on {}; change listen_address", config.listen_address), error)
     })?;
     if let Ok(address) = listener.local_addr() {
         tracing::info!("the API listens at http://{address}");
     }
-    let ports = run::connect(&config, Arc::new(SystemClock::new()), Arc::new(OsEntropy)).await.map_err(failure)?;
+    let mut ports = run::connect(&config, Arc::new(SystemClock::new()), Arc::new(OsEntropy)).await.map_err(failure)?;
+    ports.connections_max = allowed_connections(ports.connections_max);
     run::serve(ports, listener, stop).await.map_err(failure)?;
     tracing::info!("lakemirror ended");
     Ok(Exit::Ok)
+}
+
+/// As many connections of the API as leave enough file descriptors for everything else.
+fn allowed_connections(configured: usize) -> usize {
+    let limit = descriptors::raise();
+    let allowed = descriptors::connections(configured, limit);
+    if allowed < configured {
+        let limit = limit.unwrap_or(usize::MAX);
+        tracing::warn!(
+            "the API takes {allowed} connections at a time, not {configured}: the process may have {limit} files open; \
+             raise its limit (ulimit -n) or lower api.max_connections"
+        );
+    }
+    allowed
 }
 
 /// On a thread of its own, which nothing waits for: reading standard input cannot be given up.

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
 use super::limits::{ANY_DURATION, COUNT_MAX};
 use super::reader::Section;
+use super::scalar;
 use crate::secret::Secret;
 
 /// `auth`.
@@ -17,6 +19,8 @@ pub struct Auth {
     pub api_endpoint: Option<Url>,
     /// `auth.cache`, where it is enabled.
     pub cache: Option<AuthCache>,
+    /// `auth.trusted_proxies`: whose `X-Forwarded-For` and `X-Real-IP` are believed. Default none.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// `auth.cache`: off unless `enabled`. Defaults as lakeFS has them.
@@ -38,7 +42,8 @@ pub(super) fn read(section: &Section<'_>) -> Option<Auth> {
     });
     let api_endpoint = section.within("api", |api| api.endpoint("endpoint"));
     let cache = section.within("cache", read_cache);
-    Some(Auth { encrypt_secret_key: encrypt_secret_key?, api_endpoint, cache })
+    let trusted_proxies = section.list("trusted_proxies", scalar::network);
+    Some(Auth { encrypt_secret_key: encrypt_secret_key?, api_endpoint, cache, trusted_proxies })
 }
 
 fn read_cache(section: &Section<'_>) -> Option<AuthCache> {

@@ -51,7 +51,7 @@ impl<'a> Reader<'a> {
         let entries = match &document.value {
             Value::Mapping(entries) => entries.as_slice(),
             Value::Null => &[],
-            other @ (Value::Scalar(_) | Value::Sequence) => {
+            other @ (Value::Scalar(_) | Value::Sequence(_)) => {
                 let what = format!("the file holds {}, not settings", other.kind());
                 self.problem(Place::line(&self.file, document.at), "", what, "write lines of the form `key: value`");
                 &[]
@@ -264,7 +264,7 @@ impl<'r> Section<'r> {
         match &node.value {
             Value::Mapping(entries) => entries,
             Value::Null => &[],
-            other @ (Value::Scalar(_) | Value::Sequence) => {
+            other @ (Value::Scalar(_) | Value::Sequence(_)) => {
                 let what = format!("is {}, not a section with keys of its own", other.kind());
                 let place = Place::line(&self.reader.file, node.at);
                 self.reader.problem(place, self.key(name), what, "put its keys under it, indented");
@@ -294,7 +294,7 @@ impl<'r> Section<'r> {
             Value::Null => None,
             Value::Scalar(text) if text.is_empty() => None,
             Value::Scalar(text) => Some(Found { text: text.clone(), place }),
-            other @ (Value::Sequence | Value::Mapping(_)) => {
+            other @ (Value::Sequence(_) | Value::Mapping(_)) => {
                 let what = format!("is {}, not a single value", other.kind());
                 self.reader.problem(place, self.key(name), what, "write one value after the colon");
                 None
@@ -314,12 +314,43 @@ impl<'r> Section<'r> {
         }
     }
 
+    /// A list of single values, each read by `parse`; as a text, separated by commas. Empty where it is not set.
+    pub(crate) fn list<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, BadValue>) -> Vec<T> {
+        let read = |text: &str, place: &Place| match parse(text.trim()) {
+            Ok(value) => Some(value),
+            Err(BadValue { what, fix }) => {
+                self.reader.problem(place.clone(), self.key(name), what, fix);
+                None
+            }
+        };
+        let from_environment = self.reader.variables.get(&self.variable(name)).is_some_and(|text| !text.is_empty());
+        let node = self.entry(name).map(|entry| &entry.node).filter(|_| !(self.from_environment && from_environment));
+        let Some(Node { value: Value::Sequence(items), .. }) = node else {
+            let Some(Found { text, place }) = self.raw(name) else { return Vec::new() };
+            return text.split(',').filter(|part| !part.trim().is_empty()).filter_map(|part| read(part, &place)).collect();
+        };
+        self.asked.borrow_mut().insert(name.to_owned());
+        self.reader.known.borrow_mut().insert(self.variable(name));
+        let item = |node: &Node| {
+            let place = Place::line(&self.reader.file, node.at);
+            match &node.value {
+                Value::Scalar(text) => read(text, &place),
+                other => {
+                    let what = format!("holds {}, not only single values", other.kind());
+                    self.reader.problem(place, self.key(name), what, "write one value an item");
+                    None
+                }
+            }
+        };
+        items.iter().filter_map(item).collect()
+    }
+
     /// Passes `value` on and notes a problem if there is none because the setting is nowhere set.
     pub(crate) fn required<T>(&self, name: &str, value: Option<T>, fix: &str) -> Option<T> {
         let written = self.entry(name).is_some_and(|entry| match &entry.node.value {
             Value::Null => false,
             Value::Scalar(text) => !text.is_empty(),
-            Value::Sequence | Value::Mapping(_) => true,
+            Value::Sequence(_) | Value::Mapping(_) => true,
         });
         if value.is_none() && !written && self.raw(name).is_none() {
             self.reader.problem(self.place(name), self.key(name), "is required and not set", fix);

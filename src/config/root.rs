@@ -11,7 +11,7 @@ use super::problem::Place;
 use super::reader::Section;
 use super::scalar::{self, BadValue};
 use super::{AlsoServed, LakefsCredentials};
-use super::{Config, MirrorsDatabase, auth, blockstore, committed, database, journal, log, pace, policy};
+use super::{Config, MirrorsDatabase, api, auth, blockstore, committed, database, journal, log, pace, policy};
 
 type Served = Vec<(String, Place, Option<AlsoServed>)>;
 type Endpoints = Vec<(String, Place, Url)>;
@@ -39,7 +39,8 @@ pub(super) fn read(root: &Section<'_>) -> Option<Config> {
     let config = Config {
         organization_name: root.text("organization_name"),
         dst_endpoints: other_regions(region.as_deref(), endpoints),
-        listen_address: listen_address.unwrap_or_else(|| "0.0.0.0:8008".to_owned()),
+        listen_address: listen_address.unwrap_or_else(|| ":8008".to_owned()),
+        api: root.within("api", api::read),
         logging: root.within("logging", log::read),
         commit_sensor: root.within("commit_sensor", pace::read_commit_sensor),
         mirrors_manager: root.within("mirrors_manager", pace::read_mirrors_manager),

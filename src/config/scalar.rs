@@ -3,8 +3,10 @@
 //! Pure. Owns no key names and no places; an error is the sentence that follows the key in a message and never
 //! quotes more than a short value. Secrets do not come through here.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
 /// What is wrong with a value, and what to write instead.
@@ -159,9 +161,9 @@ pub(crate) fn lakefs_endpoint(text: &str) -> Result<Url, BadValue> {
     Ok(url)
 }
 
-/// `host:port` in the forms that Go listens on: an empty host is every address. Returned with its host filled in.
+/// `host:port` in the forms that Go listens on: without a host it is every address of both families.
 pub(crate) fn listen_address(text: &str) -> Result<String, BadValue> {
-    let fix = "write host:port, such as 0.0.0.0:8008, 127.0.0.1:8008 or [::]:8008";
+    let fix = "write host:port, such as :8008, 127.0.0.1:8008 or [::]:8008";
     let Some((host, port)) = text.rsplit_once(':') else {
         return bad(format!("{} has no port", quoted(text)), fix);
     };
@@ -169,7 +171,7 @@ pub(crate) fn listen_address(text: &str) -> Result<String, BadValue> {
         return bad(format!("{} has no port of 0 to 65535", quoted(text)), fix);
     }
     if host.is_empty() {
-        return Ok(format!("0.0.0.0:{port}"));
+        return Ok(text.to_owned());
     }
     let in_brackets = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
     let valid = match in_brackets {
@@ -177,6 +179,14 @@ pub(crate) fn listen_address(text: &str) -> Result<String, BadValue> {
         None => host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')),
     };
     if valid { Ok(text.to_owned()) } else { bad(format!("{} names no host", quoted(text)), fix) }
+}
+
+/// A network, or one address: `10.0.0.0/8`, `192.168.1.7`, `fd00::/8`.
+pub(crate) fn network(text: &str) -> Result<IpNet, BadValue> {
+    let one = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse::<IpNet>().or_else(|_| one()).or_else(|_| {
+        bad(format!("{} is no network", quoted(text)), "write an address, or one with a prefix length: 10.0.0.0/8")
+    })
 }
 
 #[cfg(test)]
@@ -261,7 +271,7 @@ mod tests {
 
     #[test]
     fn listen_addresses() {
-        for (text, want) in [(":8008", "0.0.0.0:8008"), ("127.0.0.1:0", "127.0.0.1:0"), ("[::]:80", "[::]:80")] {
+        for (text, want) in [(":8008", ":8008"), ("0.0.0.0:80", "0.0.0.0:80"), ("127.0.0.1:0", "127.0.0.1:0"), ("[::]:80", "[::]:80")] {
             assert_eq!(listen_address(text), Ok(want.to_owned()));
         }
         assert_eq!(listen_address("localhost:8008"), Ok("localhost:8008".to_owned()));

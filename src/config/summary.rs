@@ -11,6 +11,7 @@ pub(super) fn of(config: &Config) -> Vec<(&'static str, String)> {
         ("dst_endpoints", list(config.dst_endpoints.iter().map(|(region, url)| format!("{region}={url}")))),
         ("lakefs_access_key_id", config.lakefs_credentials.access_key_id.clone()),
         ("listen_address", config.listen_address.clone()),
+        ("api.max_connections", config.api.max_connections.to_string()),
         ("mirrors_database", database(&config.mirrors_database)),
         ("blockstore", blockstore(&config.blockstore)),
         (
@@ -24,6 +25,7 @@ pub(super) fn of(config: &Config) -> Vec<(&'static str, String)> {
         ),
         ("auth.api.endpoint", config.auth.api_endpoint.as_ref().map_or_else(none, ToString::to_string)),
         ("auth.cache", if config.auth.cache.is_some() { "on" } else { "off" }.to_owned()),
+        ("auth.trusted_proxies", list(config.auth.trusted_proxies.iter().map(ToString::to_string))),
         ("journal.path", config.journal.path.display().to_string()),
         ("journal.seal", format!("{} bytes or {:?}", config.journal.seal_max_bytes, config.journal.seal_max_age)),
         ("journal.snapshot.interval", format!("{:?}", config.journal.snapshot_interval)),

@@ -66,7 +66,7 @@ fn the_smallest_configuration_works_as_it_stands() {
 #[test]
 fn defaults_are_our_own_and_visible_as_such() {
     let config = good(&changed(&["listen_address", "commit_sensor"], ""), &[]);
-    assert_eq!(config.listen_address, "0.0.0.0:8008");
+    assert_eq!(config.listen_address, ":8008");
     assert_eq!(config.commit_sensor.process_branches_duration, None);
     assert_eq!(config.commit_sensor.scan_interval(), Duration::from_secs(5));
     assert_eq!(config.mirrors_manager.interval(), Duration::from_secs(5));

@@ -44,8 +44,8 @@ pub(crate) enum Value {
     Null,
     /// Any other scalar, as written and without its quotes.
     Scalar(String),
-    /// A list. No setting is one; its length is never asked for.
-    Sequence,
+    /// A list.
+    Sequence(Vec<Node>),
     /// Keys and values in the order of the file.
     Mapping(Vec<Entry>),
 }
@@ -56,7 +56,7 @@ impl Value {
         match self {
             Value::Null => "nothing",
             Value::Scalar(_) => "a single value",
-            Value::Sequence => "a list",
+            Value::Sequence(_) => "a list",
             Value::Mapping(_) => "a section with keys of its own",
         }
     }
@@ -152,12 +152,13 @@ impl<'t> Loader<'t> {
     }
 
     fn sequence(&mut self, depth: usize) -> Result<Value, SyntaxError> {
+        let mut items = Vec::new();
         loop {
             let (event, at) = self.next()?;
             if event == Event::SequenceEnd {
-                return Ok(Value::Sequence);
+                return Ok(Value::Sequence(items));
             }
-            self.node(event, at, depth + 1)?;
+            items.push(self.node(event, at, depth + 1)?);
         }
     }
 

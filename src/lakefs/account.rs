@@ -55,7 +55,7 @@ impl Client {
         let Some(authorization) = credentials.header() else { return Ok(None) };
         let call = call.authorized_by(authorization);
         let reply = self.transport.ask(&call).await?;
-        if reply.status == 401 && reply.message().is_some() {
+        if reply.status == 431 || reply.status == 401 && reply.message().is_some() {
             return Ok(None);
         }
         let answer: types::CurrentUser = self.transport.parse(&call, &reply, None)?;

@@ -97,9 +97,10 @@ impl Call {
     pub(super) fn segment(mut self, name: &str) -> Self {
         if name.is_empty() {
             self.unsendable = Some("an empty name cannot be asked for");
-        } else if name == "." || name == ".." {
-            // URL parsers resolve these even when they are percent-encoded, which would change what is asked for.
-            self.unsendable = Some("`.` and `..` cannot be asked for by name");
+        } else if name.split(['/', '\\']).any(|part| part == "." || part == "..") {
+            // Parsers of URLs and servers behind a proxy resolve these even when they are percent-encoded, which would
+            // change what is asked for.
+            self.unsendable = Some("`.` and `..` cannot be asked for as a part of a name");
         }
         self.target.push('/');
         self.push_encoded(name);
@@ -185,10 +186,10 @@ mod tests {
 
     #[test]
     fn names_that_would_change_the_path_are_refused() {
-        for name in ["", ".", ".."] {
+        for name in ["", ".", "..", "a/../../adm", "..\\x", "a/."] {
             let fault = get().segment(name).check("http://e").unwrap_err();
             assert_eq!(fault.kind, FaultKind::Refused, "{name:?}");
         }
-        get().segment("...").check("e").unwrap();
+        get().segment("...").segment("a/b").segment("adm/policies?x=").check("e").unwrap();
     }
 }

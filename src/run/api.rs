@@ -42,6 +42,7 @@ pub(super) fn service(ports: &Ports, engine: Engine) -> Arc<dyn Service> {
     let gate = LakefsGate {
         authenticator: Authenticator::new(directory(), key, Arc::clone(clock), Arc::clone(entropy), cache),
         authorizer: Authorizer::new(directory(), Arc::clone(clock), Arc::clone(entropy), cache),
+        trusted_proxies: ports.auth.trusted_proxies.clone(),
     };
     let blockstore = |region: &str, scheme: &str| Blockstore {
         scheme: if scheme == "local" { Scheme::Local } else { Scheme::S3 },

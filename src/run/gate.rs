@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use lakemirror_api::server::Caller;
 
-use crate::auth::{self, AuthError, Authenticator, Authorizer};
+use ipnet::IpNet;
+
+use crate::auth::{self, AuthError, Authenticator, Authorizer, Freshness};
 use crate::engine::ports::FaultKind;
 use crate::service::{Action, Denied, Gate, User};
 
@@ -11,14 +13,20 @@ use crate::service::{Action, Denied, Gate, User};
 pub(super) struct LakefsGate {
     pub(super) authenticator: Authenticator,
     pub(super) authorizer: Authorizer,
+    /// Whose word about a request's origin counts.
+    pub(super) trusted_proxies: Vec<IpNet>,
 }
 
 #[async_trait]
 impl Gate for LakefsGate {
     async fn check(&self, caller: &Caller, action: Action<'_>) -> Result<User, Denied> {
         let header = caller.credentials.to_header();
-        let user =
-            self.authenticator.authenticate(header.as_ref().map(|header| header.expose())).await.map_err(denied)?;
+        let freshness = match action {
+            Action::ReadMirrors => Freshness::Stale,
+            Action::CreateMirror { .. } | Action::DeleteMirror { .. } => Freshness::Current,
+        };
+        let header = header.as_ref().map(|header| header.expose());
+        let user = self.authenticator.authenticate(header, freshness).await.map_err(denied)?;
         let action = match action {
             Action::CreateMirror { mirror, source, namespace } => {
                 auth::Action::CreateMirror { mirror, source, namespace }
@@ -27,8 +35,8 @@ impl Gate for LakefsGate {
             Action::ReadMirrors => auth::Action::ReadMirrors,
         };
         let peer = caller.peer.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
-        let source = auth::source_ip(caller.forwarded_for.as_deref(), caller.real_ip.as_deref(), peer);
-        self.authorizer.authorize(&user, &action, Some(&source)).await.map_err(denied)?;
+        let source = auth::source_ip(caller.forwarded_for.as_deref(), caller.real_ip.as_deref(), peer, &self.trusted_proxies);
+        self.authorizer.authorize(&user, &action, Some(&source), freshness).await.map_err(denied)?;
         Ok(User { name: user.name })
     }
 }

@@ -1,0 +1,46 @@
+//! File descriptors: the process takes what the system allows it, and connections of the API get no more than leaves
+//! enough for the journal, the databases and the engine's own connections.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors that the rest of the process is sure of, where the limit is high enough.
+const RESERVE: usize = 512;
+
+/// Raises the soft limit to the hard one.
+///
+/// Returns the soft limit that holds now; none where there is no limit.
+pub fn raise() -> Option<usize> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        // Where it is refused, the old limit holds, and connections are bounded by that.
+        let _best_effort = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
+    getrlimit(Resource::Nofile).current.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// How many connections there may be: what is configured, but at least half of all descriptors, and up to 512, stay for
+/// the rest.
+#[must_use]
+pub fn connections(configured: usize, limit: Option<usize>) -> usize {
+    let Some(limit) = limit else { return configured };
+    configured.min(limit - RESERVE.min(limit / 2)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_the_process_keeps_its_share() {
+        for (configured, limit, expected) in [
+            (1024, None, 1024),
+            (1024, Some(1 << 20), 1024),
+            (1024, Some(1024), 512),
+            (1024, Some(256), 128),
+            (16, Some(256), 16),
+            (1024, Some(0), 1),
+        ] {
+            assert_eq!(connections(configured, limit), expected, "{configured} {limit:?}");
+        }
+    }
+}
