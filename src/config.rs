@@ -145,8 +145,23 @@ impl Config {
         let config = reader.root(&document, root::read);
         match (config, reader.finish()) {
             (Some(config), (problems, warnings)) if problems.is_empty() => Ok((config, warnings)),
-            (_, (problems, _)) => Err(problems),
+            (_, (mut problems, warnings)) => {
+                // A key that is not known may be the one that is missing: its hint is part of what is wrong.
+                problems.extend(warnings.into_iter().map(Problem::from));
+                problems.sort();
+                Err(problems)
+            }
         }
+    }
+
+    /// How `path` says that there is to be logged, for the time before the whole configuration is known to be right; the
+    /// defaults for what it does not say.
+    #[must_use]
+    pub fn logging(path: &Path, variables: &BTreeMap<String, String>) -> Logging {
+        let document = read_text(path).ok().and_then(|text| yaml::parse(&text).ok());
+        let document = document.unwrap_or_else(yaml::Node::empty);
+        let reader = reader::Reader::new(Arc::new(path.to_path_buf()), variables);
+        reader.root(&document, |root| root.within("logging", log::read))
     }
 
     /// The settings for the log at start, by name: an explicit list, which holds no secret.

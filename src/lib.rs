@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod engine;
+pub mod escape;
 pub mod evidence;
 pub mod graveler;
 pub mod lakefs;

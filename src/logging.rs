@@ -3,19 +3,28 @@
 //! Owns what is let through: our own records from the configured level on, other crates' only from `WARN`, because
 //! their records are per request. Set up once per process, by the command; libraries only emit.
 
+use std::fmt::Debug;
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use tracing::Level;
+use tracing::field::Field;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::{self, FormatFields, Writer};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{LogFormat, LogLevel, Logging};
+use crate::escape;
 
 /// The crates whose records are ours.
 const OWN_CRATES: [&str; 3] = ["lakemirror", "lakemirror_journal", "lakemirror_api"];
+
+/// The format of this process's log, once it is set up.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
 /// A log was set up in this process before.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +38,10 @@ pub struct AlreadySetUp;
 pub fn init(logging: Logging) -> Result<(), AlreadySetUp> {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let subscriber = Registry::default().with(layer(logging, color, std::io::stderr));
-    subscriber.try_init().map_err(|_| AlreadySetUp)
+    subscriber.try_init().map_err(|_| AlreadySetUp)?;
+    // There is one log, so there was no format before.
+    let _first = FORMAT.set(logging.format);
+    Ok(())
 }
 
 fn layer<W>(logging: Logging, color: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
@@ -38,9 +50,26 @@ where
 {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     match logging.format {
-        LogFormat::Text => lines.with_ansi(color).with_filter(filter(logging.level)).boxed(),
+        LogFormat::Text => {
+            lines.with_ansi(color).fmt_fields(one_line_fields()).with_filter(filter(logging.level)).boxed()
+        }
         LogFormat::Json => lines.with_ansi(false).json().flatten_event(true).with_filter(filter(logging.level)).boxed(),
     }
+}
+
+/// Fields on one line, whatever they hold: names and answers come from outside.
+fn one_line_fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
+    let field = |writer: &mut Writer<'_>, field: &Field, value: &dyn Debug| {
+        let text = format!("{value:?}");
+        let text = escape::line(&text);
+        if field.name() == "message" { write!(writer, "{text}") } else { write!(writer, "{}={text}", field.name()) }
+    };
+    format::debug_fn(field).delimited(" ")
+}
+
+/// Whether the log of this process is JSON: then so is the last message of one that fails.
+pub fn is_json() -> bool {
+    FORMAT.get() == Some(&LogFormat::Json)
 }
 
 fn filter(level: LogLevel) -> Targets {
@@ -97,6 +126,26 @@ mod tests {
         assert!(!info.contains("own debug") && info.contains("own info"), "{info}");
         let error = logged(LogLevel::Error, LogFormat::Text);
         assert_eq!(error.lines().count(), 1, "{error}");
+    }
+
+    #[test]
+    fn hostile_text_makes_one_line_and_no_control_character() {
+        let hostile = "b\n2026-12-01T00:00:00Z  INFO forged\u{1b}[2K\u{9b}1m";
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let captured = Captured::default();
+            let writer = captured.clone();
+            let layer = layer(Logging { level: LogLevel::Info, format }, false, move || writer.clone());
+            tracing::subscriber::with_default(Registry::default().with(layer), || {
+                tracing::warn!(target: "lakemirror", branch = hostile, reason = %hostile, "moved {hostile}");
+            });
+            let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert!(!text.contains('\u{1b}') && text.contains("forged"), "{text:?}");
+            if format == LogFormat::Text {
+                assert!(!text.trim_end().chars().any(char::is_control), "{text:?}");
+                assert!(text.contains("branch=") && text.contains("moved b\\n2026"), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{Exit, Failure, output};
 use crate::config::{self, Config, Warning};
+use crate::logging;
 
 /// What to check.
 #[derive(Debug, Args)]
@@ -24,11 +25,15 @@ pub(super) fn check(arguments: &CheckArguments) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Loads a configuration; its problems go to standard error, one a line.
+/// Loads a configuration; its problems go to standard error, one a line, or to the log where that is JSON.
 pub(super) fn load(file: &Path) -> Result<(Config, Vec<Warning>), Failure> {
     Config::load(file, &config::process_variables()).map_err(|problems| {
         for problem in &problems {
-            output::complain(&problem.to_string());
+            if logging::is_json() {
+                tracing::error!("configuration: {problem}");
+            } else {
+                output::complain(&problem.to_string());
+            }
         }
         Failure::Configuration { file: file.display().to_string(), problems: problems.len() }
     })

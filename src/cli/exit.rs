@@ -6,6 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::output;
+use crate::logging;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +111,9 @@ pub(super) fn report(result: Result<Exit, Failure>) -> Exit {
         Err(failure) => failure,
     };
     let exit = failure.exit();
-    if exit != Exit::Ok {
+    if exit != Exit::Ok && logging::is_json() {
+        tracing::error!(exit_code = exit.code(), "{}", chain(&failure));
+    } else if exit != Exit::Ok {
         output::complain(&format!("lakemirror: {}", chain(&failure)));
     }
     exit

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 use lakemirror_journal::log::OpenError;
+use rustix::fs::Mode;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, check, signals};
 use crate::clock::system::{OsEntropy, SystemClock};
-use crate::config::{Config, Warning};
+use crate::config::{self, Config, Warning};
 use crate::logging;
 use crate::run::http::descriptors;
 use crate::run::{self, RunError};
@@ -32,17 +33,20 @@ pub(super) struct RunArguments {
 
 /// Runs until it is told to end.
 pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
+    // Journal, databases and caches are this user's alone, whatever the umask that this was started with.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    // First the log: where it is JSON, problems of the configuration are logged as JSON too.
+    let logging = Config::logging(&arguments.config, &config::process_variables());
+    logging::init(logging).map_err(|error| Failure::because(Exit::Io, "cannot log", error))?;
     let (config, warnings) = check::load(&arguments.config)?;
-    logging::init(config.logging).map_err(|error| Failure::because(Exit::Io, "cannot log", error))?;
     log_start(&config, &warnings);
     serve(config, arguments.until_input_ends)
 }
 
 fn log_start(config: &Config, warnings: &[Warning]) {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "lakemirror starts");
-    for (setting, value) in config.summary() {
-        tracing::info!(setting, value, "setting");
-    }
+    let settings: Vec<String> = config.summary().iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    tracing::info!("effective configuration: {}", settings.join(" "));
     for warning in warnings {
         tracing::warn!(%warning, "configuration");
     }

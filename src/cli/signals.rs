@@ -1,4 +1,4 @@
-//! SIGTERM and Ctrl-C: the first ends in order, the second at once.
+//! SIGTERM and Ctrl-C: the first ends in order, the second at once. SIGHUP ends nothing.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -9,6 +9,7 @@ use super::{Exit, Failure};
 pub(super) fn stop_token() -> Result<CancellationToken, Failure> {
     let listen = |kind| signal(kind).map_err(|error| Failure::because(Exit::Io, "cannot listen for signals", error));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let mut hang_up = listen(SignalKind::hangup())?;
     let stop = CancellationToken::new();
     let token = stop.clone();
     tokio::spawn(async move {
@@ -16,6 +17,10 @@ pub(super) fn stop_token() -> Result<CancellationToken, Failure> {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                _ = hang_up.recv() => {
+                    tracing::info!("SIGHUP is ignored: restart lakemirror to read its configuration again");
+                    continue;
+                }
             }
             if token.is_cancelled() {
                 std::process::exit(i32::from(Exit::Interrupted.code()));

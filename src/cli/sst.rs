@@ -19,6 +19,7 @@ use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
 use super::{Exit, Failure};
+use crate::cli::output;
 use crate::graveler::content::ContentHash;
 use crate::graveler::entry::{Entry, EntryRef};
 use crate::graveler::metarange::{self, RangeInfo, RangeOrder};
@@ -36,7 +37,7 @@ pub(super) struct SstArguments {
 
 /// Prints every file; [`Exit::CheckFailed`] where an id is not the file's name or anything in one is damaged.
 pub(super) fn sst(arguments: &SstArguments) -> Result<Exit, Failure> {
-    let good = run(&arguments.files, &mut io::BufWriter::new(io::stdout().lock())).map_err(Failure::Output)?;
+    let good = run(&arguments.files, &mut io::BufWriter::new(output::stdout())).map_err(Failure::Output)?;
     Ok(if good { Exit::Ok } else { Exit::CheckFailed })
 }
 

@@ -68,6 +68,13 @@ pub struct Warning {
     pub fix: String,
 }
 
+impl From<Warning> for Problem {
+    fn from(warning: Warning) -> Self {
+        let Warning { place, key, what, fix } = warning;
+        Self { place, key, what, fix }
+    }
+}
+
 fn write_line(f: &mut fmt::Formatter<'_>, place: &Place, key: &str, what: &str, fix: &str) -> fmt::Result {
     write!(f, "{place}: ")?;
     if !key.is_empty() {

@@ -353,7 +353,13 @@ impl<'r> Section<'r> {
             Value::Sequence(_) | Value::Mapping(_) => true,
         });
         if value.is_none() && !written && self.raw(name).is_none() {
-            self.reader.problem(self.place(name), self.key(name), "is required and not set", fix);
+            let variable = if self.from_environment {
+                format!(", here or in the environment as {}", self.variable(name))
+            } else {
+                String::new()
+            };
+            let what = "is required and not set";
+            self.reader.problem(self.place(name), self.key(name), what, format!("{fix}{variable}"));
         }
         value
     }
@@ -363,7 +369,14 @@ impl<'r> Section<'r> {
     }
 
     pub(crate) fn secret(&self, name: &str) -> Option<Secret> {
-        self.raw(name).map(|found| Secret::new(found.text))
+        let found = self.raw(name)?;
+        // Files and variables made with a here-document or `echo` end in one, and no secret of lakeFS or a store does.
+        let trimmed = found.text.trim_end_matches(['\r', '\n']);
+        if trimmed.len() < found.text.len() {
+            let fix = "the line break is left out; write the value without it";
+            self.reader.warning(found.place, self.key(name), "ends in a line break", fix);
+        }
+        Some(Secret::new(trimmed))
     }
 
     /// A path as given: relative ones are relative to the working directory.

@@ -177,7 +177,7 @@ also_serves: { nowhere: { blockstore: { type: s3, s3: { credentials: { access_ke
     let found = problems(text);
     for want in [
         "c.yaml:1:1: journal.path: is required and not set;",
-        "c.yaml:1:1: region: is required and not set; set it to this installation's region id\n",
+        "c.yaml:1:1: region: is required and not set; set it to this installation's region id, here or in the environment as REPLICATION_REGION\n",
         "c.yaml:1:18: organization_id: `a b` holds a space;",
         "c.yaml:2:20: regional_endpoint: is not an http or https URL with a host;",
         "c.yaml:3:29: dst_endpoints.us-west-2: is not an http",
@@ -296,6 +296,37 @@ fn no_secret_is_ever_shown() {
         let found = problems(&broken);
         assert!(found.contains(old) && !found.contains(CANARY), "{found}");
     }
+}
+
+#[test]
+fn a_secret_that_ends_in_a_line_break_is_trimmed_with_a_warning() {
+    let text = changed(&["lakefs_secret_access_key"], "lakefs_secret_access_key: \"hush\\r\\n\"\n");
+    assert_eq!(good(&text, &[]).lakefs_credentials.secret_access_key.expose(), "hush");
+    let said = warnings(&text, &[]);
+    assert!(said.contains("lakefs_secret_access_key: ends in a line break") && !said.contains("hush"), "{said}");
+    let variable = [("REPLICATION_AUTH_ENCRYPT_SECRET_KEY", "canary\n")];
+    assert_eq!(good(SMALLEST, &variable).auth.encrypt_secret_key.expose(), "canary");
+}
+
+#[test]
+fn problems_and_hints_come_together_and_a_missing_key_names_its_variable() {
+    let text = changed(&["organization_id", "region"], "organisation_id: acme\n");
+    let found = problems(&text);
+    assert!(found.contains("did you mean `organization_id`?"), "{found}");
+    assert!(found.contains("organization_id: is required") && found.contains("REPLICATION_ORGANIZATION_ID"), "{found}");
+    assert!(found.contains("region: is required") && found.contains("REPLICATION_REGION"), "{found}");
+}
+
+#[test]
+fn the_log_is_known_before_the_rest_is_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c.yaml");
+    std::fs::write(&path, "logging: { format: json, level: WARN }\nregion: [\"wrong\"]\n").unwrap();
+    let logging = Config::logging(&path, &BTreeMap::new());
+    assert_eq!(logging, Logging { level: LogLevel::Warn, format: LogFormat::Json });
+    assert_eq!(Config::logging(&dir.path().join("none"), &BTreeMap::new()), Logging::default());
+    let variables = BTreeMap::from([("REPLICATION_LOGGING_FORMAT".to_owned(), "json".to_owned())]);
+    assert_eq!(Config::logging(&dir.path().join("none"), &variables).format, LogFormat::Json);
 }
 
 #[test]

@@ -62,6 +62,13 @@ impl Value {
     }
 }
 
+impl Node {
+    /// A document with nothing in it.
+    pub(crate) fn empty() -> Self {
+        Self { at: Position::START, value: Value::Null }
+    }
+}
+
 /// One key of a mapping.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {

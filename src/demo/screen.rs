@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::escape;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,7 @@ impl Screen {
     pub fn say(&self, voice: Voice, text: &str) {
         let elapsed = self.clock.monotonic().saturating_sub(self.started).as_secs_f64();
         let (name, colour) = (voice.name(), voice.colour());
+        let text = escape::line(text);
         match self.colours {
             true => self.plain(&format!("{elapsed:7.2}s  \x1b[{colour}m{name:<9}\x1b[0m {text}")),
             false => self.plain(&format!("{elapsed:7.2}s  {name:<9} {text}")),

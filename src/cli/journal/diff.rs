@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::table::{Align, Table, short};
 use super::{Exit, Failure, Printing, failure, progress, unwritten};
+use crate::cli::output;
 use crate::evidence::Source;
 use crate::evidence::diff::{self, BranchDiff, Diff, Stands};
 
@@ -47,7 +48,7 @@ pub(super) fn diff(arguments: &DiffArguments) -> Result<Exit, Failure> {
     );
     bar.clear();
     let diff = diff.map_err(failure)?;
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout();
     match printing.is_json() {
         true => writeln!(out, "{}", as_json(&diff)),
         false => print(&diff, &mut out),

@@ -63,7 +63,7 @@ pub(super) fn explain(arguments: &ExplainArguments) -> Result<Exit, Failure> {
         Files::new(dir).map_err(|error| Failure::because(Exit::Io, format!("cannot read {}", dir.display()), error))
     });
     let files = files.transpose()?;
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(output::stdout());
     let mut answer =
         Answer { out: &mut out, files, objects: *objects, json: printing.is_json(), begins_at: 1, remarks: Vec::new() };
     let asked = place.ask_quietly(|source| answer.give(source, &Request { mirror, target }));

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::table::{Align, Table};
 use super::{Exit, Failure, Place, Printing, remark_on_beginning, remark_on_moment, unwritten};
+use crate::cli::output;
 use crate::evidence::heads::{self, BranchHead, Heads};
 use crate::evidence::moment::{Asked, Moment, show};
 
@@ -38,7 +39,7 @@ pub(super) fn heads(arguments: &HeadsArguments) -> Result<Exit, Failure> {
     let HeadsArguments { place, at, printing } = arguments;
     let moment = at.map(|at| place.ask(|source| at.resolve(source))).transpose()?;
     let heads = place.ask(|source| heads::heads(source, moment))?;
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout();
     match printing.is_json() {
         true => writeln!(out, "{}", as_json(&heads, moment)),
         false => print(&heads, moment, &mut out),

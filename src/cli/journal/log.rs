@@ -7,6 +7,8 @@ use serde_json::json;
 
 use super::table::short;
 use super::{Exit, Failure, Place, Printing, remark_on_records};
+use crate::cli::output;
+use crate::escape;
 use crate::evidence::moment::show;
 use crate::evidence::reflog::{self, Line, Request, Side};
 
@@ -39,7 +41,7 @@ pub(in crate::cli) struct LogArguments {
 pub(super) fn log(arguments: &LogArguments) -> Result<Exit, Failure> {
     let LogArguments { place, mirror, branch, printing } = arguments;
     let request = Request { mirror, branch: branch.as_deref() };
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(output::stdout());
     let asked = place.ask_quietly(|source| {
         reflog::reflog(source, &request, &mut |line| match printing.is_json() {
             true => writeln!(out, "{}", as_json(line)),
@@ -62,7 +64,7 @@ fn print(line: &Line, out: &mut dyn Write) -> io::Result<()> {
     };
     let branch = branch.as_deref().unwrap_or("-");
     let text = format!("{seq:>8}  {}  {mirror}  {branch:<12}  {what:<17}  {ends:<28}  {why}", show(*at_ms));
-    writeln!(out, "{}", text.trim_end())
+    writeln!(out, "{}", escape::line(text.trim_end()))
 }
 
 fn as_json(line: &Line) -> serde_json::Value {

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::table::{Align, Table, short};
 use super::{Exit, Failure, Place, remark_on_beginning, remark_on_moment, unwritten};
+use crate::cli::output;
 use crate::evidence::json;
 use crate::evidence::moment::{Asked, show};
 use crate::evidence::replay::{self, Replayed};
@@ -50,10 +51,10 @@ pub(super) fn replay(arguments: &ReplayArguments) -> Result<Exit, Failure> {
     match (file, state) {
         (Some(file), _) => write_file(&replayed, file)?,
         (None, Some(_)) => {
-            let mut out = BufWriter::new(io::stdout().lock());
+            let mut out = BufWriter::new(output::stdout());
             json::write(&replayed, &mut out).and_then(|()| out.flush()).map_err(unwritten)?;
         }
-        (None, None) => print(&replayed, &mut io::stdout().lock()).map_err(unwritten)?,
+        (None, None) => print(&replayed, &mut output::stdout()).map_err(unwritten)?,
     }
     Ok(Exit::Ok)
 }

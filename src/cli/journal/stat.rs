@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use super::table::{Align, Table, bytes};
 use super::verify::loss;
 use super::{Exit, Failure, Place, Printing, unwritten};
+use crate::cli::output;
+use crate::escape;
 use crate::evidence::moment::show;
 use crate::evidence::stat::{self, Rung, RungName, Stat};
 
@@ -34,7 +36,7 @@ pub(in crate::cli) struct StatArguments {
 /// Prints the counts.
 pub(super) fn stat(arguments: &StatArguments) -> Result<Exit, Failure> {
     let stat = arguments.place.ask(stat::stat)?;
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout();
     match arguments.printing.is_json() {
         true => writeln!(out, "{}", as_json(&stat)),
         false => print(&stat, &mut out),
@@ -94,7 +96,7 @@ fn print_ladder(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
     upto("archived", &[Archived, Dropped], out)?;
     upto("dropped", &[Dropped, GivenUp], out)?;
     for Loss { from, to, reason, who, at_ms } in stat.ladder.iter().flat_map(|ladder| &ladder.losses) {
-        writeln!(out, "lost       records {from} to {to}, accepted by {who} at {}: {reason}", show(*at_ms))?;
+        writeln!(out, "lost       records {from} to {to}, accepted by {} at {}: {}", escape::line(who), show(*at_ms), escape::line(reason))?;
     }
     let columns = ["ladder", "segments", "records", "bytes", "where"];
     let right = ["segments", "bytes"];

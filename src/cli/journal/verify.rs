@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use super::table::bytes;
 use super::{Exit, Failure, Place, Printing, unwritten};
+use crate::cli::output;
+use crate::escape;
 use crate::evidence::moment::show;
 use crate::evidence::verify::{self, Anchor, Deep, Dropped, Proven, Report, Request, SnapshotSeen};
 
@@ -44,7 +46,7 @@ pub(in crate::cli) struct VerifyArguments {
 pub(super) fn verify(arguments: &VerifyArguments) -> Result<Exit, Failure> {
     let request = Request { deep: arguments.deep, anchors: arguments.anchors.clone() };
     let report = arguments.place.ask(|source| verify::verify(source, &request))?;
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout();
     let printed = match arguments.printing.is_json() {
         true => writeln!(out, "{}", as_json(&report)),
         false => print(&report, request.anchors.len(), &mut out),
@@ -79,7 +81,7 @@ fn print(report: &Report, anchors: usize, out: &mut dyn Write) -> io::Result<()>
         return writeln!(out, "all of it holds");
     }
     for problem in &report.problems {
-        writeln!(out, "FAULT     {problem}")?;
+        writeln!(out, "FAULT     {}", escape::line(&problem.to_string()))?;
     }
     match report.problems_more {
         0 => Ok(()),
@@ -159,7 +161,7 @@ fn print_snapshots(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 fn print_losses(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for Loss { from, to, reason, who, at_ms } in &report.losses {
-        writeln!(out, "lost      records {from} to {to}, accepted by {who} at {}: {reason}", show(*at_ms))?;
+        writeln!(out, "lost      records {from} to {to}, accepted by {} at {}: {}", escape::line(who), show(*at_ms), escape::line(reason))?;
     }
     if report.loss_noted {
         writeln!(out, "lost      a loss was accepted just now: the next start of the service records it")?;

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use super::table::{Align, Table, short};
 use super::{Exit, Failure, Place, Printing, remark_on_beginning, unwritten};
+use crate::cli::output;
+use crate::escape;
 use crate::cli::check;
 use crate::evidence::explain::graph::At;
 use crate::evidence::moment::show;
@@ -48,7 +50,7 @@ pub(super) fn what_if(arguments: &WhatIfArguments) -> Result<Exit, Failure> {
     let (config, _) = check::load(config)?;
     let rules = policy::of(&config);
     let answer = place.ask(|source| what_if::what_if(source, &rules))?;
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout();
     match printing.is_json() {
         true => writeln!(out, "{}", as_json(&answer, *all)),
         false => print(&answer, *all, &mut out),
@@ -113,6 +115,7 @@ fn removals(answer: &WhatIf, all: bool, out: &mut dyn Write) -> io::Result<()> {
         let verdict = verdict.map_or("under neither", Verdict::name);
         let removed = recorded.map_or_else(|| "not removed".to_owned(), |at| format!("removed by record {}", at.seq));
         let due = format!("may go from {} on, under these rules from {}", due(*journal), due(*other));
+        let (name, branch) = (escape::line(name), escape::line(branch));
         writeln!(out, "removal of {name} {branch}: {verdict}; gone by record {}, {removed}; {due}", tombstoned.seq)?;
     }
     Ok(())

@@ -3,7 +3,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that the rest of the process is sure of, where the limit is high enough.
+/// Descriptors that the rest of the process is sure of, where the limit is high enough. The hot store of the journal and
+/// the embedded database have some sixty files each, whatever is in them.
 const RESERVE: usize = 512;
 
 /// Raises the soft limit to the hard one.
@@ -18,12 +19,12 @@ pub fn raise() -> Option<usize> {
     getrlimit(Resource::Nofile).current.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// How many connections there may be: what is configured, but at least half of all descriptors, and up to 512, stay for
+/// How many connections there may be: what is configured, but three quarters of all descriptors, and at most 512, stay for
 /// the rest.
 #[must_use]
 pub fn connections(configured: usize, limit: Option<usize>) -> usize {
     let Some(limit) = limit else { return configured };
-    configured.min(limit - RESERVE.min(limit / 2)).max(1)
+    configured.min(limit - RESERVE.min(limit - limit / 4)).max(1)
 }
 
 #[cfg(test)]
@@ -36,7 +37,7 @@ mod tests {
             (1024, None, 1024),
             (1024, Some(1 << 20), 1024),
             (1024, Some(1024), 512),
-            (1024, Some(256), 128),
+            (1024, Some(256), 64),
             (16, Some(256), 16),
             (1024, Some(0), 1),
         ] {

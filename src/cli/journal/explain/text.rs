@@ -7,6 +7,7 @@ use lakemirror_journal::state::policy::Policy;
 use lakemirror_journal::state::tree::Grade;
 
 use crate::cli::journal::table::short;
+use crate::escape;
 use crate::evidence::explain::files::Named;
 use crate::evidence::explain::graph::{At, Move};
 use crate::evidence::explain::proof::Proof;
@@ -25,7 +26,7 @@ fn line(out: &mut dyn Write, word: &str, at: Option<At>, text: &str) -> io::Resu
         0 => format!("snapshot       {:<24}  ", time(at.at_ms)),
         seq => format!("record {seq:>6}  {:<24}  ", time(at.at_ms)),
     });
-    writeln!(out, "{word:<10} {at}{text}")
+    writeln!(out, "{word:<10} {at}{}", escape::line(text))
 }
 
 fn time(ms: u64) -> String {
@@ -211,7 +212,7 @@ fn open(range: &RangeProof, names: &[(u32, Named)], out: &mut dyn Write) -> io::
         let rest = if range.missing_count() as usize > some.len() { ", …" } else { "" };
         writeln!(out, "        {} missing ({asked}): ordinals {}{rest}", range.missing_count(), some.join(", "))?;
         for (ordinal, named) in names {
-            writeln!(out, "          {ordinal}  {}  ({})", named.key, named.address)?;
+            writeln!(out, "          {ordinal}  {}  ({})", escape::line(&named.key), escape::line(&named.address))?;
         }
     }
     if range.forbidden > 0 {
@@ -246,7 +247,7 @@ pub(super) fn objects(
     );
     let named =
         named.map_or_else(String::new, |named| format!("  {}  ({}, {} B)", named.key, named.address, named.size));
-    writeln!(out, "  object {place}:{ordinals}  {by}{named}")
+    writeln!(out, "  object {place}:{ordinals}  {by}{}", escape::line(&named))
 }
 
 fn how(how: How) -> &'static str {
