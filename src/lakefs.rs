@@ -18,6 +18,7 @@ mod objects;
 mod pages;
 mod port;
 mod repositories;
+mod throttle;
 mod transport;
 mod types;
 mod walk;
