@@ -18,7 +18,6 @@ mod objects;
 mod pages;
 mod port;
 mod repositories;
-mod throttle;
 mod transport;
 mod types;
 mod walk;

@@ -27,33 +27,28 @@ pub(super) struct Limits {
     pub(super) body: usize,
     /// The tries.
     pub(super) budget: Budget,
-    /// Whether a server that is well begins to answer at once, and the same call may go out a second time where a
-    /// connection stays silent.
-    pub(super) impatient: bool,
 }
 
 const CALM: Budget = Budget { tries: 3, within: Duration::from_secs(5), backoff: BACKOFF };
 
 /// Single records: one key-value read or write at the server.
-pub(super) const RECORD: Limits = Limits { timeout: Duration::from_secs(10), body: 1 << 20, budget: CALM, impatient: true };
+pub(super) const RECORD: Limits = Limits { timeout: Duration::from_secs(10), body: 1 << 20, budget: CALM };
 /// A page of at most 1000 short items (branches, repositories, policies).
-pub(super) const PAGE: Limits = Limits { timeout: Duration::from_secs(30), body: 16 << 20, budget: CALM, impatient: true };
+pub(super) const PAGE: Limits = Limits { timeout: Duration::from_secs(30), body: 16 << 20, budget: CALM };
 /// A page of at most 1000 commits, whose messages and metadata have no limit of their own.
-pub(super) const LOG: Limits = Limits { timeout: Duration::from_secs(60), body: 64 << 20, budget: CALM, impatient: false };
+pub(super) const LOG: Limits = Limits { timeout: Duration::from_secs(60), body: 64 << 20, budget: CALM };
 /// What moves or removes a branch. The caller has just checked its lease and the head; a try much later than that
 /// check would act on a right that may have ended, so later ones are left to the caller.
 pub(super) const MOVE: Limits = Limits {
     timeout: Duration::from_secs(10),
     body: 64 << 10,
     budget: Budget { tries: 3, within: Duration::from_millis(1500), backoff: BACKOFF },
-    impatient: false,
 };
 /// Deletion of a repository: the server deletes every key of it before it answers.
 pub(super) const DELETION: Limits = Limits {
     timeout: Duration::from_secs(120),
     body: 64 << 10,
     budget: Budget { tries: 1, within: Duration::ZERO, backoff: BACKOFF },
-    impatient: false,
 };
 
 /// A request, complete but for the endpoint and the service's own credentials.

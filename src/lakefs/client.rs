@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
 
-use super::connect::{ConnectError, Pool, http_client, parse_endpoint};
+use super::connect::{ConnectError, http_client, parse_endpoint};
 use super::transport::Transport;
 use crate::clock::{Clock, Entropy};
 use crate::secret::Secret;
@@ -76,8 +76,7 @@ impl Client {
     /// [`ConnectError`] for an endpoint, credentials or certificates that can never work.
     pub fn new(settings: Settings, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self, ConnectError> {
         let endpoint = parse_endpoint(&settings.endpoint)?;
-        let http = http_client(&endpoint, settings.ca_bundle.as_deref(), Pool::Kept)?;
-        let unpooled = http_client(&endpoint, settings.ca_bundle.as_deref(), Pool::None)?;
+        let http = http_client(&endpoint, settings.ca_bundle.as_deref())?;
         let pair = format!("{}:{}", settings.access_key_id, settings.secret_access_key.expose());
         let unspeakable = vec![settings.secret_access_key.clone(), Secret::new(STANDARD.encode(pair))];
         let authorization = CallerCredentials::Basic {
@@ -87,19 +86,7 @@ impl Client {
         .header()
         .ok_or_else(|| ConnectError::Credentials { endpoint: endpoint.shown.clone() })?;
         let page_size = settings.page_size.clamp(1, PAGE_ITEMS_MAX).to_string();
-        let (throttle, mistrusted_until) = Default::default();
-        let transport = Transport {
-            http,
-            unpooled,
-            throttle,
-            mistrusted_until,
-            endpoint,
-            authorization,
-            unspeakable,
-            clock,
-            entropy,
-        };
-        Ok(Self { transport, page_size })
+        Ok(Self { transport: Transport { http, endpoint, authorization, unspeakable, clock, entropy }, page_size })
     }
 }
 

@@ -12,9 +12,6 @@ use url::{Host, Url};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept; above any scan interval that is likely, below usual proxies' own limits.
 const POOL_IDLE: Duration = Duration::from_secs(50);
-/// When the system first asks whether the other end of a silent connection is still there, and how often then.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// The base path of lakeFS's API.
 const API: &str = "/api/v1";
 
@@ -101,23 +98,10 @@ pub(super) fn parse_endpoint(text: &str) -> Result<Endpoint, ConnectError> {
     Ok(Endpoint { base: format!("{shown}{API}"), tls: url.scheme() == "https", loopback, shown })
 }
 
-/// Whether connections are used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pool {
-    /// They wait for the next call.
-    Kept,
-    /// Each call opens one.
-    None,
-}
-
 /// The HTTP client for an endpoint. Honours the system's certificate authorities, `SSL_CERT_FILE`, `ca_bundle` in
 /// addition, and the usual proxy variables except for loopback addresses. Follows no redirects: lakeFS sends none to
 /// these calls, and credentials must not travel elsewhere.
-pub(super) fn http_client(
-    endpoint: &Endpoint,
-    ca_bundle: Option<&Path>,
-    pool: Pool,
-) -> Result<reqwest::Client, ConnectError> {
+pub(super) fn http_client(endpoint: &Endpoint, ca_bundle: Option<&Path>) -> Result<reqwest::Client, ConnectError> {
     install_ring();
     let mut builder = reqwest::Client::builder()
         .http1_only()
@@ -125,13 +109,6 @@ pub(super) fn http_client(
         .retry(reqwest::retry::never())
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE)
-        .pool_max_idle_per_host(match pool {
-            Pool::Kept => usize::MAX,
-            Pool::None => 0,
-        })
-        .tcp_keepalive(KEEP_ALIVE)
-        .tcp_keepalive_interval(KEEP_ALIVE_INTERVAL)
-        .tcp_keepalive_retries(3)
         .tcp_nodelay(true);
     if endpoint.loopback {
         builder = builder.no_proxy();
@@ -194,16 +171,16 @@ mod tests {
     #[test]
     fn a_bundle_that_cannot_be_used_is_named() {
         let endpoint = parse_endpoint("https://h").unwrap();
-        let missing = http_client(&endpoint, Some(Path::new("/nonexistent/ca.pem")), Pool::Kept).unwrap_err();
+        let missing = http_client(&endpoint, Some(Path::new("/nonexistent/ca.pem"))).unwrap_err();
         assert!(matches!(missing, ConnectError::BundleRead { .. }), "{missing}");
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "no certificate").unwrap();
-        let empty = http_client(&endpoint, Some(file.path()), Pool::Kept).unwrap_err();
+        let empty = http_client(&endpoint, Some(file.path())).unwrap_err();
         assert!(empty.to_string().contains("no usable PEM"), "{empty}");
     }
 
     #[test]
     fn plain_http_needs_no_authorities() {
-        http_client(&parse_endpoint("http://h").unwrap(), None, Pool::None).unwrap();
+        http_client(&parse_endpoint("http://h").unwrap(), None).unwrap();
     }
 }

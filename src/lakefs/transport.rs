@@ -6,7 +6,7 @@
 
 use std::error::Error as _;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -18,7 +18,6 @@ use reqwest::header::{
 
 use super::call::Call;
 use super::connect::Endpoint;
-use super::throttle::{Throttle, asked};
 use crate::backoff::{Again, Tries};
 use crate::clock::{Clock, Entropy};
 use crate::engine::ports::{Fault, FaultKind};
@@ -26,13 +25,6 @@ use crate::secret::Secret;
 
 /// The longest body of an answer that is not a success; more of it is not read.
 const ERROR_BODY: usize = 64 << 10;
-
-/// How long the head of an answer may take over a connection that was used before. A firewall that has forgotten it
-/// says nothing; the same call over a new one is then answered at once.
-const USED_ANSWERS_WITHIN: Duration = Duration::from_secs(4);
-
-/// How long connections that were used before are mistrusted once one of them was silent: others were opened beside it.
-const MISTRUSTED_FOR: Duration = Duration::from_secs(60);
 
 /// An answer, whatever its status.
 #[derive(Debug)]
@@ -47,22 +39,9 @@ pub(super) struct Reply {
     retry_after: Option<Duration>,
 }
 
-impl Reply {
-    /// Whether lakeFS, or a proxy before it, asks for fewer requests.
-    fn asks_for_silence(&self) -> bool {
-        self.status == 429 || self.status == 503 && self.retry_after.is_some()
-    }
-}
-
 /// An endpoint, the connections to it, and the credentials used there.
 pub(super) struct Transport {
-    /// Keeps connections for the next call.
     pub(super) http: reqwest::Client,
-    /// Opens a connection for each call.
-    pub(super) unpooled: reqwest::Client,
-    pub(super) throttle: Throttle,
-    /// Until when connections that were used before are not used again, monotonic.
-    pub(super) mistrusted_until: Mutex<Duration>,
     pub(super) endpoint: Endpoint,
     /// The service's own `Authorization`, marked sensitive.
     pub(super) authorization: HeaderValue,
@@ -73,8 +52,7 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    /// Sends a call, again where an answer says that the next one may be another. Nothing is sent while lakeFS has asked to
-    /// be left alone.
+    /// Sends a call, again where an answer says that the next one may be another.
     ///
     /// # Errors
     /// `Refused` for a call that cannot be sent or whose answer is too long; `Retry` where no answer came.
@@ -82,7 +60,7 @@ impl Transport {
         call.check(&self.endpoint.shown)?;
         let mut tries = Tries::start(call.limits.budget, self.clock.monotonic());
         loop {
-            let mut end = self.permitted(call).await;
+            let mut end = self.timed(call).await;
             if let Ok(reply) = &mut end {
                 reply.repeated = tries.failures() > 0;
             }
@@ -91,30 +69,6 @@ impl Transport {
                 None => return end,
             }
         }
-    }
-
-    /// One try, if lakeFS is to be asked at all now.
-    async fn permitted(&self, call: &Call) -> Result<Reply, Fault> {
-        let pass = match self.throttle.enter(self.clock.monotonic()) {
-            Ok(pass) => pass,
-            Err(until_ms) => return Err(self.left_alone(call, until_ms)),
-        };
-        let end = self.timed(call).await;
-        match &end {
-            Ok(reply) if reply.asks_for_silence() => {
-                pass.refused(reply.retry_after, self.clock.monotonic(), self.clock.wall_ms(), &*self.entropy);
-            }
-            Ok(_) => pass.answered(self.clock.monotonic()),
-            Err(_) => {}
-        }
-        end
-    }
-
-    fn left_alone(&self, call: &Call, until_ms: u64) -> Fault {
-        let at = i64::try_from(until_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-        let at = at.map_or_else(|| "later".to_owned(), |at| format!("{at:.0}"));
-        let message = format!("lakeFS answered that there are too many requests; nothing is sent before {at}");
-        self.fault(call, FaultKind::Retry, Some(429), &message)
     }
 
     /// A fault of a call at this endpoint, its message rid of secrets.
@@ -142,45 +96,17 @@ impl Transport {
     }
 
     async fn exchange(&self, call: &Call) -> Result<Reply, Fault> {
-        let sent = if call.limits.impatient && self.trusts_used() {
-            let used = pin!(self.send(call, &self.http));
-            let limit = pin!(self.clock.sleep(USED_ANSWERS_WITHIN));
-            match select(used, limit).await {
-                Either::Left((sent, _)) => sent,
-                Either::Right(_) => {
-                    self.mistrust();
-                    self.send(call, &self.unpooled).await
-                }
-            }
-        } else if call.limits.impatient {
-            self.send(call, &self.unpooled).await
-        } else {
-            self.send(call, &self.http).await
-        };
-        let response = sent.map_err(|error| self.lost(call, None, error))?;
-        self.read(call, response).await
-    }
-
-    async fn send(&self, call: &Call, http: &reqwest::Client) -> Result<Response, reqwest::Error> {
         let url = format!("{}{}", self.endpoint.base, call.target);
         let authorization = call.authorization.as_ref().unwrap_or(&self.authorization);
-        let mut request = http.request(call.method.clone(), url).header(AUTHORIZATION, authorization);
+        let mut request = self.http.request(call.method.clone(), url).header(AUTHORIZATION, authorization);
         if let Some(range) = call.range {
             request = request.header(RANGE, HeaderValue::from_static(range));
         }
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.clone());
         }
-        request.send().await
-    }
-
-    fn trusts_used(&self) -> bool {
-        self.clock.monotonic() >= *self.mistrusted_until.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn mistrust(&self) {
-        let until = self.clock.monotonic().saturating_add(MISTRUSTED_FOR);
-        *self.mistrusted_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        let response = request.send().await.map_err(|error| self.lost(call, None, error))?;
+        self.read(call, response).await
     }
 
     async fn read(&self, call: &Call, mut response: Response) -> Result<Reply, Fault> {
@@ -191,7 +117,7 @@ impl Transport {
             body: Bytes::new(),
             content_range: text(headers, &CONTENT_RANGE).map(str::to_owned),
             repeated: false,
-            retry_after: text(headers, &RETRY_AFTER).and_then(|value| asked(value, self.clock.wall_ms())),
+            retry_after: text(headers, &RETRY_AFTER).and_then(|value| value.parse().ok()).map(Duration::from_secs),
         };
         match (call.range, status) {
             // The status says it all. The byte is taken only so that the connection can be used again; that it fails
@@ -257,9 +183,8 @@ impl Transport {
 /// Whether the same request may work in a moment.
 fn again(end: &Result<Reply, Fault>) -> Again {
     match end {
-        Err(fault) if fault.kind == FaultKind::Retry && fault.status != Some(429) => Again::Yes,
-        // Whoever asks to be left alone is not asked again by the same call.
-        Ok(reply) if passing(reply.status) && !reply.asks_for_silence() => Again::Yes,
+        Err(fault) if fault.kind == FaultKind::Retry => Again::Yes,
+        Ok(reply) if passing(reply.status) => reply.retry_after.map_or(Again::Yes, Again::NotBefore),
         _ => Again::No,
     }
 }

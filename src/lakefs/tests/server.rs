@@ -10,20 +10,13 @@ use tokio::sync::Notify;
 
 use crate::clock::{Clock, Entropy};
 
-/// Shorter waits are passed at once. This one is the limit of a connection that was used before, which ends when the
-/// server hangs; longer ones are the limits of whole calls, which end when it hangs again.
-const LIMIT_MIN: Duration = Duration::from_secs(4);
+/// Waits up to this are passed at once; longer ones are time limits, which end only when the server hangs.
+const LIMIT_MIN: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 pub(super) struct TestClock {
     now: Mutex<Duration>,
     hang: Notify,
-}
-
-impl TestClock {
-    pub(super) fn pass(&self, duration: Duration) {
-        *self.now.lock().unwrap() += duration;
-    }
 }
 
 #[async_trait::async_trait]
@@ -38,9 +31,6 @@ impl Clock for TestClock {
 
     async fn sleep(&self, duration: Duration) {
         if duration >= LIMIT_MIN {
-            self.hang.notified().await;
-        }
-        if duration > LIMIT_MIN {
             self.hang.notified().await;
         }
         *self.now.lock().unwrap() += duration;
@@ -130,16 +120,6 @@ impl Server {
     /// Method and target of everything that was asked, without the base path.
     pub(super) fn lines(&self) -> Vec<String> {
         self.finish().into_iter().map(|seen| seen.line.replacen(" /api/v1", " ", 1)).collect()
-    }
-
-    /// Adds answers to the script.
-    pub(super) fn then(&self, script: impl IntoIterator<Item = Step>) {
-        self.shared.script.lock().unwrap().extend(script);
-    }
-
-    /// How often something was asked so far.
-    pub(super) fn asked(&self) -> usize {
-        self.shared.seen.lock().unwrap().len()
     }
 
     pub(super) fn connections(&self) -> usize {
