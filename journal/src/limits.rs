@@ -4,6 +4,8 @@
 //! store or the mirrors database is bounded where it enters, by these numbers; what does not fit is a condition of the
 //! branch or mirror that it is about. `decide` holds them again: it cuts texts for people, and refuses the rest.
 
+use crate::commit::CommitRecord;
+
 /// The longest name of a branch, and the longest storage namespace, in bytes. lakeFS itself keeps no longer branch names
 /// in DynamoDB.
 pub const NAME_BYTES_MAX: usize = 1024;
@@ -13,6 +15,13 @@ pub const TEXT_BYTES_MAX: usize = 4096;
 
 /// The bytes that a commit's message, metadata, committer and parents may have together.
 pub const COMMIT_BYTES_MAX: usize = 128 * 1024;
+
+/// What of [`COMMIT_BYTES_MAX`] a commit uses up.
+#[must_use]
+pub fn text_bytes(record: &CommitRecord) -> usize {
+    let metadata: usize = record.metadata.iter().map(|(key, value)| key.len() + value.len() + 16).sum();
+    metadata + record.message.len() + record.committer.len() + 32 * record.parents.len()
+}
 
 /// The text, cut to at most `max` bytes, with a mark where something is missing.
 #[must_use]
