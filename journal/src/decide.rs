@@ -13,6 +13,7 @@ mod verify;
 use crate::command::{Ask, Command};
 use crate::event::{Event, JournalRecoveredV1, ServiceStartedV1};
 use crate::ids::Incarnation;
+use crate::limits::{NAME_BYTES_MAX, TEXT_BYTES_MAX, clipped};
 use crate::state::State;
 use crate::state::mirror::Mirror;
 
@@ -26,9 +27,31 @@ pub enum Refused {
     /// The branch is not known.
     #[error("branch {0} is not in the journal")]
     UnknownBranch(String),
+    /// A fact would be larger than a record of the journal can be.
+    #[error("a fact {fact} of {bytes} bytes is more than the {max} that a record of the journal holds")]
+    TooLarge {
+        /// The fact's name.
+        fact: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
     /// The command would break a rule.
     #[error("{0}")]
     Rule(String),
+}
+
+/// The longest account of what opening the journal had to mend, in bytes.
+const RECOVERY_BYTES_MAX: usize = 128 * 1024;
+
+/// A name from outside, if a fact can hold it.
+fn named(what: &str, name: &str) -> Result<(), Refused> {
+    if name.len() <= NAME_BYTES_MAX {
+        return Ok(());
+    }
+    let (bytes, begins) = (name.len(), clipped(name.to_owned(), 100));
+    Err(Refused::Rule(format!("{what} {begins:?} has {bytes} bytes, more than the {NAME_BYTES_MAX} of a fact")))
 }
 
 /// What one decision may look at.
@@ -46,6 +69,7 @@ struct Case<'a> {
 pub fn decide(state: &State, command: Command) -> Result<Vec<Event>, Refused> {
     match command {
         Command::Start { writer_epoch, software, policy, recovery, at_ms } => {
+            let (software, recovery) = (clipped(software, TEXT_BYTES_MAX), clipped(recovery, RECOVERY_BYTES_MAX));
             let mut events = vec![Event::ServiceStarted(ServiceStartedV1 { writer_epoch, software, at_ms })];
             if !recovery.is_empty() {
                 events.push(Event::JournalRecovered(JournalRecoveredV1 { text: recovery, at_ms }));
@@ -58,7 +82,7 @@ pub fn decide(state: &State, command: Command) -> Result<Vec<Event>, Refused> {
         }
         Command::Upkeep { step, at_ms } => upkeep::step(&state.ladder, step, at_ms),
         Command::Mirror { mirror: id, ask: Ask::Define(definition), at_ms } => {
-            Ok(repository::define(state, id, definition, at_ms))
+            repository::define(state, id, definition, at_ms)
         }
         Command::Mirror { mirror: id, ask, at_ms } => {
             let mirror = state.mirror(&id).ok_or(Refused::UnknownMirror(id))?;
@@ -79,7 +103,7 @@ fn decide_about(case: &Case<'_>, ask: Ask) -> Result<Vec<Event>, Refused> {
     match ask {
         Ask::Define(_) => Ok(Vec::new()),
         Ask::Take { epoch, resumed, before } => Ok(repository::take(case, epoch, resumed, before)),
-        Ask::IdentifySource(source) => Ok(repository::identify(case, source)),
+        Ask::IdentifySource(source) => repository::identify(case, source),
         Ask::IntendRepository => Ok(repository::intend(case)),
         Ask::RepositoryReady { adopted } => Ok(repository::ready(case, adopted)),
         Ask::NoteTrouble(text) => Ok(repository::trouble(case, text)),

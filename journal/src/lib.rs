@@ -7,6 +7,7 @@ pub mod commit;
 pub mod decide;
 pub mod event;
 pub mod ids;
+pub mod limits;
 pub mod log;
 pub mod mutant;
 pub mod state;

@@ -1,37 +1,39 @@
 //! Watching the source: its branches once an interval, and the records of commits that are new.
 //!
 //! A quiet source costs one listing a turn and nothing else: the journal is asked only when the listing differs from
-//! the last one, or something is open. A failed listing changes nothing (I6).
+//! the last one, or something is open. A failed listing changes nothing, and one with which something is wrong proves
+//! nothing to be gone (I6): what it says of branches that are there is followed all the same.
+
+mod history;
+mod refusals;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use futures_util::StreamExt;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::ids::CommitId;
+use lakemirror_journal::limits::clipped;
 use lakemirror_journal::mutant;
 use lakemirror_journal::state::branch::Presence;
 use lakemirror_journal::state::mirror::Source;
 
+use self::history::{is_read, read_commits};
+use self::refusals::Refusals;
 use crate::engine::board::Subject;
 use crate::engine::mirror::{Ended, Site};
-use crate::engine::ports::{BranchHead, CommitRecord, Fault, FaultKind};
+use crate::engine::ports::{BranchHead, Fault, FaultKind, Listing, NAME_BYTES_MAX};
 
 /// Branches that are asked about singly in one turn, at most; the others wait for the next.
 const CONFIRMATIONS_MAX: usize = 200;
 
-/// Rounds of reading commits in one turn, at most.
-const ROUNDS_MAX: usize = 100_000;
+/// The longest wait after listings that a lakeFS refuses, or that are longer than any may be.
+const REFUSED_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Commits recorded with one command.
-const COMMITS_PER_COMMAND: usize = 500;
+/// Branches with names that are too long and that are shown as conditions, at most.
+const LEFT_OUT_MAX: usize = 16;
 
-/// Bytes of message and metadata that one commit may have.
-const COMMIT_BYTES_MAX: usize = 128 * 1024;
-
-fn text_bytes(record: &CommitRecord) -> usize {
-    let metadata: usize = record.metadata.iter().map(|(key, value)| key.len() + value.len() + 16).sum();
-    metadata + record.message.len() + record.committer.len() + 32 * record.parents.len()
-}
+/// How much of such a name is shown, in bytes.
+const LEFT_OUT_BYTES: usize = 64;
 
 /// Watches until stopped.
 ///
@@ -39,15 +41,24 @@ fn text_bytes(record: &CommitRecord) -> usize {
 /// [`Ended`].
 pub async fn run(site: &Site) -> Result<(), Ended> {
     let mut watch = Watch::default();
+    let mut wait = site.settings.scan_interval;
     loop {
         let started = site.clock.monotonic();
-        match watch.turn(site).await {
+        let turn = watch.turn(site).await;
+        wait = match &turn {
+            // The same answer is likely, and a listing may have been long.
+            Err(Turn::Fault(fault)) if fault.kind == FaultKind::Refused => {
+                (wait * 2).min(REFUSED_WAIT_MAX.max(site.settings.scan_interval))
+            }
+            _ => site.settings.scan_interval,
+        };
+        match turn {
             Ok(()) => site.board.clear(site.name(), &Subject::Source),
             Err(Turn::Ended(ended)) => return Err(ended),
             Err(Turn::Fault(fault)) => site.board.note(site.name(), Subject::Source, fault.to_string()),
         }
         let spent = site.clock.monotonic().saturating_sub(started);
-        site.pause(site.settings.scan_interval.saturating_sub(spent)).await?;
+        site.pause(wait.saturating_sub(spent)).await?;
     }
 }
 
@@ -72,29 +83,51 @@ impl From<Ended> for Turn {
 #[derive(Default)]
 struct Watch {
     /// The last listing that was recorded whole, while nothing is open.
-    quiet: Option<Vec<BranchHead>>,
+    quiet: Option<Quiet>,
+    refusals: Refusals,
+    /// The last missing branch that was asked about singly: the next turn goes on behind it.
+    asked_about: String,
+    /// Branches that are shown as left out.
+    left_out: BTreeSet<String>,
+}
+
+/// A listing that tells nothing new when it comes again.
+struct Quiet {
+    heads: Vec<BranchHead>,
+    /// When a commit that was refused is to be asked for again, by the monotonic clock.
+    until: Option<Duration>,
 }
 
 impl Watch {
     async fn turn(&mut self, site: &Site) -> Result<(), Turn> {
         let repository = &site.definition.source_repository;
-        let listed = tokio::select! {
+        let Listing { mut heads, flaw } = tokio::select! {
             biased;
             () = site.stop.cancelled() => return Err(Ended::Stopped.into()),
-            listed = site.source.branches(repository, true) => listed?,
+            listed = site.source.listing(repository, true) => listed?,
         };
-        if self.quiet.as_ref() == Some(&listed) {
-            return Ok(());
+        self.leave_out(site, &mut heads);
+        let now = site.clock.monotonic();
+        let same = |quiet: &Quiet| quiet.heads == heads && quiet.until.is_none_or(|until| now < until);
+        if !self.quiet.as_ref().is_some_and(same) {
+            self.quiet = None;
+            self.follow(site, heads, flaw.is_none()).await?;
         }
-        self.quiet = None;
+        flaw.map_or(Ok(()), |flaw| Err(flaw.into()))
+    }
+
+    /// Takes what a listing shows; whether it may also prove branches to be gone.
+    async fn follow(&mut self, site: &Site, mut listed: Vec<BranchHead>, proves: bool) -> Result<(), Turn> {
         let Some(known) = known_branches(site).await? else { return Ok(()) };
         let default_branch = identify(site).await?;
-        let hidden = find_hidden(site, &listed, &known).await?;
         let missing = missing_branches(&listed, &known);
-        let whole = mutant::is_on("listing_without_default_believed")
-            || listed.iter().any(|branch| branch.name == default_branch);
+        let (hidden, unsure) = find_hidden(site, &listed, &known).await?;
+        listed.retain(|branch| !unsure.contains(&branch.name));
+        let whole = proves
+            && (mutant::is_on("listing_without_default_believed")
+                || listed.iter().any(|branch| branch.name == default_branch));
         let Confirmed { gone, there, fault } =
-            if whole { confirm_gone(site, &missing).await } else { Confirmed::default() };
+            if whole { self.confirm_gone(site, &missing).await } else { Confirmed::default() };
         let pairs: Vec<(String, CommitId)> =
             listed.iter().map(|branch| (branch.name.clone(), branch.head)).chain(there).collect();
         let heads: BTreeSet<CommitId> = pairs.iter().map(|(_, head)| *head).collect();
@@ -103,20 +136,70 @@ impl Watch {
         if !gone_now.is_empty() {
             site.ask(Ask::PlanRemovals { proven_gone: gone_now }).await?;
         }
-        read_commits(site, heads).await?;
+        read_commits(site, heads, &mut self.refusals).await?;
         if let Some(fault) = fault {
             return Err(fault.into());
         }
-        if !whole && !missing.is_empty() {
-            let call = format!("list the branches of repository {repository}");
+        if proves && !whole && !missing.is_empty() {
+            let call = format!("list the branches of repository {}", site.definition.source_repository);
             let message =
                 format!("the answer lacks the default branch {default_branch}: it proves no branch to be gone");
             return Err(Fault { kind: FaultKind::Retry, call, status: None, message }.into());
         }
-        if missing.is_empty() && frontier(site, 1).await?.is_empty() || mutant::is_on("quiet_too_early") {
-            self.quiet = Some(listed);
+        let nothing_open = missing.is_empty() && unsure.is_empty() && is_read(site, &self.refusals).await?;
+        if nothing_open || mutant::is_on("quiet_too_early") {
+            self.quiet = Some(Quiet { heads: listed, until: self.refusals.next() });
         }
         Ok(())
+    }
+
+    /// Takes branches out of a listing whose names no fact can hold, and shows them. They were never known: that they are
+    /// left out makes nobody else's absence doubtful.
+    fn leave_out(&mut self, site: &Site, heads: &mut Vec<BranchHead>) {
+        let long = heads.extract_if(.., |head| head.name.len() > NAME_BYTES_MAX);
+        let long = long.map(|head| (clipped(head.name.clone(), LEFT_OUT_BYTES), head.name.len()));
+        let shown: BTreeMap<String, usize> = long.collect();
+        let over: Vec<String> = self.left_out.iter().filter(|name| !shown.contains_key(*name)).cloned().collect();
+        for name in over {
+            self.left_out.remove(&name);
+            site.board.clear(site.name(), &Subject::Branch(name));
+        }
+        for (name, bytes) in shown.into_iter().take(LEFT_OUT_MAX) {
+            let text = format!(
+                "branch {name} of the source has a name of {bytes} bytes, more than {NAME_BYTES_MAX}: it is not mirrored"
+            );
+            site.board.note(site.name(), Subject::Branch(name.clone()), text);
+            self.left_out.insert(name);
+        }
+    }
+
+    /// Asks missing branches themselves, some in each turn, and all of them in time.
+    async fn confirm_gone(&mut self, site: &Site, missing: &[String]) -> Confirmed {
+        let mut confirmed = Confirmed::default();
+        if mutant::is_on("listing_proves_absence") {
+            confirmed.gone = missing.to_vec();
+            return confirmed;
+        }
+        let first = missing.partition_point(|name| *name <= self.asked_about);
+        let (before, behind) = missing.split_at_checked(first).unwrap_or((&[], missing));
+        for name in behind.iter().chain(before).take(CONFIRMATIONS_MAX) {
+            self.asked_about.clone_from(name);
+            match site.source.branch(&site.definition.source_repository, name).await {
+                Ok(head) => confirmed.there.push((name.clone(), head)),
+                Err(fault) if fault.kind == FaultKind::Absent || mutant::is_on("fault_read_as_branch_gone") => {
+                    confirmed.gone.push(name.clone());
+                }
+                Err(fault) => {
+                    // One that may pass is the source's, and the next one would fare no better.
+                    let passing = matches!(fault.kind, FaultKind::Retry | FaultKind::Denied);
+                    confirmed.fault.get_or_insert(fault);
+                    if passing {
+                        break;
+                    }
+                }
+            }
+        }
+        confirmed
     }
 }
 
@@ -143,20 +226,23 @@ async fn identify(site: &Site) -> Result<String, Turn> {
     Ok(default_branch)
 }
 
-/// Which of the branches that are new are hidden: no field says so, only their absence from the plain listing.
+/// Which of the branches that are new are hidden: no field says so, only their absence from the plain listing. Where
+/// something is wrong with that one, absence from it proves nothing: then they are not followed yet, and come out second.
 async fn find_hidden(
     site: &Site,
     listed: &[BranchHead],
     known: &BTreeMap<String, bool>,
-) -> Result<BTreeSet<String>, Turn> {
+) -> Result<(BTreeSet<String>, BTreeSet<String>), Turn> {
     let mut new: BTreeSet<String> =
         listed.iter().filter(|branch| !known.contains_key(&branch.name)).map(|branch| branch.name.clone()).collect();
-    if !new.is_empty() {
-        for plain in site.source.branches(&site.definition.source_repository, false).await? {
-            new.remove(&plain.name);
-        }
+    if new.is_empty() {
+        return Ok((new, BTreeSet::new()));
     }
-    Ok(new)
+    let plain = site.source.listing(&site.definition.source_repository, false).await?;
+    for head in &plain.heads {
+        new.remove(&head.name);
+    }
+    Ok(if plain.flaw.is_none() { (new, BTreeSet::new()) } else { (BTreeSet::new(), new) })
 }
 
 fn missing_branches(listed: &[BranchHead], known: &BTreeMap<String, bool>) -> Vec<String> {
@@ -175,122 +261,5 @@ struct Confirmed {
     fault: Option<Fault>,
 }
 
-async fn confirm_gone(site: &Site, missing: &[String]) -> Confirmed {
-    let mut confirmed = Confirmed::default();
-    if mutant::is_on("listing_proves_absence") {
-        confirmed.gone = missing.to_vec();
-        return confirmed;
-    }
-    for name in missing.iter().take(CONFIRMATIONS_MAX) {
-        match site.source.branch(&site.definition.source_repository, name).await {
-            Ok(head) => confirmed.there.push((name.clone(), head)),
-            Err(fault) if fault.kind == FaultKind::Absent || mutant::is_on("fault_read_as_branch_gone") => {
-                confirmed.gone.push(name.clone())
-            }
-            Err(fault) => {
-                confirmed.fault = Some(fault);
-                break;
-            }
-        }
-    }
-    confirmed
-}
-
-async fn frontier(site: &Site, limit: usize) -> Result<Vec<CommitId>, Ended> {
-    Ok(site.look(move |mirror| mirror.graph.frontier.iter().take(limit).copied().collect()).await?.unwrap_or_default())
-}
-
-/// Reads records until every ancestor is known: single commits for what has just moved, ever longer stretches of the
-/// log for a history that is new.
-async fn read_commits(site: &Site, heads: BTreeSet<CommitId>) -> Result<(), Turn> {
-    if mutant::is_on("commits_unread") {
-        return Ok(());
-    }
-    let mut amount = 1usize;
-    for _ in 0..ROUNDS_MAX {
-        let mut wanted = frontier(site, site.settings.branch_concurrency.max(1) * 4).await?;
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        // Long stretches overlap where histories join: then one at a time.
-        if amount > 10 {
-            wanted.sort_by_key(|id| !heads.contains(id));
-            wanted.truncate(1);
-        }
-        let mut answers = futures_util::stream::iter(wanted.into_iter().map(|id| read_stretch(site, id, amount)))
-            .buffer_unordered(site.settings.branch_concurrency.max(1));
-        let (mut records, mut fault) = (Vec::new(), None);
-        while let Some(answer) = answers.next().await {
-            match answer {
-                Ok(stretch) => records.extend(stretch),
-                Err(failed) => fault = Some(failed),
-            }
-        }
-        drop(answers);
-        let some = record_commits(site, records).await?;
-        if let Some(fault) = fault.filter(|fault| !some || fault.kind == FaultKind::Contradiction) {
-            return Err(fault.into());
-        }
-        // What was read cannot be recorded: reading it again at once would go on for ever.
-        if !some {
-            return Ok(());
-        }
-        if site.stop.is_cancelled() {
-            return Err(Ended::Stopped.into());
-        }
-        amount = (amount * 10).min(1000);
-    }
-    Ok(())
-}
-
-async fn read_stretch(site: &Site, from: CommitId, amount: usize) -> Result<Vec<CommitRecord>, Fault> {
-    let repository = &site.definition.source_repository;
-    if amount == 1 {
-        return site.source.commit(repository, &from).await.map(|record| vec![record]);
-    }
-    match site.source.log(repository, &from, amount).await {
-        // An ancestor whose record is missing ends the log; single commits still tell what there is.
-        Err(fault) if fault.kind == FaultKind::Absent => {
-            site.source.commit(repository, &from).await.map(|record| vec![record])
-        }
-        other => other,
-    }
-}
-
-/// Journals what was read. A commit with a message or metadata beyond what a journal record can hold is left out and
-/// said: its branch waits for it, the others go on. Says whether anything was new.
-async fn record_commits(site: &Site, mut records: Vec<CommitRecord>) -> Result<bool, Ended> {
-    let mut some = false;
-    records.retain(|record| {
-        let fits = text_bytes(record) <= COMMIT_BYTES_MAX;
-        if !fits {
-            let text = format!(
-                "commit {} has more than {COMMIT_BYTES_MAX} bytes of message and metadata: it cannot be mirrored",
-                record.id
-            );
-            site.board.note(site.name(), Subject::Commit(record.id), text);
-        }
-        fits
-    });
-    while !records.is_empty() {
-        let rest = records.split_off(records.len().min(COMMITS_PER_COMMAND));
-        some |= !site.ask(Ask::ObserveCommits(records)).await?.is_empty();
-        records = rest;
-    }
-    Ok(some)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::tests::Loop;
-
-    #[tokio::test]
-    async fn a_fault_proves_no_branch_gone() {
-        let site = Loop::that_has_read().await.site();
-        let asked = site.source.branch("s", "a").await.unwrap_err();
-        assert_eq!(asked.kind, FaultKind::Refused, "what this source answers to each question");
-        let Confirmed { gone, there, fault } = confirm_gone(&site, &["a".into(), "b".into()]).await;
-        assert!(gone.is_empty() && there.is_empty() && fault.is_some());
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 pub use lakemirror_journal::commit::CommitRecord;
 pub use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId};
+pub use lakemirror_journal::limits::NAME_BYTES_MAX;
 
 use crate::engine::status::MirrorStatus;
 
@@ -77,6 +78,15 @@ pub struct BranchHead {
     pub head: CommitId,
 }
 
+/// A listing of branches, of which a part may be wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Branches that are there, and their heads, each once and sorted by name.
+    pub heads: Vec<BranchHead>,
+    /// What is wrong with it, if anything: then it proves no branch to be gone.
+    pub flaw: Option<Fault>,
+}
+
 /// What became of a call that makes something which may be there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Made {
@@ -114,6 +124,11 @@ pub trait Lakefs: Send + Sync {
     async fn repository(&self, repository: &str) -> Result<Repository, Fault>;
     /// Every branch, all pages, sorted by name; with hidden ones if `hidden`. Complete or failed.
     async fn branches(&self, repository: &str, hidden: bool) -> Result<Vec<BranchHead>, Fault>;
+    /// As [`Lakefs::branches`], but a listing that repeats, goes back, or has a branch in it that cannot be read still
+    /// shows the others.
+    async fn listing(&self, repository: &str, hidden: bool) -> Result<Listing, Fault> {
+        Ok(Listing { heads: self.branches(repository, hidden).await?, flaw: None })
+    }
     /// One branch. `Absent` only for `branch not found`.
     async fn branch(&self, repository: &str, branch: &str) -> Result<CommitId, Fault>;
     /// One commit by its full id, its id recomputed (a mismatch is `Contradiction`). Only ever asked of a source.

@@ -12,6 +12,7 @@ use lakemirror_journal::command::{Ask, Command, UpkeepStep};
 use lakemirror_journal::decide::{Refused, decide};
 use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::Incarnation;
+use lakemirror_journal::log::RECORD_BYTES_LIMIT;
 use lakemirror_journal::mutant;
 use lakemirror_journal::state::image;
 use lakemirror_journal::state::ladder::Ladder;
@@ -72,6 +73,9 @@ pub enum RecordError {
     #[error("the journal has stopped")]
     Stopped,
 }
+
+/// What was decided, and its facts as entries.
+type Applied = (Result<Vec<Event>, Refused>, Vec<Entry>);
 
 /// What a command came to.
 type Facts = Result<Vec<Event>, RecordError>;
@@ -210,6 +214,22 @@ impl Recorder {
     }
 }
 
+/// The facts as entries, if the journal can hold each of them. What comes from outside is bounded where it enters; should
+/// something be forgotten there, its command is refused, and the journal goes on for everybody else.
+fn entries_of(facts: &[Event]) -> Result<Result<Vec<Entry>, Refused>, String> {
+    let mut entries = Vec::with_capacity(facts.len());
+    for event in facts {
+        let payload = codec::encode(event).map_err(|error| error.to_string())?;
+        let (bytes, max) = (payload.bytes.len(), RECORD_BYTES_LIMIT);
+        if bytes > max {
+            return Ok(Err(Refused::TooLarge { fact: event.name(), bytes, max }));
+        }
+        let checks = if let Event::ArrivalsChecked(batch) = event { checks_of(batch) } else { 0 };
+        entries.push(Entry { payload, checks });
+    }
+    Ok(Ok(entries))
+}
+
 /// Where requests become durable facts, one group after another.
 pub struct Desk {
     state: State,
@@ -306,22 +326,31 @@ impl Desk {
             }
             Request::Command(command, answer) => (command, answer),
         };
-        let facts = decide(&self.state, command).map_err(RecordError::from);
+        let decided = decide(&self.state, command);
+        let (facts, entries) = self.apply(decided)?;
+        group.entries.extend(entries);
         for event in facts.iter().flatten() {
-            group.entries.push(self.apply(event)?);
             if !matches!(event, Event::SummaryPublished(_)) {
                 group.touched.extend(event.mirror());
             }
         }
-        group.answers.push((answer, facts));
+        group.answers.push((answer, facts.map_err(RecordError::from)));
         Ok(())
     }
 
-    fn apply(&mut self, event: &Event) -> Result<Entry, String> {
-        let payload = codec::encode(event).map_err(|error| error.to_string())?;
-        let checks = if let Event::ArrivalsChecked(batch) = event { checks_of(batch) } else { 0 };
-        self.state.apply(event);
-        Ok(Entry { payload, checks })
+    /// Applies what was decided, all of it or nothing.
+    fn apply(&mut self, decided: Result<Vec<Event>, Refused>) -> Result<Applied, String> {
+        let facts = match decided {
+            Ok(facts) => facts,
+            Err(refused) => return Ok((Err(refused), Vec::new())),
+        };
+        match entries_of(&facts)? {
+            Ok(entries) => {
+                facts.iter().for_each(|event| self.state.apply(event));
+                Ok((Ok(facts), entries))
+            }
+            Err(refused) => Ok((Err(refused), Vec::new())),
+        }
     }
 
     /// Segments that an earlier process ended, and of which it could not tell any more.
@@ -340,12 +369,11 @@ impl Desk {
     fn tell(&mut self, step: UpkeepStep) -> Result<(), String> {
         let mut next = Some(step);
         while let Some(step) = next.take() {
-            let facts = decide(&self.state, Command::Upkeep { step, at_ms: self.clock.wall_ms() });
-            let facts = facts.unwrap_or_else(|refused| {
+            let decided = decide(&self.state, Command::Upkeep { step, at_ms: self.clock.wall_ms() });
+            let (facts, entries) = self.apply(decided)?;
+            if let Err(refused) = facts {
                 tracing::warn!("the journal's upkeep does not fit what it says of itself: {refused}");
-                Vec::new()
-            });
-            let entries = facts.iter().map(|event| self.apply(event)).collect::<Result<Vec<_>, _>>()?;
+            }
             if !entries.is_empty() {
                 next = self.commit(&entries)?;
             }

@@ -127,7 +127,8 @@ fn not_lakefs(reply: &Reply) -> String {
     if text.is_empty() { hint.to_owned() } else { format!("{hint} It says: {}", clipped(&text, 120)) }
 }
 
-fn clipped(text: &str, chars: usize) -> String {
+/// At most so many characters of a text.
+pub(super) fn clipped(text: &str, chars: usize) -> String {
     match text.char_indices().nth(chars) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
         None => text.to_owned(),

@@ -5,9 +5,9 @@ use reqwest::Method;
 use super::answer::message;
 use super::call::{Call, Limits, MOVE, PAGE, RECORD};
 use super::client::Client;
+use super::listing::{Gathering, Then};
 use super::types::{NewBranch, Page, Ref};
-use super::walk::{Order, Walk};
-use crate::engine::ports::{BranchHead, CommitId, Fault, FaultKind, Made};
+use crate::engine::ports::{BranchHead, CommitId, Fault, FaultKind, Listing, Made};
 
 fn one(method: Method, limits: Limits, does: &str, repository: &str, branch: &str) -> Call {
     Call::new(method, limits, format!("{does} branch {branch} of repository {repository}"))
@@ -23,9 +23,9 @@ fn head(wire: &Ref<'_>) -> Result<CommitId, String> {
 }
 
 impl Client {
-    pub(super) async fn list_branches(&self, repository: &str, hidden: bool) -> Result<Vec<BranchHead>, Fault> {
-        let mut walk = Walk::new(Order::Exact);
-        let mut all = Vec::new();
+    /// What can be believed of a listing, and what is wrong with it.
+    pub(super) async fn gather_branches(&self, repository: &str, hidden: bool) -> Result<Listing, Fault> {
+        let mut gathering = Gathering::default();
         loop {
             let mut call = Call::new(Method::GET, PAGE, format!("list the branches of repository {repository}"))
                 .path("/repositories")
@@ -34,20 +34,21 @@ impl Client {
             if hidden {
                 call = call.query("show_hidden", "true");
             }
-            let call = self.paged(call, &walk);
+            let call = self.paged(call, gathering.after());
             let reply = self.transport.ask(&call).await?;
             let page: Page<Ref<'_>> = self.transport.parse(&call, &reply, None)?;
-            let wrong = |reason: String| self.transport.contradiction(&call, &reason);
-            let more = walk.turn(&page.pagination, page.results.iter().map(|wire| wire.id.as_ref())).map_err(wrong)?;
-            all.reserve(page.results.len());
-            for wire in page.results {
-                let head = head(&wire).map_err(wrong)?;
-                all.push(BranchHead { name: wire.id.into_owned(), head });
-            }
-            if !more {
-                return Ok(all);
+            let then = gathering.page(&page.pagination, page.results, reply.body.len());
+            if then.map_err(|reason| self.too_long(&call, &reason))? == Then::End {
+                let (heads, flaw) = gathering.finish();
+                return Ok(Listing { heads, flaw: flaw.map(|flaw| self.transport.contradiction(&call, &flaw)) });
             }
         }
+    }
+
+    /// Every branch, of a listing with which nothing is wrong.
+    pub(super) async fn list_branches(&self, repository: &str, hidden: bool) -> Result<Vec<BranchHead>, Fault> {
+        let listing = self.gather_branches(repository, hidden).await?;
+        listing.flaw.map_or(Ok(listing.heads), Err)
     }
 
     pub(super) async fn get_branch(&self, repository: &str, branch: &str) -> Result<CommitId, Fault> {

@@ -10,11 +10,15 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 
+use super::answer::clipped;
 use crate::backoff::{Backoff, Budget};
 use crate::engine::ports::{Fault, FaultKind};
 
 /// Everything but RFC 3986's unreserved characters, both in path segments and in query values.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The longest description of a call in a message, in characters: names from outside are in it.
+const WHAT_CHARS: usize = 500;
 
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(2) };
 
@@ -23,30 +27,55 @@ const BACKOFF: Backoff = Backoff { base: Duration::from_millis(200), cap: Durati
 pub(super) struct Limits {
     /// One try, from opening a connection to the last byte.
     pub(super) timeout: Duration,
+    /// What is done when no answer begins for a while.
+    pub(super) silence: OnSilence,
     /// The longest body of an answer, in bytes.
     pub(super) body: usize,
     /// The tries.
     pub(super) budget: Budget,
 }
 
+/// What is done when no answer begins for a while, as over a connection that something on the way has forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnSilence {
+    /// After so long, which is longer for a server that is slow, the call is made again over a new connection.
+    AskAnew(Duration),
+    /// After so long the call fails: the caller has something to look at before it may be made again.
+    Fail(Duration),
+    /// The whole time limit is waited for.
+    Wait,
+}
+
+/// How long the beginning of a cheap answer is waited for at first.
+const SILENCE: Duration = Duration::from_secs(3);
+
 const CALM: Budget = Budget { tries: 3, within: Duration::from_secs(5), backoff: BACKOFF };
 
 /// Single records: one key-value read or write at the server.
-pub(super) const RECORD: Limits = Limits { timeout: Duration::from_secs(10), body: 1 << 20, budget: CALM };
+pub(super) const RECORD: Limits =
+    Limits { timeout: Duration::from_secs(10), silence: OnSilence::AskAnew(SILENCE), body: 1 << 20, budget: CALM };
 /// A page of at most 1000 short items (branches, repositories, policies).
-pub(super) const PAGE: Limits = Limits { timeout: Duration::from_secs(30), body: 16 << 20, budget: CALM };
+pub(super) const PAGE: Limits =
+    Limits { timeout: Duration::from_secs(30), silence: OnSilence::AskAnew(SILENCE), body: 16 << 20, budget: CALM };
 /// A page of at most 1000 commits, whose messages and metadata have no limit of their own.
-pub(super) const LOG: Limits = Limits { timeout: Duration::from_secs(60), body: 64 << 20, budget: CALM };
+pub(super) const LOG: Limits = Limits {
+    timeout: Duration::from_secs(60),
+    silence: OnSilence::AskAnew(Duration::from_secs(10)),
+    body: 32 << 20,
+    budget: CALM,
+};
 /// What moves or removes a branch. The caller has just checked its lease and the head; a try much later than that
 /// check would act on a right that may have ended, so later ones are left to the caller.
 pub(super) const MOVE: Limits = Limits {
     timeout: Duration::from_secs(10),
+    silence: OnSilence::Fail(SILENCE),
     body: 64 << 10,
     budget: Budget { tries: 3, within: Duration::from_millis(1500), backoff: BACKOFF },
 };
 /// Deletion of a repository: the server deletes every key of it before it answers.
 pub(super) const DELETION: Limits = Limits {
     timeout: Duration::from_secs(120),
+    silence: OnSilence::Wait,
     body: 64 << 10,
     budget: Budget { tries: 1, within: Duration::ZERO, backoff: BACKOFF },
 };
@@ -154,7 +183,8 @@ impl Call {
         status: Option<u16>,
         message: impl Into<String>,
     ) -> Fault {
-        Fault { kind, call: format!("{} at {endpoint}", self.what), status, message: message.into() }
+        let what = clipped(&self.what, WHAT_CHARS);
+        Fault { kind, call: format!("{what} at {endpoint}"), status, message: message.into() }
     }
 
     fn push_encoded(&mut self, text: &str) {

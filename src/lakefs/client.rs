@@ -10,7 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
 
-use super::connect::{ConnectError, http_client, parse_endpoint};
+use super::connect::{ConnectError, parse_endpoint};
+use super::connections::Connections;
+use super::throttle::Throttle;
 use super::transport::Transport;
 use crate::clock::{Clock, Entropy};
 use crate::secret::Secret;
@@ -76,7 +78,7 @@ impl Client {
     /// [`ConnectError`] for an endpoint, credentials or certificates that can never work.
     pub fn new(settings: Settings, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self, ConnectError> {
         let endpoint = parse_endpoint(&settings.endpoint)?;
-        let http = http_client(&endpoint, settings.ca_bundle.as_deref())?;
+        let connections = Connections::new(endpoint.clone(), settings.ca_bundle)?;
         let pair = format!("{}:{}", settings.access_key_id, settings.secret_access_key.expose());
         let unspeakable = vec![settings.secret_access_key.clone(), Secret::new(STANDARD.encode(pair))];
         let authorization = CallerCredentials::Basic {
@@ -86,7 +88,9 @@ impl Client {
         .header()
         .ok_or_else(|| ConnectError::Credentials { endpoint: endpoint.shown.clone() })?;
         let page_size = settings.page_size.clamp(1, PAGE_ITEMS_MAX).to_string();
-        Ok(Self { transport: Transport { http, endpoint, authorization, unspeakable, clock, entropy }, page_size })
+        let throttle = Throttle::default();
+        let transport = Transport { connections, throttle, endpoint, authorization, unspeakable, clock, entropy };
+        Ok(Self { transport, page_size })
     }
 }
 

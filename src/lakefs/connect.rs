@@ -12,6 +12,12 @@ use url::{Host, Url};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept; above any scan interval that is likely, below usual proxies' own limits.
 const POOL_IDLE: Duration = Duration::from_secs(50);
+/// After so long without traffic the system asks whether the other end is still there: what lies between keeps the
+/// connection, and one that is gone is noticed while nobody waits for it.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+/// How soon it asks again, and how often, before it gives a connection up.
+const KEEPALIVE_AGAIN: Duration = Duration::from_secs(5);
+const KEEPALIVE_TRIES: u32 = 3;
 /// The base path of lakeFS's API.
 const API: &str = "/api/v1";
 
@@ -109,6 +115,9 @@ pub(super) fn http_client(endpoint: &Endpoint, ca_bundle: Option<&Path>) -> Resu
         .retry(reqwest::retry::never())
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE)
+        .tcp_keepalive(KEEPALIVE)
+        .tcp_keepalive_interval(KEEPALIVE_AGAIN)
+        .tcp_keepalive_retries(KEEPALIVE_TRIES)
         .tcp_nodelay(true);
     if endpoint.loopback {
         builder = builder.no_proxy();

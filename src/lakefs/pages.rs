@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use super::call::Call;
 use super::client::Client;
 use super::types::Page;
-use super::walk::{Order, Walk};
-use crate::engine::ports::Fault;
+use super::walk::{Budget, Order, Walk};
+use crate::engine::ports::{Fault, FaultKind};
 
 impl Client {
     /// Every item of a listing. `call` makes the request without paging parameters.
@@ -17,12 +17,13 @@ impl Client {
         id: impl Fn(&T) -> &str + Send,
         absent: Option<&str>,
     ) -> Result<Vec<T>, Fault> {
-        let mut walk = Walk::new(order);
+        let (mut walk, mut budget) = (Walk::new(order), Budget::default());
         let mut all = Vec::new();
         loop {
-            let call = self.paged(call(), &walk);
+            let call = self.paged(call(), walk.after());
             let reply = self.transport.ask(&call).await?;
             let page: Page<T> = self.transport.parse(&call, &reply, absent)?;
+            budget.take(page.results.len(), reply.body.len()).map_err(|reason| self.too_long(&call, &reason))?;
             let more = walk
                 .turn(&page.pagination, page.results.iter().map(&id))
                 .map_err(|reason| self.transport.contradiction(&call, &reason))?;
@@ -33,9 +34,14 @@ impl Client {
         }
     }
 
-    /// Adds the paging parameters of the walk's next page.
-    pub(super) fn paged(&self, call: Call, walk: &Walk) -> Call {
+    /// Adds the paging parameters of the page after `after`; empty for the first.
+    pub(super) fn paged(&self, call: Call, after: &str) -> Call {
         let call = call.query("amount", &self.page_size);
-        if walk.after().is_empty() { call } else { call.query("after", walk.after()) }
+        if after.is_empty() { call } else { call.query("after", after) }
+    }
+
+    /// The fault of a listing that is beyond its budget.
+    pub(super) fn too_long(&self, call: &Call, reason: &str) -> Fault {
+        self.transport.fault(call, FaultKind::Refused, None, reason)
     }
 }

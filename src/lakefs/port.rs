@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::client::Client;
-use crate::engine::ports::{BranchHead, CommitId, CommitRecord, Fault, Lakefs, Made, Repository, SourceObject};
+use crate::engine::ports::{
+    BranchHead, CommitId, CommitRecord, Fault, Lakefs, Listing, Made, Repository, SourceObject,
+};
 
 #[async_trait]
 impl Lakefs for Client {
@@ -19,6 +21,10 @@ impl Lakefs for Client {
 
     async fn branches(&self, repository: &str, hidden: bool) -> Result<Vec<BranchHead>, Fault> {
         self.list_branches(repository, hidden).await
+    }
+
+    async fn listing(&self, repository: &str, hidden: bool) -> Result<Listing, Fault> {
+        self.gather_branches(repository, hidden).await
     }
 
     async fn branch(&self, repository: &str, branch: &str) -> Result<CommitId, Fault> {

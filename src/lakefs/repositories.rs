@@ -10,7 +10,7 @@ use super::call::{Call, DELETION, PAGE, RECORD};
 use super::client::Client;
 use super::types;
 use super::walk::Order;
-use crate::engine::ports::{Fault, FaultKind, Made, Repository};
+use crate::engine::ports::{Fault, FaultKind, Made, NAME_BYTES_MAX, Repository};
 
 /// An id that names no file, for asking where metadata files are.
 const NO_FILE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -85,6 +85,14 @@ impl Client {
         if wire.id != repository {
             let reason = format!("the answer is about repository {:?}", wire.id);
             return Err(self.transport.contradiction(&call, &reason));
+        }
+        let longest = wire.default_branch.len().max(wire.storage_namespace.len());
+        if longest > NAME_BYTES_MAX {
+            let reason = format!(
+                "its default branch or storage namespace has {longest} bytes, more than the {NAME_BYTES_MAX} that can \
+                 be mirrored"
+            );
+            return Err(self.transport.fault(&call, FaultKind::Refused, None, &reason));
         }
         Ok(wire.into())
     }

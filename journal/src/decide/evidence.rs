@@ -18,7 +18,7 @@ use crate::state::tree::{Grade, Metarange, Range};
 use super::Case;
 
 /// Ids of ranges or trees in one record: 32 bytes each, well under the record limit.
-const IDS_PER_RECORD: usize = 4000;
+pub(super) const IDS_PER_RECORD: usize = 4000;
 
 /// What has to be looked at again before something may rest on it.
 #[derive(Debug, Default)]

@@ -9,6 +9,7 @@ use crate::event::{
     BranchMissedV1, BranchRemovalStartedV1, BranchRemovedV1, BranchSeenV1, BranchTombstonedV1, CommitObservedV1, Event,
 };
 use crate::ids::CommitId;
+use crate::limits::{COMMIT_BYTES_MAX, NAME_BYTES_MAX, text_bytes};
 use crate::mutant;
 use crate::state::branch::{Branch, Presence};
 
@@ -52,7 +53,11 @@ pub(super) fn branches(
     Ok(events)
 }
 
+/// A name that no fact can hold is left out: the others are followed. Who observed it has said so.
 fn seen(case: &Case<'_>, branch: String, head: CommitId, hidden: &BTreeSet<String>) -> Option<Event> {
+    if branch.len() > NAME_BYTES_MAX {
+        return None;
+    }
     let known = case.mirror.branches.get(&branch);
     if known.is_some_and(|known| known.head == head && known.presence == Presence::There && !known.is_unplaced()) {
         return None;
@@ -150,10 +155,12 @@ pub(super) fn finish_removal(case: &Case<'_>, branch: String) -> Result<Vec<Even
     }
 }
 
+/// A record that no fact can hold is left out, as a branch is.
 pub(super) fn commits(case: &Case<'_>, records: &[CommitRecord]) -> Vec<Event> {
     let mut new = BTreeSet::new();
     records
         .iter()
+        .filter(|record| text_bytes(record) <= COMMIT_BYTES_MAX)
         .filter(|record| case.mirror.graph.get(&record.id).is_none() && new.insert(record.id))
         .map(|record| Event::CommitObserved(CommitObservedV1::new(case.id, record, case.at_ms)))
         .collect()

@@ -1,6 +1,6 @@
 //! Decisions about moves: which head a branch may go to now, and on what evidence (I1, I2).
 
-use super::evidence::{Old, counts_until, is_ready, old, tree_ranges};
+use super::evidence::{IDS_PER_RECORD, Old, counts_until, is_ready, old, tree_ranges};
 use super::{Case, Refused};
 use crate::event::{
     BranchAdoptedV1, BranchDivergedV1, Event, MoveFinishedV1, MoveGivenUpV1, MoveStartedV1, RecordsWrittenV1,
@@ -115,10 +115,10 @@ pub(super) fn records(case: &Case<'_>, commits: Vec<CommitId>) -> Result<Vec<Eve
     if let Some(unknown) = new.iter().find(|id| case.mirror.graph.get(id).is_none()) {
         return Err(Refused::Rule(format!("commit {unknown} was never observed")));
     }
-    if new.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(vec![Event::RecordsWritten(RecordsWrittenV1 { mirror: case.id, commits: new, at_ms: case.at_ms })])
+    let written = |part: &[CommitId]| {
+        Event::RecordsWritten(RecordsWrittenV1 { mirror: case.id, commits: part.to_vec(), at_ms: case.at_ms })
+    };
+    Ok(new.chunks(IDS_PER_RECORD).map(written).collect())
 }
 
 /// Gives a move up that was not carried out while its evidence counted; none where it may still be. The plan that follows

@@ -1,23 +1,34 @@
 //! Decisions about a mirror as a whole: its definition, its source's identity, its repository, its end.
 
-use super::{Case, Refused};
+use super::{Case, Refused, named};
 use crate::event::{
     BranchForgottenV1, Event, MirrorDefinedV1, MirrorDeletionStartedV1, MirrorGoneV1, MirrorTakenV1,
     RepositoryIntendedV1, RepositoryReadyV1, SourceIdentifiedV1, SummaryPublishedV1, TroubleNotedV1,
 };
 use crate::ids::Incarnation;
+use crate::limits::{TEXT_BYTES_MAX, clipped};
 use crate::state::State;
 use crate::state::mirror::{Definition, Mirror, Phase, Source};
 
 /// How the text of this trouble begins: the source repository is not the one that was mirrored.
 pub(super) const RECREATED: &str = "the source repository was deleted and made again";
 
-pub(super) fn define(state: &State, mirror: Incarnation, definition: Definition, at_ms: u64) -> Vec<Event> {
+pub(super) fn define(
+    state: &State,
+    mirror: Incarnation,
+    definition: Definition,
+    at_ms: u64,
+) -> Result<Vec<Event>, Refused> {
     if state.mirrors.contains_key(&mirror) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let _ = at_ms;
-    vec![Event::MirrorDefined(MirrorDefinedV1 {
+    named("the mirror", &definition.name)?;
+    named("the source repository", &definition.source_repository)?;
+    named("the source's region", &definition.source_region)?;
+    named("the region", &definition.region)?;
+    named("the storage namespace", &definition.storage_namespace)?;
+    Ok(vec![Event::MirrorDefined(MirrorDefinedV1 {
         mirror,
         name: definition.name,
         source_repository: definition.source_repository,
@@ -25,10 +36,11 @@ pub(super) fn define(state: &State, mirror: Incarnation, definition: Definition,
         region: definition.region,
         storage_namespace: definition.storage_namespace,
         at_ms: definition.created_ms,
-    })]
+    })])
 }
 
 pub(super) fn take(case: &Case<'_>, epoch: u64, resumed: bool, before: String) -> Vec<Event> {
+    let before = clipped(before, TEXT_BYTES_MAX);
     let mut events =
         vec![Event::MirrorTaken(MirrorTakenV1 { mirror: case.id, epoch, resumed, before, at_ms: case.at_ms })];
     // That fact begins the branches of a repository anew that is ready. Before this journal knows it to be, the other
@@ -55,8 +67,10 @@ fn forget(mirror: Incarnation, branch: &str, at_ms: u64) -> Event {
 
 /// The first answer is the identity for good. Another one later is another repository under the same name: it is
 /// never followed, because its branches are not the past of the old one's.
-pub(super) fn identify(case: &Case<'_>, source: Source) -> Vec<Event> {
-    match &case.mirror.source {
+pub(super) fn identify(case: &Case<'_>, source: Source) -> Result<Vec<Event>, Refused> {
+    named("the source's storage namespace", &source.storage_namespace)?;
+    named("the source's default branch", &source.default_branch)?;
+    Ok(match &case.mirror.source {
         None => vec![Event::SourceIdentified(SourceIdentifiedV1 {
             mirror: case.id,
             storage_namespace: source.storage_namespace,
@@ -80,7 +94,7 @@ pub(super) fn identify(case: &Case<'_>, source: Source) -> Vec<Event> {
                 "{RECREATED} under its name: delete this mirror and create it again to mirror the new one; what was mirrored stays as it is"
             ),
         ),
-    }
+    })
 }
 
 /// Whether the source is another repository than the one that was mirrored.
@@ -105,6 +119,7 @@ pub(super) fn ready(case: &Case<'_>, adopted: bool) -> Vec<Event> {
 }
 
 pub(super) fn trouble(case: &Case<'_>, text: String) -> Vec<Event> {
+    let text = clipped(text, TEXT_BYTES_MAX);
     let same = case.mirror.trouble.as_ref().map_or("", |trouble| trouble.text.as_str()) == text;
     if same {
         Vec::new()

@@ -62,7 +62,8 @@ fn check_sets(read: &RangeReadV1) -> Result<(), Refused> {
     if !fits(&read.imports) || !fits(&read.inherited) {
         return Err(Refused::Rule(format!("the sets of entries of range {} are malformed", read.range)));
     }
-    if read.imports.bytes.len() + read.inherited.bytes.len() > SETS_BYTES_MAX {
+    let bases = read.inherited_from.len().saturating_mul(size_of::<RangeId>());
+    if (read.imports.bytes.len() + read.inherited.bytes.len()).saturating_add(bases) > SETS_BYTES_MAX {
         return Err(Refused::Rule(format!(
             "range {} of {} entries is too large for a record of the journal",
             read.range, read.entries
@@ -132,6 +133,10 @@ fn exceptions_fit(batch: &ArrivalsCheckedV1, asked: &Bits, present: &Bits) -> bo
 /// One answer names an entry once: an object is expired only by two answers.
 pub(super) fn probes(case: &Case<'_>, probed: SourceProbedV1) -> Result<Vec<Event>, Refused> {
     let range = known_range(case, &probed.range)?;
+    let answers = probed.there.len().saturating_add(probed.gone.len());
+    if answers > BATCH_ORDINALS_MAX as usize {
+        return Err(Refused::Rule(format!("{answers} answers of the source are too many for one record")));
+    }
     let there: BTreeSet<u32> = probed.there.iter().copied().collect();
     let gone: BTreeSet<u32> = probed.gone.iter().copied().filter(|ordinal| !there.contains(ordinal)).collect();
     let (gone, there): (Vec<u32>, Vec<u32>) = (gone.into_iter().collect(), there.into_iter().collect());

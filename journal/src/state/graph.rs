@@ -53,6 +53,12 @@ impl Graph {
         self.commits.get(id).is_some_and(|commit| commit.recorded)
     }
 
+    /// Whether a known commit waits for this one, its parent, to be known or on the mirror.
+    #[must_use]
+    pub fn is_awaited(&self, id: &CommitId) -> bool {
+        self.children.contains_key(id)
+    }
+
     /// Notes that a commit is needed.
     pub(crate) fn want(&mut self, id: CommitId) {
         if !self.commits.contains_key(&id) {

@@ -9,6 +9,7 @@
 )]
 
 mod ages;
+mod bounds;
 mod drive;
 mod golden;
 mod hostile;

@@ -98,7 +98,7 @@ async fn statuses_that_mean_the_same_everywhere() {
         (409, "branch name dev: conflict found", Refused, false),
         (410, "repository in deletion", Retry, false),
         (412, "precondition failed", Refused, false),
-        (429, "too many tries", Retry, true),
+        (429, "too many tries", Retry, false),
         (500, "predicate failed", Retry, true),
         (501, "Not Implemented", Refused, false),
         (503, "throttled", Retry, true),

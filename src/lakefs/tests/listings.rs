@@ -56,7 +56,6 @@ async fn a_listing_that_breaks_is_no_listing() {
         ("the offset repeats", page(true, "b", &[]), 1, Contradiction),
         ("the offset goes back", page(true, "a", &[]), 1, Contradiction),
         ("the items go back", page(false, "", &["a"]), 1, Contradiction),
-        ("the offset skips", page(true, "d", &["c"]), 1, Contradiction),
         (
             "it miscounts",
             answer(200, r#"{"pagination":{"has_more":false,"results":3},"results":[]}"#),
@@ -71,6 +70,37 @@ async fn a_listing_that_breaks_is_no_listing() {
     }
     let bad = r#"{"pagination":{"has_more":false,"results":1},"results":[{"id":"a","commit_id":"7E"}]}"#;
     assert_eq!(list(vec![answer(200, bad)]).await.0, Err(Contradiction), "an id that is none");
+}
+
+#[tokio::test]
+async fn what_is_good_in_a_bad_listing_comes_with_what_is_wrong() {
+    let server = Server::start([page(true, "b", &["a", "b"]), page(true, "b", &["c"])]).await;
+    let listing = client(&server).listing("rep", true).await.unwrap();
+    assert_eq!(listing.heads.iter().map(|head| head.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    let flaw = listing.flaw.unwrap();
+    assert_eq!(flaw.kind, FaultKind::Contradiction);
+    assert!(flaw.message.contains("does not move"), "{flaw}");
+
+    let twice = Server::start([page(false, "", &["a", "a", "b"])]).await;
+    let listing = client(&twice).listing("rep", true).await.unwrap();
+    assert_eq!((listing.heads.len(), listing.flaw.is_some()), (2, true));
+}
+
+#[tokio::test]
+async fn a_listing_without_an_end_is_given_up_before_it_fills_the_memory() {
+    for name_bytes in [8, 40_000] {
+        let pages = (0..450u32).map(|at| {
+            let name = |place: u32| format!("{at:05}-{place:05}-{}", "x".repeat(name_bytes));
+            let names: Vec<String> =
+                if name_bytes > 100 { vec![name(0), name(1)] } else { (0..1000).map(name).collect() };
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            page(true, names.last().unwrap(), &names)
+        });
+        let server = Server::start(pages).await;
+        let fault = client(&server).listing("rep", true).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Refused);
+        assert!(fault.message.starts_with("the listing has more than "), "{fault}");
+    }
 }
 
 #[tokio::test]

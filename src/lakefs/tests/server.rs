@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::clock::{Clock, Entropy};
 
 /// Waits up to this are passed at once; longer ones are time limits, which end only when the server hangs.
-const LIMIT_MIN: Duration = Duration::from_secs(10);
+const LIMIT_MIN: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
 pub(super) struct TestClock {
@@ -33,6 +33,13 @@ impl Clock for TestClock {
         if duration >= LIMIT_MIN {
             self.hang.notified().await;
         }
+        *self.now.lock().unwrap() += duration;
+    }
+}
+
+impl TestClock {
+    /// Lets time pass.
+    pub(super) fn pass(&self, duration: Duration) {
         *self.now.lock().unwrap() += duration;
     }
 }
@@ -80,6 +87,8 @@ pub(super) struct Seen {
     /// All header lines, lower-case names.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: String,
+    /// Over which of the server's connections, counted from 1.
+    pub(super) connection: usize,
 }
 
 impl Seen {
@@ -129,14 +138,19 @@ impl Server {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, clock: Arc<TestClock>) {
     while let Ok((stream, _)) = listener.accept().await {
-        *shared.connections.lock().unwrap() += 1;
-        tokio::spawn(serve(stream, shared.clone(), clock.clone()));
+        let number = {
+            let mut connections = shared.connections.lock().unwrap();
+            *connections += 1;
+            *connections
+        };
+        tokio::spawn(serve(stream, number, shared.clone(), clock.clone()));
     }
 }
 
-async fn serve(mut stream: TcpStream, shared: Arc<Shared>, clock: Arc<TestClock>) {
+async fn serve(mut stream: TcpStream, connection: usize, shared: Arc<Shared>, clock: Arc<TestClock>) {
     let mut buffer = Vec::new();
     while let Some(seen) = request(&mut stream, &mut buffer).await {
+        let seen = Seen { connection, ..seen };
         shared.seen.lock().unwrap().push(seen);
         let step = shared.script.lock().unwrap().pop_front();
         match step.expect("a request that no answer was written for") {
@@ -165,7 +179,7 @@ async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
             if buffer.len() >= end + 4 + length {
                 let body = String::from_utf8(buffer[end + 4..end + 4 + length].to_vec()).unwrap();
                 buffer.drain(..end + 4 + length);
-                return Some(Seen { line, headers, body });
+                return Some(Seen { line, headers, body, connection: 0 });
             }
         }
         let mut chunk = [0; 4096];

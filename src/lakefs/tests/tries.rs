@@ -1,9 +1,11 @@
 //! Repeated tries, lost answers, limits of time and size, connections.
 
+use std::time::Duration;
+
 use super::server::{Server, Step, answer, answer_with, error};
 use super::*;
-use crate::clock::Clock as _;
 use crate::engine::ports::{FaultKind, Lakefs as _, Made};
+use crate::lakefs::CallerCredentials;
 
 fn branch() -> Step {
     answer(200, &format!(r#"{{"commit_id":"{}","id":"main"}}"#, id(1)))
@@ -35,30 +37,115 @@ async fn moments_pass_and_the_budget_ends() {
     assert_eq!(client(&server).branch("rep", "main").await, Ok(id(1)));
     server.finish();
 
-    let server = Server::start([lost(), error(429, "x"), error(503, "last")]).await;
+    let server = Server::start([lost(), error(500, "x"), error(503, "last")]).await;
     let fault = client(&server).branch("rep", "main").await.unwrap_err();
     assert_eq!((fault.kind, fault.message.as_str()), (FaultKind::Retry, "last"));
     server.finish();
 }
 
+fn throttled(status: u16, headers: &str) -> Step {
+    answer_with(status, headers, r#"{"message":"busy"}"#)
+}
+
 #[tokio::test]
-async fn a_server_that_says_when_is_obeyed_within_the_budget() {
-    let wait = |seconds: u64| answer_with(503, &format!("Retry-After: {seconds}\r\n"), r#"{"message":"busy"}"#);
-    let server = Server::start([wait(3), branch()]).await;
-    client(&server).branch("rep", "main").await.unwrap();
-    assert_eq!(server.clock.monotonic().as_secs(), 3);
-    let server = Server::start([wait(3600)]).await;
-    assert_eq!(client(&server).branch("rep", "main").await.unwrap_err().kind, FaultKind::Retry);
+async fn a_lakefs_that_throttles_is_asked_once_and_then_left_in_peace_by_everybody() {
+    let date = "Retry-After: Tue, 01 Dec 2026 02:01:00 GMT\r\nDate: Tue, 01 Dec 2026 02:00:00 GMT\r\n";
+    for (status, headers) in [(429, "Retry-After: 60\r\n"), (429, date), (503, "Retry-After: 60\r\n")] {
+        let server = Server::start([throttled(status, headers), branch(), branch()]).await;
+        let client = client(&server);
+        let first = client.branch("rep", "main").await.unwrap_err();
+        assert_eq!((first.kind, first.status, first.message.as_str()), (FaultKind::Retry, Some(status), "busy"));
+        for _ in 0..59 {
+            server.clock.pass(Duration::from_secs(1));
+            // Every kind of call, for whichever mirror and from whichever loop.
+            let faults = [
+                client.branches("other", true).await.err(),
+                client.repository("rep").await.err(),
+                client.commit("rep", &id(1)).await.err(),
+                client.log("rep", &id(1), 10).await.err(),
+                client.probe_object("rep", &id(1), "p").await.err(),
+                client.reset_branch("rep", "b", &id(1)).await.err(),
+                client.put_commit("rep", &known_commit().1).await.err(),
+                client.metadata("rep").await.err(),
+                client.version().await.err(),
+            ];
+            for fault in faults {
+                let fault = fault.expect("it is not asked");
+                assert_eq!((fault.kind, fault.status), (FaultKind::Retry, Some(status)), "{fault}");
+            }
+        }
+        server.clock.pass(Duration::from_secs(1));
+        client.branch("rep", "main").await.unwrap();
+        client.branch("rep", "main").await.unwrap();
+        assert_eq!(server.finish().len(), 3, "one call, and after its time the others");
+    }
+}
+
+#[tokio::test]
+async fn a_throttle_without_a_time_is_waited_for_ever_longer() {
+    let server = Server::start(vec![throttled(429, ""); 6]).await;
+    let client = client(&server);
+    let (mut asked, mut refused) = (0, 0);
+    while asked < 6 {
+        match client.branch("rep", "main").await.unwrap_err().message.as_str() {
+            "busy" => asked += 1,
+            _ => refused += 1,
+        }
+        server.clock.pass(Duration::from_millis(250));
+    }
+    // Without luck half of 1, 2, 4, 8 and 16 seconds in between.
+    assert_eq!(refused, (500 + 1000 + 2000 + 4000 + 8000) / 250 - 5);
     server.finish();
 }
 
 #[tokio::test]
-async fn a_call_that_hangs_ends_at_its_limit() {
-    let server = Server::start([Step::Hang]).await;
+async fn what_callers_ask_with_their_own_credentials_throttles_no_mirror() {
+    let server = Server::start([throttled(429, "Retry-After: 600\r\n"), branch()]).await;
+    let client = client(&server);
+    let caller = CallerCredentials::Bearer(Secret::from("token"));
+    assert_eq!(client.whoami(&caller).await.unwrap_err().status, Some(429));
+    client.branch("rep", "main").await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_call_that_hangs_is_made_again_over_a_new_connection_and_ends_at_its_limit() {
+    let server = Server::start([Step::Hang, Step::Hang]).await;
     let fault = client(&server).branch("rep", "main").await.unwrap_err();
     assert_eq!((fault.kind, fault.status), (FaultKind::Retry, None));
     assert_eq!(fault.message, "no complete answer within 10s");
-    server.finish();
+    assert_eq!(server.finish().iter().map(|seen| seen.connection).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[tokio::test]
+async fn connections_that_went_silent_are_all_given_up_at_once() {
+    let mut script = vec![branch(); 3];
+    script.push(Step::Hang);
+    script.extend(vec![branch(); 4]);
+    let server = Server::start(script).await;
+    let client = client(&server);
+    let three =
+        || async { tokio::join!(client.branch("r", "main"), client.branch("r", "main"), client.branch("r", "main")) };
+    let (one, two, three_) = three().await;
+    (one.unwrap(), two.unwrap(), three_.unwrap());
+    assert_eq!(server.connections(), 3, "so many are in the pool");
+    // One of the three says nothing more: its call is answered all the same, and the other two are not tried.
+    client.branch("r", "main").await.unwrap();
+    let (one, two, three_) = three().await;
+    (one.unwrap(), two.unwrap(), three_.unwrap());
+    let seen = server.finish();
+    assert!(seen[3].connection <= 3, "over a connection of the pool");
+    assert!(seen[4..].iter().all(|seen| seen.connection > 3), "{:?}", &seen[4..]);
+}
+
+#[tokio::test]
+async fn a_move_over_a_silent_connection_is_left_to_who_checks_the_lease() {
+    let server = Server::start([Step::Hang, error(404, "branch not found")]).await;
+    let client = client(&server);
+    let fault = client.reset_branch("rep", "b", &id(1)).await.unwrap_err();
+    assert_eq!((fault.kind, fault.status), (FaultKind::Retry, None));
+    assert_eq!(client.reset_branch("rep", "b", &id(1)).await.unwrap_err().kind, FaultKind::Absent);
+    assert_eq!(server.finish().iter().map(|seen| seen.connection).collect::<Vec<_>>(), [1, 2]);
 }
 
 #[tokio::test]

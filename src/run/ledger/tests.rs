@@ -2,11 +2,12 @@
 
 use lakemirror_journal::codec;
 use lakemirror_journal::command::Command;
-use lakemirror_journal::decide::decide;
+use lakemirror_journal::decide::{Refused, decide};
 use lakemirror_journal::event::{Event, ServiceStartedV1};
 use lakemirror_journal::log::{FrameInfo, Replay, ReplayRefused, scan};
 
 use super::*;
+use crate::engine::recorder::RecordError;
 
 const NEVER: Rhythm = Rhythm {
     seal_bytes_max: u64::MAX,
@@ -208,4 +209,20 @@ fn a_segment_ends_by_age_also_when_nothing_happens_and_upkeep_alone_ends_none() 
     assert_eq!(marks(dir.path()), [0, desk.mark()], "the fact of the seal is a checkpoint");
     assert_eq!(desk.journal.rest(60_000).unwrap(), None, "a day of rest makes one segment, not one a day");
     assert_eq!(desk.commit(2..3, 10, 60_500).map(|_| ()), Some(()), "by its first frame's age");
+}
+
+#[tokio::test]
+async fn a_fact_that_no_record_holds_is_refused_and_the_journal_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, state, _) = Journal::open(dir.path(), [7; 16], 1000).unwrap();
+    let clock = std::sync::Arc::new(crate::clock::system::SystemClock::new());
+    let (recorder, _thread) = crate::engine::recorder::start(state, Box::new(journal), clock).unwrap();
+    let acknowledged = |reason: String| {
+        let step = UpkeepStep::LossAcknowledged { from: 1, to: 2, reason, who: "somebody".into() };
+        recorder.command(Command::Upkeep { step, at_ms: 1 })
+    };
+    let refused = acknowledged("x".repeat(300_000)).await.unwrap_err();
+    assert!(matches!(refused, RecordError::Refused(Refused::TooLarge { .. })), "{refused}");
+    assert!(recorder.read(|state| *state == State::default()).await.unwrap(), "nothing of it is in the state");
+    assert_eq!(acknowledged("short".into()).await.unwrap().len(), 1);
 }
