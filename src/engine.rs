@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod board;
+mod health;
 pub mod keeper;
 pub mod lease;
 pub mod mirror;
@@ -18,6 +19,7 @@ pub mod ports;
 pub mod promote;
 pub mod publish;
 pub mod recorder;
+pub mod report;
 mod roster;
 pub mod scrub;
 pub mod status;
@@ -40,12 +42,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Entropy};
+use crate::graveler::address::Namespace;
 use board::{Board, Subject};
 use lease::fenced::Fenced;
 use lease::keeper::{Leases, Process, Taken};
 use mirror::{Ended, Settings, Site};
 use ports::{Destination, Lakefs, LeaseTable, MirrorDefinition, Registry};
 use recorder::Recorder;
+use report::{Line, Reporter};
 use roster::Roster;
 use status::MirrorStatus;
 
@@ -96,13 +100,16 @@ pub struct Parts {
 pub struct Engine {
     parts: Parts,
     sites: Arc<Mutex<BTreeMap<Incarnation, Site>>>,
+    /// What all mirrors share: the mirrors database, lakeFS and buckets.
+    shared: Board,
 }
 
 impl Engine {
     /// An engine that does nothing before it is run.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts, sites: Arc::default() }
+        let shared = Board::new(Arc::clone(&parts.clock));
+        Self { parts, sites: Arc::default(), shared }
     }
 
     /// The status of a mirror that is at work here.
@@ -110,6 +117,21 @@ impl Engine {
         let site = self.sites().get(mirror).cloned()?;
         let status = publish::status_now(&site).await;
         status.ok().flatten()
+    }
+
+    /// The mirrors that the journal knows; none once it has stopped.
+    pub async fn known(&self) -> Vec<MirrorDefinition> {
+        self.journaled().await.unwrap_or_default()
+    }
+
+    async fn journaled(&self) -> Result<Vec<MirrorDefinition>, Ended> {
+        let known = self.parts.recorder.read(|state| {
+            let defined = |(id, mirror): (&Incarnation, &lakemirror_journal::state::mirror::Mirror)| {
+                roster::from_journal(*id, &mirror.definition, mirror.phase == Phase::Deleting)
+            };
+            state.mirrors.iter().map(defined).collect::<Vec<_>>()
+        });
+        known.await.map_err(|_| Ended::Journal)
     }
 
     fn sites(&self) -> std::sync::MutexGuard<'_, BTreeMap<Incarnation, Site>> {
@@ -126,7 +148,10 @@ impl Engine {
         let leases = Leases::new(Arc::clone(table), process.clone(), served, Arc::clone(clock));
         // Heartbeats go on until nothing is at work any more.
         let (quiet, beating) = (CancellationToken::new(), leases.beating());
-        let beating = tokio::spawn(beating.run(quiet.clone()));
+        let beating = tokio::spawn(beating.noting_on(self.shared.clone()).run(quiet.clone()));
+        let sites = Arc::clone(&self.sites);
+        let at_work = move || sites.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        tokio::spawn(health::run(self.parts.clone(), at_work, self.shared.clone(), quiet.clone()));
         let ended = self.drive(leases, &stop).await;
         quiet.cancel();
         if ended.is_ok() {
@@ -145,13 +170,15 @@ impl Engine {
     async fn drive(&self, leases: Leases, stop: &CancellationToken) -> Result<(), Ended> {
         let mut changes = self.parts.registry.changes();
         let mut tasks: Tasks = JoinSet::new();
-        let mut roster = Roster::new(leases, Board::new(Arc::clone(&self.parts.clock)));
+        let mut roster = Roster::new(leases, self.shared.clone());
+        let mut reporter = Reporter::default();
         loop {
             if changes.has_changed().unwrap_or(false) {
                 changes.borrow_and_update();
                 roster.outdated();
             }
             self.turn(&mut roster, &mut tasks, stop).await?;
+            self.tell(&mut reporter);
             let deadline = self.parts.clock.sleep(lease::LOOK.min(self.parts.settings.definitions_interval));
             tokio::select! {
                 biased;
@@ -174,6 +201,23 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Says in the log what of that which all mirrors share fails, and when it is over.
+    fn tell(&self, reporter: &mut Reporter<Subject>) {
+        let notes = self.shared.notes().into_iter();
+        // Heartbeats speak for themselves.
+        let notes = notes.filter(|(subject, _)| *subject != Subject::Heartbeat);
+        let problems: Vec<(Subject, String)> = notes.map(|(subject, note)| (subject, note.text)).collect();
+        for line in reporter.look(self.parts.clock.monotonic(), &problems) {
+            match line {
+                Line::Began { topic, text } => tracing::warn!(subject = ?topic, "{text}"),
+                Line::Over { topic, text, lasted } => {
+                    tracing::info!(subject = ?topic, "over after {} s: {text}", lasted.as_secs());
+                }
+                Line::More(more) => tracing::warn!("{more} more lakeFS or buckets do not answer"),
+            }
+        }
     }
 
     /// Reads what is defined and who has what where it is time to, and brings the mirrors at work in line with it.
@@ -213,13 +257,7 @@ impl Engine {
         tasks: &mut Tasks,
         stop: &CancellationToken,
     ) -> Result<(), Ended> {
-        let known = self.parts.recorder.read(|state| {
-            let defined = |(id, mirror): (&Incarnation, &lakemirror_journal::state::mirror::Mirror)| {
-                roster::from_journal(*id, &mirror.definition, mirror.phase == Phase::Deleting)
-            };
-            state.mirrors.iter().map(defined).collect::<Vec<_>>()
-        });
-        for definition in known.await.map_err(|_| Ended::Journal)? {
+        for definition in self.journaled().await? {
             if self.is_ours(&definition) && !self.sites().contains_key(&definition.incarnation) {
                 tracing::warn!(
                     mirror = definition.name,
@@ -405,6 +443,8 @@ impl Engine {
         let source = self.parts.sources.get(&definition.source_region).cloned()?;
         let lease = roster.leases.lease(&definition.incarnation);
         let clock = Arc::clone(&self.parts.clock);
+        let namespace = Namespace::parse(&definition.storage_namespace).ok();
+        let bucket = namespace.map(|namespace| namespace.bucket().to_string());
         Some(Site {
             definition: Arc::new(definition),
             source,
@@ -415,6 +455,8 @@ impl Engine {
             entropy: Arc::clone(&self.parts.entropy),
             settings: Arc::clone(&self.parts.settings),
             board: Board::new(Arc::clone(&clock)),
+            shared: self.shared.clone(),
+            bucket,
             clock,
             verify: Arc::default(),
             lease,
@@ -443,7 +485,11 @@ impl Engine {
 /// One mirror's work, to its end.
 async fn work(site: Site) -> Result<(), Ended> {
     if site.look(|mirror| mirror.phase == Phase::Deleting).await? == Some(true) {
-        return keeper::dismantle(&site).await;
+        return tokio::select! {
+            biased;
+            ended = keeper::dismantle(&site) => ended,
+            ended = publish::watch(&site) => ended,
+        };
     }
     // Only what is woken is looked at: a stage that waits costs the others nothing.
     let mut stages = FuturesUnordered::from_iter([

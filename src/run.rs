@@ -3,8 +3,8 @@
 
 mod api;
 mod gate;
-pub mod http;
 mod housekeeping;
+pub mod http;
 pub mod ledger;
 pub mod policy;
 pub mod registry;
@@ -316,7 +316,7 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
         entropy: Arc::clone(&ports.entropy),
         settings: Arc::clone(&ports.settings),
     });
-    startup.ready(api::service(&ports, engine.clone()));
+    startup.ready(api::service(&ports, engine.clone(), stop));
     let ended = match begun {
         Ok(()) => drive(&engine, &mut upkeep, stop).await,
         Err(_) => Err(Ended::Journal),

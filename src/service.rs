@@ -5,7 +5,7 @@
 //! process drives, from the mirrors database. It changes nothing but definitions: the engine finds those by itself.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use lakemirror_api::error::{ApiError, ErrorCode};
@@ -13,15 +13,20 @@ use lakemirror_api::server::{Caller, Service};
 use lakemirror_api::types::{ListPage, Mirror, MirrorCreation, MirrorList};
 
 use crate::clock::{Clock, Entropy};
-use crate::engine::ports::{FaultKind, Incarnation, Lakefs, Repository};
-use crate::mirrors::records::{CreateError, Definition, Listing, NewMirror, Records, RecordsError, Status, Summary};
+use crate::engine::ports::{FaultKind, Incarnation, Lakefs, MirrorDefinition, Repository};
+use crate::mirrors::records::{
+    CreateError, Definition, Listing, NewMirror, Records, RecordsError, Stamp, Status, Summary,
+};
 
 pub mod answer;
+pub mod drivers;
 pub mod gate;
 pub mod known;
 pub mod observer;
 pub mod occupancy;
+pub mod present;
 pub mod validate;
+pub mod watch;
 
 pub use gate::{Action, Denied, Gate, User};
 use known::Known;
@@ -34,6 +39,8 @@ pub use validate::{Blockstore, Scheme};
 pub trait StatusProvider: Send + Sync {
     /// The status of a mirror, if this process drives it.
     async fn status(&self, incarnation: Incarnation) -> Option<Status>;
+    /// The mirrors that its journal knows, for the time before the mirrors database was first read.
+    async fn known(&self) -> Vec<MirrorDefinition>;
 }
 
 /// A region that mirrors can be in.
@@ -76,13 +83,15 @@ pub struct Parts {
 pub struct MirrorService {
     parts: Parts,
     known: Known,
+    drivers: Mutex<drivers::Drivers>,
 }
 
 impl MirrorService {
     /// Over its parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { known: Known::new(Arc::clone(&parts.records)), parts }
+        let known = Known::new(Arc::clone(&parts.records), Arc::clone(&parts.clock));
+        Self { known, drivers: Mutex::default(), parts }
     }
 
     /// Checks everything about a creation that can be checked before the name is taken.
@@ -200,15 +209,29 @@ impl MirrorService {
     }
 
     async fn known_of(&self, definition: &Definition, summary: Option<&Summary>) -> Mirror {
-        match self.parts.status.status(definition.incarnation).await {
-            Some(status) => answer::mirror(definition, &status, None),
-            None => match summary {
-                Some(summary) => {
-                    let age_ms = self.parts.clock.wall_ms().saturating_sub(summary.written_at_ms);
-                    answer::mirror(definition, &summary.status, Some(age_ms / 1000))
-                }
-                None => answer::unseen(definition),
-            },
+        let (outage, now_ms) = (self.known.outage(), self.parts.clock.wall_ms());
+        if let Some(status) = self.parts.status.status(definition.incarnation).await {
+            return answer::mirror(definition, &present::own(status, outage.as_ref(), now_ms));
+        }
+        let heard = self.heard(definition, summary);
+        let status = summary.map_or_else(Status::creating, |summary| summary.status.clone());
+        let present = present::published(status, &heard, outage.as_ref(), &definition.region, now_ms);
+        match summary {
+            Some(_) => answer::mirror(definition, &present),
+            None => answer::unseen(definition, &present),
+        }
+    }
+
+    /// What is defined, of now or of before; where the database was never read, what this process's journal knows.
+    async fn definitions(&self) -> Result<Listing, ApiError> {
+        let error = match self.known.definitions().await {
+            Ok(listing) => return Ok(listing),
+            Err(error) => error,
+        };
+        let own = self.parts.status.known().await;
+        match own.is_empty() {
+            true => Err(database(error)),
+            false => Ok(Listing { definitions: own.into_iter().map(journaled).collect(), ..Listing::default() }),
         }
     }
 
@@ -241,12 +264,13 @@ impl Service for MirrorService {
         self.known.created(&created);
         tracing::info!(mirror = %created.name, incarnation = %created.incarnation, source, region = %created.region,
             by = %created.created_by, "mirror created");
-        Ok(answer::unseen(&created))
+        let status = Status::creating();
+        Ok(answer::unseen(&created, &present::Present { status, lag_seconds: 0, age_seconds: None }))
     }
 
     async fn list_mirrors(&self, caller: &Caller, source: &str, page: &ListPage) -> Result<MirrorList, ApiError> {
         self.may(caller, Action::ReadMirrors).await?;
-        let listing = self.known.definitions().await.map_err(database)?;
+        let listing = self.definitions().await?;
         let of_source = |definition: &&Definition| definition.source_repository == source;
         let found: Vec<&Definition> = listing.all_at(&self.parts.region).into_iter().filter(of_source).collect();
         if found.is_empty() {
@@ -263,7 +287,7 @@ impl Service for MirrorService {
 
     async fn get_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<Mirror, ApiError> {
         self.may(caller, Action::ReadMirrors).await?;
-        let listing = self.known.definitions().await.map_err(database)?;
+        let listing = self.definitions().await?;
         let definition = self.find(&listing, source, mirror)?;
         let summary = self.known.summary(definition).await;
         Ok(self.answer(definition, &listing, summary.as_ref()).await)
@@ -294,6 +318,23 @@ impl Service for MirrorService {
         self.known.deleted(definition.incarnation);
         tracing::info!(mirror, incarnation = %definition.incarnation, source, "mirror deleted");
         Ok(())
+    }
+}
+
+/// A mirror as this process's journal knows it.
+fn journaled(known: MirrorDefinition) -> Definition {
+    Definition {
+        name: known.name,
+        incarnation: known.incarnation,
+        source_repository: known.source_repository,
+        source_region: known.source_region,
+        region: known.region,
+        storage_namespace: known.storage_namespace,
+        creation_date: i64::try_from(known.created_ms / 1000).unwrap_or(i64::MAX),
+        created_by: String::new(),
+        deleted_at_ms: known.deleted.then_some(known.created_ms),
+        stamp: Stamp::default(),
+        unknown: serde_json::Map::new(),
     }
 }
 

@@ -104,7 +104,11 @@ async fn keys_and_tokens_that_lakefs_knows_are_users() {
     let (fake, clock) = (Arc::<Fake>::default(), Arc::<Still>::default());
     let authenticator = authenticator(&fake, &clock, None);
     for header in [basic("AK:SK:with:colons"), bearer("ann", KEY), bearer("ann", KEY).replace("Bearer", "bearer ")] {
-        assert_eq!(authenticator.authenticate(Some(&header), Freshness::Current).await, Ok(User { name: "ann".into() }), "{header}");
+        assert_eq!(
+            authenticator.authenticate(Some(&header), Freshness::Current).await,
+            Ok(User { name: "ann".into() }),
+            "{header}"
+        );
     }
     assert_eq!(fake.asked.load(Ordering::SeqCst), 3, "without a cache every request asks");
 }
@@ -128,11 +132,19 @@ async fn anything_else_is_401_and_rubbish_is_refused_without_asking() {
     ];
     assert_eq!(authenticator.authenticate(None, Freshness::Current).await, Err(AuthError::Unauthenticated));
     for header in rubbish {
-        assert_eq!(authenticator.authenticate(Some(&header), Freshness::Current).await, Err(AuthError::Unauthenticated), "{header}");
+        assert_eq!(
+            authenticator.authenticate(Some(&header), Freshness::Current).await,
+            Err(AuthError::Unauthenticated),
+            "{header}"
+        );
     }
     assert_eq!(fake.asked.load(Ordering::SeqCst), 0);
     for header in [basic("AK:other"), bearer("nobody", KEY)] {
-        assert_eq!(authenticator.authenticate(Some(&header), Freshness::Current).await, Err(AuthError::Unauthenticated), "{header}");
+        assert_eq!(
+            authenticator.authenticate(Some(&header), Freshness::Current).await,
+            Err(AuthError::Unauthenticated),
+            "{header}"
+        );
     }
     assert_eq!(AuthError::Unauthenticated.status(), 401);
 }
@@ -140,10 +152,14 @@ async fn anything_else_is_401_and_rubbish_is_refused_without_asking() {
 #[tokio::test]
 async fn a_lakefs_that_does_not_answer_decides_nothing() {
     let (fake, clock) = (Arc::new(Fake { down: true, ..Fake::default() }), Arc::<Still>::default());
-    let error = authenticator(&fake, &clock, None).authenticate(Some(&basic("AK:SK")), Freshness::Current).await.unwrap_err();
+    let error =
+        authenticator(&fake, &clock, None).authenticate(Some(&basic("AK:SK")), Freshness::Current).await.unwrap_err();
     assert!(matches!(error, AuthError::Unavailable(_)), "{error:?}");
     let authorizer = Authorizer::new(fake, clock, Arc::new(Zero), None);
-    let error = authorizer.authorize(&User { name: "ann".into() }, &Action::ReadMirrors, None, Freshness::Current).await.unwrap_err();
+    let error = authorizer
+        .authorize(&User { name: "ann".into() }, &Action::ReadMirrors, None, Freshness::Current)
+        .await
+        .unwrap_err();
     assert_eq!(error.status(), 503, "also where the service itself may not ask");
     assert!(!error.to_string().contains("refused"), "details are the source's: {error}");
 }

@@ -327,7 +327,11 @@ impl<'r> Section<'r> {
         let node = self.entry(name).map(|entry| &entry.node).filter(|_| !(self.from_environment && from_environment));
         let Some(Node { value: Value::Sequence(items), .. }) = node else {
             let Some(Found { text, place }) = self.raw(name) else { return Vec::new() };
-            return text.split(',').filter(|part| !part.trim().is_empty()).filter_map(|part| read(part, &place)).collect();
+            return text
+                .split(',')
+                .filter(|part| !part.trim().is_empty())
+                .filter_map(|part| read(part, &place))
+                .collect();
         };
         self.asked.borrow_mut().insert(name.to_owned());
         self.reader.known.borrow_mut().insert(self.variable(name));

@@ -1,6 +1,7 @@
 //! What is going on right now and is no fact: faults that may pass by themselves, each with since when.
 //!
-//! Nothing decides on it; it exists so that whatever waits can say what for (I11). Lost with the process.
+//! Nothing decides on it; it exists so that whatever waits can say what for (I11). Lost with the process. It logs nothing
+//! itself: [`super::report`] compares what a status says with what it said before.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lakemirror_journal::ids::CommitId;
 
 use crate::clock::Clock;
+use crate::engine::ticker::{Ticker, Ticks};
 
 /// Notes kept at most; further subjects are left out.
 const NOTES_MAX: usize = 512;
@@ -26,7 +28,7 @@ pub struct Note {
 /// What a note is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
-    /// The source's lakeFS.
+    /// The source's repository, or its lakeFS.
     Source,
     /// The mirror's repository as a whole.
     Repository,
@@ -34,16 +36,28 @@ pub enum Subject {
     Registry,
     /// The mirror's lease.
     Lease,
+    /// This process's heartbeats in the mirrors database.
+    Heartbeat,
+    /// The lakeFS of this region, whichever mirror asks it.
+    Lakefs(String),
+    /// A bucket, or a local store's first folder, of a region.
+    Bucket {
+        /// The region.
+        region: String,
+        /// Its name.
+        bucket: String,
+    },
     /// One branch of the mirror.
     Branch(String),
     /// One commit of the source.
     Commit(CommitId),
 }
 
-/// The notes about one mirror.
+/// The notes about one mirror, or about what all mirrors of a process need.
 #[derive(Clone)]
 pub struct Board {
     notes: Arc<Mutex<BTreeMap<Subject, Note>>>,
+    changed: Ticker,
     clock: Arc<dyn Clock>,
 }
 
@@ -51,10 +65,10 @@ impl Board {
     /// An empty board.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { notes: Arc::default(), clock }
+        Self { notes: Arc::default(), changed: Ticker::default(), clock }
     }
 
-    /// Notes a fault; logs it when the text is new.
+    /// Notes a fault.
     pub fn note(&self, mirror: &str, subject: Subject, text: String) {
         let now = self.clock.wall_ms();
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,20 +82,33 @@ impl Board {
             notes.insert(subject.clone(), Note { text: text.clone(), since_ms: now, last_ms: now });
         }
         drop(notes);
-        tracing::warn!(mirror, ?subject, "{text}");
+        tracing::debug!(mirror, ?subject, "{text}");
+        self.changed.tick();
     }
 
     /// The fault is over.
     pub fn clear(&self, mirror: &str, subject: &Subject) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(note) = notes.remove(subject) {
-            tracing::info!(mirror, ?subject, "over: {}", note.text);
-        }
+        let Some(note) = notes.remove(subject) else { return };
+        drop(notes);
+        tracing::debug!(mirror, ?subject, "over: {}", note.text);
+        self.changed.tick();
+    }
+
+    /// Forgets what is about other subjects than these.
+    pub fn retain(&self, keep: impl Fn(&Subject) -> bool) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).retain(|subject, _| keep(subject));
     }
 
     /// All notes.
     #[must_use]
     pub fn notes(&self) -> BTreeMap<Subject, Note> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ticks when a note came, went or says something else.
+    #[must_use]
+    pub fn changes(&self) -> Ticks {
+        self.changed.ticks()
     }
 }

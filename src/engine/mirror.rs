@@ -60,6 +60,10 @@ pub struct Site {
     pub settings: Arc<Settings>,
     /// What is going on.
     pub board: Board,
+    /// What is going on with what it shares with other mirrors.
+    pub shared: Board,
+    /// The bucket of its namespace; none where that cannot be read.
+    pub bucket: Option<String>,
     /// What the verifier waits for.
     pub verify: Arc<Mutex<VerifyStatus>>,
     /// Whether this process drives the mirror.
@@ -141,14 +145,25 @@ impl Site {
     /// [`Ended::Stopped`].
     pub async fn leased(&self) -> Result<u64, Ended> {
         loop {
-            if let Some(epoch) = self.lease.epoch().filter(|_| self.lease.is_live(self.clock.monotonic())) {
-                self.board.clear(self.name(), &Subject::Lease);
+            if self.is_leased()
+                && let Some(epoch) = self.lease.epoch()
+            {
                 return Ok(epoch);
             }
-            let text = "nothing is changed on the mirror: this process does not hold its lease in the mirrors database";
-            self.board.note(self.name(), Subject::Lease, text.to_owned());
             self.pause(LEASE_AGAIN).await?;
         }
+    }
+
+    /// Whether the lease is live; notes it while it is not.
+    pub fn is_leased(&self) -> bool {
+        let is_live = self.lease.is_live(self.clock.monotonic());
+        if is_live {
+            self.board.clear(self.name(), &Subject::Lease);
+        } else {
+            let text = "nothing is changed on the mirror: this process does not hold its lease in the mirrors database";
+            self.board.note(self.name(), Subject::Lease, text.to_owned());
+        }
+        is_live
     }
 
     /// Repeats a call until it is answered with something other than a passing fault, ever more slowly up to half a

@@ -3,6 +3,7 @@
 //! Pure: it only reads. Everything that waits says for what, since when, and when it was last looked for (I11).
 
 mod losses;
+mod problems;
 mod sums;
 mod waits;
 
@@ -13,14 +14,14 @@ use lakemirror_journal::state::branch::Branch;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
 use lakemirror_journal::state::policy::Policy;
 
-pub use self::losses::losses;
+pub use self::problems::{Problem, Topic, time};
 use crate::engine::board::{Note, Subject};
 use crate::engine::verify::status::VerifyStatus;
 
 /// One thing that a branch waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// `commit`, `metarange`, `range`, `objects`, `wrong_size`, `history`, `divergence`, `deletion`, `fault`.
+    /// `commit`, `metarange`, `range`, `objects`, `wrong_size`, `history`, `divergence`, `deletion`, `promotion`, `fault`.
     pub kind: &'static str,
     /// What, for people.
     pub what: String,
@@ -39,6 +40,8 @@ pub enum BranchStanding {
     Level,
     /// Something has not arrived.
     Waiting,
+    /// What it waits for is overdue.
+    Stuck,
     /// It is being moved.
     Promoting,
     /// It is gone at the source and will be removed.
@@ -71,6 +74,8 @@ pub enum Standing {
     Creating,
     /// It is behind.
     Syncing,
+    /// Something that it needs does not answer, or what a branch waits for is overdue.
+    Stuck,
     /// Every branch is level.
     Level,
     /// Somebody has to do something.
@@ -113,8 +118,11 @@ pub struct MirrorStatus {
     pub branches: Vec<BranchStatus>,
     /// Sums.
     pub sums: Sums,
-    /// What goes wrong at the moment.
-    pub problems: Vec<String>,
+    /// What goes wrong at the moment, the gravest first.
+    pub problems: Vec<Problem>,
+    /// Since when the mirror is not known to show everything that the source has, milliseconds since 1970: since the oldest
+    /// head was seen that is not promoted, or since the source does not answer. None while it does.
+    pub behind_since_ms: Option<u64>,
     /// The journal's last record.
     pub journal_seq: u64,
     /// The hash of the journal's last frame.
@@ -128,7 +136,13 @@ pub struct Goings {
     pub notes: BTreeMap<Subject, Note>,
     /// What the verifier waits for.
     pub verify: VerifyStatus,
+    /// Now, milliseconds since 1970: what has waited for too long is stuck. 0 never is.
+    pub now_ms: u64,
 }
+
+/// How long a branch may wait before it is called stuck, in milliseconds: a replication that was restarted takes up to two
+/// minutes.
+pub const STUCK_AFTER_MS: u64 = 120_000;
 
 /// Looks at a mirror.
 #[must_use]
@@ -136,19 +150,18 @@ pub fn of(mirror: &Mirror, policy: &Policy, goings: &Goings, head: (u64, [u8; 32
     let notes = &goings.notes;
     let branches: Vec<BranchStatus> =
         mirror.branches.iter().map(|(name, branch)| branch_status(mirror, name, branch, goings)).collect();
-    let (standing, message) = standing(mirror, &branches, notes);
+    let problems = problems::of(mirror, &branches, goings);
+    let (standing, message) = standing(mirror, &branches, &problems, notes);
     let message = message.or_else(|| mirror.adopted_ms.map(begun));
+    let waits = branches.iter().filter_map(|branch| branch.behind_since_ms);
+    let behind_since_ms = waits.chain(problems::blind_since(mirror, notes)).min();
     MirrorStatus {
         standing,
         message,
         branches,
         sums: sums::of(mirror, policy.history),
-        // Losses first: a published list is cut short.
-        problems: losses(mirror, &goings.verify.lost)
-            .into_iter()
-            .chain(notes.values().map(|note| note.text.clone()))
-            .chain(goings.verify.fault.clone())
-            .collect(),
+        problems,
+        behind_since_ms,
         journal_seq: head.0,
         journal_hash: head.1,
     }
@@ -156,29 +169,38 @@ pub fn of(mirror: &Mirror, policy: &Policy, goings: &Goings, head: (u64, [u8; 32
 
 /// Of a mirror that was there before the journal: from where the journal's history of it begins (I8).
 fn begun(at_ms: u64) -> String {
-    let at = i64::try_from(at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    let at = at.map_or_else(|| format!("{at_ms} ms"), |at| format!("{at:.3}"));
+    let at = time(at_ms);
     format!(
         "the mirror was there before this journal: its history begins at {at}, and everything was verified again from then on"
     )
 }
 
-fn standing(mirror: &Mirror, branches: &[BranchStatus], notes: &BTreeMap<Subject, Note>) -> (Standing, Option<String>) {
+fn standing(
+    mirror: &Mirror,
+    branches: &[BranchStatus],
+    problems: &[Problem],
+    notes: &BTreeMap<Subject, Note>,
+) -> (Standing, Option<String>) {
     let note = |subject| notes.get(subject).map(|note| note.text.clone());
     if let Some(trouble) = &mirror.trouble {
         return (Standing::Trouble, Some(trouble.text.clone()));
     }
-    match mirror.phase {
-        Phase::Deleting => (Standing::Deleting, note(&Subject::Repository)),
-        Phase::Defined | Phase::Intended => {
-            (Standing::Creating, note(&Subject::Repository).or_else(|| note(&Subject::Source)))
+    if mirror.phase == Phase::Deleting {
+        return (Standing::Deleting, note(&Subject::Repository));
+    }
+    if let Some(why) = problems::outage(mirror, problems) {
+        return (Standing::Stuck, Some(why));
+    }
+    if mirror.phase != Phase::Ready {
+        return (Standing::Creating, note(&Subject::Repository).or_else(|| note(&Subject::Source)));
+    }
+    let stuck = problems.iter().find(|problem| matches!(problem.topic, Topic::Stuck(_)));
+    match stuck {
+        Some(stuck) => (Standing::Stuck, Some(stuck.to_string())),
+        None if branches.iter().all(|branch| branch.standing == BranchStanding::Level) && !branches.is_empty() => {
+            (Standing::Level, None)
         }
-        Phase::Ready
-            if branches.iter().all(|branch| branch.standing == BranchStanding::Level) && !branches.is_empty() =>
-        {
-            (Standing::Level, note(&Subject::Source))
-        }
-        Phase::Ready => (Standing::Syncing, note(&Subject::Source)),
+        None => (Standing::Syncing, None),
     }
 }
 
@@ -187,6 +209,7 @@ fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, goings: &Goings) 
         () if branch.strayed().is_some() => BranchStanding::Diverged,
         () if branch.tombstone_ms.is_some() || branch.removing => BranchStanding::Deleting,
         () if branch.is_level() => BranchStanding::Level,
+        () if is_overdue(branch, goings.now_ms) => BranchStanding::Stuck,
         () if branch.moving.is_some() => BranchStanding::Promoting,
         () => BranchStanding::Waiting,
     };
@@ -206,8 +229,12 @@ fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, goings: &Goings) 
         promoted_commit: branch.mirror,
         standing,
         waiting,
-        behind_since_ms: branch.pending.first().map(|head| head.at_ms),
+        behind_since_ms: branch.pending.first().filter(|_| !branch.is_level()).map(|head| head.at_ms),
     }
+}
+
+fn is_overdue(branch: &Branch, now_ms: u64) -> bool {
+    branch.pending.first().is_some_and(|head| now_ms.saturating_sub(head.at_ms) > STUCK_AFTER_MS)
 }
 
 fn waits(mirror: &Mirror, branch: &Branch, standing: BranchStanding, goings: &Goings) -> Vec<Waiting> {
@@ -230,8 +257,12 @@ fn waits(mirror: &Mirror, branch: &Branch, standing: BranchStanding, goings: &Go
             );
             say("divergence", what, divergence.since_ms)
         }),
-        BranchStanding::Waiting => {
-            branch.pending.last().map_or_else(Vec::new, |head| waits::content(mirror, &head.commit, head.at_ms, goings))
-        }
+        BranchStanding::Waiting | BranchStanding::Stuck => match (branch.moving, branch.pending.last()) {
+            (Some(under_way), _) => {
+                say("promotion", format!("its move to {} on the mirror", under_way.to), under_way.at_ms)
+            }
+            (None, Some(head)) => waits::content(mirror, &head.commit, head.at_ms, goings),
+            (None, None) => Vec::new(),
+        },
     }
 }

@@ -27,10 +27,11 @@ use lakemirror_journal::state::mirror::Phase;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use self::check::Missing;
 use self::files::{Files, Miss, lock};
 use self::loss::Loss;
 use self::need::{Plan, TreeNeed};
-use self::status::{Counts, Sample, TreeWait, VerifyStatus, WaitsFor};
+use self::status::{Counts, Sample, SourceAnswer, TreeWait, VerifyStatus, WaitsFor};
 use self::track::{Ended, Held, Job, Rules, Tracks};
 use super::ports::{Destination, Lakefs};
 use super::recorder::Recorder;
@@ -276,6 +277,9 @@ impl<'a> Loop<'a> {
             counts: Counts::default(),
             counted_at: tree.borrowed_from.clone(),
             samples: Vec::new(),
+            file: tree.total.is_none().then(|| self.shop.files.uri(tree.id)),
+            source_has: 0,
+            source_lost: 0,
             since_ms: match file.filter(|_| tree.shown_only) {
                 Some(track) => track.since_ms(now, wall_ms),
                 None => tree.since_ms,
@@ -294,6 +298,9 @@ impl<'a> Loop<'a> {
             let Some(track) = self.tracks.ranges.get(&need.id) else { continue };
             looks.push(track);
             wait.checked_ms = wait.checked_ms.max(need.checked_ms);
+            if !need.read && wait.file.is_none() {
+                wait.file = Some(self.shop.files.uri(need.id));
+            }
             wait.add(need, track);
         }
         let wall = |at: Duration| wall_ms.saturating_add(at.saturating_sub(now).as_millis() as u64);
@@ -329,7 +336,12 @@ impl TreeWait {
         // What a look found missing may have been found since, by another one or at another tree.
         let known = need.few.len() == need.wanted as usize;
         let missing = track.looked.samples.iter().filter(|(one, _)| !known || need.few.contains(&one.ordinal));
-        self.samples.extend(missing.take(room).map(Sample::of));
+        let source = |ordinal: u32| track.said.get(&ordinal).copied();
+        let sample = |one: &(Missing, Option<u64>)| Sample { source: source(one.0.ordinal), ..Sample::of(one) };
+        self.samples.extend(missing.take(room).map(sample));
+        let said = |answer| track.said.values().filter(|one| **one == answer).count() as u64;
+        self.source_has += said(SourceAnswer::HasIt);
+        self.source_lost += said(SourceAnswer::Gone);
         if self.fault.is_none() {
             self.fault.clone_from(&track.fault);
         }

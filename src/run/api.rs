@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lakemirror_api::server::Service;
+use tokio_util::sync::CancellationToken;
 
 use super::Ports;
 use super::gate::LakefsGate;
@@ -12,7 +13,7 @@ use super::registry::shown;
 use crate::auth::{Authenticator, Authorizer, CacheSettings, Directory};
 use crate::clock::Clock;
 use crate::engine::Engine;
-use crate::engine::ports::{Incarnation, Lakefs};
+use crate::engine::ports::{Incarnation, Lakefs, MirrorDefinition};
 use crate::mirrors::records::Status;
 use crate::service::{Blockstore, MirrorService, Parts, Region, Scheme, StatusProvider, Visible};
 
@@ -27,10 +28,14 @@ impl StatusProvider for EngineStatus {
         let status = self.engine.status(&incarnation).await?;
         Some(shown(&status, self.clock.wall_ms()))
     }
+
+    async fn known(&self) -> Vec<MirrorDefinition> {
+        self.engine.known().await
+    }
 }
 
-/// Builds the service.
-pub(super) fn service(ports: &Ports, engine: Engine) -> Arc<dyn Service> {
+/// Builds the service, which watches the processes of all regions until stopped.
+pub(super) fn service(ports: &Ports, engine: Engine, stop: &CancellationToken) -> Arc<dyn Service> {
     let cache = ports.auth.cache.as_ref().map(|cache| CacheSettings {
         size: usize::try_from(cache.size).unwrap_or(usize::MAX),
         ttl: cache.ttl,
@@ -60,7 +65,7 @@ pub(super) fn service(ports: &Ports, engine: Engine) -> Arc<dyn Service> {
         })
         .collect();
     let home_scheme = ports.regions.get(&ports.region).map_or("s3", |region| region.scheme);
-    Arc::new(MirrorService::new(Parts {
+    let service = Arc::new(MirrorService::new(Parts {
         region: ports.region.clone(),
         lakefs: Arc::clone(&ports.home) as Arc<dyn Lakefs>,
         blockstore: blockstore(&ports.region, home_scheme),
@@ -70,5 +75,8 @@ pub(super) fn service(ports: &Ports, engine: Engine) -> Arc<dyn Service> {
         status: Arc::new(EngineStatus { engine, clock: Arc::clone(clock) }),
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
-    }))
+    }));
+    let (watching, stop) = (Arc::clone(&service), stop.clone());
+    tokio::spawn(async move { watching.watch(stop).await });
+    service
 }

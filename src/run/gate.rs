@@ -35,7 +35,8 @@ impl Gate for LakefsGate {
             Action::ReadMirrors => auth::Action::ReadMirrors,
         };
         let peer = caller.peer.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
-        let source = auth::source_ip(caller.forwarded_for.as_deref(), caller.real_ip.as_deref(), peer, &self.trusted_proxies);
+        let source =
+            auth::source_ip(caller.forwarded_for.as_deref(), caller.real_ip.as_deref(), peer, &self.trusted_proxies);
         self.authorizer.authorize(&user, &action, Some(&source), freshness).await.map_err(denied)?;
         Ok(User { name: user.name })
     }

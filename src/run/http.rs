@@ -44,13 +44,7 @@ impl Limits {
 }
 
 /// Serves until stopped, and then until the requests that are under way are answered.
-pub async fn serve(
-    listener: TcpListener,
-    app: Router,
-    limits: Limits,
-    clock: Arc<dyn Clock>,
-    stop: CancellationToken,
-) {
+pub async fn serve(listener: TcpListener, app: Router, limits: Limits, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let room = Arc::new(Room::new(limits, clock));
     let tasks = TaskTracker::new();
     loop {

@@ -123,29 +123,20 @@ fn defined(definition: Definition) -> MirrorDefinition {
     }
 }
 
-/// How long a branch may wait before it is called stuck: a replication that was restarted takes up to two minutes.
-const STUCK_AFTER_MS: u64 = 120_000;
-
-fn is_stuck(branch: &BranchStatus, now_ms: u64) -> bool {
-    let overdue = |since| now_ms.saturating_sub(since) > STUCK_AFTER_MS;
-    branch.standing == BranchStanding::Waiting && branch.behind_since_ms.is_some_and(overdue)
-}
-
 /// The engine's status in the words of the mirrors database and of the API.
 #[must_use]
 pub fn shown(status: &MirrorStatus, now_ms: u64) -> Status {
-    let behind = status.branches.iter().filter_map(|branch| branch.behind_since_ms).min();
     Status {
         state: match status.standing {
             Standing::Creating => MirrorState::Creating,
-            Standing::Syncing if status.branches.iter().any(|branch| is_stuck(branch, now_ms)) => MirrorState::Stuck,
             Standing::Syncing => MirrorState::Syncing,
+            Standing::Stuck => MirrorState::Stuck,
             Standing::Level => MirrorState::Synced,
             Standing::Trouble => MirrorState::Failed,
             Standing::Deleting => MirrorState::Deleting,
         },
         state_message: status.message.clone(),
-        branches: status.branches.iter().map(|branch| shown_branch(branch, now_ms)).collect(),
+        branches: status.branches.iter().map(shown_branch).collect(),
         counts: Counts {
             branches: status.sums.branches,
             commits_promoted: status.sums.commits_recorded,
@@ -155,26 +146,28 @@ pub fn shown(status: &MirrorStatus, now_ms: u64) -> Status {
             objects_expired: status.sums.objects_expired,
             objects_outside: status.sums.objects_outside,
         },
-        problems: status.problems.iter().take(records::PROBLEMS_MAX).cloned().collect(),
-        lag_seconds: behind.map_or(0, |since| now_ms.saturating_sub(since) / 1000),
+        problems: status.problems.iter().take(records::PROBLEMS_MAX).map(ToString::to_string).collect(),
+        lag_seconds: status.behind_since_ms.map_or(0, |since| now_ms.saturating_sub(since) / 1000),
+        behind_since_ms: status.behind_since_ms,
         journal_head: Some(JournalHead { seq: status.journal_seq, hash: hex::encode(status.journal_hash) }),
     }
 }
 
-fn shown_branch(branch: &BranchStatus, now_ms: u64) -> records::BranchStatus {
+fn shown_branch(branch: &BranchStatus) -> records::BranchStatus {
     records::BranchStatus {
         name: branch.name.clone(),
         source_commit: branch.source_commit,
         promoted_commit: branch.promoted_commit,
         state: match branch.standing {
             BranchStanding::Level => BranchState::Synced,
-            BranchStanding::Waiting if is_stuck(branch, now_ms) => BranchState::Stuck,
+            BranchStanding::Stuck => BranchState::Stuck,
             BranchStanding::Waiting => BranchState::Waiting,
             BranchStanding::Promoting => BranchState::Promoting,
             BranchStanding::Deleting => BranchState::Deleting,
             BranchStanding::Diverged => BranchState::Diverged,
         },
         waiting: branch.waiting.iter().map(shown_waiting).collect(),
+        behind_since_ms: branch.behind_since_ms,
     }
 }
 

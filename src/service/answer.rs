@@ -2,13 +2,13 @@
 
 use lakemirror_api::types as wire;
 
-use crate::mirrors::records::{
-    BranchState, BranchStatus, Counts, Definition, JournalHead, MirrorState, Status, Waiting,
-};
+use super::present::Present;
+use crate::mirrors::records::{BranchState, BranchStatus, Counts, Definition, JournalHead, MirrorState, Waiting};
 
-/// A mirror whose status is known; `age` in seconds where another process is its source.
+/// A mirror whose status is known.
 #[must_use]
-pub fn mirror(definition: &Definition, status: &Status, age_seconds: Option<u64>) -> wire::Mirror {
+pub fn mirror(definition: &Definition, present: &Present) -> wire::Mirror {
+    let status = &present.status;
     wire::Mirror {
         id: definition.name.clone(),
         source_repository_id: definition.source_repository.clone(),
@@ -22,16 +22,16 @@ pub fn mirror(definition: &Definition, status: &Status, age_seconds: Option<u64>
         branches: status.branches.iter().map(branch).collect(),
         counts: counts(status.counts),
         problems: status.problems.clone(),
-        lag_seconds: Some(status.lag_seconds),
-        status_age_seconds: age_seconds,
+        lag_seconds: Some(present.lag_seconds),
+        status_age_seconds: present.age_seconds,
         journal_head: status.journal_head.as_ref().map(journal_head),
     }
 }
 
 /// A mirror of which nothing but its definition is known yet.
 #[must_use]
-pub fn unseen(definition: &Definition) -> wire::Mirror {
-    wire::Mirror { lag_seconds: None, ..mirror(definition, &Status::creating(), None) }
+pub fn unseen(definition: &Definition, present: &Present) -> wire::Mirror {
+    wire::Mirror { lag_seconds: None, ..mirror(definition, present) }
 }
 
 fn branch(branch: &BranchStatus) -> wire::Branch {

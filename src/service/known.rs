@@ -1,13 +1,22 @@
 //! What was last read from the mirrors database, for the time when it does not answer.
 //!
-//! Every call reads the database; only where that fails is the answer what was known before, with what this process
-//! created and deleted since. Changes are never decided by it.
+//! Every call reads the database; only where that fails, or takes too long, is the answer what was known before, with what
+//! this process created and deleted since, and since when it fails. Changes are never decided by it.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::engine::ports::Incarnation;
+use futures_util::future::{Either, select};
+
+use super::present::Outage;
+use crate::clock::Clock;
+use crate::engine::ports::{Fault, FaultKind, Incarnation};
 use crate::mirrors::records::{Definition, Listing, Records, RecordsError, Summary};
+
+/// How long a read is waited for before what was known is answered.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Published status by incarnation.
 pub type Summaries = BTreeMap<Incarnation, Summary>;
@@ -15,6 +24,7 @@ pub type Summaries = BTreeMap<Incarnation, Summary>;
 /// The database with a memory.
 pub struct Known {
     records: Arc<Records>,
+    clock: Arc<dyn Clock>,
     last: Mutex<Last>,
 }
 
@@ -22,11 +32,13 @@ pub struct Known {
 struct Last {
     listing: Option<Listing>,
     summaries: Summaries,
+    /// What the last read failed with, and since when reads fail, on the monotonic clock.
+    failing: Option<(String, Duration)>,
 }
 
 impl Known {
-    pub(super) fn new(records: Arc<Records>) -> Self {
-        Self { records, last: Mutex::default() }
+    pub(super) fn new(records: Arc<Records>, clock: Arc<dyn Clock>) -> Self {
+        Self { records, clock, last: Mutex::default() }
     }
 
     /// All definitions, of now or of before.
@@ -34,7 +46,7 @@ impl Known {
     /// # Errors
     /// The database's, if it was never read.
     pub async fn definitions(&self) -> Result<Listing, RecordsError> {
-        match self.records.list_definitions().await {
+        match self.read(self.records.list_definitions()).await {
             Ok(listing) => {
                 self.last().listing = Some(listing.clone());
                 Ok(listing)
@@ -43,36 +55,64 @@ impl Known {
         }
     }
 
-    /// All summaries, of now or of before; their own age tells.
+    /// All summaries, of now or of before; the database is not asked where it has just failed.
     pub async fn summaries(&self) -> Summaries {
-        match self.records.summaries().await {
-            Ok(summaries) => {
-                self.last().summaries.clone_from(&summaries);
-                summaries
-            }
-            Err(error) => {
-                tracing::debug!(%error, "summaries are answered as last known");
-                self.last().summaries.clone()
-            }
+        if self.outage().is_none()
+            && let Ok(summaries) = self.read(self.records.summaries()).await
+        {
+            self.last().summaries.clone_from(&summaries);
+            return summaries;
         }
+        self.last().summaries.clone()
     }
 
-    /// The summary of one mirror, of now or of before.
+    /// The summary of one mirror, of now or of before; the database is not asked where it has just failed.
     pub async fn summary(&self, of: &Definition) -> Option<Summary> {
-        let read = self.records.summary(&of.region, of.incarnation).await;
-        let mut last = self.last();
-        match read {
-            Ok(summary) => {
-                if let Some(summary) = &summary {
-                    last.summaries.insert(of.incarnation, summary.clone());
-                }
-                summary
+        if self.outage().is_none()
+            && let Ok(summary) = self.read(self.records.summary(&of.region, of.incarnation)).await
+        {
+            if let Some(summary) = &summary {
+                self.last().summaries.insert(of.incarnation, summary.clone());
             }
-            Err(error) => {
-                tracing::debug!(%error, "a summary is answered as last known");
-                last.summaries.get(&of.incarnation).cloned()
-            }
+            return summary;
         }
+        self.last().summaries.get(&of.incarnation).cloned()
+    }
+
+    /// What the database fails with; none while it answers.
+    pub fn outage(&self) -> Option<Outage> {
+        let failing = self.last().failing.clone();
+        let now = self.clock.monotonic();
+        failing.map(|(text, since)| Outage { text, lasting: now.saturating_sub(since) })
+    }
+
+    /// A read within its time. What it comes to is remembered.
+    ///
+    /// # Errors
+    /// The database's, or that it did not answer in time.
+    pub async fn read<T>(&self, call: impl Future<Output = Result<T, RecordsError>>) -> Result<T, RecordsError> {
+        let (call, late) = (pin!(call), pin!(self.clock.sleep(PATIENCE)));
+        let answer = match select(call, late).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(RecordsError::Fault(Fault {
+                kind: FaultKind::Retry,
+                call: format!("read the mirrors database at {}", self.records.place()),
+                status: None,
+                message: format!("no answer within {PATIENCE:?}"),
+            })),
+        };
+        let now = self.clock.monotonic();
+        let mut last = self.last();
+        match &answer {
+            Err(RecordsError::Fault(fault)) => {
+                let since = last.failing.as_ref().map_or(now, |(_, since)| *since);
+                last.failing = Some((fault.to_string(), since));
+            }
+            // An item that cannot be used was read.
+            Ok(_) | Err(_) => last.failing = None,
+        }
+        drop(last);
+        answer
     }
 
     pub(super) fn created(&self, definition: &Definition) {

@@ -15,6 +15,7 @@ use crate::mirrors::{Expect, Item, Items, Memory, Page, PutError};
 
 mod calls;
 mod fakes;
+mod liveness;
 
 use fakes::*;
 

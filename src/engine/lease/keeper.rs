@@ -15,6 +15,7 @@ use super::members::Members;
 use super::plan::{Member, Plan, View, plan};
 use super::{BEAT, Lease, Pulse};
 use crate::clock::Clock;
+use crate::engine::board::{Board, Subject};
 use crate::engine::ports::{Fault, Heartbeat, LeaseTable, Owner};
 
 /// How soon a heartbeat that failed is tried again.
@@ -40,9 +41,26 @@ pub struct Beating {
     regions: Vec<String>,
     pulse: Arc<Pulse>,
     clock: Arc<dyn Clock>,
+    board: Option<Board>,
 }
 
 impl Beating {
+    /// Says on a board when no heartbeat reaches the database.
+    #[must_use]
+    pub fn noting_on(self, board: Board) -> Self {
+        Self { board: Some(board), ..self }
+    }
+
+    fn note(&self, fault: Option<&Fault>) {
+        let Some(board) = &self.board else { return };
+        match fault {
+            Some(fault) => {
+                board.note("", Subject::Heartbeat, fault.to_string());
+            }
+            None => board.clear("", &Subject::Heartbeat),
+        }
+    }
+
     /// Beats until stopped.
     pub async fn run(self, stop: CancellationToken) {
         let mut count = 0u64;
@@ -50,7 +68,9 @@ impl Beating {
         while self.table.is_shared() && !stop.is_cancelled() {
             count = count.saturating_add(1);
             let sent = self.clock.monotonic();
-            let wait = match self.beat(count, false).await {
+            let beat = self.beat(count, false).await;
+            self.note(beat.as_ref().err());
+            let wait = match beat {
                 Ok(()) => {
                     if self.pulse.acknowledged(sent, self.clock.monotonic()) {
                         tracing::warn!("this process was late with its heartbeat: its mirrors are taken again");
@@ -154,6 +174,7 @@ impl Leases {
             regions: self.regions.keys().cloned().collect(),
             pulse: Arc::clone(&self.pulse),
             clock: Arc::clone(&self.clock),
+            board: None,
         }
     }
 

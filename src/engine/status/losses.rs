@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use lakemirror_journal::ids::MetarangeId;
-use lakemirror_journal::state::mirror::Mirror;
+use lakemirror_journal::state::mirror::{Definition, Mirror};
 
+use super::problems::{Problem, Topic};
 use super::waits::sample;
 use crate::engine::verify::loss::Loss;
 
@@ -13,7 +14,7 @@ const NAMED_MAX: usize = 10;
 
 /// An alarm for every branch that shows a commit of which something was looked for and is not there.
 #[must_use]
-pub fn losses(mirror: &Mirror, lost: &BTreeMap<MetarangeId, Loss>) -> Vec<String> {
+pub(super) fn losses(mirror: &Mirror, lost: &BTreeMap<MetarangeId, Loss>) -> Vec<Problem> {
     if lost.is_empty() {
         return Vec::new();
     }
@@ -21,21 +22,23 @@ pub fn losses(mirror: &Mirror, lost: &BTreeMap<MetarangeId, Loss>) -> Vec<String
     let shown = ours.filter_map(|(name, branch)| {
         let head = branch.mirror?;
         let loss = lost.get(&mirror.graph.get(&head)?.metarange?)?;
-        Some(format!("branch {name} shows commit {head}, which is not whole: {}", what(loss)))
+        let text = format!("branch {name} shows commit {head}, which is not whole: {}", what(&mirror.definition, loss));
+        Some(Problem { topic: Topic::Lost(name.clone()), text, since_ms: None })
     });
-    let mut shown: Vec<String> = shown.collect();
+    let mut shown: Vec<Problem> = shown.collect();
     let more = shown.len().saturating_sub(NAMED_MAX);
     shown.truncate(NAMED_MAX);
     if more > 0 {
-        shown.push(format!("{more} more branches show commits that are not whole"));
+        let text = format!("{more} more branches show commits that are not whole");
+        shown.push(Problem { topic: Topic::MoreLost, text, since_ms: None });
     }
     shown
 }
 
-fn what(loss: &Loss) -> String {
+fn what(of: &Definition, loss: &Loss) -> String {
     let mut parts: Vec<String> = loss.files.clone();
     if loss.objects > 0 {
-        let samples: Vec<String> = loss.samples.iter().map(sample).collect();
+        let samples: Vec<String> = loss.samples.iter().map(|one| sample(of, one)).collect();
         let many = if loss.objects == 1 { "object is" } else { "objects are" };
         parts.push(format!("{} {many} missing or of another size: {}", loss.objects, samples.join(", ")));
     }

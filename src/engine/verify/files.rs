@@ -12,7 +12,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use super::cache::Recent;
 use crate::engine::ports::{Destination, Fault, FaultKind, Fetched, Location};
 use crate::engine::recorder::RecordError;
-use crate::graveler::address::Namespace;
+use crate::graveler::address::{Namespace, Scheme};
 use crate::graveler::metarange::{self, RangeInfo};
 use crate::graveler::range;
 
@@ -88,16 +88,34 @@ impl Files {
         &self.namespace
     }
 
+    /// Where a file of this id is, as a URI.
+    pub(super) fn uri(&self, id: impl std::fmt::Display) -> String {
+        self.place(&self.namespace.metadata_key(&self.prefix, id))
+    }
+
+    fn place(&self, key: &str) -> String {
+        let scheme = match self.namespace.scheme() {
+            Scheme::S3 => "s3",
+            Scheme::Gs => "gs",
+            Scheme::Azure => "https",
+            Scheme::Local => "local",
+            Scheme::Mem => "mem",
+        };
+        format!("{scheme}://{}/{key}", self.namespace.bucket())
+    }
+
     async fn fetch(&self, what: &str, id: impl std::fmt::Display, limit: u64) -> Result<Bytes, Miss> {
         let key = self.namespace.metadata_key(&self.prefix, &id);
         let at = Location { bucket: Arc::clone(self.namespace.bucket()), key };
         match self.destination.read(&at, limit).await {
             Ok(Fetched::Bytes(bytes)) => Ok(bytes),
-            Ok(Fetched::Absent) => Err(Miss::Absent(format!("{what} {} in bucket {}", at.key, at.bucket))),
+            Ok(Fetched::Absent) => Err(Miss::Absent(format!("{what} {}", self.place(&at.key)))),
             Ok(Fetched::Deleted) => {
-                Err(Miss::Absent(format!("{what} {} in bucket {} (under a delete marker)", at.key, at.bucket)))
+                Err(Miss::Absent(format!("{what} {} (under a delete marker)", self.place(&at.key))))
             }
-            Err(fault) if fault.kind == FaultKind::Absent => Err(Miss::Absent(format!("{what} {}", at.key))),
+            Err(fault) if fault.kind == FaultKind::Absent => {
+                Err(Miss::Absent(format!("{what} {}", self.place(&at.key))))
+            }
             Err(fault) => Err(fault.into()),
         }
     }

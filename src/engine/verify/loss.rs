@@ -79,6 +79,7 @@ impl Sample {
             object: place.map(|(bucket, key)| (bucket.to_string(), key.to_string())).map_err(ToString::to_string),
             size: missing.size,
             found: *found,
+            source: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::Shop;
 use super::check::{Missing, Suspect, paths};
 use super::files::Miss;
 use super::need::doubtful;
+use super::status::SourceAnswer;
 use crate::engine::ports::SourceObject;
 
 /// Entries of a first pass: a sample that tells lost objects from slow replication.
@@ -27,6 +28,8 @@ pub(super) struct Probed {
     pub(super) gone: usize,
     /// Objects that the source has.
     pub(super) there: usize,
+    /// The answers, by ordinal.
+    pub(super) answers: Vec<(u32, SourceAnswer)>,
     /// What is odd: another size at the source, a path that the commit does not have.
     pub(super) oddity: Option<String>,
 }
@@ -59,6 +62,8 @@ pub(super) async fn probe(shop: &Shop, suspect: Suspect) -> Result<Probed, Miss>
         }
     }
     (probed.gone, probed.there) = (gone.len(), there.len());
+    let answers = gone.iter().map(|ordinal| (*ordinal, SourceAnswer::Gone));
+    probed.answers = answers.chain(there.iter().map(|ordinal| (*ordinal, SourceAnswer::HasIt))).collect();
     if probed.gone + probed.there > 0 {
         let fact =
             SourceProbedV1 { mirror: shop.mirror, range: suspect.range, gone, there, at_ms: shop.clock.wall_ms() };

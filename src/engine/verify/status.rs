@@ -48,6 +48,15 @@ pub struct Counts {
     pub unresolvable: u64,
 }
 
+/// What the source said of an object that does not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceAnswer {
+    /// It has it: replication has not delivered it.
+    HasIt,
+    /// It has it no more.
+    Gone,
+}
+
 /// One missing object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
@@ -59,6 +68,8 @@ pub struct Sample {
     pub size: u64,
     /// The size found, where it was another one.
     pub found: Option<u64>,
+    /// What the source said of it, once it was asked.
+    pub source: Option<SourceAnswer>,
 }
 
 /// A tree that is needed and not proven.
@@ -82,6 +93,12 @@ pub struct TreeWait {
     pub counted_at: Vec<MetarangeId>,
     /// Some of what is missing.
     pub samples: Vec<Sample>,
+    /// Where the first file is that it waits for, as a URI; none once it has them all.
+    pub file: Option<String>,
+    /// Of the objects that the source was last asked about: how many it has.
+    pub source_has: u64,
+    /// Those of them that it has no more.
+    pub source_lost: u64,
     /// Since when a head waits for it, milliseconds since 1970.
     pub since_ms: u64,
     /// When it was looked at last, milliseconds since 1970; 0 for never.

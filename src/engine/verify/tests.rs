@@ -2,6 +2,7 @@
 
 mod shown;
 mod tracks;
+mod why;
 pub(in crate::engine) mod world;
 
 use std::time::Duration;

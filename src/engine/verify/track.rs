@@ -3,7 +3,7 @@
 //! Owns fairness (I9): trees take turns, large jobs never take the last places, what the mirror shows already has a
 //! place of its own beside them all, and what was tried waits by [`super::schedule`]. Synchronous; all of it can be lost and is rebuilt from the durable state.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use super::loss::Gone;
 use super::need::{Plan, RangeNeed, TreeNeed};
 use super::probe::{PASS, Probed, SAMPLE};
 use super::schedule;
+use super::status::SourceAnswer;
 use crate::engine::ports::Effort;
 
 /// Ranges of one tree that are checked together.
@@ -35,6 +36,8 @@ const ROOM_MIN: usize = 64;
 const FILE_WEIGHT: u64 = 5;
 /// Time that one question to the source takes of the budget: 50 a second.
 const PROBE_COST: Duration = Duration::from_millis(20);
+/// Answers of the source that are kept of one range, for people.
+const ANSWERS_KEPT: usize = 2 * PASS;
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
 const PROBE_BACKOFF_MIN: Duration = Duration::from_secs(30);
 const PROBE_BACKOFF_MAX: Duration = Duration::from_secs(600);
@@ -57,6 +60,8 @@ pub(super) struct Track {
     pub(super) looked: Looked,
     pub(super) gone: Gone,
     pub(super) kept: Option<Arc<Vec<Missing>>>,
+    /// What the source said of its entries, by ordinal; of the last [`ANSWERS_KEPT`] that it was asked about.
+    pub(super) said: BTreeMap<u32, SourceAnswer>,
     probe: ProbeTrack,
     /// The number of the last plan that needs it.
     plan: u64,
@@ -473,6 +478,12 @@ impl Track {
     }
 
     fn probed(&mut self, now: Duration, result: Result<Probed, Miss>) {
+        if let Ok(probed) = &result {
+            if self.said.len() + probed.answers.len() > ANSWERS_KEPT {
+                self.said.clear();
+            }
+            self.said.extend(probed.answers.iter().copied());
+        }
         let probe = &mut self.probe;
         probe.last = now;
         let backoff = (probe.backoff * 2).clamp(PROBE_BACKOFF_MIN, PROBE_BACKOFF_MAX);

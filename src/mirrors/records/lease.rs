@@ -80,17 +80,21 @@ impl Records {
     /// # Errors
     /// [`RecordsError`], also for an item that cannot be read: a process that is not understood is not a dead one.
     pub async fn heartbeats(&self, region: &str) -> Result<Vec<Heartbeat>, RecordsError> {
+        Ok(self.dated_heartbeats(region).await?.into_iter().map(|(beat, _)| beat).collect())
+    }
+
+    /// As [`Records::heartbeats`], each with the time at which it was written, milliseconds since 1970 by its writer's clock:
+    /// to be compared with other times of that writer only.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn dated_heartbeats(&self, region: &str) -> Result<Vec<(Heartbeat, u64)>, RecordsError> {
         let found = self.whole::<Beat>(&format!("{HEARTBEATS}{region}/")).await?;
-        Ok(found
-            .into_iter()
-            .map(|(_, _, beat)| Heartbeat {
-                process: beat.process,
-                node: beat.node,
-                about: beat.about,
-                count: beat.stamp.seq,
-                ended: beat.ended,
-            })
-            .collect())
+        let dated = found.into_iter().map(|(_, _, beat)| {
+            let Beat { process, node, about, ended, written_at_ms, stamp } = beat;
+            (Heartbeat { process, node, about, count: stamp.seq, ended }, written_at_ms)
+        });
+        Ok(dated.collect())
     }
 
     /// Who drives which mirror of a region.

@@ -57,6 +57,7 @@ impl Branches {
             promoted_commit: Some(head),
             state: BranchState::Synced,
             waiting: Vec::new(),
+            behind_since_ms: None,
         });
         level.chain(self.others)
     }

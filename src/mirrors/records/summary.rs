@@ -87,6 +87,10 @@ pub struct BranchStatus {
     /// What it waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<Waiting>,
+    /// Since when the oldest head waits that was seen and not promoted, milliseconds since 1970 by the writer's clock; none
+    /// when level, or where an earlier version wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_since_ms: Option<u64>,
 }
 
 /// How much there is.
@@ -135,9 +139,13 @@ pub struct Status {
     /// What somebody should look at.
     #[serde(default)]
     pub problems: Vec<String>,
-    /// Seconds since the oldest head that is not yet promoted was seen; 0 when level.
+    /// How far behind it was when this was written, in seconds: for readers of earlier versions, and for what those wrote.
     #[serde(default)]
     pub lag_seconds: u64,
+    /// Since when the mirror is not known to show everything that the source has, milliseconds since 1970 by the writer's
+    /// clock; none while it does. The lag is computed from it when it is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_since_ms: Option<u64>,
     /// The journal behind this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal_head: Option<JournalHead>,
@@ -154,6 +162,7 @@ impl Status {
             counts: Counts::default(),
             problems: Vec::new(),
             lag_seconds: 0,
+            behind_since_ms: None,
             journal_head: None,
         }
     }

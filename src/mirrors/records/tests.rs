@@ -169,6 +169,7 @@ fn many(count: u32) -> Summary {
             promoted_commit: (number % 50 != 0).then_some(CommitId([7; 32])),
             state: if number % 50 == 0 { BranchState::Stuck } else { BranchState::Synced },
             waiting: Vec::new(),
+            behind_since_ms: None,
         })
         .collect();
     big.status.counts.branches = u64::from(count);

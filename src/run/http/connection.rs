@@ -25,13 +25,7 @@ use super::room::{Course, Phase, Place};
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Serves one connection to its end.
-pub(super) async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    app: Router,
-    place: Place,
-    stop: CancellationToken,
-) {
+pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, app: Router, place: Place, stop: CancellationToken) {
     let course = Arc::clone(&place.course);
     let answer = |request| answer(app.clone(), Arc::clone(&course), peer, request);
     let watched = TokioIo::new(Watched { stream, course: Arc::clone(&course) });

@@ -5,15 +5,23 @@ use async_trait::async_trait;
 
 pub(super) const NOW_MS: u64 = 1_795_451_319_500;
 
-pub(super) struct Fixed;
+/// A clock that is set by hand, in milliseconds since it began; whoever waits waits no time.
+#[derive(Default)]
+pub(super) struct Hand(pub(super) AtomicU64);
+
+impl Hand {
+    pub(super) fn pass(&self, time: Duration) {
+        self.0.fetch_add(time.as_millis() as u64, Ordering::SeqCst);
+    }
+}
 
 #[async_trait]
-impl Clock for Fixed {
+impl Clock for Hand {
     fn wall_ms(&self) -> u64 {
-        NOW_MS
+        NOW_MS + self.0.load(Ordering::SeqCst)
     }
     fn monotonic(&self) -> Duration {
-        Duration::ZERO
+        Duration::from_millis(self.0.load(Ordering::SeqCst))
     }
     async fn sleep(&self, _: Duration) {}
 }
@@ -43,12 +51,15 @@ impl Gate for OpenGate {
 }
 
 #[derive(Default)]
-pub(super) struct Engine(pub(super) Mutex<BTreeMap<Incarnation, Status>>);
+pub(super) struct Engine(pub(super) Mutex<BTreeMap<Incarnation, Status>>, pub(super) Mutex<Vec<MirrorDefinition>>);
 
 #[async_trait]
 impl StatusProvider for Engine {
     async fn status(&self, incarnation: Incarnation) -> Option<Status> {
         self.0.lock().unwrap().get(&incarnation).cloned()
+    }
+    async fn known(&self) -> Vec<MirrorDefinition> {
+        self.1.lock().unwrap().clone()
     }
 }
 
@@ -207,6 +218,7 @@ pub(super) struct Rig {
     pub(super) west: Arc<Fake>,
     pub(super) gate: Arc<OpenGate>,
     pub(super) engine: Arc<Engine>,
+    pub(super) clock: Arc<Hand>,
     /// How many mirrors there are before the refused call.
     pub(super) before: usize,
 }
@@ -230,7 +242,8 @@ pub(super) fn rig() -> Rig {
     );
     let (east, west) = (Arc::new(east), Arc::new(Fake::default()));
     let (items, gate, engine) = (Arc::<Switched>::default(), Arc::<OpenGate>::default(), Arc::<Engine>::default());
-    let records = Arc::new(Records::new(items.clone(), Arc::new(Fixed)));
+    let clock = Arc::<Hand>::default();
+    let records = Arc::new(Records::new(items.clone(), clock.clone()));
     let destinations = BTreeMap::from([
         ("us-west-2".to_owned(), visible(west.clone())),
         ("eu-north-1".to_owned(), Region { visible: None }),
@@ -243,10 +256,10 @@ pub(super) fn rig() -> Rig {
         gate: gate.clone(),
         records: records.clone(),
         status: engine.clone(),
-        clock: Arc::new(Fixed),
+        clock: clock.clone(),
         entropy: Arc::new(Counting::default()),
     });
-    Rig { service, records, items, east, west, gate, engine, before: 0 }
+    Rig { service, records, items, east, west, gate, engine, clock, before: 0 }
 }
 
 pub(super) fn parts() -> Parts {

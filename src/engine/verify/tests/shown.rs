@@ -46,7 +46,7 @@ impl World {
         world
     }
 
-    async fn promote(&self, number: u8) {
+    pub(super) async fn promote(&self, number: u8) {
         let planned = self.recorder.ask(MIRROR, Ask::PlanMoves).await.unwrap();
         assert_eq!(planned.len(), 1, "{planned:?}");
         self.recorder.ask(MIRROR, Ask::RecordsWritten(vec![id(number)])).await.unwrap();
@@ -61,7 +61,7 @@ impl World {
         assert_eq!(reopened.len(), 1, "{reopened:?}");
     }
 
-    async fn said(&self) -> MirrorStatus {
+    pub(super) async fn said(&self) -> MirrorStatus {
         let goings = Goings { verify: self.status.lock().unwrap().clone(), ..Goings::default() };
         let read = self.recorder.read_with_head(move |state, head| {
             status::of(state.mirror(&MIRROR).unwrap(), &state.policy, &goings, head)
@@ -70,7 +70,8 @@ impl World {
     }
 
     async fn alarms(&self) -> Vec<String> {
-        self.said().await.problems.into_iter().filter(|problem| problem.contains("not whole")).collect()
+        let problems = self.said().await.problems.into_iter();
+        problems.map(|problem| problem.to_string()).filter(|problem| problem.contains("not whole")).collect()
     }
 
     async fn shows(&self, number: u8) -> bool {
@@ -120,7 +121,7 @@ async fn a_loss_is_an_alarm_until_it_is_there_again_and_moves_nothing() {
         world.pass(2 * SECOND).await;
         let alarms = world.alarms().await;
         let [alarm] = alarms.as_slice() else { panic!("{alarms:?}") };
-        for part in ["branch main", &id(1).to_string(), "1 object", "b (there/ns/data/2)"] {
+        for part in ["branch main", &id(1).to_string(), "1 object", "b (s3://there/ns/data/2)"] {
             assert!(alarm.contains(part), "{part}: {alarm}");
         }
         assert_eq!(world.said().await.sums.objects_missing, 1);

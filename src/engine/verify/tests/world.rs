@@ -28,7 +28,13 @@ pub(super) const MIRROR: Incarnation = Incarnation([7; 16]);
 #[derive(Default)]
 pub(in crate::engine) struct Hand {
     now: watch::Sender<Duration>,
-    pub(super) sleepers: Mutex<usize>,
+    pub(in crate::engine) sleepers: Mutex<usize>,
+}
+
+impl Hand {
+    pub(in crate::engine) fn advance(&self, duration: Duration) {
+        self.now.send_modify(|now| *now += duration);
+    }
 }
 
 struct Sleeper<'a>(&'a Hand);

@@ -13,6 +13,7 @@ fn level(number: u32) -> BranchStatus {
         promoted_commit: commit,
         state: BranchState::Synced,
         waiting: Vec::new(),
+        behind_since_ms: None,
     }
 }
 
