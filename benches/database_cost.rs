@@ -193,6 +193,7 @@ impl World {
                 region: REGIONS[1].to_owned(),
                 storage_namespace,
                 created_by: String::new(),
+                source_store: lakemirror::engine::ports::StoreIdentity::Unknown,
             };
             records.create(&new).await.unwrap();
         }

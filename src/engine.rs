@@ -47,7 +47,7 @@ use board::{Board, Subject};
 use lease::fenced::Fenced;
 use lease::keeper::{Leases, Process, Taken};
 use mirror::{Ended, Settings, Site};
-use ports::{Destination, Lakefs, LeaseTable, MirrorDefinition, Registry};
+use ports::{Destination, Lakefs, LeaseTable, MirrorDefinition, Registry, StoreIdentity};
 use recorder::Recorder;
 use report::{Line, Reporter};
 use roster::Roster;
@@ -70,6 +70,8 @@ pub struct Region {
     pub destination: Arc<dyn Destination>,
     /// The scheme of its blockstore's addresses: `s3` or `local`.
     pub scheme: &'static str,
+    /// Which blockstore that is.
+    pub store: StoreIdentity,
 }
 
 /// Everything the engine works with.
@@ -450,6 +452,7 @@ impl Engine {
             source,
             mirror: Arc::new(Fenced::new(region.lakefs, Arc::clone(&lease), Arc::clone(&clock))),
             destination: region.destination,
+            store: region.store,
             registry: Arc::clone(&self.parts.registry),
             recorder: self.parts.recorder.clone(),
             entropy: Arc::clone(&self.parts.entropy),

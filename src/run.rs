@@ -114,8 +114,6 @@ pub struct Ports {
     pub sources: BTreeMap<String, Arc<dyn Lakefs>>,
     /// The regions whose destination work is done here.
     pub regions: BTreeMap<String, Region>,
-    /// Which store each known region has: two of one identity share their buckets.
-    pub store_identities: BTreeMap<String, String>,
     /// The mirrors database.
     pub records: Arc<Records>,
     /// The journal's directory.
@@ -164,18 +162,14 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
         }
     }
     let mut regions = BTreeMap::new();
-    let mut store_identities = BTreeMap::new();
     let served = config.also_serves.iter().map(|(region, also)| (region, &also.blockstore));
     for (region, blockstore) in served.chain([(&config.region, &config.blockstore)]) {
         let Some(lakefs) = sources.get(region) else { continue };
         let destination =
             objects::connect(&stores::settings(blockstore), Arc::clone(&clock), Arc::clone(&entropy)).await;
         let destination = destination.map_err(|source| RunError::Blockstore { region: region.clone(), source })?;
-        store_identities.insert(region.clone(), stores::identity(blockstore));
-        regions.insert(
-            region.clone(),
-            Region { lakefs: Arc::clone(lakefs), destination, scheme: stores::scheme(blockstore) },
-        );
+        let (scheme, store) = (stores::scheme(blockstore), stores::identity::of(blockstore, variable));
+        regions.insert(region.clone(), Region { lakefs: Arc::clone(lakefs), destination, scheme, store });
     }
     let records = Arc::new(open_records(config, &clock, &entropy).await?);
     Ok(Ports {
@@ -183,7 +177,6 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
         home,
         sources,
         regions,
-        store_identities,
         records,
         journal_path: config.journal.path.clone(),
         rhythm: rhythm(&config.journal),
@@ -195,6 +188,11 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
         auth: config.auth.clone(),
         connections_max: usize::try_from(config.api.max_connections).unwrap_or(usize::MAX),
     })
+}
+
+/// A variable of this process, where it is set to something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 async fn open_records(

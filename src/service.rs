@@ -113,10 +113,41 @@ impl MirrorService {
                 .map_err(invalid)?;
         }
         self.check_source_is_no_mirror(source, &listing).await?;
+        self.check_namespace_is_free(creation, &listing)?;
         match visible {
             Some(visible) => self.check_name_is_free(visible, creation, &listing).await,
             None => Ok(()),
         }
+    }
+
+    /// No other mirror in the same store has the namespace, or a part of it. What is created at the same time elsewhere,
+    /// the destination refuses.
+    fn check_namespace_is_free(&self, creation: &MirrorCreation, listing: &Listing) -> Result<(), ApiError> {
+        let meets = |other: &&&Definition| {
+            other.name != creation.name
+                && self.is_one_store(&other.region, &creation.region)
+                && validate::overlap(&other.storage_namespace, &creation.storage_namespace)
+        };
+        let Some(other) = listing.all_active().iter().find(meets).map(|other| (*other).clone()) else { return Ok(()) };
+        let message = format!(
+            "storage_namespace {} overlaps {} of mirror {} in region {}: each mirror needs a namespace of its own",
+            validate::quoted(&creation.storage_namespace),
+            other.storage_namespace,
+            other.name,
+            other.region
+        );
+        Err(ApiError::new(ErrorCode::Conflict, message))
+    }
+
+    /// Whether two regions are known to share an object store.
+    fn is_one_store(&self, one: &str, other: &str) -> bool {
+        let store = |region: &str| {
+            if region == self.parts.region {
+                return Some(&self.parts.blockstore);
+            }
+            Some(&self.parts.destinations.get(region)?.visible.as_ref()?.blockstore)
+        };
+        one == other || store(one).zip(store(other)).is_some_and(|(one, other)| one.same_store(other))
     }
 
     async fn source(&self, source: &str) -> Result<Repository, ApiError> {
@@ -250,6 +281,9 @@ impl Service for MirrorService {
         let MirrorCreation { name, storage_namespace, .. } = &creation;
         let user =
             self.may(caller, Action::CreateMirror { mirror: name, source, namespace: storage_namespace }).await?;
+        if let Some(place) = validate::cleaned(storage_namespace) {
+            self.may(caller, Action::CreateMirror { mirror: name, source, namespace: &place }).await?;
+        }
         self.check_creation(source, &creation).await?;
         let new = NewMirror {
             name: creation.name,
@@ -259,6 +293,7 @@ impl Service for MirrorService {
             region: creation.region,
             storage_namespace: creation.storage_namespace,
             created_by: user.name,
+            source_store: self.parts.blockstore.identity.clone(),
         };
         let created = self.parts.records.create(&new).await.map_err(|error| not_created(&new, error))?;
         self.known.created(&created);

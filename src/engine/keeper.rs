@@ -13,8 +13,10 @@ use lakemirror_journal::state::mirror::{Phase, Source};
 
 use crate::engine::board::Subject;
 use crate::engine::mirror::{Ended, Patience, Site};
-use crate::engine::ports::{Fault, FaultKind, Repository};
+use crate::engine::ports::{Fault, FaultKind, MirrorDefinition, Repository};
 use crate::engine::recorder::RecordError;
+
+mod placement;
 
 /// The key of the mark in the repository's metadata; its value is the incarnation.
 pub const MARK: &str = "lakemirror.incarnation";
@@ -71,16 +73,24 @@ async fn attempt(site: &Site, namesake: &mut Namesake) -> Result<bool, Attempt> 
     if phase == Phase::Ready {
         return Ok(true);
     }
-    if let Some(text) = namesake.rests(site).await? {
+    let defined = site.registry.definitions().await?;
+    if let Some(text) = namesake.rests(site, &defined).await? {
         site.board.note(site.name(), Subject::Repository, text);
         return Ok(false);
     }
     let default_branch = default_branch(site).await?;
     match site.mirror.repository(site.name()).await {
-        Ok(found) => take_over(site, phase, &found).await,
-        Err(fault) if fault.kind == FaultKind::Absent => create(site, &default_branch).await,
+        Ok(found) => take_over(site, phase, &found, &defined).await,
+        Err(fault) if fault.kind == FaultKind::Absent => create(site, &default_branch, &defined).await,
         Err(fault) => Err(fault.into()),
     }
+}
+
+/// Whether nothing speaks against making the mirror in its namespace; else that is noted as the mirror's trouble.
+async fn is_placed(site: &Site, defined: &[MirrorDefinition]) -> Result<bool, Attempt> {
+    let Some(text) = placement::refusal(site, defined).await? else { return Ok(true) };
+    site.ask(Ask::NoteTrouble(text)).await?;
+    Ok(false)
 }
 
 /// The source's, as the journal knows it: what it has seen is mirrored also where the source is lost since (I10).
@@ -107,9 +117,8 @@ struct Namesake {
 impl Namesake {
     /// Why the name cannot be used yet: an earlier mirror of it is still being deleted, or was only just. Which process
     /// deletes it, and what that one's journal says, does not matter: the mirrors database tells.
-    async fn rests(&mut self, site: &Site) -> Result<Option<String>, Attempt> {
+    async fn rests(&mut self, site: &Site, defined: &[MirrorDefinition]) -> Result<Option<String>, Attempt> {
         let (name, id, now_ms) = (site.name().to_owned(), site.definition.incarnation, site.clock.wall_ms());
-        let defined = site.registry.definitions().await?;
         if defined.iter().any(|other| other.name == name && other.incarnation != id && other.deleted) {
             self.seen = Some(site.clock.monotonic());
             return Ok(Some("waits until the earlier mirror of this name is deleted".to_owned()));
@@ -137,20 +146,29 @@ impl Namesake {
     }
 }
 
-async fn create(site: &Site, default_branch: &str) -> Result<bool, Attempt> {
+async fn create(site: &Site, default_branch: &str, defined: &[MirrorDefinition]) -> Result<bool, Attempt> {
+    if !is_placed(site, defined).await? {
+        return Ok(false);
+    }
     site.ask(Ask::IntendRepository).await?;
     site.mirror.create_mirror_repository(site.name(), &site.definition.storage_namespace, default_branch).await?;
     // Made or there already: the next attempt looks at what it is before it is marked.
     let found = site.mirror.repository(site.name()).await?;
-    take_over(site, Phase::Intended, &found).await
+    take_over(site, Phase::Intended, &found, defined).await
 }
 
-async fn take_over(site: &Site, phase: Phase, found: &Repository) -> Result<bool, Attempt> {
+async fn take_over(
+    site: &Site,
+    phase: Phase,
+    found: &Repository,
+    defined: &[MirrorDefinition],
+) -> Result<bool, Attempt> {
     let marked = site.mirror.metadata(site.name()).await?;
     let ours = marks(site).await?;
     let branches = site.mirror.branches(site.name(), true).await?.len();
     match judge(found, &marked, &ours, branches, &site.definition.storage_namespace) {
         Judgement::Ours => {}
+        Judgement::Free if !is_placed(site, defined).await? => return Ok(false),
         Judgement::Free => {
             site.ask(Ask::IntendRepository).await?;
             site.mirror.set_metadata(site.name(), &ours).await?;
@@ -168,9 +186,9 @@ async fn take_over(site: &Site, phase: Phase, found: &Repository) -> Result<bool
             return Ok(false);
         }
     }
-    let foreign =
-        site.look(|mirror| mirror.trouble.as_ref().is_some_and(|trouble| trouble.text.starts_with(FOREIGN))).await?;
-    if foreign == Some(true) {
+    let ours = |text: &str| text.starts_with(FOREIGN) || text.starts_with(placement::MISPLACED);
+    let over = site.look(move |mirror| mirror.trouble.as_ref().is_some_and(|trouble| ours(&trouble.text))).await?;
+    if over == Some(true) {
         site.ask(Ask::NoteTrouble(String::new())).await?;
     }
     // It has no branches before this journal knows it to be ready: those there are another journal's.

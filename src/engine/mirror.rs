@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Entropy};
 use crate::engine::board::{Board, Subject};
 use crate::engine::lease::Lease;
-use crate::engine::ports::{Destination, Fault, FaultKind, Lakefs, MirrorDefinition, Registry};
+use crate::engine::ports::{Destination, Fault, FaultKind, Lakefs, MirrorDefinition, Registry, StoreIdentity};
 use crate::engine::recorder::{RecordError, Recorder};
 use crate::engine::verify::status::VerifyStatus;
 
@@ -48,6 +48,8 @@ pub struct Site {
     pub mirror: Arc<dyn Lakefs>,
     /// The mirror's blockstore.
     pub destination: Arc<dyn Destination>,
+    /// Which blockstore that is.
+    pub store: StoreIdentity,
     /// The mirrors database.
     pub registry: Arc<dyn Registry>,
     /// The journal.

@@ -13,6 +13,10 @@ pub use lakemirror_journal::commit::CommitRecord;
 pub use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId};
 pub use lakemirror_journal::limits::NAME_BYTES_MAX;
 
+mod store;
+
+pub use store::{Inode, Machine, Sameness, StoreIdentity};
+
 use crate::engine::status::MirrorStatus;
 
 /// What a failed call to the outside means for the caller. One treatment each.
@@ -269,6 +273,8 @@ pub struct MirrorDefinition {
     pub storage_namespace: String,
     /// When it was created, milliseconds since 1970.
     pub created_ms: u64,
+    /// The source's object store, as the source's region describes it.
+    pub source_store: StoreIdentity,
     /// Whether its deletion was asked for and not yet acknowledged.
     pub deleted: bool,
 }

@@ -8,7 +8,7 @@ use lakemirror_journal::state::mirror::Definition;
 
 use super::board::{Board, Subject};
 use super::lease::keeper::Leases;
-use super::ports::MirrorDefinition;
+use super::ports::{MirrorDefinition, StoreIdentity};
 
 /// See the module.
 pub(super) struct Roster {
@@ -110,6 +110,8 @@ pub(super) fn from_journal(incarnation: Incarnation, known: &Definition, deleted
         region: known.region.clone(),
         storage_namespace: known.storage_namespace.clone(),
         created_ms: known.created_ms,
+        // Not in the journal: before anything is made, the mirrors database is asked.
+        source_store: StoreIdentity::Unknown,
         deleted,
     }
 }

@@ -83,11 +83,17 @@ impl Loop {
             region: REGION.into(),
             storage_namespace: "s3://west/s".into(),
             created_ms: 1,
+            source_store: ports::StoreIdentity::Unknown,
             deleted: false,
         });
         let (recorder, _) = recorder::start(State::default(), Box::new(NoDisk), clock.clone()).unwrap();
         let lakefs: Arc<dyn Lakefs> = Arc::new(SourceLake::default());
-        let region = Region { lakefs: Arc::clone(&lakefs), destination: Arc::new(Store::default()), scheme: "s3" };
+        let region = Region {
+            lakefs: Arc::clone(&lakefs),
+            destination: Arc::new(Store::default()),
+            scheme: "s3",
+            store: ports::StoreIdentity::Unknown,
+        };
         let process = Process { id: "p".into(), node: "n".into(), about: "us".into() };
         let leases = Leases::new(database.clone(), process.clone(), vec![REGION.into()], clock.clone());
         let engine = Engine::new(Parts {

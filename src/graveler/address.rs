@@ -161,6 +161,24 @@ impl Namespace {
         &self.prefix
     }
 
+    /// Whether one of the two lies in the other, given that they are in one store.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (one, other) = (self.place(), other.place());
+        one.starts_with(&other) || other.starts_with(&one)
+    }
+
+    /// What all of its keys begin with, the scheme and bucket before it. A local store's paths are cleaned, as the store
+    /// does: there, `a//b` and `a/./b` are one folder.
+    fn place(&self) -> String {
+        let path = format!("{}/{}", self.bucket, self.prefix);
+        let path = match self.scheme {
+            Scheme::Local => clean(&path).unwrap_or(path),
+            _ if self.prefix.is_empty() => self.bucket.to_string(),
+            _ => path,
+        };
+        format!("{}://{path}/", self.scheme)
+    }
+
     /// The key of something below the namespace, such as `data/…`.
     pub fn key(&self, relative: &str) -> String {
         if self.prefix.is_empty() {
@@ -208,6 +226,21 @@ impl Namespace {
         let (scheme, bucket) = (self.scheme, Arc::clone(&self.bucket));
         Ok(Resolved { reach: Reach::Relative, scheme, bucket, key: self.key(address) })
     }
+}
+
+/// A path as lakeFS's local store cleans it (Go's `path.Join`): without empty parts and `.`, and with `..` taken back.
+/// `None` for one that leaves the folder that it is relative to.
+#[must_use]
+pub fn clean(path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
 }
 
 fn full(address: &str) -> Result<Resolved, Unresolvable> {

@@ -13,7 +13,7 @@ use super::registry::shown;
 use crate::auth::{Authenticator, Authorizer, CacheSettings, Directory};
 use crate::clock::Clock;
 use crate::engine::Engine;
-use crate::engine::ports::{Incarnation, Lakefs, MirrorDefinition};
+use crate::engine::ports::{Incarnation, Lakefs, MirrorDefinition, StoreIdentity};
 use crate::mirrors::records::Status;
 use crate::service::{Blockstore, MirrorService, Parts, Region, Scheme, StatusProvider, Visible};
 
@@ -51,7 +51,7 @@ pub(super) fn service(ports: &Ports, engine: Engine, stop: &CancellationToken) -
     };
     let blockstore = |region: &str, scheme: &str| Blockstore {
         scheme: if scheme == "local" { Scheme::Local } else { Scheme::S3 },
-        identity: ports.store_identities.get(region).cloned().unwrap_or_default(),
+        identity: ports.regions.get(region).map_or(StoreIdentity::Unknown, |region| region.store.clone()),
     };
     let others = ports.sources.keys().filter(|region| **region != ports.region);
     let destinations: BTreeMap<String, Region> = others

@@ -120,6 +120,7 @@ fn defined(definition: Definition) -> MirrorDefinition {
         region: definition.region,
         storage_namespace: definition.storage_namespace,
         created_ms: u64::try_from(definition.creation_date).unwrap_or(0).saturating_mul(1000),
+        source_store: definition.source_store,
     }
 }
 

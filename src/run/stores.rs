@@ -4,6 +4,8 @@ use crate::config::{Blockstore, DynamodbDatabase, PostgresDatabase, S3Blockstore
 use crate::mirrors::{PAGE_ITEMS_MAX, dynamodb, postgres};
 use crate::objects;
 
+pub mod identity;
+
 /// The scheme of addresses in a blockstore.
 #[must_use]
 pub fn scheme(blockstore: &Blockstore) -> &'static str {
@@ -12,21 +14,6 @@ pub fn scheme(blockstore: &Blockstore) -> &'static str {
         Blockstore::Local { .. } => "local",
         Blockstore::Gs(_) => "gs",
         Blockstore::Azure(_) => "https",
-    }
-}
-
-/// What tells one store from another: two regions with the same identity share their buckets.
-#[must_use]
-pub fn identity(blockstore: &Blockstore) -> String {
-    match blockstore {
-        Blockstore::Local { path } => {
-            let path =
-                std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.clone());
-            format!("local {}", path.display())
-        }
-        // AWS's bucket names are unique over all regions, so that one identity is right there.
-        Blockstore::S3(s3) => format!("s3 {}", s3.endpoint.as_ref().map_or("aws", |endpoint| endpoint.as_str())),
-        Blockstore::Gs(_) | Blockstore::Azure(_) => blockstore.kind().to_owned(),
     }
 }
 

@@ -58,5 +58,7 @@ pub fn occupancy(found: &Found<'_>, namespace: &str, region: &str, definitions: 
 }
 
 fn same_place(one: &str, other: &str) -> bool {
-    one.trim_end_matches('/') == other.trim_end_matches('/')
+    // One slash at the end means nothing; a second one is a part of the prefix.
+    let place = |namespace: &'_ str| namespace.strip_suffix('/').unwrap_or(namespace).to_owned();
+    place(one) == place(other)
 }

@@ -9,7 +9,7 @@ use lakemirror_api::server::Credentials;
 use lakemirror_api::types::MirrorState;
 
 use super::*;
-use crate::engine::ports::{BranchHead, CommitId, CommitRecord, Fault, Made, SourceObject};
+use crate::engine::ports::{BranchHead, CommitId, CommitRecord, Fault, Made, SourceObject, StoreIdentity};
 use crate::mirrors::records::{Stamp, Summary};
 use crate::mirrors::{Expect, Item, Items, Memory, Page, PutError};
 
@@ -49,10 +49,36 @@ async fn one_bucket_name_in_two_stores_is_fine_and_in_one_it_is_not() {
     let same = MirrorCreation { storage_namespace: "s3://east/sample/below".to_owned(), ..creation("new") };
     rig().service.create_mirror(&caller(), "sample", same.clone()).await.unwrap();
     let mut parts = parts();
-    parts.blockstore.identity = "west".to_owned();
+    parts.blockstore.identity = store("west");
     let (status, message) = refusal(&Rig::of(parts), "sample", same).await;
     assert_eq!(status, 400);
     assert!(message.contains("overlaps"), "{message}");
+}
+
+#[tokio::test]
+async fn a_namespace_that_overlaps_another_mirrors_is_refused_with_its_name() {
+    let mut rig = rig();
+    rig.records.create(&new_mirror("taken")).await.unwrap();
+    rig.before = 1;
+    for namespace in ["s3://west/sample", "s3://west/sample/", "s3://west", "s3://west/sample/below"] {
+        let (status, message) = refusal(&rig, "sample", creation_in("new", namespace)).await;
+        assert_eq!(status, 409, "{message}");
+        assert!(message.contains("overlaps") && message.contains("mirror taken"), "{message}");
+    }
+    // Another region's store is not known to be the same one, and a deleted mirror needs its place no more.
+    let north = MirrorCreation { region: "eu-north-1".to_owned(), ..creation("north") };
+    rig.service.create_mirror(&caller(), "sample", north).await.unwrap();
+    rig.service.create_mirror(&caller(), "sample", creation_in("beside", "s3://west/sample2")).await.unwrap();
+    rig.service.delete_mirror(&caller(), "sample", "taken").await.unwrap();
+    rig.service.create_mirror(&caller(), "sample", creation("new")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_definition_says_which_store_the_source_has() {
+    let rig = rig();
+    rig.service.create_mirror(&caller(), "sample", creation("new")).await.unwrap();
+    let listing = rig.records.list_definitions().await.unwrap();
+    assert_eq!(listing.active("new").unwrap().source_store, store("east"));
 }
 
 #[tokio::test]
@@ -123,6 +149,7 @@ fn occupancy_tells_own_from_foreign() {
         storage_namespace: "s3://w".to_owned(),
         creation_date: 0,
         created_by: String::new(),
+        source_store: StoreIdentity::Unknown,
         deleted_at_ms: deleted.then_some(1),
         stamp: Stamp::default(),
         unknown: serde_json::Map::new(),

@@ -1,5 +1,8 @@
 //! Rules for what a caller may send, as pure functions. Each refusal says what to change.
 
+use crate::engine::ports::{Sameness, StoreIdentity};
+use crate::graveler::address::{Namespace, clean};
+
 /// Longest storage namespace, in bytes.
 const NAMESPACE_BYTES_MAX: usize = 1024;
 
@@ -34,16 +37,15 @@ impl Scheme {
 pub struct Blockstore {
     /// The scheme of its namespaces.
     pub scheme: Scheme,
-    /// Which store it is: two regions with the same text use the same one. Made of the settings that decide where
-    /// bytes are, such as a path or endpoint and region; never a secret.
-    pub identity: String,
+    /// Which store it is.
+    pub identity: StoreIdentity,
 }
 
 impl Blockstore {
-    /// Whether both are one store.
+    /// Whether both are known to be one store.
     #[must_use]
     pub fn same_store(&self, other: &Self) -> bool {
-        self == other
+        self.identity.compare(&other.identity) == Sameness::Same
     }
 }
 
@@ -81,7 +83,9 @@ pub fn region(region: &str, own: &str, known: &[&str]) -> Result<(), String> {
     Err(format!("region {} is not known here: {choices}", quoted(region)))
 }
 
-/// The form of a storage namespace: scheme, bucket and perhaps a prefix.
+/// The form of a storage namespace: scheme, bucket and perhaps a prefix, each with the meaning that it has to a reader.
+/// What lakeFS accepts is accepted, `a//b`, blanks and `#` included; what it would read as another place is refused,
+/// so that the place that a caller is authorised for is the place that is used.
 ///
 /// # Errors
 /// What to change.
@@ -96,22 +100,65 @@ pub fn namespace(namespace: &str) -> Result<(), String> {
     if namespace.len() > NAMESPACE_BYTES_MAX {
         return Err(format!("storage_namespace has {} bytes, it may have {NAMESPACE_BYTES_MAX}", namespace.len()));
     }
-    if namespace.chars().any(|char| char.is_control() || char == ' ' || char == '?' || char == '#') {
-        return refuse("has a blank, control character, ? or #: remove it");
+    if let Some(hidden) = namespace.chars().find(|char| is_hidden(*char)) {
+        let what = format!("has a character that is not seen ({}): remove it", hidden.escape_unicode());
+        return refuse(&what);
+    }
+    if namespace.contains('\\') {
+        return refuse("has a backslash: write a slash");
+    }
+    if namespace.contains('?') {
+        return refuse("has a question mark, at which lakeFS ends it: remove it");
     }
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     if bucket.is_empty() {
         return refuse("names no bucket: use a form such as s3://bucket/prefix");
     }
-    let path = prefix.strip_suffix('/').unwrap_or(prefix);
-    let mut parts = path.split('/');
-    if matches!(bucket, "." | "..") || parts.clone().any(|part| matches!(part, "." | "..")) {
-        return refuse("has . or .. as a part of its path: remove it");
+    if bucket.contains('@') {
+        return refuse("has user information before an @, which is no part of a bucket's name: remove it");
     }
-    if !path.is_empty() && parts.any(str::is_empty) || prefix == "/" {
-        return refuse("has an empty part in its path: remove the doubled slash");
+    if matches!(bucket, "." | "..") || prefix.split('/').any(|part| part == "..") {
+        return refuse("has .. as a part of its path, or . as its bucket: write out the place that is meant");
     }
-    Ok(())
+    if has_disguise(rest) {
+        return refuse("hides a dot, slash, backslash or control character in a percent-escape: write out the place that is meant");
+    }
+    match read_as(rest) {
+        Some(read) if read == rest.strip_suffix('/').unwrap_or(rest) => Ok(()),
+        Some(read) => refuse(&format!("is read by lakeFS as {}: write it so", quoted(&format!("{scheme}://{read}")))),
+        None => refuse("cannot be read as a bucket and a prefix: use a form such as s3://bucket/prefix"),
+    }
+}
+
+/// Bucket and prefix as lakeFS reads them. The rules of S3 count for every scheme: what two readers take for two places
+/// is refused for all.
+fn read_as(rest: &str) -> Option<String> {
+    let read = Namespace::parse(&format!("s3://{rest}")).ok()?;
+    Some(if read.prefix().is_empty() { read.bucket().to_string() } else { format!("{}/{}", read.bucket(), read.prefix()) })
+}
+
+/// Control characters, those that change the direction of text, and those without a shape of their own.
+fn is_hidden(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+        || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Whether a percent-escape stands for a character that changes what a path means.
+fn has_disguise(text: &str) -> bool {
+    text.split('%').skip(1).any(|after| {
+        let byte = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        byte.is_some_and(|byte| byte.is_ascii_control() || matches!(byte, b'.' | b'/' | b'\\'))
+    })
+}
+
+/// The namespace that a local store uses for this one, where it is written in another way: its folders are cleaned as
+/// paths. A caller must be authorised for both.
+#[must_use]
+pub fn cleaned(namespace: &str) -> Option<String> {
+    let path = namespace.strip_prefix("local://")?;
+    let clean = clean(path)?;
+    (clean != path.strip_suffix('/').unwrap_or(path)).then(|| format!("local://{clean}"))
 }
 
 /// The namespace's scheme fits the destination's object store.
@@ -133,11 +180,8 @@ pub fn scheme(namespace: &str, region: &str, scheme: Scheme) -> Result<(), Strin
 ///
 /// # Errors
 /// What to change.
-pub fn apart(mirror: &str, source: &str, store: &str) -> Result<(), String> {
-    let within = |inner: &str, outer: &str| {
-        format!("{}/", inner.trim_end_matches('/')).starts_with(&format!("{}/", outer.trim_end_matches('/')))
-    };
-    if within(mirror, source) || within(source, mirror) {
+pub fn apart(mirror: &str, source: &str, store: &StoreIdentity) -> Result<(), String> {
+    if overlap(mirror, source) {
         return Err(format!(
             "storage_namespace {} overlaps the source's own namespace {source} in the same store ({store}): use a \
              namespace that the source's objects are replicated to",
@@ -147,8 +191,17 @@ pub fn apart(mirror: &str, source: &str, store: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether one of the two namespaces lies in the other, given that they are in one store.
+#[must_use]
+pub fn overlap(one: &str, other: &str) -> bool {
+    match (Namespace::parse(one), Namespace::parse(other)) {
+        (Ok(one), Ok(other)) => one.overlaps(&other),
+        _ => one == other,
+    }
+}
+
 /// A text of a caller for a message: quoted, escaped and of bounded length.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     const CHARS_MAX: usize = 100;
     let short: String = text.chars().take(CHARS_MAX).collect();
     let dots = if short.len() < text.len() { "…" } else { "" };

@@ -175,6 +175,7 @@ impl World {
             region: REGIONS[to].to_owned(),
             storage_namespace: "s3://bucket/sample".to_owned(),
             created_by: "admin".to_owned(),
+            source_store: lakemirror::engine::ports::StoreIdentity::Unknown,
         };
         let known_holder = self.listing(at).await.active(&new.name).is_some();
         let made = self.records[at].create(&new).await;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use lakemirror::clock::{Clock, Entropy};
 use lakemirror::engine::lease::keeper;
 use lakemirror::engine::mirror::Settings;
-use lakemirror::engine::ports::Registry;
+use lakemirror::engine::ports::{Registry, StoreIdentity};
 use lakemirror::engine::recorder::{self, Recorder};
 use lakemirror::engine::{Engine, Parts, Region};
 use lakemirror::mirrors::records::Records;
@@ -296,8 +296,12 @@ impl Start {
         let records = Records::new(Arc::new(database::Port(wire.clone())), Arc::clone(&self.clock));
         let registry = Arc::new(SharedRegistry::new(Arc::new(records), Arc::clone(&self.clock)));
         let lake = |place| Arc::new(lakefs::Port { wire: wire.clone(), place });
-        let region =
-            Region { lakefs: lake(Place::Mirror), destination: Arc::new(bucket::Port(wire.clone())), scheme: "s3" };
+        let region = Region {
+            lakefs: lake(Place::Mirror),
+            destination: Arc::new(bucket::Port(wire.clone())),
+            scheme: "s3",
+            store: StoreIdentity::Aws { partition: "aws".to_owned() },
+        };
         Engine::new(Parts {
             sources: BTreeMap::from([
                 ("east".to_owned(), lake(Place::Source) as _),

@@ -237,6 +237,7 @@ impl Run {
             region: "west".to_owned(),
             storage_namespace: format!("s3://west/{repository}"),
             created_by: String::new(),
+            source_store: lakemirror::engine::ports::StoreIdentity::Unknown,
         };
         if now(self.records.create(&new)).is_ok() {
             let mut world = self.sim.world();

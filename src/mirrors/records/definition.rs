@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::envelope;
-use crate::engine::ports::Incarnation;
+use crate::engine::ports::{Incarnation, StoreIdentity};
 
 /// Where a record is in the order of its writer's records: later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct Definition {
     pub creation_date: i64,
     /// The user who created it; may be empty.
     pub created_by: String,
+    /// The source's object store, as the source's region describes it. Definitions of earlier versions have none.
+    #[serde(default = "unknown_store", skip_serializing_if = "is_unknown_store")]
+    pub source_store: StoreIdentity,
     /// Milliseconds since 1970 when it was deleted; missing while it lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_at_ms: Option<u64>,
@@ -49,6 +52,14 @@ pub struct Definition {
     /// Fields that this program does not know, kept as they are.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
+}
+
+fn unknown_store() -> StoreIdentity {
+    StoreIdentity::Unknown
+}
+
+fn is_unknown_store(store: &StoreIdentity) -> bool {
+    *store == StoreIdentity::Unknown
 }
 
 impl Definition {
@@ -76,6 +87,8 @@ pub struct NewMirror {
     pub storage_namespace: String,
     /// See [`Definition::created_by`].
     pub created_by: String,
+    /// See [`Definition::source_store`].
+    pub source_store: StoreIdentity,
 }
 
 impl NewMirror {
@@ -89,6 +102,7 @@ impl NewMirror {
             storage_namespace: self.storage_namespace.clone(),
             creation_date: i64::try_from(now_ms / 1000).unwrap_or(i64::MAX),
             created_by: self.created_by.clone(),
+            source_store: self.source_store.clone(),
             deleted_at_ms: None,
             stamp,
             unknown: Map::new(),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::super::{Memory, Page};
 use super::*;
+use crate::engine::ports::{Inode, Machine, StoreIdentity};
 use crate::engine::ports::CommitId;
 
 struct Hand(AtomicU64);
@@ -36,6 +37,7 @@ fn new(name: &str, incarnation: u8, source_region: &str) -> NewMirror {
         region: "us-west-2".to_owned(),
         storage_namespace: "s3://west/sample".to_owned(),
         created_by: "admin".to_owned(),
+        source_store: StoreIdentity::Unknown,
     }
 }
 
@@ -314,6 +316,25 @@ async fn the_stored_form_is_this_and_unknown_fields_are_kept() {
     let stored = items.get("definitions/east/m").await.unwrap().unwrap();
     let text = std::str::from_utf8(&stored.value).unwrap();
     assert!(text.contains(r#""colour":"blue""#) && text.contains(r#""deleted_at_ms":9500"#), "{text}");
+}
+
+#[tokio::test]
+async fn the_sources_store_is_stored_and_an_earlier_definition_has_none() {
+    let items = Arc::new(Memory::new());
+    let records = Records::new(items.clone(), at(9_500));
+    let machine = Machine { boot: "b-1".to_owned(), installation: String::new() };
+    let inode = Some(Inode { device: u64::MAX, number: 7 });
+    let source_store = StoreIdentity::Local { machine, path: "/blocks".to_owned(), inode };
+    records.create(&NewMirror { source_store: source_store.clone(), ..new("m", 1, "east") }).await.unwrap();
+    let stored = items.get("definitions/east/m").await.unwrap().unwrap();
+    let text = std::str::from_utf8(&stored.value).unwrap().to_owned();
+    let golden = r#""source_store":{"kind":"local","machine":{"boot":"b-1","installation":""},"path":"/blocks","inode":{"device":18446744073709551615,"number":7}}"#;
+    assert!(text.contains(golden), "{text}");
+    assert_eq!(records.list_definitions().await.unwrap().active("m").unwrap().source_store, source_store);
+
+    let earlier = text.replace(&format!("{golden},"), "");
+    items.put("definitions/east/m", Bytes::from(earlier), Expect::Any).await.unwrap();
+    assert_eq!(records.list_definitions().await.unwrap().active("m").unwrap().source_store, StoreIdentity::Unknown);
 }
 
 #[tokio::test]

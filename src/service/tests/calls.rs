@@ -12,7 +12,7 @@ async fn a_mirror_is_created_listed_found_deleted_and_created_again() {
     let twice = service.create_mirror(&caller(), "sample", creation("m-one")).await.unwrap_err();
     assert_eq!(twice.code, ErrorCode::Conflict);
     assert!(twice.message.contains("already exists"), "{twice}");
-    service.create_mirror(&caller(), "sample", creation("m-two")).await.unwrap();
+    service.create_mirror(&caller(), "sample", creation_in("m-two", "s3://west/two")).await.unwrap();
 
     let page = ListPage { amount: 1, ..ListPage::default() };
     let list = service.list_mirrors(&caller(), "sample", &page).await.unwrap();
@@ -115,7 +115,8 @@ async fn with_the_database_down_reading_goes_on_and_changes_do_not() {
     let rig = rig();
     let service = &rig.service;
     for name in ["m-one", "m-two"] {
-        service.create_mirror(&caller(), "sample", creation(name)).await.unwrap();
+        let wanted = creation_in(name, &format!("s3://west/{name}"));
+        service.create_mirror(&caller(), "sample", wanted).await.unwrap();
     }
     service.list_mirrors(&caller(), "sample", &ListPage::default()).await.unwrap();
     service.delete_mirror(&caller(), "sample", "m-two").await.unwrap();
@@ -152,4 +153,14 @@ async fn every_call_asks_the_gate_first_and_for_the_right_thing() {
         r#"DeleteMirror { mirror: "m" }"#,
     ];
     assert_eq!(asked, expected);
+}
+
+#[tokio::test]
+async fn a_place_that_a_local_store_cleans_is_authorised_as_it_is_used() {
+    let rig = rig();
+    let asked = creation_in("new", "local://west//secret");
+    // The scheme is wrong for this store; what matters is what the gate was asked before.
+    rig.service.create_mirror(&caller(), "sample", asked).await.unwrap_err();
+    let asked = rig.gate.0.lock().unwrap().clone();
+    assert!(asked[0].contains("local://west//secret") && asked[1].contains("local://west/secret"), "{asked:?}");
 }

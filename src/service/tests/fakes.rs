@@ -197,6 +197,10 @@ pub(super) fn creation(name: &str) -> MirrorCreation {
     }
 }
 
+pub(super) fn creation_in(name: &str, namespace: &str) -> MirrorCreation {
+    MirrorCreation { storage_namespace: namespace.to_owned(), ..creation(name) }
+}
+
 pub(super) fn new_mirror(name: &str) -> NewMirror {
     NewMirror {
         name: name.to_owned(),
@@ -206,7 +210,12 @@ pub(super) fn new_mirror(name: &str) -> NewMirror {
         region: "us-west-2".to_owned(),
         storage_namespace: "s3://west/sample".to_owned(),
         created_by: "admin".to_owned(),
+        source_store: StoreIdentity::Unknown,
     }
+}
+
+pub(super) fn store(endpoint: &str) -> StoreIdentity {
+    StoreIdentity::S3 { endpoint: endpoint.to_owned(), machine: None }
 }
 
 /// The service and handles on what is behind it.
@@ -231,7 +240,7 @@ impl Rig {
 
 fn visible(lakefs: Arc<Fake>) -> Region {
     Region {
-        visible: Some(Visible { lakefs, blockstore: Blockstore { scheme: Scheme::S3, identity: "west".to_owned() } }),
+        visible: Some(Visible { lakefs, blockstore: Blockstore { scheme: Scheme::S3, identity: store("west") } }),
     }
 }
 
@@ -251,7 +260,7 @@ pub(super) fn rig() -> Rig {
     let service = MirrorService::new(Parts {
         region: "us-east-1".to_owned(),
         lakefs: east.clone(),
-        blockstore: Blockstore { scheme: Scheme::S3, identity: "east".to_owned() },
+        blockstore: Blockstore { scheme: Scheme::S3, identity: store("east") },
         destinations,
         gate: gate.clone(),
         records: records.clone(),

@@ -24,35 +24,101 @@ fn regions() {
 }
 
 #[test]
-fn namespaces() {
-    for good in
-        ["s3://b", "s3://b/", "s3://b/p", "s3://b/p/q/", "local://x", "https://a.blob.core.windows.net/c/p", "s3://b/ü"]
-    {
+fn namespaces_as_lakefs_takes_them() {
+    for good in [
+        "s3://b",
+        "s3://b/",
+        "s3://b/p",
+        "s3://b/p/q/",
+        "local://x",
+        "https://a.blob.core.windows.net/c/p",
+        "s3://b/ü",
+        "s3://b//p",
+        "s3://b/a//b",
+        "s3://b//lead",
+        "s3://b/trail//",
+        "s3://b/./p",
+        "s3://b/a/./b",
+        "s3://b/a blank",
+        "s3://b/ p",
+        "s3://b/a#b",
+        "s3://b/who@where",
+        "local://x//y",
+        "s3://b/a%2Bb",
+        "s3://b/..p",
+    ] {
         assert_eq!(namespace(good), Ok(()), "{good}");
     }
     let long = format!("s3://b/{}", "p".repeat(1024));
     let bad = [
-        "",
-        "b/p",
-        "s3:/b",
-        "://b",
-        "S3://b",
-        "s3://",
-        "s3:///p",
-        "s3://b//",
-        "s3://b//p",
-        "s3://b/p//q",
-        "s3://b/../c",
-        "local://..",
-        "s3://b/ p",
-        "s3://b/p?x",
-        "s3://b/\u{7}",
-        &long,
+        ("", "not a URI"),
+        ("b/p", "not a URI"),
+        ("s3:/b", "not a URI"),
+        ("://b", "scheme"),
+        ("S3://b", "scheme"),
+        ("s3://", "bucket"),
+        ("s3:///p", "bucket"),
+        ("s3://b//", "write it so"),
+        (&*long, "1024"),
     ];
-    for bad in bad {
+    for (bad, says) in bad {
         let message = namespace(bad).unwrap_err();
         assert!(message.starts_with("storage_namespace") && message.len() < 400, "{bad}: {message}");
+        assert!(message.contains(says), "{bad}: {message}");
     }
+}
+
+#[test]
+fn a_namespace_that_reads_as_one_place_and_is_another_is_refused() {
+    for (bad, says) in [
+        ("local://west-x@other", "user information"),
+        ("s3://key:secret@bucket/p", "user information"),
+        ("s3://b/%2e%2e/c", "percent-escape"),
+        ("s3://b/%2E%2E", "percent-escape"),
+        ("s3://b/a%2fb", "percent-escape"),
+        ("s3://b/a%5cb", "percent-escape"),
+        ("s3://b/a%00", "percent-escape"),
+        ("s3://b/a%20b", "write it so"),
+        ("local://x/a%20b", "write it so"),
+        ("s3://b/a%zz", "cannot be read"),
+        ("s3://b%2e/p", "percent-escape"),
+        ("s3://b/a\\b", "backslash"),
+        ("s3://b\\c/p", "backslash"),
+        ("s3://b/p?x", "question mark"),
+        ("s3://b/../c", ".."),
+        ("local://..", ".."),
+        ("local://./x", "bucket"),
+        ("s3://b c/p", "cannot be read"),
+        ("local://b c/p", "cannot be read"),
+        ("s3://b/\u{7}", "not seen"),
+        ("s3://b/\u{9b}x", "not seen"),
+        ("s3://b/a\u{202e}b", "not seen"),
+        ("s3://b/a\u{2067}b", "not seen"),
+        ("s3://b/a\u{200f}b", "not seen"),
+        ("s3://b/a\u{feff}", "not seen"),
+    ] {
+        let message = namespace(bad).unwrap_err();
+        assert!(message.contains(says), "{bad:?}: {message}");
+        assert!(!message.chars().any(is_hidden), "{bad:?}: {message}");
+    }
+}
+
+#[test]
+fn a_local_namespace_that_is_cleaned_is_authorised_by_both_names() {
+    for (namespace, place) in [
+        ("local://a//b", Some("local://a/b")),
+        ("local://a/./b/", Some("local://a/b")),
+        ("local://a/b//", Some("local://a/b")),
+        ("local://a/b/", None),
+        ("local://a/b", None),
+        ("s3://a//b", None),
+    ] {
+        assert_eq!(cleaned(namespace).as_deref(), place, "{namespace}");
+    }
+}
+
+#[test]
+fn the_scheme_is_the_stores() {
     assert_eq!(scheme("s3://b", "west", Scheme::S3), Ok(()));
     assert!(scheme("s3://b", "west", Scheme::Local).unwrap_err().contains("local://"));
 }
@@ -66,12 +132,17 @@ fn overlap_goes_by_whole_parts_of_the_path() {
         ("s3://b", "s3://b/a"),
         ("s3://b/a/b", "s3://b/a/"),
     ] {
-        assert!(apart(mirror, source, "store").unwrap_err().contains("overlaps"), "{mirror} {source}");
+        assert!(apart(mirror, source, &StoreIdentity::Unknown).unwrap_err().contains("overlaps"), "{mirror} {source}");
     }
-    for (mirror, source) in
-        [("s3://b/a", "s3://b/ab"), ("s3://b/ab", "s3://b/a"), ("s3://b", "s3://bb"), ("s3://b/a", "s3://c/a")]
-    {
-        assert_eq!(apart(mirror, source, "store"), Ok(()), "{mirror} {source}");
+    assert!(apart("local://b//a", "local://b/./a", &StoreIdentity::Unknown).is_err(), "one folder");
+    for (mirror, source) in [
+        ("s3://b/a", "s3://b/ab"),
+        ("s3://b/ab", "s3://b/a"),
+        ("s3://b", "s3://bb"),
+        ("s3://b/a", "s3://c/a"),
+        ("s3://b//a", "s3://b/a"),
+    ] {
+        assert_eq!(apart(mirror, source, &StoreIdentity::Unknown), Ok(()), "{mirror} {source}");
     }
 }
 
@@ -110,8 +181,8 @@ proptest! {
     ) {
         let uri = |parts: &[String]| format!("s3://{}", parts.join("/"));
         let overlap = one.starts_with(&other) || other.starts_with(&one);
-        prop_assert_eq!(apart(&uri(&one), &uri(&other), "s").is_err(), overlap);
-        prop_assert_eq!(apart(&uri(&other), &uri(&one), "s").is_err(), overlap);
+        prop_assert_eq!(apart(&uri(&one), &uri(&other), &StoreIdentity::Unknown).is_err(), overlap);
+        prop_assert_eq!(apart(&uri(&other), &uri(&one), &StoreIdentity::Unknown).is_err(), overlap);
     }
 
     #[test]

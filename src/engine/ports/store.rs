@@ -1,0 +1,174 @@
+//! Which object store a region has, so that another region can tell whether it has the same one.
+//!
+//! Owns the comparison. Two stores are only taken for different where that is certain: a mirror in its source's own
+//! place would show everything as complete without a byte having been copied.
+
+use serde::{Deserialize, Serialize};
+
+/// An object store as a region describes it. Never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum StoreIdentity {
+    /// AWS's own S3. Names of buckets are unique within a partition, whatever the region.
+    Aws {
+        /// The partition, such as `aws` or `aws-cn`.
+        partition: String,
+    },
+    /// Another server that speaks S3.
+    S3 {
+        /// Host, port where it is not the scheme's own, and path.
+        endpoint: String,
+        /// The machine, where the endpoint is a loopback address: it means another server on each of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        machine: Option<Machine>,
+    },
+    /// Directories of one machine.
+    Local {
+        /// The machine.
+        machine: Machine,
+        /// The directory, links resolved.
+        path: String,
+        /// Which directory that is to the machine's kernel, by whatever path it is mounted; none where it was not there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inode: Option<Inode>,
+    },
+    /// What this version does not know: an older definition without an identity, or a newer kind of store.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A machine. Both ids are the same in all containers of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Machine {
+    /// The running kernel's id: never that of another machine, and another one after each start. Empty where the system
+    /// does not tell.
+    pub boot: String,
+    /// The installation's id; empty where there is none.
+    #[serde(default)]
+    pub installation: String,
+}
+
+/// A directory's number within a running kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Inode {
+    /// The file system.
+    pub device: u64,
+    /// The directory in it.
+    pub number: u64,
+}
+
+/// What two identities say of each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sameness {
+    /// One store: equal names are one place.
+    Same,
+    /// Two stores: equal names are two places.
+    Different,
+    /// One of them is not known.
+    Unknown,
+}
+
+impl StoreIdentity {
+    /// Whether both are one store.
+    #[must_use]
+    pub fn compare(&self, other: &Self) -> Sameness {
+        let same = match (self, other) {
+            (Self::Unknown, _) | (_, Self::Unknown) => return Sameness::Unknown,
+            (Self::Aws { partition }, Self::Aws { partition: other }) => partition == other,
+            (Self::S3 { endpoint, machine }, Self::S3 { endpoint: other, machine: others }) => {
+                let machines = machine.as_ref().zip(others.as_ref());
+                endpoint == other && machines.is_none_or(|(one, other)| one.is(other))
+            }
+            (
+                Self::Local { machine, path, inode },
+                Self::Local { machine: others, path: other_path, inode: other_inode },
+            ) => match (inode, other_inode) {
+                (Some(inode), Some(other)) if !machine.boot.is_empty() && machine.boot == others.boot => inode == other,
+                _ => machine.is(others) && path == other_path,
+            },
+            _ => false,
+        };
+        if same { Sameness::Same } else { Sameness::Different }
+    }
+}
+
+impl Machine {
+    /// Whether both are one machine, perhaps started again in between.
+    fn is(&self, other: &Self) -> bool {
+        self.boot == other.boot || !self.installation.is_empty() && self.installation == other.installation
+    }
+}
+
+impl std::fmt::Display for StoreIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Aws { partition } => write!(f, "S3 of AWS, partition {partition}"),
+            Self::S3 { endpoint, .. } => write!(f, "S3 at {endpoint}"),
+            Self::Local { path, .. } => write!(f, "directory {path}"),
+            Self::Unknown => f.write_str("a store that is not known"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(boot: &str, installation: &str) -> Machine {
+        Machine { boot: boot.to_owned(), installation: installation.to_owned() }
+    }
+
+    fn local(machine: Machine, path: &str, number: Option<u64>) -> StoreIdentity {
+        let inode = number.map(|number| Inode { device: 1, number });
+        StoreIdentity::Local { machine, path: path.to_owned(), inode }
+    }
+
+    fn s3(endpoint: &str, machine: Option<Machine>) -> StoreIdentity {
+        StoreIdentity::S3 { endpoint: endpoint.to_owned(), machine }
+    }
+
+    #[test]
+    fn stores_are_told_apart_where_that_is_certain() {
+        let aws = |partition: &str| StoreIdentity::Aws { partition: partition.to_owned() };
+        let (a, b) = (machine("a", ""), machine("b", ""));
+        for (one, other, want) in [
+            (aws("aws"), aws("aws"), Sameness::Same),
+            (aws("aws"), aws("aws-cn"), Sameness::Different),
+            (aws("aws"), s3("ceph", None), Sameness::Different),
+            (s3("ceph-a", None), s3("ceph-b", None), Sameness::Different),
+            (s3("ceph", None), s3("ceph", None), Sameness::Same),
+            (s3("127.0.0.1:9000", Some(a.clone())), s3("127.0.0.1:9000", Some(b.clone())), Sameness::Different),
+            (s3("127.0.0.1:9000", Some(a.clone())), s3("127.0.0.1:9000", Some(a.clone())), Sameness::Same),
+            (aws("aws"), StoreIdentity::Unknown, Sameness::Unknown),
+            // One path on two machines, and two paths to one directory.
+            (local(a.clone(), "/data", Some(2)), local(b.clone(), "/data", Some(2)), Sameness::Different),
+            (local(a.clone(), "/data", None), local(b.clone(), "/data", None), Sameness::Different),
+            (local(a.clone(), "/data", Some(2)), local(a.clone(), "/mnt", Some(2)), Sameness::Same),
+            (local(a.clone(), "/data", Some(2)), local(a.clone(), "/data", Some(3)), Sameness::Different),
+            (local(a.clone(), "/data", None), local(a, "/data", Some(3)), Sameness::Same),
+            // The machine was started again between the two.
+            (
+                local(machine("c", "i"), "/data", Some(2)),
+                local(machine("d", "i"), "/data", Some(9)),
+                Sameness::Same,
+            ),
+        ] {
+            assert_eq!(one.compare(&other), want, "{one:?} {other:?}");
+            assert_eq!(other.compare(&one), want, "{other:?} {one:?}");
+        }
+    }
+
+    #[test]
+    fn an_identity_reads_as_it_was_written_and_a_newer_kind_as_unknown() {
+        for identity in [
+            StoreIdentity::Aws { partition: "aws".to_owned() },
+            s3("h:9000/p", Some(machine("a", "b"))),
+            local(machine("a", ""), "/d", Some(7)),
+        ] {
+            let text = serde_json::to_string(&identity).unwrap();
+            assert_eq!(serde_json::from_str::<StoreIdentity>(&text).unwrap(), identity, "{text}");
+        }
+        let newer = serde_json::from_str::<StoreIdentity>(r#"{"kind":"tape","drive":3}"#).unwrap();
+        assert_eq!(newer, StoreIdentity::Unknown);
+    }
+}
