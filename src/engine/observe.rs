@@ -3,18 +3,21 @@
 //! A quiet source costs one listing a turn and nothing else: the journal is asked only when the listing differs from
 //! the last one, or something is open. A failed listing changes nothing (I6).
 
+mod grace;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::StreamExt;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::mutant;
-use lakemirror_journal::state::branch::Presence;
+use lakemirror_journal::state::branch::{Branch, Presence};
 use lakemirror_journal::state::mirror::Source;
 
 use crate::engine::board::Subject;
 use crate::engine::mirror::{Ended, Site};
 use crate::engine::ports::{BranchHead, CommitRecord, Fault, FaultKind};
+use grace::Graves;
 
 /// Branches that are asked about singly in one turn, at most; the others wait for the next.
 const CONFIRMATIONS_MAX: usize = 200;
@@ -73,6 +76,8 @@ impl From<Ended> for Turn {
 struct Watch {
     /// The last listing that was recorded whole, while nothing is open.
     quiet: Option<Vec<BranchHead>>,
+    /// For how long tombstones are known.
+    graves: Graves,
 }
 
 impl Watch {
@@ -101,7 +106,9 @@ impl Watch {
         let gone_now: BTreeSet<String> = gone.iter().cloned().collect();
         site.ask(Ask::ObserveBranches { listed: pairs, hidden, proven_gone: gone }).await?;
         if !gone_now.is_empty() {
-            site.ask(Ask::PlanRemovals { proven_gone: gone_now }).await?;
+            let mut waited = self.graves.waited(tombstones(site).await?, site.clock.monotonic());
+            waited.retain(|name, _| gone_now.contains(name));
+            site.ask(Ask::PlanRemovals { proven_gone: waited }).await?;
         }
         read_commits(site, heads).await?;
         if let Some(fault) = fault {
@@ -118,6 +125,15 @@ impl Watch {
         }
         Ok(())
     }
+}
+
+/// The branches that are tombstones, and when each was buried, milliseconds since 1970.
+async fn tombstones(site: &Site) -> Result<Vec<(String, u64)>, Ended> {
+    let buried = site.look(|mirror| {
+        let buried = |(name, branch): (&String, &Branch)| Some((name.clone(), branch.tombstone_ms?));
+        mirror.branches.iter().filter_map(buried).collect()
+    });
+    Ok(buried.await?.unwrap_or_default())
 }
 
 /// Whether each known branch was there at the last look; none when the mirror is gone.

@@ -159,7 +159,7 @@ impl<'a> Loop<'a> {
         let rules = Rules {
             workers: of.settings.workers,
             recheck: of.settings.recheck,
-            diagnose_after_ms: u64::try_from(of.settings.diagnose_after.as_millis()).unwrap_or(u64::MAX),
+            diagnose_after: of.settings.diagnose_after,
         };
         let (jobs, held) = (JoinSet::new(), HashMap::new());
         Self { of, shop, tracks: Tracks::new(rules), jobs, held, is_stale: true, refresh_at: Duration::ZERO }
@@ -217,7 +217,7 @@ impl<'a> Loop<'a> {
     fn start_jobs(&mut self) {
         loop {
             let now = self.shop.clock.monotonic();
-            let Some(held) = self.tracks.next(now, self.shop.clock.wall_ms(), &self.shop.files) else { return };
+            let Some(held) = self.tracks.next(now, &self.shop.files) else { return };
             let id = self.jobs.spawn(work(Arc::clone(&self.shop), held.job.clone())).id();
             self.held.insert(id, held);
         }

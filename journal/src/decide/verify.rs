@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::evidence::is_from_the_future;
 use super::{Case, Refused};
 use crate::bits::{Bits, EncodedBits};
-use crate::event::{ArrivalsCheckedV1, Event, MetarangeReadV1, RangeReadV1, SourceProbedV1, WrongSizesGoneV1};
+use crate::event::{
+    ArrivalsCheckedV1, Event, MetarangeReadV1, RangeReadV1, RangesReopenedV1, SourceProbedV1, WrongSizesGoneV1,
+};
 use crate::ids::{MetarangeId, RangeId};
 use crate::mutant;
 use crate::state::policy::SizeRule;
@@ -79,9 +82,11 @@ fn check_inherited(case: &Case<'_>, read: &RangeReadV1) -> Result<(), Refused> {
     }
     for id in &read.inherited_from {
         let base = known_range(case, id)?;
-        // A base that was opened again has no oldest check: nothing of it stands.
+        // A base that was opened again has no oldest check: nothing of it stands. One whose checks are stamped after now
+        // proves something of unknown age, which the reading's own time would hide.
         if !base.read
             || base.oldest_ms == u64::MAX
+            || is_from_the_future(base, case.at_ms)
             || base.oldest_ms < read.inherited_oldest_ms && !mutant::is_on("inherited_age_forgotten")
         {
             return Err(Refused::Rule(format!(
@@ -95,6 +100,7 @@ fn check_inherited(case: &Case<'_>, read: &RangeReadV1) -> Result<(), Refused> {
 
 pub(super) fn arrivals(case: &Case<'_>, batches: Vec<ArrivalsCheckedV1>) -> Result<Vec<Event>, Refused> {
     let mut events = Vec::with_capacity(batches.len());
+    let mut reopened = BTreeSet::new();
     for batch in batches {
         let range = known_range(case, &batch.range)?;
         let (asked, present) = match (batch.asked.decode(), batch.present.decode()) {
@@ -112,6 +118,14 @@ pub(super) fn arrivals(case: &Case<'_>, batches: Vec<ArrivalsCheckedV1>) -> Resu
         }
         let wrong: Vec<u32> =
             batch.exceptions.iter().filter(|one| one.code == WRONG_SIZE).map(|one| one.ordinal).collect();
+        let finds = present.count() > 0 || !wrong.is_empty();
+        if finds && batch.started_ms < range.oldest_ms && range.oldest_ms != u64::MAX {
+            reopened.insert(batch.range);
+        }
+        if reopened.contains(&batch.range) {
+            events.push(Event::ArrivalsChecked(ArrivalsCheckedV1 { mirror: case.id, ..batch }));
+            continue;
+        }
         let kept = gone_of(case, range, &wrong, |detail, ordinal| {
             let once = detail.gone_once.contains(&ordinal).then_some(Gone::Once);
             once.or_else(|| detail.expired.contains(&ordinal).then_some(Gone::Twice))
@@ -119,7 +133,15 @@ pub(super) fn arrivals(case: &Case<'_>, batches: Vec<ArrivalsCheckedV1>) -> Resu
         events.push(Event::ArrivalsChecked(ArrivalsCheckedV1 { mirror: case.id, ..batch }));
         events.extend(kept);
     }
-    Ok(events)
+    Ok(reopen(case, reopened).into_iter().chain(events).collect())
+}
+
+/// The clock has been put back since these ranges were looked at: what was found then has no known age, and beside
+/// what was found now it would pass for as young as that.
+fn reopen(case: &Case<'_>, ranges: BTreeSet<RangeId>) -> Option<Event> {
+    let (mirror, at_ms) = (case.id, case.at_ms);
+    let ranges: Vec<RangeId> = ranges.into_iter().collect();
+    (!ranges.is_empty()).then_some(Event::RangesReopened(RangesReopenedV1 { mirror, ranges, at_ms }))
 }
 
 /// An exception speaks of an entry that was asked for and is not present, and each of another one.

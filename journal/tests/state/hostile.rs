@@ -141,7 +141,7 @@ fn asks(event: &Event) -> Vec<Ask> {
     let branch = event.branch().unwrap_or("a").to_owned();
     let mut asks = vec![
         Ask::PlanMoves,
-        Ask::PlanRemovals { proven_gone: ["a".into(), "b".into(), branch.clone()].into() },
+        Ask::PlanRemovals { proven_gone: ["a", "b", &branch].map(|name| (name.to_owned(), u64::MAX)).into() },
         Ask::Gone,
         Ask::StartDeletion,
         Ask::Reconsider { branch: branch.clone() },

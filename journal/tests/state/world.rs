@@ -189,7 +189,10 @@ impl Desk {
 
     /// Plans removals in a turn that proved every known branch gone.
     pub fn plan_removals(&mut self) -> Result<Vec<Event>, Refused> {
-        let proven_gone = self.mirror().branches.keys().cloned().collect();
+        let waited = |since: u64| self.now_ms.saturating_sub(since);
+        let branches = self.mirror().branches.iter();
+        let proven_gone =
+            branches.map(|(name, branch)| (name.clone(), branch.tombstone_ms.map_or(0, waited))).collect();
         self.ask(Ask::PlanRemovals { proven_gone })
     }
 

@@ -1,6 +1,7 @@
 //! A world in memory for the verifier: a store, a source, a clock moved by hand, and a journal without a disk.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,7 +29,15 @@ pub(super) const MIRROR: Incarnation = Incarnation([7; 16]);
 #[derive(Default)]
 pub(in crate::engine) struct Hand {
     now: watch::Sender<Duration>,
+    /// How far the wall clock was put forward, milliseconds.
+    pub(super) forward_ms: AtomicU64,
     pub(super) sleepers: Mutex<usize>,
+}
+
+impl Hand {
+    pub(in crate::engine) fn advance(&self, by: Duration) {
+        self.now.send_modify(|now| *now += by);
+    }
 }
 
 struct Sleeper<'a>(&'a Hand);
@@ -42,7 +51,7 @@ impl Drop for Sleeper<'_> {
 #[async_trait]
 impl Clock for Hand {
     fn wall_ms(&self) -> u64 {
-        1_000_000 + self.now.borrow().as_millis() as u64
+        1_000_000 + self.forward_ms.load(Ordering::Relaxed) + self.now.borrow().as_millis() as u64
     }
     fn monotonic(&self) -> Duration {
         *self.now.borrow()
