@@ -51,7 +51,7 @@ pub fn decide(state: &State, command: Command) -> Result<Vec<Event>, Refused> {
                 events.push(Event::JournalRecovered(JournalRecoveredV1 { text: recovery, at_ms }));
             }
             if policy != state.policy {
-                events.push(Event::PolicySet(policy.event()));
+                events.push(Event::PolicySetV2(policy.event()));
             }
             events.extend(repository::half_removed(state, at_ms));
             Ok(events)

@@ -2,6 +2,7 @@
 //!
 //! Pure: it only reads. Everything that waits says for what, since when, and when it was last looked for (I11).
 
+mod archived;
 mod losses;
 mod sums;
 mod waits;
@@ -20,7 +21,7 @@ use crate::engine::verify::status::VerifyStatus;
 /// One thing that a branch waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// `commit`, `metarange`, `range`, `objects`, `wrong_size`, `history`, `divergence`, `deletion`, `fault`.
+    /// `commit`, `metarange`, `range`, `objects`, `wrong_size`, `archived`, `history`, `divergence`, `deletion`, `fault`.
     pub kind: &'static str,
     /// What, for people.
     pub what: String,
@@ -146,6 +147,7 @@ pub fn of(mirror: &Mirror, policy: &Policy, goings: &Goings, head: (u64, [u8; 32
         // Losses first: a published list is cut short.
         problems: losses(mirror, &goings.verify.lost)
             .into_iter()
+            .chain(archived::shown(mirror))
             .chain(notes.values().map(|note| note.text.clone()))
             .chain(goings.verify.fault.clone())
             .collect(),

@@ -319,6 +319,7 @@ impl TreeWait {
             counts.unasked += u64::from(need.missing);
         }
         counts.wrong_size += u64::from(need.wrong_size);
+        counts.archived += u64::from(need.archived);
         counts.forbidden += u64::from(need.forbidden.max(track.looked.forbidden));
         counts.deleted += u64::from(track.looked.deleted);
         counts.unknown += u64::from(track.looked.unknown);

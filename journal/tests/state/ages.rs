@@ -344,7 +344,11 @@ fn the_scrub_looks_again_at_everything_that_was_seen_in_the_future() {
     let (_, mut desk) = seen_in_the_future();
     let scrubbed = desk.ask(Ask::Scrub).unwrap();
     let [Event::RangesReopened(e)] = scrubbed.as_slice() else { panic!("{scrubbed:?}") };
-    assert_eq!(e.ranges, [range_id(0), range_id(1), range_id(2)], "what nothing shows as well: it may be inherited from");
+    assert_eq!(
+        e.ranges,
+        [range_id(0), range_id(1), range_id(2)],
+        "what nothing shows as well: it may be inherited from"
+    );
     assert_eq!(names(&desk.ask(Ask::Scrub).unwrap()), [""; 0]);
 }
 
@@ -358,7 +362,12 @@ fn nothing_is_inherited_from_evidence_of_the_future() {
     let bits = lakemirror_journal::bits::Bits::all(read.entries).encode();
     let inherits = |from: u8, oldest_ms: u64| {
         let (inherited, inherited_from) = (bits.clone(), vec![range_id(from)]);
-        let read = lakemirror_journal::event::RangeReadV1 { inherited, inherited_from, inherited_oldest_ms: oldest_ms, ..read.clone() };
+        let read = lakemirror_journal::event::RangeReadV1 {
+            inherited,
+            inherited_from,
+            inherited_oldest_ms: oldest_ms,
+            ..read.clone()
+        };
         Ask::ReadRange(read)
     };
     let refused = desk.ask(inherits(2, desk.now_ms)).unwrap_err();

@@ -9,6 +9,7 @@
 )]
 
 mod ages;
+mod archived;
 mod drive;
 mod golden;
 mod hostile;

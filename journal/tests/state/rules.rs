@@ -1,7 +1,5 @@
 //! Single rules, each as the smallest story that shows it.
 
-use std::collections::BTreeSet;
-
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::{ArrivalExceptionV1, Event, MetarangeReadV1};

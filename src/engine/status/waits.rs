@@ -43,6 +43,7 @@ fn tree(wait: &TreeWait) -> Waiting {
         WaitsFor::MetarangeFile => ("metarange", format!("the metarange file {} of commit {commit}", wait.metarange)),
         WaitsFor::RangeFiles => ("range", format!("{} range files of commit {commit}", wait.counts.range_files)),
         WaitsFor::Objects if is_of_sizes_alone(&wait.counts) => ("wrong_size", objects(&wait.counts, &commit)),
+        WaitsFor::Objects if is_archived_alone(&wait.counts) => ("archived", objects(&wait.counts, &commit)),
         WaitsFor::Objects => ("objects", objects(&wait.counts, &commit)),
     };
     let samples: Vec<String> = wait.samples.iter().map(sample).collect();
@@ -60,11 +61,16 @@ fn is_of_sizes_alone(counts: &Counts) -> bool {
     counts.missing + counts.unasked == 0 && counts.wrong_size > 0
 }
 
+fn is_archived_alone(counts: &Counts) -> bool {
+    counts.missing + counts.unasked + counts.wrong_size == 0 && counts.archived > 0
+}
+
 fn objects(counts: &Counts, commit: &str) -> String {
     let parts = [
         (counts.missing, "missing"),
         (counts.unasked, "not looked for yet"),
         (counts.wrong_size, "of another size than their entries"),
+        (counts.archived, "in an archive class: restore them, or set verification.archived: report"),
         (counts.deleted, "deleted"),
         (counts.expired, "gone at the source as well"),
         (counts.forbidden, "that the store refuses to speak of: give the service the right to list the bucket"),
@@ -80,6 +86,9 @@ fn objects(counts: &Counts, commit: &str) -> String {
 }
 
 pub(super) fn sample(sample: &Sample) -> String {
+    if let (Ok((bucket, key)), Some(class)) = (&sample.object, sample.archived) {
+        return format!("{} ({bucket}/{key}, in {class})", sample.path);
+    }
     match (&sample.object, sample.found) {
         (Err(why), _) => format!("{} ({why})", sample.path),
         (Ok(_), Some(found)) => format!("{} ({found} bytes, its entry says {})", sample.path, sample.size),
@@ -120,6 +129,11 @@ mod tests {
         for (counts, kind, what) in [
             (one, "wrong_size", "1 of another size than their entries"),
             (Counts { missing: 2, ..one }, "objects", "2 missing, 1 of another size than their entries"),
+            (
+                Counts { archived: 2, ..none },
+                "archived",
+                "2 in an archive class: restore them, or set verification.archived: report",
+            ),
             (Counts { unasked: 5, ..none }, "objects", "5 not looked for yet"),
             (Counts { unasked: 5, ..one }, "objects", "5 not looked for yet, 1 of another size than their entries"),
             (none, "objects", "to be checked"),

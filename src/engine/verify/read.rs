@@ -105,6 +105,10 @@ fn proven(
         for ordinal in detail.wrong_size.keys().chain(&detail.expired) {
             unproven.insert(*ordinal);
         }
+        // What the mirror shows keeps nothing back, in whatever class it is: nor does it where it stands anew.
+        for (ordinal, _) in detail.archived.iter().filter(|(_, archived)| !archived.shown) {
+            unproven.insert(*ordinal);
+        }
         if imports_ignored {
             unproven.union(&detail.imports);
         }

@@ -34,6 +34,8 @@ pub struct Counts {
     pub unasked: u64,
     /// Entries whose object has another size.
     pub wrong_size: u64,
+    /// Entries whose object is in an archive class, and was not shown before.
+    pub archived: u64,
     /// Entries that the store refused to speak of at the last check.
     pub forbidden: u64,
     /// Entries whose object is under a delete marker, at the last check.
@@ -59,6 +61,8 @@ pub struct Sample {
     pub size: u64,
     /// The size found, where it was another one.
     pub found: Option<u64>,
+    /// The storage class that keeps it from being read, where one does.
+    pub archived: Option<&'static str>,
 }
 
 /// A tree that is needed and not proven.

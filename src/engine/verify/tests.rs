@@ -1,5 +1,6 @@
 //! The verifier over a world in memory.
 
+mod archived;
 mod shown;
 mod tracks;
 pub(in crate::engine) mod world;
@@ -271,7 +272,10 @@ async fn a_head_is_diagnosed_late_and_still_asked_for() {
     world.pass(20 * SECOND).await;
     world.clock.forward_ms.store(3_600_000, std::sync::atomic::Ordering::Relaxed);
     world.pass(5 * SECOND).await;
-    assert!(world.source.probes.lock().unwrap().is_empty(), "the clock was put forward an hour: nobody has waited for it");
+    assert!(
+        world.source.probes.lock().unwrap().is_empty(),
+        "the clock was put forward an hour: nobody has waited for it"
+    );
     world.until_grade(files.id, Grade::Expired).await;
     world
         .until_status("expired", |status| {

@@ -400,7 +400,7 @@ impl Tracks {
                 let Some(track) = self.ranges.get(&need.id) else { continue };
                 let probe = &track.probe;
                 // The size of an object is for its owner to mend, unless the commit is past.
-                let misfits = if need.for_ancestor { 0 } else { need.wrong_size };
+                let misfits = if need.for_ancestor { 0 } else { need.wrong_size.saturating_add(need.archived) };
                 let absent = need.wanted.saturating_sub(misfits.saturating_add(need.forbidden)) > 0;
                 let checked = track.tries > 0 && !track.running && track.last > probe.last;
                 if !absent || !checked || now < probe.next || best.as_ref().is_some_and(|(last, _)| *last <= probe.last)

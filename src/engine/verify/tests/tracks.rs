@@ -66,6 +66,7 @@ fn what_was_opened_again_is_looked_for_as_if_for_the_first_time() {
         few: Vec::new(),
         missing: wanted,
         wrong_size: 0,
+        archived: 0,
         forbidden: 0,
         expired: 0,
         imports: 0,

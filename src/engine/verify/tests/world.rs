@@ -88,6 +88,7 @@ pub(in crate::engine) struct Store {
     pub(super) files: Mutex<BTreeMap<String, Bytes>>,
     pub(super) objects: Mutex<BTreeMap<(String, String), u64>>,
     pub(super) forbidden: Mutex<BTreeSet<String>>,
+    pub(super) archived: Mutex<BTreeMap<String, u8>>,
     pub(super) hanging: Mutex<BTreeSet<String>>,
     pub(super) denied: Mutex<bool>,
     pub(super) reads: Mutex<Vec<String>>,
@@ -121,7 +122,10 @@ impl Destination for Store {
             let found = self.objects.lock().unwrap().get(&(bucket.to_owned(), key.clone())).copied();
             let outcome = match found {
                 _ if self.forbidden.lock().unwrap().contains(&key) => Outcome::Forbidden,
-                Some(size) if size == one.size => Outcome::Present,
+                Some(size) if size == one.size => {
+                    let class = self.archived.lock().unwrap().get(&key).copied();
+                    class.map_or(Outcome::Present, |class| Outcome::Archived { class })
+                }
                 Some(found) => Outcome::WrongSize { found },
                 None => Outcome::Absent,
             };
