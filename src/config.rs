@@ -38,7 +38,7 @@ pub use database::{DynamodbDatabase, MirrorsDatabase, PostgresDatabase};
 pub use journal::{Archive, Journal};
 pub use log::{LogFormat, LogLevel, Logging};
 pub use pace::{CommitSensor, MirrorsManager, PresenceCache, Recheck, Validator};
-pub use policy::{Deletion, History, Imports, OnDivergence, Promotion, SizeRule, Verification};
+pub use policy::{ArchivedRule, Deletion, History, Imports, OnDivergence, Promotion, SizeRule, Verification};
 pub use problem::{Place, Problem, Warning};
 
 use crate::secret::Secret;

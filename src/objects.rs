@@ -33,6 +33,13 @@ pub enum Found {
         /// Its length in bytes.
         size: u64,
     },
+    /// An object is there, and cannot be read before it is restored from an archive.
+    Archived {
+        /// Its length in bytes.
+        size: u64,
+        /// The number of its class ([`lakemirror_journal::state::archived`]).
+        class: u8,
+    },
     /// No object is there, or the store cannot hold one of that name.
     Absent,
     /// The key is under a delete marker, where the store says so.

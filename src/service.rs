@@ -365,6 +365,7 @@ fn journaled(known: MirrorDefinition) -> Definition {
         source_region: known.source_region,
         region: known.region,
         storage_namespace: known.storage_namespace,
+        source_store: known.source_store,
         creation_date: i64::try_from(known.created_ms / 1000).unwrap_or(i64::MAX),
         created_by: String::new(),
         deleted_at_ms: known.deleted.then_some(known.created_ms),

@@ -53,7 +53,9 @@ pub enum CodecError {
 }
 
 macro_rules! table {
-    ($($kind:literal $version:literal $variant:ident),* $(,)?) => {
+    (@name $variant:ident $name:literal) => { $name };
+    (@name $variant:ident) => { stringify!($variant) };
+    ($($kind:literal $version:literal $variant:ident $(as $name:literal)?),* $(,)?) => {
         impl Event {
             /// The numbers under which this fact stands on disk: kind and version.
             #[must_use]
@@ -67,7 +69,7 @@ macro_rules! table {
             #[must_use]
             pub fn name(&self) -> &'static str {
                 match self {
-                    $(Event::$variant(_) => stringify!($variant),)*
+                    $(Event::$variant(_) => table!(@name $variant $($name)?),)*
                 }
             }
         }
@@ -103,6 +105,7 @@ macro_rules! table {
 table! {
     1 1 ServiceStarted,
     2 1 PolicySet,
+    2 2 PolicySetV2 as "PolicySet",
     3 1 JournalRecovered,
     4 1 SegmentSealed,
     5 1 SegmentArchived,
@@ -133,6 +136,7 @@ table! {
     53 1 RangesReopened,
     54 1 WrongSizesGone,
     55 1 TreesTakenBack,
+    56 1 ArchivedShown,
     64 1 MoveStarted,
     65 1 RecordsWritten,
     66 1 MoveFinished,

@@ -1,6 +1,6 @@
 //! What may be asked of the state machine. A command carries what was observed, with its time; it decides nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::commit::CommitRecord;
 use crate::event::{ArrivalsCheckedV1, RangeReadV1, SourceProbedV1};
@@ -195,8 +195,9 @@ pub enum Ask {
     },
     /// Which branches' times of grace are over? Asked only after a listing that was believed.
     PlanRemovals {
-        /// Branches that this very turn proved gone, as in [`Ask::ObserveBranches`]; no other is removed.
-        proven_gone: BTreeSet<String>,
+        /// Branches that this very turn proved gone, as in [`Ask::ObserveBranches`]; no other is removed. With each, for
+        /// how many milliseconds this run has known it as a tombstone, by a clock that nobody sets.
+        proven_gone: BTreeMap<String, u64>,
     },
     /// The branch is gone from the mirror.
     FinishRemoval {

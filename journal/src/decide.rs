@@ -75,7 +75,7 @@ pub fn decide(state: &State, command: Command) -> Result<Vec<Event>, Refused> {
                 events.push(Event::JournalRecovered(JournalRecoveredV1 { text: recovery, at_ms }));
             }
             if policy != state.policy {
-                events.push(Event::PolicySet(policy.event()));
+                events.push(Event::PolicySetV2(policy.event()));
             }
             events.extend(repository::half_removed(state, at_ms));
             Ok(events)
@@ -91,12 +91,13 @@ pub fn decide(state: &State, command: Command) -> Result<Vec<Event>, Refused> {
     }
 }
 
-/// Until when the move of a branch that is under way may be carried out on the evidence that there is, milliseconds since
-/// 1970; none where none is under way. After that, [`Ask::Reconsider`] decides about it.
+/// Until when the move of a branch that is under way may be carried out on the evidence that there is, by a clock that
+/// says `now_ms`, milliseconds since 1970: 0 where it may not, none where none is under way. After that,
+/// [`Ask::Reconsider`] decides about it.
 #[must_use]
-pub fn counts_until(state: &State, mirror: &Mirror, branch: &str) -> Option<u64> {
+pub fn counts_until(state: &State, mirror: &Mirror, branch: &str, now_ms: u64) -> Option<u64> {
     let under_way = mirror.branches.get(branch)?.moving?;
-    Some(evidence::counts_until(state, mirror, &under_way))
+    Some(evidence::counts_until(state, mirror, &under_way, now_ms))
 }
 
 fn decide_about(case: &Case<'_>, ask: Ask) -> Result<Vec<Event>, Refused> {

@@ -270,9 +270,9 @@ payloads! {
     ArrivalExceptionV1 {
         /// The ordinal in the range.
         ordinal: u32,
-        /// 1 deleted, 2 wrong size, 3 forbidden, 4 unknown.
+        /// 1 deleted, 2 wrong size, 3 forbidden, 4 unknown, 5 archived.
         code: u8,
-        /// The size found, for a wrong size.
+        /// The size found, for a wrong size; the number of its class, for an archived object.
         found: u64,
     }
     /// The source was asked whether it still has the bytes of entries that do not arrive.
@@ -435,6 +435,8 @@ pub enum Event {
     WrongSizesGone(WrongSizesGoneV1),
     TreesTakenBack(TreesTakenBackV1),
     MoveGivenUp(MoveGivenUpV1),
+    PolicySetV2(PolicySetV2),
+    ArchivedShown(ArchivedShownV1),
 }
 
 impl CommitObservedV1 {

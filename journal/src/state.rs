@@ -9,6 +9,7 @@ use crate::commit::CommitRecord;
 use crate::event::Event;
 use crate::ids::Incarnation;
 
+pub mod archived;
 pub mod branch;
 pub mod graph;
 pub mod image;
@@ -52,7 +53,8 @@ impl State {
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::ServiceStarted(started) => self.start(started.writer_epoch),
-            Event::PolicySet(set) => self.set_policy(Policy::from_event(set)),
+            Event::PolicySet(set) => self.set_policy(Policy::from_version_1(set)),
+            Event::PolicySetV2(set) => self.set_policy(Policy::from_event(set)),
             Event::JournalRecovered(_) => {}
             Event::MirrorDefined(defined) => {
                 let definition = Definition {
@@ -133,6 +135,7 @@ impl Event {
         Some(match self {
             Event::ServiceStarted(_)
             | Event::PolicySet(_)
+            | Event::PolicySetV2(_)
             | Event::JournalRecovered(_)
             | Event::SegmentSealed(_)
             | Event::SegmentArchived(_)
@@ -159,6 +162,7 @@ impl Event {
             Event::SourceProbed(e) => e.mirror,
             Event::RangesReopened(e) => e.mirror,
             Event::WrongSizesGone(e) => e.mirror,
+            Event::ArchivedShown(e) => e.mirror,
             Event::TreesTakenBack(e) => e.mirror,
             Event::MoveStarted(e) => e.mirror,
             Event::RecordsWritten(e) => e.mirror,
@@ -215,6 +219,7 @@ impl Mirror {
             Event::SourceProbed(e) => self.trees.apply_probe(e, policy),
             Event::RangesReopened(e) => self.trees.apply_reopen(&e.ranges, policy),
             Event::WrongSizesGone(e) => self.trees.apply_wrong_sizes_gone(e, policy),
+            Event::ArchivedShown(e) => self.trees.apply_archived_shown(e, policy),
             Event::TreesTakenBack(e) => e.metaranges.iter().flat_map(|id| self.trees.take_back(id)).collect(),
             _ => return false,
         };

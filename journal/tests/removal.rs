@@ -58,7 +58,7 @@ impl Desk {
     }
 
     fn removes(&mut self, names: &[&str]) -> usize {
-        let proven_gone: BTreeSet<String> = names.iter().map(ToString::to_string).collect();
+        let proven_gone = names.iter().map(|name| (name.to_string(), 0)).collect();
         self.ask(Ask::PlanRemovals { proven_gone }).len()
     }
 }

@@ -38,6 +38,8 @@ pub enum OnDivergence {
 pub struct Verification {
     /// `verification.size`. Default `strict`.
     pub size: SizeRule,
+    /// `verification.archived`. Default `block`.
+    pub archived: ArchivedRule,
     /// `verification.evidence_max_age`, how long a positive check counts. Default the vendor's
     /// `validator.object_presence_cache.expiry`, else 24 h.
     pub evidence_max_age: Duration,
@@ -50,6 +52,15 @@ pub struct Verification {
 pub enum SizeRule {
     /// Not there.
     Strict,
+    /// There, and reported.
+    Report,
+}
+
+/// What an object in an archive class is, which has to be restored before it can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchivedRule {
+    /// Keeps a commit from being promoted.
+    Block,
     /// There, and reported.
     Report,
 }
@@ -78,6 +89,7 @@ pub struct Deletion {
 const HISTORIES: [(&str, History); 2] = [("complete", History::Complete), ("head", History::Head)];
 const DIVERGENCES: [(&str, OnDivergence); 2] = [("report", OnDivergence::Report), ("restore", OnDivergence::Restore)];
 const SIZE_RULES: [(&str, SizeRule); 2] = [("strict", SizeRule::Strict), ("report", SizeRule::Report)];
+const ARCHIVED_RULES: [(&str, ArchivedRule); 2] = [("block", ArchivedRule::Block), ("report", ArchivedRule::Report)];
 const IMPORTS: [(&str, Imports); 3] =
     [("check", Imports::Check), ("ignore", Imports::Ignore), ("block", Imports::Block)];
 
@@ -97,6 +109,7 @@ pub(super) fn read_verification(section: &Section<'_>, object_expiry: Option<Dur
     let evidence_max_age = section.duration("evidence_max_age", ANY_DURATION).or(object_expiry).unwrap_or(ONE_DAY);
     Verification {
         size: section.choice("size", &SIZE_RULES).unwrap_or(SizeRule::Strict),
+        archived: section.choice("archived", &ARCHIVED_RULES).unwrap_or(ArchivedRule::Block),
         evidence_max_age,
         diagnose_after: section.duration("diagnose_after", ANY_DURATION).unwrap_or(TEN_MINUTES),
     }

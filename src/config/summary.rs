@@ -44,6 +44,7 @@ pub(super) fn of(config: &Config) -> Vec<(&'static str, String)> {
         ("promotion.history", format!("{:?}", config.promotion.history).to_lowercase()),
         ("promotion.on_divergence", format!("{:?}", config.promotion.on_divergence).to_lowercase()),
         ("verification.size", format!("{:?}", config.verification.size).to_lowercase()),
+        ("verification.archived", format!("{:?}", config.verification.archived).to_lowercase()),
         ("verification.evidence_max_age", format!("{:?}", config.verification.evidence_max_age)),
         ("verification.diagnose_after", format!("{:?}", config.verification.diagnose_after)),
         ("imports", format!("{:?}", config.imports).to_lowercase()),

@@ -112,13 +112,15 @@ async fn default_branch(site: &Site) -> Result<String, Attempt> {
 struct Namesake {
     /// When it was last seen in deletion, on the monotonic clock.
     seen: Option<Duration>,
+    /// By the journal it went last at this wall time, and since then on the monotonic clock that is known here.
+    gone: Option<(u64, Duration)>,
 }
 
 impl Namesake {
     /// Why the name cannot be used yet: an earlier mirror of it is still being deleted, or was only just. Which process
     /// deletes it, and what that one's journal says, does not matter: the mirrors database tells.
     async fn rests(&mut self, site: &Site, defined: &[MirrorDefinition]) -> Result<Option<String>, Attempt> {
-        let (name, id, now_ms) = (site.name().to_owned(), site.definition.incarnation, site.clock.wall_ms());
+        let (name, id) = (site.name().to_owned(), site.definition.incarnation);
         if defined.iter().any(|other| other.name == name && other.incarnation != id && other.deleted) {
             self.seen = Some(site.clock.monotonic());
             return Ok(Some("waits until the earlier mirror of this name is deleted".to_owned()));
@@ -128,11 +130,16 @@ impl Namesake {
             let earlier = mirrors.filter(|(other, mirror)| {
                 **other != id && mirror.definition.name == name && mirror.phase == Phase::Deleting
             });
-            // The clock may have jumped back since.
-            let rests = state.gone_ms.get(&name).is_some_and(|gone| now_ms.abs_diff(*gone) < NAME_REST_MS);
-            (earlier.map(|(other, _)| *other).collect::<Vec<_>>(), rests)
+            (earlier.map(|(other, _)| *other).collect::<Vec<_>>(), state.gone_ms.get(&name).copied())
         });
-        let (earlier, mut rests) = look.await.map_err(|_| Ended::Journal)?;
+        let (earlier, gone_ms) = look.await.map_err(|_| Ended::Journal)?;
+        let mut rests = false;
+        // How long ago that was by the wall clock says nothing: it may have been set since.
+        if let Some(gone_ms) = gone_ms
+            && self.gone.is_none_or(|(known_ms, _)| known_ms != gone_ms)
+        {
+            self.gone = Some((gone_ms, site.clock.monotonic()));
+        }
         for other in earlier {
             // Another process has deleted it, and acknowledged that.
             if let Err(RecordError::Stopped) = site.recorder.ask(other, Ask::Gone).await {
@@ -141,7 +148,8 @@ impl Namesake {
             rests = true;
         }
         let since = |seen: Duration| site.clock.monotonic().saturating_sub(seen);
-        rests |= self.seen.is_some_and(|seen| since(seen) < Duration::from_millis(NAME_REST_MS));
+        let gone = self.gone.map(|(_, since)| since);
+        rests |= self.seen.max(gone).is_some_and(|seen| since(seen) < Duration::from_millis(NAME_REST_MS));
         Ok(rests.then(|| "waits until the destination has forgotten the earlier mirror of this name".to_owned()))
     }
 }
@@ -290,7 +298,11 @@ pub async fn dismantle(site: &Site) -> Result<(), Ended> {
 
 #[cfg(test)]
 mod tests {
+    use lakemirror_journal::event::{Event, MirrorDefinedV1, MirrorGoneV1};
+    use lakemirror_journal::ids::Incarnation;
+
     use super::*;
+    use crate::engine::tests::Loop;
 
     fn repository(read_only: bool, namespace: &str) -> Repository {
         Repository {
@@ -332,5 +344,34 @@ mod tests {
         assert_eq!(judged("17 s3://a/p"), Judgement::Ours);
         assert_eq!(judged("16 s3://a/p"), Judgement::OfAnother("16 s3://a/p".to_owned()));
         assert_eq!(judged("17 s3://a/q"), Judgement::OfAnother("17 s3://a/q".to_owned()));
+    }
+
+    fn gone(at_ms: u64) -> [Event; 2] {
+        let mirror = Incarnation([9; 16]);
+        let text = str::to_owned;
+        let defined = MirrorDefinedV1 {
+            mirror,
+            name: text("m"),
+            source_repository: text("s"),
+            source_region: text("east"),
+            region: text("west"),
+            storage_namespace: text("s3://west/s"),
+            at_ms: 1,
+        };
+        [Event::MirrorDefined(defined), Event::MirrorGone(MirrorGoneV1 { mirror, at_ms })]
+    }
+
+    #[tokio::test]
+    async fn a_name_rests_by_the_time_that_passed_and_not_by_the_wall_clock() {
+        // By the wall clock, which was put forward since, the earlier mirror has been gone for long.
+        let (site, clock) = Loop::after(&gone(1)).await.site_and_clock();
+        let mut namesake = Namesake::default();
+        let mut rests = async |passed: Duration| {
+            clock.advance(passed);
+            namesake.rests(&site, &[]).await.is_ok_and(|text| text.is_some())
+        };
+        assert!(rests(Duration::ZERO).await);
+        assert!(rests(Duration::from_millis(NAME_REST_MS - 1)).await);
+        assert!(!rests(Duration::from_millis(1)).await);
     }
 }

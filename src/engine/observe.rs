@@ -7,6 +7,8 @@
 mod history;
 mod refusals;
 
+mod grace;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use lakemirror_journal::command::Ask;
 use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::limits::clipped;
 use lakemirror_journal::mutant;
-use lakemirror_journal::state::branch::Presence;
+use lakemirror_journal::state::branch::{Branch, Presence};
 use lakemirror_journal::state::mirror::Source;
 
 use self::history::{is_read, read_commits};
@@ -22,6 +24,7 @@ use self::refusals::Refusals;
 use crate::engine::board::Subject;
 use crate::engine::mirror::{Ended, Site};
 use crate::engine::ports::{BranchHead, Fault, FaultKind, Listing, NAME_BYTES_MAX};
+use grace::Graves;
 
 /// Branches that are asked about singly in one turn, at most; the others wait for the next.
 const CONFIRMATIONS_MAX: usize = 200;
@@ -84,6 +87,8 @@ impl From<Ended> for Turn {
 struct Watch {
     /// The last listing that was recorded whole, while nothing is open.
     quiet: Option<Quiet>,
+    /// For how long tombstones are known.
+    graves: Graves,
     refusals: Refusals,
     /// The last missing branch that was asked about singly: the next turn goes on behind it.
     asked_about: String,
@@ -134,7 +139,9 @@ impl Watch {
         let gone_now: BTreeSet<String> = gone.iter().cloned().collect();
         site.ask(Ask::ObserveBranches { listed: pairs, hidden, proven_gone: gone }).await?;
         if !gone_now.is_empty() {
-            site.ask(Ask::PlanRemovals { proven_gone: gone_now }).await?;
+            let mut waited = self.graves.waited(tombstones(site).await?, site.clock.monotonic());
+            waited.retain(|name, _| gone_now.contains(name));
+            site.ask(Ask::PlanRemovals { proven_gone: waited }).await?;
         }
         read_commits(site, heads, &mut self.refusals).await?;
         if let Some(fault) = fault {
@@ -201,6 +208,15 @@ impl Watch {
         }
         confirmed
     }
+}
+
+/// The branches that are tombstones, and when each was buried, milliseconds since 1970.
+async fn tombstones(site: &Site) -> Result<Vec<(String, u64)>, Ended> {
+    let buried = site.look(|mirror| {
+        let buried = |(name, branch): (&String, &Branch)| Some((name.clone(), branch.tombstone_ms?));
+        mirror.branches.iter().filter_map(buried).collect()
+    });
+    Ok(buried.await?.unwrap_or_default())
 }
 
 /// Whether each known branch was there at the last look; none when the mirror is gone.

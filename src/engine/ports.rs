@@ -215,6 +215,11 @@ pub enum Outcome {
         /// The size found, in bytes.
         found: u64,
     },
+    /// There with the wanted size, and not to be read before it is restored from an archive.
+    Archived {
+        /// The number of its class ([`lakemirror_journal::state::archived`]).
+        class: u8,
+    },
     /// The store refuses to say (403): a matter of permission, never absence.
     Forbidden,
     /// No answer (timeouts, throttling, server errors) within this check's bounds.

@@ -2,6 +2,7 @@
 //!
 //! Pure: it only reads. Everything that waits says for what, since when, and when it was last looked for (I11).
 
+mod archived;
 mod losses;
 mod problems;
 mod sums;
@@ -21,7 +22,7 @@ use crate::engine::verify::status::VerifyStatus;
 /// One thing that a branch waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// `commit`, `metarange`, `range`, `objects`, `wrong_size`, `history`, `divergence`, `deletion`, `promotion`, `fault`.
+    /// `commit`, `metarange`, `range`, `objects`, `wrong_size`, `archived`, `history`, `divergence`, `deletion`, `promotion`, `fault`.
     pub kind: &'static str,
     /// What, for people.
     pub what: String,

@@ -1,6 +1,7 @@
 //! The engine's loop in steps, over a mirrors database in memory.
 
 use async_trait::async_trait;
+use lakemirror_journal::event::Event;
 use lakemirror_journal::state::State;
 
 use super::lease::keeper::Leases;
@@ -65,6 +66,7 @@ impl LeaseTable for Database {
 
 /// A process that knows of one mirror, and takes it after something has happened in the database.
 pub(super) struct Loop {
+    clock: Arc<Hand>,
     engine: Engine,
     roster: Roster,
     database: Arc<Database>,
@@ -73,6 +75,13 @@ pub(super) struct Loop {
 
 impl Loop {
     pub(super) async fn that_has_read() -> Self {
+        Self::after(&[]).await
+    }
+
+    /// With a journal that begins with these facts.
+    pub(super) async fn after(facts: &[Event]) -> Self {
+        let mut state = State::default();
+        facts.iter().for_each(|fact| state.apply(fact));
         let clock = Arc::new(Hand::default());
         let database = Arc::new(Database::default());
         database.defined.lock().unwrap().push(MirrorDefinition {
@@ -86,7 +95,7 @@ impl Loop {
             source_store: ports::StoreIdentity::Unknown,
             deleted: false,
         });
-        let (recorder, _) = recorder::start(State::default(), Box::new(NoDisk), clock.clone()).unwrap();
+        let (recorder, _) = recorder::start(state, Box::new(NoDisk), clock.clone()).unwrap();
         let lakefs: Arc<dyn Lakefs> = Arc::new(SourceLake::default());
         let region = Region {
             lakefs: Arc::clone(&lakefs),
@@ -115,16 +124,22 @@ impl Loop {
                 branch_concurrency: 1,
             }),
         });
-        let mut roster = Roster::new(leases, Board::new(clock));
+        let mut roster = Roster::new(leases, Board::new(clock.clone()));
         assert!(engine.read(&mut roster).await);
         roster.leases.look().await.unwrap();
-        Self { engine, roster, database, stop: CancellationToken::new() }
+        Self { clock, engine, roster, database, stop: CancellationToken::new() }
     }
 
     /// Its mirror's, which nothing works at.
     pub(super) fn site(mut self) -> Site {
         let definition = self.roster.definition(&ID).unwrap();
         self.engine.site(definition, &mut self.roster, &self.stop).unwrap()
+    }
+
+    /// As [`Loop::site`], with the clock that it works by.
+    pub(super) fn site_and_clock(self) -> (Site, Arc<Hand>) {
+        let clock = Arc::clone(&self.clock);
+        (self.site(), clock)
     }
 
     async fn take(&mut self) {

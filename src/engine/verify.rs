@@ -33,7 +33,7 @@ use self::loss::Loss;
 use self::need::{Plan, TreeNeed};
 use self::status::{Counts, Sample, SourceAnswer, TreeWait, VerifyStatus, WaitsFor};
 use self::track::{Ended, Held, Job, Rules, Tracks};
-use super::ports::{Destination, Lakefs};
+use super::ports::{Destination, Lakefs, Outcome};
 use super::recorder::Recorder;
 use super::ticker::Ticks;
 use crate::clock::{Clock, Entropy};
@@ -160,7 +160,7 @@ impl<'a> Loop<'a> {
         let rules = Rules {
             workers: of.settings.workers,
             recheck: of.settings.recheck,
-            diagnose_after_ms: u64::try_from(of.settings.diagnose_after.as_millis()).unwrap_or(u64::MAX),
+            diagnose_after: of.settings.diagnose_after,
         };
         let (jobs, held) = (JoinSet::new(), HashMap::new());
         Self { of, shop, tracks: Tracks::new(rules), jobs, held, is_stale: true, refresh_at: Duration::ZERO }
@@ -218,7 +218,7 @@ impl<'a> Loop<'a> {
     fn start_jobs(&mut self) {
         loop {
             let now = self.shop.clock.monotonic();
-            let Some(held) = self.tracks.next(now, self.shop.clock.wall_ms(), &self.shop.files) else { return };
+            let Some(held) = self.tracks.next(now, &self.shop.files) else { return };
             let id = self.jobs.spawn(work(Arc::clone(&self.shop), held.job.clone())).id();
             self.held.insert(id, held);
         }
@@ -326,6 +326,7 @@ impl TreeWait {
             counts.unasked += u64::from(need.missing);
         }
         counts.wrong_size += u64::from(need.wrong_size);
+        counts.archived += u64::from(need.archived);
         counts.forbidden += u64::from(need.forbidden.max(track.looked.forbidden));
         counts.deleted += u64::from(track.looked.deleted);
         counts.unknown += u64::from(track.looked.unknown);
@@ -337,7 +338,7 @@ impl TreeWait {
         let known = need.few.len() == need.wanted as usize;
         let missing = track.looked.samples.iter().filter(|(one, _)| !known || need.few.contains(&one.ordinal));
         let source = |ordinal: u32| track.said.get(&ordinal).copied();
-        let sample = |one: &(Missing, Option<u64>)| Sample { source: source(one.0.ordinal), ..Sample::of(one) };
+        let sample = |one: &(Missing, Option<Outcome>)| Sample { source: source(one.0.ordinal), ..Sample::of(one) };
         self.samples.extend(missing.take(room).map(sample));
         let said = |answer| track.said.values().filter(|one| **one == answer).count() as u64;
         self.source_has += said(SourceAnswer::HasIt);

@@ -10,10 +10,11 @@ use std::io::{self, Write};
 
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::commit::CommitRecord;
+use lakemirror_journal::state::archived::{Archived, class_name};
 use lakemirror_journal::state::branch::{Branch, Presence, SeenHead};
 use lakemirror_journal::state::graph::Commit;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
-use lakemirror_journal::state::policy::{DivergenceRule, HistoryRule, ImportsRule, Policy, SizeRule};
+use lakemirror_journal::state::policy::{ArchivedRule, DivergenceRule, HistoryRule, ImportsRule, Policy, SizeRule};
 use lakemirror_journal::state::tree::{Grade, Metarange, Range, RangeDetail, Trees};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -103,6 +104,7 @@ impl Serialize for View<'_, Policy> {
         object!(to, {
             "history": match policy.history { HistoryRule::Complete => "complete", HistoryRule::Head => "head" },
             "size": match policy.size { SizeRule::Strict => "strict", SizeRule::Report => "report" },
+            "archived": match policy.archived { ArchivedRule::Block => "block", ArchivedRule::Report => "report" },
             "imports": match policy.imports {
                 ImportsRule::Check => "check",
                 ImportsRule::Ignore => "ignore",
@@ -263,6 +265,7 @@ impl Serialize for View<'_, RangeDetail> {
             "missing": runs(&detail.missing),
             "imports": runs(&detail.imports),
             "wrong_size": detail.wrong_size,
+            "archived": archived(&detail.archived),
             "gone_once": detail.gone_once,
             "expired": detail.expired,
             "forbidden": detail.forbidden,
@@ -276,6 +279,11 @@ fn grade(grade: Grade) -> &'static str {
         Grade::Expired => "expired",
         Grade::Whole => "whole",
     }
+}
+
+/// By ordinal the class, and whether the mirror shows the object.
+fn archived(archived: &BTreeMap<u32, Archived>) -> BTreeMap<u32, (&'static str, bool)> {
+    archived.iter().map(|(ordinal, one)| (*ordinal, (class_name(one.class), one.shown))).collect()
 }
 
 /// A set as its runs, both ends included.

@@ -178,7 +178,7 @@ impl Replay for Follow {
             (_, Event::SummaryPublished(_)) => {}
             (Some(mirror), _) => drop(self.touched.insert(mirror)),
             // Other rules concern all.
-            (None, Event::PolicySet(_)) => self.touched.extend(self.names.keys()),
+            (None, Event::PolicySet(_) | Event::PolicySetV2(_)) => self.touched.extend(self.names.keys()),
             (None, _) => {}
         }
         if seq == frame.last_seq {

@@ -65,7 +65,13 @@ pub fn scan(body: &[u8]) -> Result<Page, ListPageError> {
     for entry in (Entries { rest: entries }) {
         let entry = entry?;
         let size = entry.size()?;
-        page.push(entry.key(encoded, &mut decoded)?, size);
+        let cold = entry.may_be_archived()?;
+        let key = entry.key(encoded, &mut decoded)?;
+        if cold {
+            page.push_cold(key, size);
+        } else {
+            page.push(key, size);
+        }
     }
     Ok(page)
 }
@@ -168,6 +174,14 @@ impl<'a> Part<'a> {
         let text = self.element("Size", b"<Size>", b"</Size>")?.ok_or(self.malformed("Size"))?;
         let digits = std::str::from_utf8(text.bytes).map_err(|_| text.malformed("Size"))?;
         digits.trim().parse().map_err(|_| text.malformed("Size"))
+    }
+
+    /// A listing has the class, and neither whether a copy was restored nor the tier of `INTELLIGENT_TIERING`.
+    fn may_be_archived(self) -> Result<bool, ListPageError> {
+        let class = self.element("StorageClass", b"<StorageClass>", b"</StorageClass>")?;
+        Ok(class.is_some_and(|class| {
+            matches!(class.bytes.trim_ascii(), b"GLACIER" | b"DEEP_ARCHIVE" | b"INTELLIGENT_TIERING")
+        }))
     }
 
     fn key<'b>(self, encoded: bool, decoded: &'b mut String) -> Result<&'b str, ListPageError>

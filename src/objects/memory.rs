@@ -2,7 +2,7 @@
 //!
 //! Owns its objects and counts its requests. Faults are put in front of it by those who need them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,8 @@ pub struct Memory {
 struct Inner {
     objects: BTreeMap<String, BTreeMap<String, Bytes>>,
     markers: HashSet<(String, String)>,
+    /// Objects in an archive class, and the number of it; 0 once they are restored.
+    archived: HashMap<(String, String), u8>,
 }
 
 impl Memory {
@@ -56,6 +58,11 @@ impl Memory {
         if let Some(objects) = self.inner().objects.get_mut(bucket) {
             objects.remove(key);
         }
+    }
+
+    /// Puts an object that is there into an archive class; class 0 restores it.
+    pub fn archive(&self, bucket: &str, key: &str, class: u8) {
+        self.inner().archived.insert((bucket.to_owned(), key.to_owned()), class);
     }
 
     /// Puts a delete marker in an object's place.
@@ -115,7 +122,12 @@ impl Store for Memory {
         self.heads.fetch_add(1, Ordering::Relaxed);
         // As on S3, a HEAD cannot tell a missing bucket from a missing key.
         Ok(match self.look(bucket, key) {
-            Ok(Fetched::Bytes(bytes)) => Found::Present { size: u64::try_from(bytes.len()).unwrap_or(u64::MAX) },
+            Ok(Fetched::Bytes(bytes)) => {
+                let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                let class = self.inner().archived.get(&(bucket.to_owned(), key.to_owned())).copied();
+                let class = class.filter(|class| *class != 0);
+                class.map_or(Found::Present { size }, |class| Found::Archived { size, class })
+            }
             Ok(Fetched::Deleted) => Found::Deleted,
             Ok(Fetched::Absent) | Err(()) => Found::Absent,
         })
@@ -134,7 +146,12 @@ impl Store for Memory {
                 page.more = true;
                 break;
             }
-            page.push(key, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+            let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            if inner.archived.contains_key(&(bucket.to_owned(), key.clone())) {
+                page.push_cold(key, size);
+            } else {
+                page.push(key, size);
+            }
         }
         Ok(page)
     }

@@ -11,6 +11,8 @@ use std::fmt;
 pub struct Page {
     text: String,
     entries: Vec<Entry>,
+    /// Places of the entries that may have to be restored before they can be read; the class alone does not tell.
+    cold: Vec<usize>,
     /// Whether the store says that more keys follow.
     pub more: bool,
 }
@@ -58,13 +60,19 @@ impl Page {
     /// An empty page with room for `keys` keys of `bytes` bytes in all.
     #[must_use]
     pub fn with_capacity(keys: usize, bytes: usize) -> Self {
-        Self { text: String::with_capacity(bytes), entries: Vec::with_capacity(keys), more: false }
+        Self { text: String::with_capacity(bytes), entries: Vec::with_capacity(keys), cold: Vec::new(), more: false }
     }
 
     /// Adds a key and the length in bytes of its object.
     pub fn push(&mut self, key: &str, size: u64) {
         self.text.push_str(key);
         self.entries.push(Entry { end: self.text.len(), size });
+    }
+
+    /// Adds a key whose object may have to be restored before it can be read.
+    pub fn push_cold(&mut self, key: &str, size: u64) {
+        self.cold.push(self.entries.len());
+        self.push(key, size);
     }
 
     /// How many keys it has.
@@ -87,6 +95,12 @@ impl Page {
             begin = entry.end;
             (key, entry.size)
         })
+    }
+
+    /// As [`Page::iter`], and whether the object may have to be restored first.
+    pub fn iter_cold(&self) -> impl Iterator<Item = (&str, u64, bool)> {
+        let mut cold = self.cold.iter().copied().peekable();
+        self.iter().enumerate().map(move |(at, (key, size))| (key, size, cold.next_if_eq(&at).is_some()))
     }
 
     /// The last key.
@@ -144,6 +158,15 @@ mod tests {
         assert_eq!(page.iter().collect::<Vec<_>>(), [("a", 0), ("", 1), ("bcd", 2)]);
         assert_eq!((page.len(), page.is_empty(), page.last()), (3, false, Some("bcd")));
         assert_eq!(Page::default().last(), None);
+    }
+
+    #[test]
+    fn what_may_be_archived_is_marked() {
+        let mut page = page(&["a", "b"]);
+        page.push_cold("c", 3);
+        page.push("d", 4);
+        let cold: Vec<_> = page.iter_cold().map(|(key, _, cold)| (key, cold)).collect();
+        assert_eq!(cold, [("a", false), ("b", false), ("c", true), ("d", false)]);
     }
 
     #[test]

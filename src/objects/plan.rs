@@ -8,7 +8,10 @@
 //! key, so that gaps are jumped over. A page that did not pay is followed by a burst of single requests, and then the
 //! next page is tried; bursts double from four pages' worth up to [`BURST_MAX`] while pages do not pay.
 //!
-//! With `n` distinct keys and `c` = `list_in_heads`, in units of one HEAD, the cost is at most `1.25 n + c`: pages that
+//! A listing does not tell whether an object of an archive class was restored, nor the tier of `INTELLIGENT_TIERING`:
+//! such keys cost one HEAD each beside their page.
+//!
+//! With `n` distinct keys (but for those) and `c` = `list_in_heads`, in units of one HEAD, the cost is at most `1.25 n + c`: pages that
 //! pay cost no more than the HEADs that they replace, and every page that does not, save the last, is followed by at
 //! least `4 c` HEADs. The number of requests is at most `1.25 n + 1`. Where everything wanted is dense, it is one
 //! request a page, and fewer than `c` HEADs for the rest at the end.
@@ -64,6 +67,8 @@ pub struct Plan<'a> {
     mode: Mode,
     burst: usize,
     listed_to: Option<String>,
+    /// Keys that a page has, and of which it does not tell whether they can be read.
+    doubtful: Vec<Range<usize>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +85,8 @@ impl<'a> Plan<'a> {
         debug_assert!(wanted.is_sorted_by(|a, b| a.key <= b.key));
         let page_pays_from = usize::try_from(costs.list_in_heads).unwrap_or(usize::MAX).max(1);
         let mode = if costs.list_in_heads == u32::MAX { Mode::HeadsOnly } else { Mode::List };
-        Self { wanted, at: 0, page_pays_from, mode, burst: Self::first_burst(page_pays_from), listed_to: None }
+        let burst = Self::first_burst(page_pays_from);
+        Self { wanted, at: 0, page_pays_from, mode, burst, listed_to: None, doubtful: Vec::new() }
     }
 
     /// A plan that only asks for single keys.
@@ -135,9 +141,9 @@ impl<'a> Plan<'a> {
     /// Joins a page, which must be [`in order`](Page::in_order), with the wanted keys that it spans.
     pub fn listed(&mut self, page: &Page, answers: &mut Vec<Answer>) {
         let mut settled: usize = 0;
-        for (key, size) in page.iter() {
+        for (key, size, cold) in page.iter_cold() {
             settled = settled.saturating_add(self.settle_below(key, answers));
-            settled = settled.saturating_add(self.settle_equal(key, size, answers));
+            settled = settled.saturating_add(self.settle_equal(key, size, cold, answers));
             if self.rest().is_empty() {
                 break;
             }
@@ -159,13 +165,24 @@ impl<'a> Plan<'a> {
         distinct_keys(passed)
     }
 
-    fn settle_equal(&mut self, key: &str, size: u64, answers: &mut Vec<Answer>) -> usize {
-        let equal = self.rest().iter().take_while(|wanted| *wanted.key == *key);
-        let before = answers.len();
-        answers.extend(equal.map(|wanted| judge(wanted, Found::Present { size })));
-        let passed = answers.len().saturating_sub(before);
+    fn settle_equal(&mut self, key: &str, size: u64, cold: bool, answers: &mut Vec<Answer>) -> usize {
+        let rest = self.rest();
+        let passed = rest.iter().take_while(|wanted| *wanted.key == *key).count();
+        let equal = rest.get(..passed).unwrap_or_default();
+        if !cold {
+            answers.extend(equal.iter().map(|wanted| judge(wanted, Found::Present { size })));
+        } else if passed > 0 {
+            self.doubtful.push(self.at..self.at.saturating_add(passed));
+        }
         self.advance(passed);
         passed.min(1)
+    }
+
+    /// Takes the keys that the last page left open: they are there, and only a single request tells whether they can be
+    /// read. Their answers are the driver's ([`judge`]).
+    pub fn take_doubtful(&mut self) -> Vec<&'a [Wanted]> {
+        let doubtful = std::mem::take(&mut self.doubtful);
+        doubtful.into_iter().filter_map(|range| self.wanted.get(range)).collect()
     }
 
     fn advance(&mut self, by: usize) {
@@ -218,7 +235,8 @@ fn distinct_keys(wanted: &[Wanted]) -> usize {
 pub fn judge(wanted: &Wanted, found: Found) -> Answer {
     let outcome = match found {
         Found::Present { size } if size == wanted.size => Outcome::Present,
-        Found::Present { size } => Outcome::WrongSize { found: size },
+        Found::Archived { size, class } if size == wanted.size => Outcome::Archived { class },
+        Found::Present { size } | Found::Archived { size, .. } => Outcome::WrongSize { found: size },
         Found::Absent => Outcome::Absent,
         Found::Deleted => Outcome::Deleted,
         Found::Forbidden => Outcome::Forbidden,

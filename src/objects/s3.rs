@@ -23,6 +23,7 @@ use super::{Costs, Found, Page, Store, fault};
 
 mod answer;
 pub mod archive;
+mod archived;
 mod client;
 mod raw_body;
 
@@ -222,7 +223,11 @@ impl Store for S3 {
         match self.heads.head_object().bucket(bucket).key(key).send().await {
             Ok(output) => {
                 let size = output.content_length().and_then(|length| u64::try_from(length).ok());
-                size.map(|size| Found::Present { size }).ok_or_else(|| {
+                let storage = output.storage_class().map(|class| class.as_str());
+                let status = output.archive_status().map(|status| status.as_str());
+                let class = archived::class(storage, output.restore(), status);
+                let found = |size| class.map_or(Found::Present { size }, |class| Found::Archived { size, class });
+                size.map(found).ok_or_else(|| {
                     let message = "the answer has no Content-Length";
                     fault(FaultKind::Contradiction, self.call("HEAD", bucket, key), message)
                 })

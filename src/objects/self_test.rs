@@ -27,7 +27,7 @@ pub async fn self_test(store: &dyn Store, bucket: &str, prefix: &str, entropy: &
             "asking for a missing object is answered with 403: these credentials need s3:GetObject and s3:ListBucket on \
              the whole bucket, else a missing object cannot be told from a forbidden one",
         )),
-        Found::Present { .. } | Found::Deleted => Err(verdict(
+        Found::Present { .. } | Found::Archived { .. } | Found::Deleted => Err(verdict(
             store,
             bucket,
             FaultKind::Contradiction,

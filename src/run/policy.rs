@@ -1,8 +1,10 @@
 //! From the configuration's words to the rules that the journal keeps.
 
-use lakemirror_journal::state::policy::{DivergenceRule, HistoryRule, ImportsRule, Policy, SizeRule};
+use lakemirror_journal::state::policy::{ArchivedRule, DivergenceRule, HistoryRule, ImportsRule, Policy, SizeRule};
 
-use crate::config::{Config, History, Imports, OnDivergence, SizeRule as ConfiguredSize};
+use crate::config::{
+    ArchivedRule as ConfiguredArchived, Config, History, Imports, OnDivergence, SizeRule as ConfiguredSize,
+};
 
 /// The rules of a configuration.
 #[must_use]
@@ -16,6 +18,10 @@ pub fn of(config: &Config) -> Policy {
         size: match config.verification.size {
             ConfiguredSize::Strict => SizeRule::Strict,
             ConfiguredSize::Report => SizeRule::Report,
+        },
+        archived: match config.verification.archived {
+            ConfiguredArchived::Block => ArchivedRule::Block,
+            ConfiguredArchived::Report => ArchivedRule::Report,
         },
         imports: match config.imports {
             Imports::Check => ImportsRule::Check,

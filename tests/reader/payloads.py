@@ -29,6 +29,8 @@ KINDS = {
     (1, 1): ("ServiceStarted", "writer_epoch u64, software text, at_ms u64"),
     (2, 1): ("PolicySet", "history u8, size u8, imports u8, on_divergence u8, evidence_age_ms_max u64,"
              " deletion_grace_ms u64, deletion_permille_max u16"),
+    (2, 2): ("PolicySet", "history u8, size u8, archived u8, imports u8, on_divergence u8, evidence_age_ms_max u64,"
+             " deletion_grace_ms u64, deletion_permille_max u16"),
     (3, 1): ("JournalRecovered", "text text, at_ms u64"),
     (4, 1): ("SegmentSealed", "first u64, last u64, frames u64, bytes u64, checks u64, hash h32, last_frame h32, at_ms u64"),
     (5, 1): ("SegmentArchived", "first u64, last u64, hash h32, bytes u64, file_hash h32, place text, at_ms u64"),
@@ -63,6 +65,7 @@ KINDS = {
     (53, 1): ("RangesReopened", "mirror h16, ranges list h32, at_ms u64"),
     (54, 1): ("WrongSizesGone", "mirror h16, range h32, once list u32, twice list u32, at_ms u64"),
     (55, 1): ("TreesTakenBack", "mirror h16, metaranges list h32, at_ms u64"),
+    (56, 1): ("ArchivedShown", "mirror h16, range h32, ordinals list u32, at_ms u64"),
     (64, 1): ("MoveStarted", "mirror h16, branch text, from h32?, to h32, seen u64, ranges u32, entries u64,"
               " oldest_evidence_ms u64, at_ms u64"),
     (65, 1): ("RecordsWritten", "mirror h16, commits list h32, at_ms u64"),

@@ -23,7 +23,7 @@ pub(super) const IDS_PER_RECORD: usize = 4000;
 /// What has to be looked at again before something may rest on it.
 #[derive(Debug, Default)]
 pub(super) struct Old {
-    /// Ranges whose oldest check is too old.
+    /// Ranges whose oldest check is too old, or of an age that is not known.
     pub(super) ranges: BTreeSet<RangeId>,
     /// Trees whose lists were let go: how old their evidence is, is not known.
     trees: BTreeSet<MetarangeId>,
@@ -92,26 +92,38 @@ fn is_of_unknown_age(tree: &Metarange) -> bool {
     tree.let_go && !mutant::is_on("let_go_counts_as_young")
 }
 
+/// Whether what proves the range is stamped after now: the clock has been put back since, and how old it is, is not
+/// known. A range that nothing proves has no stamp.
+pub(super) fn is_from_the_future(range: &Range, now_ms: u64) -> bool {
+    range.oldest_ms != u64::MAX && range.oldest_ms > now_ms
+}
+
+/// Whether the range has to be looked at again before something rests on it at `now_ms`: bounded on both sides, since
+/// the clock that stamped the checks may have been wrong either way.
+pub(super) fn is_unfit(range: &Range, now_ms: u64, age_ms_max: u64) -> bool {
+    range.oldest_ms < now_ms.saturating_sub(age_ms_max) || is_from_the_future(range, now_ms)
+}
+
 /// What of the evidence for a move to `head` is older than it may be, or of an age that is not known.
 pub(super) fn old(case: &Case<'_>, head: &CommitId) -> Old {
     let mut old = Old::default();
     if mutant::is_on("evidence_never_old") {
         return old;
     }
-    let before = case.at_ms.saturating_sub(case.state.policy.evidence_age_ms_max);
+    let age_ms_max = case.state.policy.evidence_age_ms_max;
     for (id, tree) in trees_behind(case.state, case.mirror, head) {
         if is_of_unknown_age(tree) {
             old.trees.insert(id);
         }
-        let ranges = case.mirror.trees.ranges_of(tree).filter(|range| range.oldest_ms < before);
+        let ranges = case.mirror.trees.ranges_of(tree).filter(|range| is_unfit(range, case.at_ms, age_ms_max));
         old.ranges.extend(ranges.map(|range| range.id));
     }
     old
 }
 
-/// Until when a move under way may be carried out, milliseconds since 1970: 0 where it may not any more. A branch that
-/// is only put back to where it was rests on what was proven then.
-pub(super) fn counts_until(state: &State, mirror: &Mirror, under_way: &Move) -> u64 {
+/// Until when a move under way may be carried out, by a clock that says `now_ms`, milliseconds since 1970: 0 where it may
+/// not any more. A branch that is only put back to where it was rests on what was proven then.
+pub(super) fn counts_until(state: &State, mirror: &Mirror, under_way: &Move, now_ms: u64) -> u64 {
     let put_back = under_way.seen == 0 && mirror.graph.is_recorded(&under_way.to);
     if put_back || mutant::is_on("open_move_never_too_old") || mutant::is_on("evidence_never_old") {
         return u64::MAX;
@@ -124,7 +136,10 @@ pub(super) fn counts_until(state: &State, mirror: &Mirror, under_way: &Move) -> 
     if trees.iter().any(|(_, tree)| is_of_unknown_age(tree)) {
         return 0;
     }
-    let ranges = trees.iter().flat_map(|(_, tree)| mirror.trees.ranges_of(tree));
-    let oldest_ms = ranges.map(|range| range.oldest_ms).min().unwrap_or(u64::MAX);
+    let ranges = || trees.iter().flat_map(|(_, tree)| mirror.trees.ranges_of(tree));
+    if ranges().any(|range| is_from_the_future(range, now_ms)) {
+        return 0;
+    }
+    let oldest_ms = ranges().map(|range| range.oldest_ms).min().unwrap_or(u64::MAX);
     oldest_ms.saturating_add(state.policy.evidence_age_ms_max)
 }

@@ -126,17 +126,17 @@ fn misses_of_this_run(case: &Case<'_>, branch: &Branch) -> u32 {
 /// Removals that are due. A source that is another repository now, under the same name, proves nothing about the
 /// branches of the one that was mirrored. A branch that others moved is left alone; one that they deleted is only to be
 /// forgotten, else it would count as theirs when the source has its name again.
-pub(super) fn removals(case: &Case<'_>, proven_gone: &BTreeSet<String>) -> Vec<Event> {
+pub(super) fn removals(case: &Case<'_>, proven_gone: &BTreeMap<String, u64>) -> Vec<Event> {
     if is_recreated(case.mirror) {
         return Vec::new();
     }
     let due = case.mirror.branches.iter().filter(|(name, branch)| {
-        let over = branch
-            .tombstone_ms
-            .is_some_and(|since| case.at_ms.saturating_sub(since) >= case.state.policy.deletion_grace_ms);
+        // The wall clock may have been set meanwhile: only what was waited counts.
+        let waited = proven_gone.get(*name).copied().or_else(|| mutant::is_on("removal_unproven").then_some(u64::MAX));
+        let over = branch.tombstone_ms.is_some()
+            && waited.is_some_and(|waited_ms| waited_ms >= case.state.policy.deletion_grace_ms);
         let sure = misses_of_this_run(case, branch) >= misses();
         over && sure
-            && (proven_gone.contains(*name) || mutant::is_on("removal_unproven"))
             && !branch.removing
             && branch.moving.is_none()
             && branch.strayed().is_none_or(|divergence| divergence.found.is_none())

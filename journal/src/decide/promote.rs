@@ -1,6 +1,6 @@
 //! Decisions about moves: which head a branch may go to now, and on what evidence (I1, I2).
 
-use super::evidence::{IDS_PER_RECORD, Old, counts_until, is_ready, old, tree_ranges};
+use super::evidence::{IDS_PER_RECORD, Old, counts_until, is_from_the_future, is_ready, is_unfit, old, tree_ranges};
 use super::{Case, Refused};
 use crate::event::{
     BranchAdoptedV1, BranchDivergedV1, Event, MoveFinishedV1, MoveGivenUpV1, MoveStartedV1, RecordsWrittenV1,
@@ -10,7 +10,7 @@ use crate::mutant;
 use crate::state::branch::{Branch, Move, SeenHead};
 use crate::state::mirror::Phase;
 use crate::state::policy::DivergenceRule;
-use crate::state::tree::Grade;
+use crate::state::tree::{Grade, Range};
 
 /// Ranges that one scrub opens again.
 const RANGES_PER_SCRUB: usize = 256;
@@ -93,20 +93,24 @@ fn restore(case: &Case<'_>, name: &str, branch: &Branch, found: Option<CommitId>
 }
 
 /// The ranges of the heads that the mirror shows whose proof is older than evidence may be, some at a time: they are
-/// looked for again, and nothing is taken back meanwhile.
+/// looked for again, and nothing is taken back meanwhile. After them every range whose proof is stamped after now: once
+/// its time has come, it would pass for young.
 pub(super) fn scrub(case: &Case<'_>) -> Vec<Event> {
-    let before = case.at_ms.saturating_sub(case.state.policy.evidence_age_ms_max);
+    let age_ms_max = case.state.policy.evidence_age_ms_max;
     let heads =
         case.mirror.branches.values().filter(|branch| branch.moving.is_none()).filter_map(|branch| branch.mirror);
     let mut stale = Old::default();
     for head in heads {
-        let old =
-            tree_ranges(case.mirror, &head).filter(|range| range.grade == Grade::Whole && range.oldest_ms < before);
+        let unfit = |range: &&Range| range.grade == Grade::Whole && is_unfit(range, case.at_ms, age_ms_max);
+        let old = tree_ranges(case.mirror, &head).filter(unfit);
         stale.ranges.extend(old.map(|range| range.id).take(RANGES_PER_SCRUB));
         if stale.ranges.len() >= RANGES_PER_SCRUB {
             break;
         }
     }
+    let room = RANGES_PER_SCRUB.saturating_sub(stale.ranges.len());
+    let future = case.mirror.trees.ranges.iter().filter(|range| is_from_the_future(range, case.at_ms));
+    stale.ranges.extend(future.map(|range| range.id).take(room));
     stale.events(case)
 }
 
@@ -125,7 +129,7 @@ pub(super) fn records(case: &Case<'_>, commits: Vec<CommitId>) -> Result<Vec<Eve
 /// looks again at what is old, if the head is still the one to go to.
 pub(super) fn reconsider(case: &Case<'_>, branch: String) -> Result<Vec<Event>, Refused> {
     let known = case.mirror.branches.get(&branch).ok_or_else(|| Refused::UnknownBranch(branch.clone()))?;
-    let late = |under_way: &Move| case.at_ms > counts_until(case.state, case.mirror, under_way);
+    let late = |under_way: &Move| case.at_ms > counts_until(case.state, case.mirror, under_way, case.at_ms);
     let given_up = known.moving.filter(late).map(|under_way| {
         let (to, seen) = (under_way.to, under_way.seen);
         Event::MoveGivenUp(MoveGivenUpV1 { mirror: case.id, branch, to, seen, at_ms: case.at_ms })

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use super::evidence::is_from_the_future;
 use super::{Case, Refused};
 use crate::bits::{Bits, EncodedBits};
-use crate::event::{ArrivalsCheckedV1, Event, MetarangeReadV1, RangeReadV1, SourceProbedV1, WrongSizesGoneV1};
+use crate::event::{
+    ArchivedShownV1, ArrivalsCheckedV1, Event, MetarangeReadV1, RangeReadV1, RangesReopenedV1, SourceProbedV1,
+    WrongSizesGoneV1,
+};
 use crate::ids::{MetarangeId, RangeId};
 use crate::mutant;
-use crate::state::policy::SizeRule;
+use crate::state::archived::ARCHIVED;
+use crate::state::policy::{ArchivedRule, SizeRule};
 use crate::state::tree::{Range, RangeDetail, WRONG_SIZE};
 
 /// Ranges in one record of a metarange: 36 bytes each, well under the record limit.
@@ -80,9 +85,11 @@ fn check_inherited(case: &Case<'_>, read: &RangeReadV1) -> Result<(), Refused> {
     }
     for id in &read.inherited_from {
         let base = known_range(case, id)?;
-        // A base that was opened again has no oldest check: nothing of it stands.
+        // A base that was opened again has no oldest check: nothing of it stands. One whose checks are stamped after now
+        // proves something of unknown age, which the reading's own time would hide.
         if !base.read
             || base.oldest_ms == u64::MAX
+            || is_from_the_future(base, case.at_ms)
             || base.oldest_ms < read.inherited_oldest_ms && !mutant::is_on("inherited_age_forgotten")
         {
             return Err(Refused::Rule(format!(
@@ -96,6 +103,7 @@ fn check_inherited(case: &Case<'_>, read: &RangeReadV1) -> Result<(), Refused> {
 
 pub(super) fn arrivals(case: &Case<'_>, batches: Vec<ArrivalsCheckedV1>) -> Result<Vec<Event>, Refused> {
     let mut events = Vec::with_capacity(batches.len());
+    let mut reopened = BTreeSet::new();
     for batch in batches {
         let range = known_range(case, &batch.range)?;
         let (asked, present) = match (batch.asked.decode(), batch.present.decode()) {
@@ -111,16 +119,55 @@ pub(super) fn arrivals(case: &Case<'_>, batches: Vec<ArrivalsCheckedV1>) -> Resu
                 batch.range, range.entries
             )));
         }
-        let wrong: Vec<u32> =
-            batch.exceptions.iter().filter(|one| one.code == WRONG_SIZE).map(|one| one.ordinal).collect();
-        let kept = gone_of(case, range, &wrong, |detail, ordinal| {
+        let of = |code: u8| batch.exceptions.iter().filter(move |one| one.code == code).map(|one| one.ordinal);
+        let archived: Vec<u32> = of(ARCHIVED).collect();
+        let finds = present.count() > 0 || of(WRONG_SIZE).chain(of(ARCHIVED)).next().is_some();
+        if finds && batch.started_ms < range.oldest_ms && range.oldest_ms != u64::MAX {
+            reopened.insert(batch.range);
+        }
+        let shown = archived_shown(case, range, archived.clone());
+        if reopened.contains(&batch.range) {
+            events.push(Event::ArrivalsChecked(ArrivalsCheckedV1 { mirror: case.id, ..batch }));
+            events.extend(shown);
+            continue;
+        }
+        let sizes = of(WRONG_SIZE).filter(|_| case.state.policy.size == SizeRule::Strict);
+        let archived = archived.into_iter().filter(|_| case.state.policy.archived == ArchivedRule::Block);
+        let unfit: Vec<u32> = sizes.chain(archived).collect();
+        let kept = gone_of(case, range, &unfit, |detail, ordinal| {
             let once = detail.gone_once.contains(&ordinal).then_some(Gone::Once);
             once.or_else(|| detail.expired.contains(&ordinal).then_some(Gone::Twice))
         });
         events.push(Event::ArrivalsChecked(ArrivalsCheckedV1 { mirror: case.id, ..batch }));
         events.extend(kept);
+        events.extend(shown);
     }
-    Ok(events)
+    Ok(reopen(case, reopened).into_iter().chain(events).collect())
+}
+
+/// The clock has been put back since these ranges were looked at: what was found then has no known age, and beside
+/// what was found now it would pass for as young as that.
+fn reopen(case: &Case<'_>, ranges: BTreeSet<RangeId>) -> Option<Event> {
+    let (mirror, at_ms) = (case.id, case.at_ms);
+    let ranges: Vec<RangeId> = ranges.into_iter().collect();
+    (!ranges.is_empty()).then_some(Event::RangesReopened(RangesReopenedV1 { mirror, ranges, at_ms }))
+}
+
+/// Archived objects that the mirror shows: its readers have lost them already, and keeping back what comes after would
+/// only cost them more.
+fn archived_shown(case: &Case<'_>, range: &Range, ordinals: Vec<u32>) -> Option<Event> {
+    if ordinals.is_empty() {
+        return None;
+    }
+    let shown: BTreeSet<MetarangeId> = case
+        .mirror
+        .branches
+        .values()
+        .filter_map(|branch| case.mirror.graph.get(&branch.mirror?)?.metarange)
+        .filter(|tree| range.users.contains(tree))
+        .collect();
+    let (mirror, range, at_ms) = (case.id, range.id, case.at_ms);
+    (!shown.is_empty()).then_some(Event::ArchivedShown(ArchivedShownV1 { mirror, range, ordinals, at_ms }))
 }
 
 /// An exception speaks of an entry that was asked for and is not present, and each of another one.
@@ -143,7 +190,9 @@ pub(super) fn probes(case: &Case<'_>, probed: SourceProbedV1) -> Result<Vec<Even
     let of_other_size = gone_of(case, range, &gone, |detail, ordinal| {
         let again = detail.gone_once.contains(&ordinal) || mutant::is_on("one_answer_expires");
         let said = if again { Gone::Twice } else { Gone::Once };
-        detail.wrong_size.contains_key(&ordinal).then_some(said)
+        let size = case.state.policy.size == SizeRule::Strict && detail.wrong_size.contains_key(&ordinal);
+        let archived = case.state.policy.archived == ArchivedRule::Block && detail.archived.contains_key(&ordinal);
+        (size || archived).then_some(said)
     });
     let mut events =
         vec![Event::SourceProbed(SourceProbedV1 { mirror: case.id, at_ms: case.at_ms, gone, there, ..probed })];
@@ -157,15 +206,15 @@ enum Gone {
     Twice,
 }
 
-/// What the source said of objects that are at the destination with another size. Where sizes are only reported, such an
-/// object is there, and nothing is asked about it.
+/// What the source said of objects that are at the destination with another size, or in an archive class. Where that is
+/// only reported, such an object is there, and nothing is asked about it.
 fn gone_of(
     case: &Case<'_>,
     range: &Range,
     ordinals: &[u32],
     said: impl Fn(&RangeDetail, u32) -> Option<Gone>,
 ) -> Option<Event> {
-    let detail = range.detail.as_deref().filter(|_| case.state.policy.size == SizeRule::Strict)?;
+    let detail = range.detail.as_deref()?;
     let (mut once, mut twice) = (Vec::new(), Vec::new());
     for ordinal in ordinals.iter().copied() {
         match said(detail, ordinal) {

@@ -15,8 +15,9 @@ pub use write::write;
 
 use super::State;
 
-/// The version that is written.
-pub const IMAGE_VERSION: u16 = 1;
+/// The latest version. What version 1 can hold is written as version 1, so that the digests of checkpoints that an
+/// earlier version of lakemirror wrote stay what they are; version 2 adds entries of the kinds 14 and 15.
+pub const IMAGE_VERSION: u16 = 2;
 
 /// `kind`, `key_len` and `value_len`, each 4 bytes.
 const ENTRY_HEADER_BYTES: usize = 12;
@@ -38,10 +39,12 @@ enum Kind {
     Range = 11,
     Metarange = 12,
     End = 13,
+    Archive = 14,
+    Archived = 15,
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Service,
         Self::Loss,
         Self::Segment,
@@ -55,6 +58,8 @@ impl Kind {
         Self::Range,
         Self::Metarange,
         Self::End,
+        Self::Archive,
+        Self::Archived,
     ];
 
     fn of(number: u32) -> Option<Self> {

@@ -1,6 +1,6 @@
 //! The rules that decisions follow, as the journal has them: part of the state, so that a replay decides alike.
 
-use crate::event::PolicySetV1;
+use crate::event::{PolicySetV1, PolicySetV2};
 
 /// What must be complete before a commit is promoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -17,6 +17,16 @@ pub enum SizeRule {
     /// Not there.
     Strict,
     /// There, and reported.
+    Report,
+}
+
+/// What an object in an archive class counts as, which cannot be read before it is restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ArchivedRule {
+    /// It keeps a commit from being promoted that the mirror does not show already.
+    Block,
+    /// There, and reported. What every object that was there counted as before there was this rule.
+    #[default]
     Report,
 }
 
@@ -40,13 +50,16 @@ pub enum DivergenceRule {
     Restore,
 }
 
-/// All rules.
+/// All rules. Those before any was set are the ones that version 1 had without being told.
 #[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct Policy {
     /// `promotion.history`.
     pub history: HistoryRule,
     /// `verification.size`.
     pub size: SizeRule,
+    /// `verification.archived`. Not in the state image's struct: an entry of its own has it.
+    #[rkyv(with = rkyv::with::Skip)]
+    pub archived: ArchivedRule,
     /// `imports`.
     pub imports: ImportsRule,
     /// `promotion.on_divergence`.
@@ -64,6 +77,7 @@ impl Default for Policy {
         Self {
             history: HistoryRule::Complete,
             size: SizeRule::Strict,
+            archived: ArchivedRule::Report,
             imports: ImportsRule::Check,
             on_divergence: DivergenceRule::Report,
             evidence_age_ms_max: 24 * 60 * 60 * 1000,
@@ -76,10 +90,11 @@ impl Default for Policy {
 impl Policy {
     /// The fact that this policy holds from here on.
     #[must_use]
-    pub fn event(&self) -> PolicySetV1 {
-        PolicySetV1 {
+    pub fn event(&self) -> PolicySetV2 {
+        PolicySetV2 {
             history: u8::from(self.history == HistoryRule::Head),
             size: u8::from(self.size == SizeRule::Report),
+            archived: u8::from(self.archived == ArchivedRule::Report),
             imports: match self.imports {
                 ImportsRule::Check => 0,
                 ImportsRule::Ignore => 1,
@@ -94,10 +109,18 @@ impl Policy {
 
     /// The policy that a fact sets. An unknown number is the strictest rule.
     #[must_use]
-    pub fn from_event(event: &PolicySetV1) -> Self {
+    pub fn from_event(event: &PolicySetV2) -> Self {
+        let archived = if event.archived == 1 { ArchivedRule::Report } else { ArchivedRule::Block };
+        Self { archived, ..Self::from_version_1(&event.version_1()) }
+    }
+
+    /// The policy that a fact of version 1 sets. It knew of no archive classes: what was there counted as there.
+    #[must_use]
+    pub fn from_version_1(event: &PolicySetV1) -> Self {
         Self {
             history: if event.history == 1 { HistoryRule::Head } else { HistoryRule::Complete },
             size: if event.size == 1 { SizeRule::Report } else { SizeRule::Strict },
+            archived: ArchivedRule::Report,
             imports: match event.imports {
                 0 => ImportsRule::Check,
                 1 => ImportsRule::Ignore,

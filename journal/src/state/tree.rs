@@ -7,9 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bits::{BITS_MAX, Bits};
-use crate::event::{ArrivalsCheckedV1, MetarangeReadV1, RangeReadV1, SourceProbedV1, WrongSizesGoneV1};
+use crate::event::{
+    ArchivedShownV1, ArrivalsCheckedV1, MetarangeReadV1, RangeReadV1, SourceProbedV1, WrongSizesGoneV1,
+};
 use crate::ids::{CommitId, MetarangeId, RangeId};
-use crate::state::policy::{ImportsRule, Policy, SizeRule};
+use crate::state::archived::{ARCHIVED, Archived};
+use crate::state::policy::{ArchivedRule, ImportsRule, Policy, SizeRule};
 
 /// How far a range or a tree is proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -32,7 +35,10 @@ pub struct RangeDetail {
     /// Entries found with another size, and that size in bytes.
     #[rkyv(with = rkyv::with::AsVec)]
     pub wrong_size: BTreeMap<u32, u64>,
-    /// Entries that are missing, or there with another size, and that the source said are gone, once.
+    /// Entries found in an archive class. Not in the state image's struct: an entry of its own has them.
+    #[rkyv(with = rkyv::with::Skip)]
+    pub archived: BTreeMap<u32, Archived>,
+    /// Entries that are missing, or there but of no use, and that the source said are gone, once.
     #[rkyv(with = rkyv::with::AsVec)]
     pub gone_once: BTreeSet<u32>,
     /// Entries that were so when the source said it twice: expired.
@@ -91,7 +97,8 @@ impl Range {
         };
         let sizes_count = policy.size == SizeRule::Strict && !detail.wrong_size.is_empty();
         let blocked = policy.imports == ImportsRule::Block && !detail.imports.is_none();
-        if !self.read || sizes_count || blocked || !detail.missing.is_none() {
+        let archived = policy.archived == ArchivedRule::Block && detail.archived.values().any(|one| !one.shown);
+        if !self.read || sizes_count || archived || blocked || !detail.missing.is_none() {
             Grade::Open
         } else if detail.expired.is_empty() {
             Grade::Whole
@@ -105,6 +112,7 @@ impl Range {
         let idle = self.detail.as_deref().is_some_and(|detail| {
             detail.missing.is_none()
                 && detail.wrong_size.is_empty()
+                && detail.archived.is_empty()
                 && detail.expired.is_empty()
                 && detail.imports.is_none()
         });
@@ -235,14 +243,7 @@ impl Trees {
             range.oldest_ms = event.at_ms.min(event.inherited_oldest_ms);
             let mut missing = Bits::all(event.entries);
             missing.subtract(&inherited);
-            range.detail = Some(Box::new(RangeDetail {
-                missing,
-                imports,
-                wrong_size: BTreeMap::new(),
-                gone_once: BTreeSet::new(),
-                expired: BTreeSet::new(),
-                forbidden: 0,
-            }));
+            range.detail = Some(Box::new(RangeDetail { missing, imports, ..RangeDetail::blank(event.entries) }));
         })
     }
 
@@ -260,6 +261,7 @@ impl Trees {
             for (offset, rank) in asked.iter().zip(0u32..) {
                 let ordinal = event.base.saturating_add(offset);
                 detail.wrong_size.remove(&ordinal);
+                detail.archived.remove(&ordinal);
                 if present.contains(rank) {
                     range.oldest_ms = range.oldest_ms.min(event.started_ms);
                     detail.missing.remove(ordinal);
@@ -272,12 +274,17 @@ impl Trees {
             detail.forbidden = 0;
             for exception in &event.exceptions {
                 detail.forbidden += u32::from(exception.code == FORBIDDEN);
+                if !matches!(exception.code, WRONG_SIZE | ARCHIVED) {
+                    continue;
+                }
+                range.oldest_ms = range.oldest_ms.min(event.started_ms);
+                detail.missing.remove(exception.ordinal);
+                detail.gone_once.remove(&exception.ordinal);
+                detail.expired.remove(&exception.ordinal);
                 if exception.code == WRONG_SIZE {
-                    range.oldest_ms = range.oldest_ms.min(event.started_ms);
-                    detail.missing.remove(exception.ordinal);
-                    detail.gone_once.remove(&exception.ordinal);
-                    detail.expired.remove(&exception.ordinal);
                     detail.wrong_size.insert(exception.ordinal, exception.found);
+                } else {
+                    detail.archived.insert(exception.ordinal, Archived::found(exception.found));
                 }
             }
         })
@@ -301,16 +308,29 @@ impl Trees {
         })
     }
 
-    /// Of entries with another size only: what else the source said of is [`Trees::apply_probe`]'s.
+    /// Of entries with another size or in an archive class only: what else the source said of is [`Trees::apply_probe`]'s.
     pub(crate) fn apply_wrong_sizes_gone(&mut self, event: &WrongSizesGoneV1, policy: &Policy) -> Touched {
         self.change(&event.range, policy, |range| {
             let Some(detail) = range.detail.as_deref_mut() else { return };
-            let once = event.once.iter().filter(|ordinal| detail.wrong_size.contains_key(ordinal));
+            let unfit =
+                |ordinal: &u32| detail.wrong_size.contains_key(ordinal) || detail.archived.contains_key(ordinal);
+            let once: Vec<u32> = event.once.iter().copied().filter(unfit).collect();
             detail.gone_once.extend(once);
             for ordinal in &event.twice {
-                if detail.wrong_size.remove(ordinal).is_some() {
+                if detail.wrong_size.remove(ordinal).is_some() | detail.archived.remove(ordinal).is_some() {
                     detail.gone_once.remove(ordinal);
                     detail.expired.insert(*ordinal);
+                }
+            }
+        })
+    }
+
+    pub(crate) fn apply_archived_shown(&mut self, event: &ArchivedShownV1, policy: &Policy) -> Touched {
+        self.change(&event.range, policy, |range| {
+            let Some(detail) = range.detail.as_deref_mut() else { return };
+            for ordinal in &event.ordinals {
+                if let Some(archived) = detail.archived.get_mut(ordinal) {
+                    archived.shown = true;
                 }
             }
         })
@@ -405,6 +425,7 @@ impl RangeDetail {
             missing: Bits::none(entries),
             imports: Bits::none(entries),
             wrong_size: BTreeMap::new(),
+            archived: BTreeMap::new(),
             gone_once: BTreeSet::new(),
             expired: BTreeSet::new(),
             forbidden: 0,
@@ -414,9 +435,10 @@ impl RangeDetail {
     /// Nothing about the imports counts any more: neither that they are missing, nor what was found or said of them, under
     /// other rules or unasked.
     fn forget_imports(&mut self) {
-        let Self { missing, imports, wrong_size, gone_once, expired, .. } = self;
+        let Self { missing, imports, wrong_size, archived, gone_once, expired, .. } = self;
         missing.subtract(imports);
         wrong_size.retain(|ordinal, _| !imports.contains(*ordinal));
+        archived.retain(|ordinal, _| !imports.contains(*ordinal));
         gone_once.retain(|ordinal| !imports.contains(*ordinal));
         expired.retain(|ordinal| !imports.contains(*ordinal));
     }

@@ -105,7 +105,7 @@ fn with_an_open_move(policy: Policy) -> (World, Desk) {
 #[test]
 fn a_move_is_given_up_when_its_evidence_is_too_old_and_not_before() {
     let (_, mut desk) = with_an_open_move(hour());
-    let until = counts_until(&desk.state, desk.mirror(), "main").unwrap();
+    let until = counts_until(&desk.state, desk.mirror(), "main", desk.now_ms).unwrap();
     assert_eq!(until, desk.now_ms + hour().evidence_age_ms_max);
     desk.now_ms = until;
     assert_eq!(reconsider(&mut desk), [""; 0], "the last moment");
@@ -117,7 +117,7 @@ fn a_move_is_given_up_when_its_evidence_is_too_old_and_not_before() {
     assert_eq!(pending, [(3, commit_id(2)), (4, commit_id(5))], "in its old place");
     assert!(desk.mirror().graph.is_recorded(&commit_id(3)), "what is there stays there");
     assert_eq!(reconsider(&mut desk), [""; 0], "nothing is under way");
-    assert_eq!(counts_until(&desk.state, desk.mirror(), "main"), None);
+    assert_eq!(counts_until(&desk.state, desk.mirror(), "main", desk.now_ms), None);
     assert_eq!(names(&desk.promote()), ["RangesReopened"]);
     for range in [3, 4] {
         desk.check(range, &[(0, Some(None))]);
@@ -144,7 +144,7 @@ fn a_move_whose_evidence_is_found_again_in_time_goes_on() {
     let (_, mut desk) = with_an_open_move(hour());
     desk.now_ms += hour().evidence_age_ms_max;
     desk.take(&[reopened(3), reopened(4)]);
-    assert_eq!(counts_until(&desk.state, desk.mirror(), "main"), Some(0));
+    assert_eq!(counts_until(&desk.state, desk.mirror(), "main", desk.now_ms), Some(0));
     for range in [3, 4] {
         desk.check(range, &[(0, Some(None))]);
     }
@@ -303,4 +303,95 @@ fn an_object_of_another_size_never_expires_for_a_head_nor_where_sizes_are_only_r
         assert_eq!(names(&desk.ask(probe(0, vec![0], vec![])).unwrap()), ["SourceProbed"]);
     }
     assert_eq!(grade(&desk), Grade::Whole);
+}
+
+const MONTH_MS: u64 = 30 * 24 * 3_600_000;
+
+/// The commit 1 is on the mirror, and 2 stands on it; both were looked at while the clock was a month ahead.
+fn seen_in_the_future() -> (World, Desk) {
+    let (world, mut desk) = (row(), Desk::ready(hour()));
+    desk.now_ms += MONTH_MS;
+    desk.see(&[("main", 1)], &[]);
+    desk.arrive(&world, &[0, 1], &[0, 1]);
+    desk.promote();
+    desk.see(&[("main", 2)], &[]);
+    desk.arrive(&world, &[2], &[2]);
+    desk.now_ms -= MONTH_MS;
+    (world, desk)
+}
+
+#[test]
+fn evidence_from_the_future_is_looked_for_again_before_a_promotion() {
+    let (_, mut desk) = seen_in_the_future();
+    assert_eq!(names(&desk.promote()), ["RangesReopened"]);
+    desk.check(2, &[(0, None)]);
+    assert_eq!(names(&desk.promote()), [""; 0], "it was lost meanwhile");
+    desk.check(2, &[(0, Some(None))]);
+    assert_eq!(names(&desk.promote()), ["MoveStarted"]);
+}
+
+#[test]
+fn an_open_move_on_evidence_from_the_future_is_given_up() {
+    let (_, mut desk) = with_an_open_move(hour());
+    assert!(counts_until(&desk.state, desk.mirror(), "main", desk.now_ms) > Some(desk.now_ms));
+    desk.now_ms -= MONTH_MS.min(desk.now_ms - 1);
+    assert_eq!(counts_until(&desk.state, desk.mirror(), "main", desk.now_ms), Some(0));
+    assert_eq!(reconsider(&mut desk), ["MoveGivenUp"]);
+}
+
+#[test]
+fn the_scrub_looks_again_at_everything_that_was_seen_in_the_future() {
+    let (_, mut desk) = seen_in_the_future();
+    let scrubbed = desk.ask(Ask::Scrub).unwrap();
+    let [Event::RangesReopened(e)] = scrubbed.as_slice() else { panic!("{scrubbed:?}") };
+    assert_eq!(
+        e.ranges,
+        [range_id(0), range_id(1), range_id(2)],
+        "what nothing shows as well: it may be inherited from"
+    );
+    assert_eq!(names(&desk.ask(Ask::Scrub).unwrap()), [""; 0]);
+}
+
+#[test]
+fn nothing_is_inherited_from_evidence_of_the_future() {
+    let (world, mut desk) = seen_in_the_future();
+    desk.see(&[("main", 5)], &[]);
+    desk.arrive(&world, &[3, 4, 5], &[3]);
+    desk.ask(world.metarange(4)).unwrap();
+    let Ask::ReadRange(read) = world.range(&desk.state, 4, None) else { panic!() };
+    let bits = lakemirror_journal::bits::Bits::all(read.entries).encode();
+    let inherits = |from: u8, oldest_ms: u64| {
+        let (inherited, inherited_from) = (bits.clone(), vec![range_id(from)]);
+        let read = lakemirror_journal::event::RangeReadV1 {
+            inherited,
+            inherited_from,
+            inherited_oldest_ms: oldest_ms,
+            ..read.clone()
+        };
+        Ask::ReadRange(read)
+    };
+    let refused = desk.ask(inherits(2, desk.now_ms)).unwrap_err();
+    assert!(refused.to_string().contains("does not prove"), "{refused}");
+    assert_eq!(names(&desk.ask(inherits(3, desk.now_ms)).unwrap()), ["RangeRead"]);
+}
+
+/// Two objects of one range, the first found while the clock was a month ahead: the second does not make it look young.
+#[test]
+fn what_is_found_now_does_not_vouch_for_what_was_found_in_the_future() {
+    let alone = World { ranges: vec![(vec![1, 2], vec![])], ..row() };
+    let world = World { commits: vec![(vec![], Some(0))], trees: vec![vec![0]], ..alone };
+    let mut desk = Desk::ready(hour());
+    desk.now_ms += MONTH_MS;
+    desk.see(&[("main", 0)], &[]);
+    desk.ask(Ask::ObserveCommits(vec![world.record(0)])).unwrap();
+    desk.ask(world.metarange(0)).unwrap();
+    let ask = world.range(&desk.state, 0, None);
+    desk.ask(ask).unwrap();
+    desk.check(0, &[(0, Some(None))]);
+    desk.now_ms -= MONTH_MS;
+    assert_eq!(names(&desk.check(0, &[(1, None)])), ["ArrivalsChecked"], "nothing was found");
+    assert_eq!(names(&desk.check(0, &[(1, Some(None))])), ["RangesReopened", "ArrivalsChecked"]);
+    assert_eq!(names(&desk.promote()), [""; 0], "the first is looked for again");
+    desk.check(0, &[(0, Some(None))]);
+    assert_eq!(names(&desk.promote()), ["MoveStarted"]);
 }

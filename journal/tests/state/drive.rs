@@ -2,11 +2,11 @@
 
 use lakemirror_journal::command::{Ask, Command, UpkeepStep};
 use lakemirror_journal::event::Event;
-use lakemirror_journal::state::policy::{DivergenceRule, HistoryRule, ImportsRule, Policy, SizeRule};
+use lakemirror_journal::state::policy::{ArchivedRule, DivergenceRule, HistoryRule, ImportsRule, Policy, SizeRule};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::world::{Desk, World, checks, commit_id, probe};
+use super::world::{Desk, IN_ARCHIVE, World, checks, commit_id, probe};
 
 pub const COMMITS: u8 = 9;
 pub const TREES: u8 = 5;
@@ -73,11 +73,13 @@ pub fn policies() -> impl Strategy<Value = Policy> {
         prop_oneof![3 => Just(SizeRule::Strict), 1 => Just(SizeRule::Report)],
         prop_oneof![4 => Just(ImportsRule::Check), 1 => Just(ImportsRule::Ignore), 1 => Just(ImportsRule::Block)],
         prop_oneof![Just(DivergenceRule::Report), Just(DivergenceRule::Restore)],
+        prop_oneof![3 => Just(ArchivedRule::Block), 1 => Just(ArchivedRule::Report)],
     );
     (rules, prop_oneof![Just(2_000u64), Just(86_400_000)], 0u64..3000).prop_map(
-        |((history, size, imports, on_divergence), evidence_age_ms_max, deletion_grace_ms)| Policy {
+        |((history, size, imports, on_divergence, archived), evidence_age_ms_max, deletion_grace_ms)| Policy {
             history,
             size,
+            archived,
             imports,
             on_divergence,
             evidence_age_ms_max,
@@ -232,6 +234,7 @@ fn check(world: &World, desk: &mut Desk, range: u8, answers: &[u8], age: u16) {
     let answers: Vec<_> = asked
         .map(|(answer, ordinal)| match answer {
             5 => (ordinal, None),
+            4 => (ordinal, Some(Some(IN_ARCHIVE))),
             6 => (ordinal, Some(Some(77))),
             _ => (ordinal, Some(None)),
         })

@@ -81,6 +81,11 @@ fn scramble(
             (e.evidence_age_ms_max, e.deletion_grace_ms, e.deletion_permille_max) =
                 (times[0], times[1], numbers[0] as u16);
         }
+        Event::PolicySetV2(e) => {
+            (e.size, e.archived, e.imports) = (flags >> 1 & 1, flags & 1, flags >> 2 & 3);
+            (e.evidence_age_ms_max, e.deletion_grace_ms) = (times[0], times[1]);
+        }
+        Event::ArchivedShown(e) => (e.range, e.ordinals) = (ranges[0], numbers.to_vec()),
         Event::TroubleNoted(e) => {
             e.text = ["", "the source lost", "the source repository was deleted and made again"][usize::from(flags % 3)]
                 .to_owned()
@@ -141,7 +146,7 @@ fn asks(event: &Event) -> Vec<Ask> {
     let branch = event.branch().unwrap_or("a").to_owned();
     let mut asks = vec![
         Ask::PlanMoves,
-        Ask::PlanRemovals { proven_gone: ["a".into(), "b".into(), branch.clone()].into() },
+        Ask::PlanRemovals { proven_gone: ["a", "b", &branch].map(|name| (name.to_owned(), u64::MAX)).into() },
         Ask::Gone,
         Ask::StartDeletion,
         Ask::Reconsider { branch: branch.clone() },

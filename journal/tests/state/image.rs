@@ -32,8 +32,16 @@ fn everything() -> State {
     let mut events = one_of_each();
     events.retain(|event| !matches!(event, Event::MirrorGone(_) | Event::BranchRemoved(_) | Event::BranchForgotten(_)));
     // Kinds that came after the golden image.
-    let later =
-        |event: &Event| matches!(event, Event::WrongSizesGone(_) | Event::TreesTakenBack(_) | Event::MoveGivenUp(_));
+    let later = |event: &Event| {
+        matches!(
+            event,
+            Event::WrongSizesGone(_)
+                | Event::TreesTakenBack(_)
+                | Event::MoveGivenUp(_)
+                | Event::PolicySetV2(_)
+                | Event::ArchivedShown(_)
+        )
+    };
     events.retain(|event| !later(event));
     let (one, other, at_ms) = (Incarnation([1; 16]), Incarnation([0x22; 16]), 77);
     let Some(Event::CommitObserved(commit)) = events.iter().find(|e| matches!(e, Event::CommitObserved(_))).cloned()
@@ -107,6 +115,41 @@ fn version_1_has_kept_its_bytes() {
     assert_exact(&State::default());
 }
 
+/// With an archived object, one of a range that the mirror shows, and the rule for them.
+fn archived() -> State {
+    let mut state = everything();
+    let Some(Event::ArrivalsChecked(checked)) =
+        one_of_each().into_iter().find(|e| matches!(e, Event::ArrivalsChecked(_)))
+    else {
+        panic!("a sample of checks")
+    };
+    let found = |ordinal, found| ArrivalExceptionV1 { ordinal, code: 5, found };
+    let exceptions = vec![found(checked.base, 1), found(checked.base + 1, 4)];
+    let (mirror, range, at_ms) = (checked.mirror, checked.range, 1);
+    state.apply(&Event::ArrivalsChecked(ArrivalsCheckedV1 { exceptions, ..checked.clone() }));
+    let ordinals = vec![checked.base];
+    state.apply(&Event::ArchivedShown(ArchivedShownV1 { mirror, range, ordinals, at_ms }));
+    let mut policy = state.policy.clone();
+    policy.archived = lakemirror_journal::state::policy::ArchivedRule::Block;
+    state.apply(&Event::PolicySetV2(policy.event()));
+    state
+}
+
+#[test]
+fn version_2_has_what_is_archived() {
+    let state = archived();
+    let ranges = || state.mirrors.values().flat_map(|mirror| &mirror.trees.ranges);
+    let kept: Vec<_> =
+        ranges().filter_map(|range| range.detail.as_deref()).flat_map(|detail| &detail.archived).collect();
+    assert_eq!(kept.iter().map(|(_, one)| (one.class, one.shown)).collect::<Vec<_>>(), [(1, true), (4, false)]);
+    assert_eq!(image(&state)[12], 2);
+    assert_exact(&state);
+    let bytes = image(&state);
+    for end in 0..bytes.len() {
+        assert!(image::read(&bytes[..end]).is_err(), "cut to {end}");
+    }
+}
+
 #[test]
 fn images_are_read_wherever_they_lie() {
     let (state, bytes) = (everything(), image(&everything()));
@@ -133,8 +176,10 @@ fn a_mark_is_the_low_half_of_the_digest_and_never_zero() {
 fn later_versions_are_named_and_what_is_cut_is_refused() {
     let bytes = image(&everything());
     let mut later = bytes.clone();
+    later[12] = 3;
+    assert!(matches!(image::read(&later), Err(ImageError::Newer { found: 3 })));
     later[12] = 2;
-    assert!(matches!(image::read(&later), Err(ImageError::Newer { found: 2 })));
+    assert!(matches!(image::read(&later), Err(ImageError::NotCanonical)), "what version 1 can hold is of version 1");
     for end in 0..bytes.len() {
         assert!(image::read(&bytes[..end]).is_err(), "cut to {end}");
     }

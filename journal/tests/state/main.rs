@@ -9,6 +9,7 @@
 )]
 
 mod ages;
+mod archived;
 mod bounds;
 mod drive;
 mod golden;

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lakemirror_journal::event::{
-    Event, MoveFinishedV1, MoveGivenUpV1, MoveStartedV1, PolicySetV1, SourceProbedV1, WrongSizesGoneV1,
+    ArchivedShownV1, Event, MoveFinishedV1, MoveGivenUpV1, MoveStartedV1, SourceProbedV1, WrongSizesGoneV1,
 };
 use lakemirror_journal::ids::{CommitId, MetarangeId, RangeId};
-use lakemirror_journal::state::policy::{HistoryRule, ImportsRule, Policy, SizeRule};
+use lakemirror_journal::state::archived::ARCHIVED;
+use lakemirror_journal::state::policy::{ArchivedRule, HistoryRule, ImportsRule, Policy, SizeRule};
 use lakemirror_journal::state::tree::WRONG_SIZE;
 
 use super::model_files::Files;
@@ -16,8 +17,17 @@ use super::model_files::Files;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
     Missing,
-    Present { since_ms: u64 },
-    OtherSize { since_ms: u64 },
+    Present {
+        since_ms: u64,
+    },
+    OtherSize {
+        since_ms: u64,
+    },
+    /// Whether the mirror shows it.
+    Archived {
+        since_ms: u64,
+        shown: bool,
+    },
     Expired,
 }
 
@@ -95,7 +105,9 @@ impl Judge {
                     (branch.misses, branch.moved) = (0, branch.seen.len());
                 }
             }
-            Event::PolicySet(set) => self.policy_set(policy(set)),
+            Event::PolicySet(set) => self.policy_set(Policy::from_version_1(set)),
+            Event::PolicySetV2(set) => self.policy_set(Policy::from_event(set)),
+            Event::ArchivedShown(e) => return self.archived_shown(e),
             Event::CommitObserved(e) => {
                 let commit = Commit { parents: e.parents.clone(), tree: e.metarange };
                 self.commits.entry(e.id).or_insert(commit);
@@ -150,7 +162,7 @@ impl Judge {
             }
             Event::ArrivalsChecked(e) => {
                 let (asked, present) = (e.asked.decode().unwrap(), e.present.decode().unwrap());
-                if !present.is_none() || e.exceptions.iter().any(|x| x.code == WRONG_SIZE) {
+                if !present.is_none() || e.exceptions.iter().any(|x| matches!(x.code, WRONG_SIZE | ARCHIVED)) {
                     self.oldest.entry(e.range).and_modify(|oldest| *oldest = e.started_ms.min(*oldest));
                 }
                 self.checks += u64::from(asked.count());
@@ -158,11 +170,15 @@ impl Judge {
                 for (offset, rank) in asked.iter().zip(0u32..) {
                     let entry = &mut entries[(e.base + offset) as usize];
                     let size = e.exceptions.iter().any(|x| x.ordinal == e.base + offset && x.code == WRONG_SIZE);
+                    let archived = e.exceptions.iter().any(|x| x.ordinal == e.base + offset && x.code == ARCHIVED);
                     // Where sizes are only reported, such an object is there.
-                    if present.contains(rank) || size && self.policy.size == SizeRule::Report {
+                    let there = size && self.policy.size == SizeRule::Report
+                        || archived && self.policy.archived == ArchivedRule::Report;
+                    if present.contains(rank) || there {
                         self.gone.remove(&(e.range, e.base + offset));
                     }
                     *entry = match (present.contains(rank), size, *entry) {
+                        _ if archived => Entry::Archived { since_ms: e.started_ms, shown: false },
                         (true, ..) => Entry::Present { since_ms: e.started_ms },
                         (false, true, _) => Entry::OtherSize { since_ms: e.started_ms },
                         (false, false, Entry::Expired) => Entry::Expired,
@@ -185,8 +201,11 @@ impl Judge {
     fn probed(&mut self, e: &SourceProbedV1) {
         let Some(entries) = self.ranges.get_mut(&e.range) else { return };
         let strict = self.policy.size == SizeRule::Strict;
+        let block = self.policy.archived == ArchivedRule::Block;
         for (entry, ordinal) in entries.iter_mut().zip(0u32..) {
-            let counts = *entry == Entry::Missing || strict && matches!(entry, Entry::OtherSize { .. });
+            let counts = *entry == Entry::Missing
+                || strict && matches!(entry, Entry::OtherSize { .. })
+                || block && matches!(entry, Entry::Archived { .. });
             if counts && e.there.contains(&ordinal) {
                 self.gone.remove(&(e.range, ordinal));
             }
@@ -285,7 +304,7 @@ impl Judge {
         for (ordinals, answers) in [(&e.once, 1), (&e.twice, 2)] {
             for ordinal in ordinals {
                 let entry = self.ranges.get_mut(&e.range).and_then(|entries| entries.get_mut(*ordinal as usize));
-                let entry = entry.filter(|entry| matches!(entry, Entry::OtherSize { .. }));
+                let entry = entry.filter(|entry| matches!(entry, Entry::OtherSize { .. } | Entry::Archived { .. }));
                 let entry = entry.ok_or_else(|| format!("entry {ordinal} of {:?} has no other size", e.range))?;
                 if self.gone.get(&(e.range, *ordinal)).is_none_or(|said| *said < answers) {
                     return Err(format!("I1: entry {ordinal} of {:?} counts as gone {answers} times", e.range));
@@ -293,6 +312,22 @@ impl Judge {
                 if answers == 2 {
                     *entry = Entry::Expired;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Only what a branch of the mirror shows may be let pass.
+    fn archived_shown(&mut self, e: &ArchivedShownV1) -> Result<(), String> {
+        let shown = self.branches.values().filter_map(|branch| self.commits.get(&branch.mirror?)?.tree);
+        let has = |tree: MetarangeId| self.trees.get(&tree).is_some_and(|(_, ranges)| ranges.contains(&e.range));
+        if !shown.into_iter().any(has) {
+            return Err(format!("I1: no branch shows {:?}", e.range));
+        }
+        for ordinal in &e.ordinals {
+            match self.ranges.get_mut(&e.range).and_then(|entries| entries.get_mut(*ordinal as usize)) {
+                Some(Entry::Archived { shown, .. }) => *shown = true,
+                other => return Err(format!("{other:?} is not archived")),
             }
         }
         Ok(())
@@ -340,6 +375,11 @@ impl Judge {
         match entry {
             Entry::Present { since_ms } if since_ms >= oldest => Ok(()),
             Entry::OtherSize { since_ms } if self.policy.size == SizeRule::Report && since_ms >= oldest => Ok(()),
+            Entry::Archived { since_ms, shown }
+                if (shown || self.policy.archived == ArchivedRule::Report) && since_ms >= oldest =>
+            {
+                Ok(())
+            }
             Entry::Expired if !head => Ok(()),
             other => Err(format!("{other:?}, oldest that counts {oldest}")),
         }
@@ -406,8 +446,4 @@ impl Judge {
         }
         Ok(())
     }
-}
-
-fn policy(set: &PolicySetV1) -> Policy {
-    Policy::from_event(set)
 }

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::Mirror;
-use lakemirror_journal::state::policy::{ImportsRule, Policy, SizeRule};
+use lakemirror_journal::state::policy::{ArchivedRule, ImportsRule, Policy, SizeRule};
 use lakemirror_journal::state::tree::{Grade, Range};
 
 fn grade(range: &Range, policy: &Policy) -> Grade {
     let Some(detail) = range.detail.as_deref() else { return if range.read { Grade::Whole } else { Grade::Open } };
     let sizes = policy.size == SizeRule::Strict && !detail.wrong_size.is_empty();
     let blocked = policy.imports == ImportsRule::Block && detail.imports.count() > 0;
-    match range.read && !sizes && !blocked && detail.missing.count() == 0 {
+    let archived = policy.archived == ArchivedRule::Block && detail.archived.values().any(|one| !one.shown);
+    match range.read && !sizes && !archived && !blocked && detail.missing.count() == 0 {
         false => Grade::Open,
         true if detail.expired.is_empty() => Grade::Whole,
         true => Grade::Expired,

@@ -1,7 +1,5 @@
 //! Single rules, each as the smallest story that shows it.
 
-use std::collections::BTreeSet;
-
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::{ArrivalExceptionV1, Event, MetarangeReadV1};
@@ -265,9 +263,12 @@ fn a_branch_goes_after_two_misses_of_one_run_and_its_grace() {
     desk.see(&[], &["main"]);
     assert_eq!(desk.plan_removals().unwrap(), [], "the grace begins with the second miss");
     desk.now_ms += 1000;
-    let unproven = Ask::PlanRemovals { proven_gone: BTreeSet::new() };
+    let unproven = Ask::PlanRemovals { proven_gone: [].into() };
     assert_eq!(desk.ask(unproven).unwrap(), [], "it does not answer now that it is gone");
-    assert_eq!(desk.plan_removals().unwrap().len(), 1);
+    desk.now_ms += 3_600_000;
+    let waited = |waited_ms| Ask::PlanRemovals { proven_gone: [("main".to_owned(), waited_ms)].into() };
+    assert_eq!(desk.ask(waited(999)).unwrap(), [], "the clock was put forward an hour, and nobody has waited for it");
+    assert_eq!(desk.ask(waited(1000)).unwrap().len(), 1);
 }
 
 /// The first turn after a start removes nothing, not even what the last run had begun to.

@@ -22,7 +22,7 @@ fn bits(len: u32, ordinals: &[u32]) -> EncodedBits {
 
 /// In the order of the golden file's lines: that in which they came to be.
 pub fn one_of_each() -> Vec<Event> {
-    [service(), mirror(), branch(), content(), moves(), upkeep(), taken(), taken_back()].concat()
+    [service(), mirror(), branch(), content(), moves(), upkeep(), taken(), taken_back(), archived()].concat()
 }
 
 fn taken() -> Vec<Event> {
@@ -39,6 +39,23 @@ fn taken_back() -> Vec<Event> {
         Event::WrongSizesGone(WrongSizesGoneV1 { mirror, range, once: vec![5, 7], twice: vec![6], at_ms }),
         Event::TreesTakenBack(TreesTakenBackV1 { mirror, metaranges: vec![MetarangeId([6; 32])], at_ms }),
         Event::MoveGivenUp(MoveGivenUpV1 { mirror, branch: name(), to: commit(2), seen: 4, at_ms }),
+    ]
+}
+
+fn archived() -> Vec<Event> {
+    let (mirror, range, at_ms) = (MIRROR, RangeId([5; 32]), AT_MS);
+    vec![
+        Event::PolicySetV2(PolicySetV2 {
+            history: 1,
+            size: 1,
+            archived: 1,
+            imports: 2,
+            on_divergence: 1,
+            evidence_age_ms_max: 86_400_000,
+            deletion_grace_ms: 600_000,
+            deletion_permille_max: 500,
+        }),
+        Event::ArchivedShown(ArchivedShownV1 { mirror, range, ordinals: vec![5, 7], at_ms }),
     ]
 }
 

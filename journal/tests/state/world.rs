@@ -9,6 +9,7 @@ use lakemirror_journal::decide::{Refused, decide};
 use lakemirror_journal::event::{ArrivalExceptionV1, ArrivalsCheckedV1, Event, RangeReadV1, SourceProbedV1};
 use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_journal::state::State;
+use lakemirror_journal::state::archived::ARCHIVED;
 use lakemirror_journal::state::mirror::{Definition, Source};
 use lakemirror_journal::state::policy::Policy;
 use lakemirror_journal::state::tree::WRONG_SIZE;
@@ -82,6 +83,7 @@ impl World {
                         let place = place as u32;
                         !detail.missing.contains(place)
                             && !detail.wrong_size.contains_key(&place)
+                            && detail.archived.get(&place).is_none_or(|one| one.shown)
                             && !detail.expired.contains(&place)
                             && !detail.imports.contains(place)
                     }
@@ -120,6 +122,9 @@ pub fn range_read(
     }
 }
 
+/// The size that stands for an object in an archive class.
+pub const IN_ARCHIVE: u64 = u64::MAX;
+
 /// Checks of some ordinals: `Some(None)` present, `Some(Some(size))` another size, `None` absent.
 pub fn checks(range: u8, answers: &[(u32, Option<Option<u64>>)], at_ms: u64) -> ArrivalsCheckedV1 {
     let span = answers.iter().map(|(ordinal, _)| ordinal + 1).max().unwrap_or(0);
@@ -129,6 +134,7 @@ pub fn checks(range: u8, answers: &[(u32, Option<Option<u64>>)], at_ms: u64) -> 
     sorted.dedup_by_key(|(ordinal, _)| *ordinal);
     let there = sorted.iter().zip(0u32..).filter(|((_, answer), _)| *answer == Some(None)).map(|(_, rank)| rank);
     let exceptions = sorted.iter().filter_map(|(ordinal, answer)| match answer {
+        Some(Some(IN_ARCHIVE)) => Some(ArrivalExceptionV1 { ordinal: *ordinal, code: ARCHIVED, found: 1 }),
         Some(Some(found)) => Some(ArrivalExceptionV1 { ordinal: *ordinal, code: WRONG_SIZE, found: *found }),
         _ => None,
     });
@@ -189,7 +195,10 @@ impl Desk {
 
     /// Plans removals in a turn that proved every known branch gone.
     pub fn plan_removals(&mut self) -> Result<Vec<Event>, Refused> {
-        let proven_gone = self.mirror().branches.keys().cloned().collect();
+        let waited = |since: u64| self.now_ms.saturating_sub(since);
+        let branches = self.mirror().branches.iter();
+        let proven_gone =
+            branches.map(|(name, branch)| (name.clone(), branch.tombstone_ms.map_or(0, waited))).collect();
         self.ask(Ask::PlanRemovals { proven_gone })
     }
 

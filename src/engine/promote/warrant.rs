@@ -3,6 +3,8 @@
 //! Owns when to ask, and what is looked at before a move may be given up; whether it is, the journal decides. An answer
 //! says how long it counts, so that a move that is carried out at once costs one look.
 
+use std::time::Duration;
+
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::decide::counts_until;
 use lakemirror_journal::state::branch::Move;
@@ -29,39 +31,42 @@ pub(super) struct Warrant<'a> {
     under_way: Move,
     /// Whether the repository still is ours; asked again before a call when the last answer is old.
     ownership: &'a Ownership,
-    /// Until when the last answer counts, by the wall clock; none before the first.
-    until_ms: Option<u64>,
+    /// Until when the last answer counts, by the wall clock and by the one that nobody sets; none before the first.
+    until: Option<(u64, Duration)>,
     /// The branch was found where it goes: what is left of the move shows nothing new.
     arrived: bool,
 }
 
 impl<'a> Warrant<'a> {
     pub(super) fn new(site: &'a Site, branch: &'a str, under_way: Move, ownership: &'a Ownership) -> Self {
-        Self { site, branch, under_way, ownership, until_ms: None, arrived: false }
+        Self { site, branch, under_way, ownership, until: None, arrived: false }
     }
 
     /// Whether the move may be carried out now. If not, it was given up, or it is not under way any more.
     async fn holds(&mut self) -> Result<bool, Ended> {
         loop {
-            let now_ms = self.site.clock.wall_ms();
-            if self.arrived || self.until_ms.is_some_and(|until| now_ms <= until) {
+            let (now_ms, now) = (self.site.clock.wall_ms(), self.site.clock.monotonic());
+            if self.arrived || self.until.is_some_and(|(until_ms, until)| now_ms <= until_ms && now <= until) {
                 return Ok(true);
             }
-            match self.look().await? {
+            match self.look(now_ms).await? {
                 None => return Ok(false),
-                Some(until) if self.site.clock.wall_ms() <= until => self.until_ms = Some(until),
+                Some(until_ms) if now_ms <= until_ms => {
+                    let left = Duration::from_millis(until_ms.saturating_sub(now_ms));
+                    self.until = Some((until_ms, now.saturating_add(left)));
+                }
                 Some(_) => self.reconsider().await?,
             }
         }
     }
 
-    /// Until when the journal lets the move be carried out; none where it is not under way.
-    async fn look(&self) -> Result<Option<u64>, Ended> {
+    /// Until when the journal lets the move be carried out, by a clock that says `now_ms`; none where it is not under way.
+    async fn look(&self, now_ms: u64) -> Result<Option<u64>, Ended> {
         let (id, branch, under_way) = (self.site.definition.incarnation, self.branch.to_owned(), self.under_way);
         let until = self.site.recorder.read(move |state| {
             let mirror = state.mirror(&id)?;
             let same = mirror.branches.get(&branch)?.moving == Some(under_way);
-            same.then(|| counts_until(state, mirror, &branch)).flatten()
+            same.then(|| counts_until(state, mirror, &branch, now_ms)).flatten()
         });
         until.await.map_err(|_| Ended::Journal)
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use lakemirror_journal::state::mirror::{Definition, Mirror, Phase};
 
 use super::losses::losses;
-use super::{BranchStanding, BranchStatus, Goings};
+use super::{archived, BranchStanding, BranchStatus, Goings};
 use crate::engine::board::{Note, Subject};
 
 /// Branches that are named for one kind of problem; what ails one may ail thousands.
@@ -22,6 +22,10 @@ pub enum Topic {
     Lost(String),
     /// More branches do.
     MoreLost,
+    /// This branch shows a commit with archived objects.
+    Archived(String),
+    /// More branches do.
+    MoreArchived,
     /// Something that lasts: a lakeFS, a bucket or the mirrors database that does not answer, a lease that is not held.
     Note(Subject),
     /// This branch was moved on the mirror by another writer.
@@ -41,7 +45,7 @@ impl Topic {
     #[must_use]
     pub fn branch(&self) -> Option<&str> {
         match self {
-            Self::Lost(name) | Self::Diverged(name) | Self::Stuck(name) | Self::Note(Subject::Branch(name)) => {
+            Self::Lost(name) | Self::Archived(name) | Self::Diverged(name) | Self::Stuck(name) | Self::Note(Subject::Branch(name)) => {
                 Some(name)
             }
             _ => None,
@@ -84,6 +88,7 @@ pub(super) fn of(mirror: &Mirror, branches: &[BranchStatus], goings: &Goings) ->
         all.push(Problem { topic: Topic::Failed, text: trouble.text.clone(), since_ms });
     }
     all.extend(losses(mirror, &goings.verify.lost));
+    all.extend(archived::shown(mirror));
     all.extend(notes(mirror, &goings.notes));
     named(branches, BranchStanding::Diverged, &mut all);
     named(branches, BranchStanding::Stuck, &mut all);

@@ -72,6 +72,7 @@ fn tree(of: &Definition, wait: &TreeWait) -> Waiting {
             ("range", format!("{} range files of commit {commit}, such as {file}", wait.counts.range_files))
         }
         WaitsFor::Objects if is_of_sizes_alone(&wait.counts) => ("wrong_size", objects(&wait.counts, &commit)),
+        WaitsFor::Objects if is_archived_alone(&wait.counts) => ("archived", objects(&wait.counts, &commit)),
         WaitsFor::Objects => ("objects", objects(&wait.counts, &commit)),
     };
     let samples: Vec<String> = wait.samples.iter().map(|one| sample(of, one)).collect();
@@ -106,11 +107,16 @@ fn is_of_sizes_alone(counts: &Counts) -> bool {
     counts.missing + counts.unasked == 0 && counts.wrong_size > 0
 }
 
+fn is_archived_alone(counts: &Counts) -> bool {
+    counts.missing + counts.unasked + counts.wrong_size == 0 && counts.archived > 0
+}
+
 fn objects(counts: &Counts, commit: &str) -> String {
     let parts = [
         (counts.missing, "missing"),
         (counts.unasked, "not looked for yet"),
         (counts.wrong_size, "of another size than their entries"),
+        (counts.archived, "in an archive class: restore them, or set verification.archived: report"),
         (counts.deleted, "deleted"),
         (counts.expired, "gone at the source as well"),
         (counts.forbidden, "that the store refuses to speak of: give the service the right to list the bucket"),
@@ -132,8 +138,11 @@ pub(super) fn sample(of: &Definition, sample: &Sample) -> String {
         Ok((bucket, key)) => format!("{scheme}://{bucket}/{key}"),
         Err(why) => why.clone(),
     };
-    let found =
-        sample.found.map(|found| format!(": {found} bytes, its entry says {}", sample.size)).unwrap_or_default();
+    let found = match (sample.found, sample.archived) {
+        (_, Some(class)) => format!(": in storage class {class}"),
+        (Some(found), None) => format!(": {found} bytes, its entry says {}", sample.size),
+        (None, None) => String::new(),
+    };
     let source = match sample.source {
         Some(SourceAnswer::HasIt) => "; the source has it: replication has not delivered it",
         Some(SourceAnswer::Gone) => "; gone at the source",
@@ -192,6 +201,11 @@ mod tests {
         for (counts, kind, what) in [
             (one, "wrong_size", "1 of another size than their entries"),
             (Counts { missing: 2, ..one }, "objects", "2 missing, 1 of another size than their entries"),
+            (
+                Counts { archived: 2, ..none },
+                "archived",
+                "2 in an archive class: restore them, or set verification.archived: report",
+            ),
             (Counts { unasked: 5, ..none }, "objects", "5 not looked for yet"),
             (Counts { unasked: 5, ..one }, "objects", "5 not looked for yet, 1 of another size than their entries"),
             (none, "objects", "to be checked"),

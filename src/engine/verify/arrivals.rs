@@ -4,6 +4,7 @@
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::event::{ArrivalExceptionV1, ArrivalsCheckedV1};
 use lakemirror_journal::ids::{Incarnation, RangeId};
+use lakemirror_journal::state::archived::ARCHIVED;
 use lakemirror_journal::state::tree::{DELETED, FORBIDDEN, UNKNOWN, WRONG_SIZE};
 
 use crate::engine::ports::Outcome;
@@ -75,6 +76,7 @@ fn exception(outcome: &Outcome) -> Option<(u8, u64)> {
         Outcome::Present | Outcome::Absent => None,
         Outcome::Deleted => Some((DELETED, 0)),
         Outcome::WrongSize { found } => Some((WRONG_SIZE, *found)),
+        Outcome::Archived { class } => Some((ARCHIVED, u64::from(*class))),
         Outcome::Forbidden => Some((FORBIDDEN, 0)),
         Outcome::Unknown => Some((UNKNOWN, 0)),
     }
@@ -94,6 +96,7 @@ mod tests {
             Just(Outcome::Absent),
             Just(Outcome::Deleted),
             (0u64..9).prop_map(|found| Outcome::WrongSize { found }),
+            (0u8..5).prop_map(|class| Outcome::Archived { class }),
             Just(Outcome::Forbidden),
             Just(Outcome::Unknown),
         ]
@@ -115,6 +118,7 @@ mod tests {
                         None => Outcome::Absent,
                         Some((DELETED, _)) => Outcome::Deleted,
                         Some((WRONG_SIZE, found)) => Outcome::WrongSize { found },
+                        Some((ARCHIVED, found)) => Outcome::Archived { class: found as u8 },
                         Some((FORBIDDEN, _)) => Outcome::Forbidden,
                         Some(_) => Outcome::Unknown,
                     };

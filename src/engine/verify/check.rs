@@ -54,7 +54,7 @@ pub(super) struct Look {
 pub(super) struct Looked {
     /// Found present by this job.
     pub(super) arrived: u32,
-    /// Answered to be not there, or there with another size.
+    /// Answered to be not there, or there and of no use.
     pub(super) gone: u32,
     /// Answers by kind, and entries whose address names nothing.
     pub(super) deleted: u32,
@@ -63,8 +63,8 @@ pub(super) struct Looked {
     pub(super) unresolvable: u32,
     /// Entries that are still not there, if they are few.
     pub(super) kept: Option<Arc<Vec<Missing>>>,
-    /// Up to three of those, with the size found where it was a wrong one.
-    pub(super) samples: Vec<(Missing, Option<u64>)>,
+    /// Up to three of those, each with the answer; none where its address names nothing.
+    pub(super) samples: Vec<(Missing, Option<Outcome>)>,
     /// Why the check failed as a whole, or could not begin.
     pub(super) miss: Option<Miss>,
 }
@@ -184,7 +184,7 @@ fn questions(targets: &mut [Target]) -> Questions {
     questions
 }
 
-fn note_sample(samples: &mut Vec<(Missing, Option<u64>)>, missing: &Missing, found: Option<u64>) {
+fn note_sample(samples: &mut Vec<(Missing, Option<Outcome>)>, missing: &Missing, found: Option<Outcome>) {
     if samples.len() < super::status::SAMPLES_MAX {
         samples.push((missing.clone(), found));
     }
@@ -263,7 +263,7 @@ fn mutated(outcome: Outcome) -> Outcome {
         Outcome::WrongSize { .. } => mutant::is_on("wrong_size_read_as_present"),
         Outcome::Forbidden => mutant::is_on("forbidden_read_as_present"),
         Outcome::Unknown => mutant::is_on("unknown_read_as_present"),
-        Outcome::Present => false,
+        Outcome::Archived { .. } | Outcome::Present => false,
     };
     if misread { Outcome::Present } else { outcome }
 }
@@ -278,28 +278,18 @@ impl Target {
         let outcome = mutated(outcome);
         self.buffer.push((missing.ordinal, outcome));
         self.looked.gone += u32::from(is_gone(outcome));
-        let found = match outcome {
+        match outcome {
             Outcome::Present => {
                 self.looked.arrived += 1;
                 return;
             }
-            Outcome::WrongSize { found } => Some(found),
-            Outcome::Absent => None,
-            Outcome::Deleted => {
-                self.looked.deleted += 1;
-                None
-            }
-            Outcome::Forbidden => {
-                self.looked.forbidden += 1;
-                None
-            }
-            Outcome::Unknown => {
-                self.looked.unknown += 1;
-                None
-            }
-        };
+            Outcome::WrongSize { .. } | Outcome::Archived { .. } | Outcome::Absent => {}
+            Outcome::Deleted => self.looked.deleted += 1,
+            Outcome::Forbidden => self.looked.forbidden += 1,
+            Outcome::Unknown => self.looked.unknown += 1,
+        }
         self.still.push(slot);
-        note_sample(&mut self.looked.samples, missing, found);
+        note_sample(&mut self.looked.samples, missing, Some(outcome));
     }
 
     fn finish(mut self) -> (RangeId, Looked) {

@@ -2,9 +2,12 @@
 //!
 //! Owns the rule when something counts as lost. Nothing on the mirror follows from it: it is said, and looked for.
 
+use lakemirror_journal::state::archived::class_name;
+
 use super::check::{Looked, Missing};
 use super::files::Miss;
 use super::status::{SAMPLES_MAX, Sample};
+use crate::engine::ports::Outcome;
 
 /// What the last looks that were answered did not find.
 #[derive(Debug, Clone, Default)]
@@ -71,14 +74,21 @@ impl Loss {
 }
 
 impl Sample {
-    /// One entry that was not found, and the size found where it was another one.
-    pub(super) fn of((missing, found): &(Missing, Option<u64>)) -> Self {
+    /// One entry that was not found as it should be, and the answer.
+    pub(super) fn of((missing, answer): &(Missing, Option<Outcome>)) -> Self {
         let place = missing.place.as_ref();
         Self {
             path: missing.path.to_string(),
             object: place.map(|(bucket, key)| (bucket.to_string(), key.to_string())).map_err(ToString::to_string),
             size: missing.size,
-            found: *found,
+            found: match answer {
+                Some(Outcome::WrongSize { found }) => Some(*found),
+                _ => None,
+            },
+            archived: match answer {
+                Some(Outcome::Archived { class }) => Some(class_name(*class)),
+                _ => None,
+            },
             source: None,
         }
     }

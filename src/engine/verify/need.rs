@@ -8,7 +8,7 @@ use lakemirror_journal::ids::{CommitId, MetarangeId, RangeId};
 use lakemirror_journal::mutant;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::Mirror;
-use lakemirror_journal::state::policy::{HistoryRule, ImportsRule, Policy, SizeRule};
+use lakemirror_journal::state::policy::{ArchivedRule, HistoryRule, ImportsRule, Policy, SizeRule};
 use lakemirror_journal::state::tree::{Grade, Metarange, Range, RangeDetail};
 
 /// What a tree is needed for.
@@ -71,6 +71,8 @@ pub struct RangeNeed {
     pub missing: u32,
     /// Entries found with another size.
     pub wrong_size: u32,
+    /// Entries found in an archive class, where that keeps them from counting as there.
+    pub archived: u32,
     /// Entries that the store would not speak of.
     pub forbidden: u32,
     /// Entries that are gone at the source as well.
@@ -95,7 +97,7 @@ pub struct Plan {
     pub trees: Vec<TreeNeed>,
 }
 
-/// The entries of a range to ask for: what is missing, what has a wrong size where that counts, and, for a head, what
+/// The entries of a range to ask for: what is missing, what has a wrong size or is archived where that counts, and, for a head, what
 /// is gone at the source as well: it may come back.
 #[must_use]
 pub fn wanted(range: &Range, policy: &Policy, for_head: bool) -> Bits {
@@ -104,6 +106,7 @@ pub fn wanted(range: &Range, policy: &Policy, for_head: bool) -> Bits {
     if policy.size == SizeRule::Strict {
         insert_all(&mut wanted, detail.wrong_size.keys());
     }
+    insert_all(&mut wanted, blocked(detail, policy));
     if for_head {
         insert_all(&mut wanted, detail.expired.iter());
     }
@@ -113,15 +116,24 @@ pub fn wanted(range: &Range, policy: &Policy, for_head: bool) -> Bits {
     wanted
 }
 
-/// The entries of a range that the source may be asked about: what is missing, and for an ancestor what has a wrong size
-/// where that counts. That is as far from being there, and expires alike.
+/// The entries of a range that the source may be asked about: what is missing, and for an ancestor what has a wrong size or
+/// is archived where that counts. That is as far from being there, and expires alike.
 #[must_use]
 pub fn doubtful(range: &RangeDetail, policy: &Policy, for_ancestor: bool) -> Bits {
     let mut doubtful = range.missing.clone();
     if for_ancestor && policy.size == SizeRule::Strict && !mutant::is_on("wrong_sizes_unasked") {
         insert_all(&mut doubtful, range.wrong_size.keys());
     }
+    if for_ancestor {
+        insert_all(&mut doubtful, blocked(range, policy));
+    }
     doubtful
+}
+
+/// The entries in an archive class that do not count as there.
+fn blocked<'a>(range: &'a RangeDetail, policy: &Policy) -> impl Iterator<Item = &'a u32> + use<'a> {
+    let blocks = policy.archived == ArchivedRule::Block;
+    range.archived.iter().filter(move |(_, archived)| blocks && !archived.shown).map(|(ordinal, _)| ordinal)
 }
 
 fn insert_all<'a>(bits: &mut Bits, ordinals: impl Iterator<Item = &'a u32>) {
@@ -335,6 +347,7 @@ fn range_need(range: &Range, policy: &Policy, for_head: bool, for_ancestor: bool
         few,
         missing: count(|detail| detail.missing.count() as usize).saturating_sub(unasked),
         wrong_size: count(|detail| detail.wrong_size.len()),
+        archived: range.detail.as_deref().map_or(0, |detail| blocked(detail, policy).count() as u32),
         forbidden: count(|detail| detail.forbidden as usize),
         expired: count(|detail| detail.expired.len()),
         imports,

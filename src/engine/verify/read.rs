@@ -72,11 +72,13 @@ async fn record(shop: &Shop, range: RangeId, found: Surveyed) -> Result<(), Reco
 /// The proven ranges of the parents that overlap the range. Whatever fails here only costs checks.
 async fn bases(shop: &Shop, id: RangeId, tree: MetarangeId, parents: &[MetarangeId]) -> Vec<Base> {
     let overlapping = overlapping(shop, id, tree, parents).await;
-    let mirror = shop.mirror;
+    let (mirror, now_ms) = (shop.mirror, shop.clock.wall_ms());
     let looked = shop.recorder.read(move |state| {
         let trees = &state.mirror(&mirror)?.trees;
         let ignored = state.policy.imports == ImportsRule::Ignore;
-        Some(overlapping.into_iter().filter_map(|id| proven(trees, id, ignored)).collect::<Vec<_>>())
+        let proven = overlapping.into_iter().filter_map(|id| proven(trees, id, ignored));
+        // What is stamped after now has no known age; the journal refuses it as well.
+        Some(proven.filter(|(_, _, oldest_ms)| *oldest_ms <= now_ms).collect::<Vec<_>>())
     });
     let (mut bases, mut bytes) = (Vec::new(), 0);
     for (id, unproven, oldest_ms) in looked.await.ok().flatten().unwrap_or_default() {
@@ -101,6 +103,10 @@ fn proven(
     if let Some(detail) = range.detail.as_deref() {
         unproven.union(&detail.missing);
         for ordinal in detail.wrong_size.keys().chain(&detail.expired) {
+            unproven.insert(*ordinal);
+        }
+        // What the mirror shows keeps nothing back, in whatever class it is: nor does it where it stands anew.
+        for (ordinal, _) in detail.archived.iter().filter(|(_, archived)| !archived.shown) {
             unproven.insert(*ordinal);
         }
         if imports_ignored {

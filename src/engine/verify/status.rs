@@ -34,6 +34,8 @@ pub struct Counts {
     pub unasked: u64,
     /// Entries whose object has another size.
     pub wrong_size: u64,
+    /// Entries whose object is in an archive class, and was not shown before.
+    pub archived: u64,
     /// Entries that the store refused to speak of at the last check.
     pub forbidden: u64,
     /// Entries whose object is under a delete marker, at the last check.
@@ -70,6 +72,8 @@ pub struct Sample {
     pub found: Option<u64>,
     /// What the source said of it, once it was asked.
     pub source: Option<SourceAnswer>,
+    /// The storage class that keeps it from being read, where one does.
+    pub archived: Option<&'static str>,
 }
 
 /// A tree that is needed and not proven.

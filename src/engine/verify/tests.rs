@@ -1,5 +1,6 @@
 //! The verifier over a world in memory.
 
+mod archived;
 mod shown;
 mod tracks;
 mod why;
@@ -270,7 +271,12 @@ async fn a_head_is_diagnosed_late_and_still_asked_for() {
     world.source.gone.lock().unwrap().insert("a".to_owned());
     world.see(&[("main", 1)], &[(1, &[], files.id)]).await;
     world.pass(20 * SECOND).await;
-    assert!(world.source.probes.lock().unwrap().is_empty());
+    world.clock.forward_ms.store(3_600_000, std::sync::atomic::Ordering::Relaxed);
+    world.pass(5 * SECOND).await;
+    assert!(
+        world.source.probes.lock().unwrap().is_empty(),
+        "the clock was put forward an hour: nobody has waited for it"
+    );
     world.until_grade(files.id, Grade::Expired).await;
     world
         .until_status("expired", |status| {

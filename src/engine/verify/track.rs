@@ -14,7 +14,7 @@ use super::batch::{Batch, Bounds, look};
 use super::check::{KEPT_MAX, Look, Looked, Missing, Suspect};
 use super::files::{Files, Miss};
 use super::loss::Gone;
-use super::need::{Plan, RangeNeed, TreeNeed};
+use super::need::{Plan, RangeNeed, Role, TreeNeed};
 use super::probe::{PASS, Probed, SAMPLE};
 use super::schedule;
 use super::status::SourceAnswer;
@@ -56,6 +56,8 @@ pub(super) struct Track {
     since: Duration,
     jitter: u64,
     least: Duration,
+    /// Of a tree: since when, in this run, a head that is to be promoted needs it.
+    head_since: Option<Duration>,
     pub(super) fault: Option<String>,
     pub(super) looked: Looked,
     pub(super) gone: Gone,
@@ -134,7 +136,8 @@ pub(super) enum Ended {
 pub(super) struct Rules {
     pub(super) workers: usize,
     pub(super) recheck: Option<Duration>,
-    pub(super) diagnose_after_ms: u64,
+    /// How long a head waits for an object before the source is asked about it.
+    pub(super) diagnose_after: Duration,
 }
 
 /// Everything that is tracked.
@@ -189,7 +192,10 @@ impl Tracks {
         self.plans += 1;
         self.missing = 0;
         for tree in &plan.trees {
-            self.trees.entry(tree.id).or_insert_with(|| Track::new(now)).plan = self.plans;
+            let track = self.trees.entry(tree.id).or_insert_with(|| Track::new(now));
+            track.plan = self.plans;
+            let awaited = !tree.shown_only && tree.role == Role::Head;
+            track.head_since = if awaited { track.head_since.or(Some(now)) } else { None };
             self.missing += if tree.total.is_none() { FILE_WEIGHT } else { 0 };
             for need in &tree.ranges {
                 let track = self.ranges.entry(need.id).or_insert_with(|| Track::new(now));
@@ -239,14 +245,14 @@ impl Tracks {
     }
 
     /// The next job that may start now.
-    pub(super) fn next(&mut self, now: Duration, wall_ms: u64, files: &Files) -> Option<Held> {
-        let held = self.pending(now, wall_ms, files).or_else(|| self.shown(now, files))?;
+    pub(super) fn next(&mut self, now: Duration, files: &Files) -> Option<Held> {
+        let held = self.pending(now, files).or_else(|| self.shown(now, files))?;
         self.set_running(&held, true);
         Some(held)
     }
 
     /// A job for what is to be promoted.
-    fn pending(&mut self, now: Duration, wall_ms: u64, files: &Files) -> Option<Held> {
+    fn pending(&mut self, now: Duration, files: &Files) -> Option<Held> {
         let total = self.rules.workers.max(2);
         if self.running >= total {
             return None;
@@ -255,7 +261,7 @@ impl Tracks {
         let probe = |suspect| Held { job: Job::Probe(suspect), large: false, shown: false };
         self.few(now, false)
             .or_else(|| self.in_turn(now, large_may, false, files))
-            .or_else(|| self.suspect(now, wall_ms).map(probe))
+            .or_else(|| self.suspect(now).map(probe))
     }
 
     /// A job for what the mirror shows, one at a time: whatever becomes of it, nothing else waits for it.
@@ -386,19 +392,20 @@ impl Tracks {
     }
 
     /// A range whose missing entries the source should be asked about.
-    fn suspect(&self, now: Duration, wall_ms: u64) -> Option<Suspect> {
+    fn suspect(&self, now: Duration) -> Option<Suspect> {
         if self.probing || now < self.probes_free_at {
             return None;
         }
         let mut best: Option<(Duration, Suspect)> = None;
         for tree in &self.plan.trees {
             // What the source says of a head that the mirror shows changes nothing: it has to be there.
-            let late = !tree.shown_only && wall_ms.saturating_sub(tree.since_ms) >= self.rules.diagnose_after_ms;
+            let since = self.trees.get(&tree.id).and_then(|track| track.head_since);
+            let late = since.is_some_and(|since| now.saturating_sub(since) >= self.rules.diagnose_after);
             for need in tree.ranges.iter().filter(|need| need.read && (need.for_ancestor || late)) {
                 let Some(track) = self.ranges.get(&need.id) else { continue };
                 let probe = &track.probe;
                 // The size of an object is for its owner to mend, unless the commit is past.
-                let misfits = if need.for_ancestor { 0 } else { need.wrong_size };
+                let misfits = if need.for_ancestor { 0 } else { need.wrong_size.saturating_add(need.archived) };
                 let absent = need.wanted.saturating_sub(misfits.saturating_add(need.forbidden)) > 0;
                 let checked = track.tries > 0 && !track.running && track.last > probe.last;
                 if !absent || !checked || now < probe.next || best.as_ref().is_some_and(|(last, _)| *last <= probe.last)

@@ -91,7 +91,9 @@ impl Replay for Follow {
 impl Follow {
     fn apply(&mut self, seq: u64, event: &Event) {
         match event {
-            Event::PolicySet(e) => self.set_policy(seq, Policy::from_event(e)),
+            Event::PolicySet(e) => self.set_policy(seq, Policy::from_version_1(e)),
+            Event::PolicySetV2(e) => self.set_policy(seq, Policy::from_event(e)),
+            Event::ArchivedShown(e) => self.change(e.range, |range, _, _| range.take_archived_shown(e)),
             Event::RangeRead(e) => {
                 self.reads.entry(e.range).or_insert(seq);
                 let from = || e.inherited_from.iter().map(|id| (*id, self.reads.get(id).copied())).collect();

@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lakemirror_journal::bits::{BITS_MAX, Bits};
-use lakemirror_journal::event::{ArrivalsCheckedV1, RangeReadV1, SourceProbedV1, WrongSizesGoneV1};
+use lakemirror_journal::event::{ArchivedShownV1, ArrivalsCheckedV1, RangeReadV1, SourceProbedV1, WrongSizesGoneV1};
 use lakemirror_journal::ids::RangeId;
-use lakemirror_journal::state::policy::{ImportsRule, Policy, SizeRule};
+use lakemirror_journal::state::archived::{ARCHIVED, Archived};
+use lakemirror_journal::state::policy::{ArchivedRule, ImportsRule, Policy, SizeRule};
 use lakemirror_journal::state::tree::{FORBIDDEN, Grade, Range, WRONG_SIZE};
 
 use super::graph::At;
@@ -44,6 +45,8 @@ pub enum How {
     Present,
     /// A check found it there with another size, which the rules let pass or not.
     WrongSize,
+    /// A check found it there in an archive class, which the rules let pass or not.
+    Archived,
     /// It stands with the same address in a range where it was found there.
     Inherited,
     /// An entry with a full address, which the rules do not look for.
@@ -100,6 +103,8 @@ pub struct RangeProof {
     pub reopened: Option<(At, u32)>,
     /// Entries found with another size, and that size in bytes.
     pub wrong_size: BTreeMap<u32, u64>,
+    /// Entries found in an archive class.
+    pub archived: BTreeMap<u32, Archived>,
     /// Missing entries that the store refused to speak of at the last check.
     pub forbidden: u32,
     /// Records of the source's answers about missing entries: how many it said are gone, and are there.
@@ -138,6 +143,7 @@ impl RangeProof {
             last_arrival: None,
             reopened: None,
             wrong_size: BTreeMap::new(),
+            archived: BTreeMap::new(),
             forbidden: 0,
             probes: Vec::new(),
             missing: none(),
@@ -154,8 +160,9 @@ impl RangeProof {
     pub fn grade(&self, policy: &Policy) -> Grade {
         let sizes_count = policy.size == SizeRule::Strict && !self.wrong_size.is_empty();
         let blocked = policy.imports == ImportsRule::Block && self.imports > 0;
+        let archived = policy.archived == ArchivedRule::Block && self.archived.values().any(|one| !one.shown);
         match () {
-            () if self.read.is_none() || sizes_count || blocked || !self.missing.is_none() => Grade::Open,
+            () if self.read.is_none() || sizes_count || archived || blocked || !self.missing.is_none() => Grade::Open,
             () if self.expired.is_none() => Grade::Whole,
             () => Grade::Expired,
         }
@@ -211,6 +218,7 @@ impl RangeProof {
             (self.missing, self.wrong_size) = (detail.missing.clone(), detail.wrong_size.clone());
             (self.imports, self.import_bits) = (detail.imports.count(), detail.imports.clone());
             self.forbidden = detail.forbidden;
+            self.archived = detail.archived.clone();
         }
         self.arrived = complement(&self.missing);
         self.arrived.subtract(&self.expired);
@@ -266,6 +274,7 @@ impl RangeProof {
                 continue;
             }
             self.wrong_size.remove(&ordinal);
+            self.archived.remove(&ordinal);
             if present.contains(rank) {
                 proven += u32::from(self.prove(ordinal, there));
                 if self.arrived.insert(ordinal) {
@@ -300,7 +309,7 @@ impl RangeProof {
         self.forbidden = 0;
         for exception in &e.exceptions {
             self.forbidden += u32::from(exception.code == FORBIDDEN);
-            if exception.code == WRONG_SIZE {
+            if matches!(exception.code, WRONG_SIZE | ARCHIVED) {
                 self.oldest_ms = self.oldest_ms.min(e.started_ms);
                 if self.is_ignored(exception.ordinal, policy) {
                     continue;
@@ -308,8 +317,14 @@ impl RangeProof {
                 self.missing.remove(exception.ordinal);
                 self.gone_once.remove(exception.ordinal);
                 self.expired.remove(exception.ordinal);
-                self.wrong_size.insert(exception.ordinal, exception.found);
-                self.decide(std::iter::once(exception.ordinal), How::WrongSize, at, decisions);
+                let how = if exception.code == WRONG_SIZE {
+                    self.wrong_size.insert(exception.ordinal, exception.found);
+                    How::WrongSize
+                } else {
+                    self.archived.insert(exception.ordinal, Archived::found(exception.found));
+                    How::Archived
+                };
+                self.decide(std::iter::once(exception.ordinal), how, at, decisions);
             }
         }
     }
@@ -344,13 +359,23 @@ impl RangeProof {
         }
     }
 
-    /// What the source said of entries with another size.
+    /// The mirror shows archived entries: they keep nothing back.
+    pub(super) fn take_archived_shown(&mut self, e: &ArchivedShownV1) {
+        for ordinal in &e.ordinals {
+            if let Some(archived) = self.archived.get_mut(ordinal) {
+                archived.shown = true;
+            }
+        }
+    }
+
+    /// What the source said of entries with another size, or in an archive class.
     pub(super) fn take_wrong_sizes_gone(&mut self, at: At, e: &WrongSizesGoneV1, decisions: &mut Vec<Decision>) {
-        for ordinal in e.once.iter().filter(|ordinal| self.wrong_size.contains_key(ordinal)) {
+        let unfit = |ordinal: &&u32| self.wrong_size.contains_key(ordinal) || self.archived.contains_key(ordinal);
+        for ordinal in e.once.iter().filter(unfit) {
             self.gone_once.insert(*ordinal);
         }
         for ordinal in &e.twice {
-            if self.wrong_size.remove(ordinal).is_some() {
+            if self.wrong_size.remove(ordinal).is_some() | self.archived.remove(ordinal).is_some() {
                 self.gone_once.remove(*ordinal);
                 self.expired.insert(*ordinal);
                 self.decide(std::iter::once(*ordinal), How::Expired, at, decisions);
@@ -363,6 +388,7 @@ impl RangeProof {
         self.missing = Bits::all(self.entries);
         (self.expired, self.gone_once) = (Bits::none(self.entries), Bits::none(self.entries));
         self.wrong_size.clear();
+        self.archived.clear();
         (self.oldest_ms, self.forbidden) = (u64::MAX, 0);
         (self.batches, self.batches_more, self.last_batch) = (Vec::new(), 0, None);
         self.decided.fill(0);
@@ -383,6 +409,7 @@ impl RangeProof {
         for ordinal in imports.iter() {
             let open = self.missing.remove(ordinal)
                 | self.wrong_size.remove(&ordinal).is_some()
+                | self.archived.remove(&ordinal).is_some()
                 | self.expired.remove(ordinal);
             self.gone_once.remove(ordinal);
             if new.imports == ImportsRule::Ignore {

@@ -10,7 +10,7 @@ use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, Snaps
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::branch::Branch;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
-use lakemirror_journal::state::policy::{HistoryRule, ImportsRule};
+use lakemirror_journal::state::policy::{ArchivedRule, HistoryRule, ImportsRule};
 use lakemirror_journal::state::tree::Grade;
 
 use super::subject::Subject;
@@ -125,6 +125,14 @@ fn of_tree(state: &State, mirror: &Mirror, id: &CommitId) -> Vec<String> {
     let wrong: usize = details().map(|detail| detail.wrong_size.len()).sum();
     if wrong > 0 {
         reasons.push(format!("{wrong} object(s) have another size than their entries"));
+    }
+    let blocks = state.policy.archived == ArchivedRule::Block;
+    let archived: usize =
+        details().map(|detail| detail.archived.values().filter(|one| blocks && !one.shown).count()).sum();
+    if archived > 0 {
+        reasons.push(format!(
+            "{archived} object(s) are in an archive class: restore them, or set verification.archived: report"
+        ));
     }
     let imports = details().filter(|detail| !detail.imports.is_none()).count();
     if imports > 0 && state.policy.imports == ImportsRule::Block {

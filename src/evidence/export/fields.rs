@@ -119,6 +119,9 @@ pub fn fields(event: &Event) -> Value {
         PolicySet {
             history, size, imports, on_divergence, evidence_age_ms_max, deletion_grace_ms, deletion_permille_max
         },
+        PolicySetV2 {
+            history, size, archived, imports, on_divergence, evidence_age_ms_max, deletion_grace_ms, deletion_permille_max
+        },
         JournalRecovered { text, at_ms },
         SegmentSealed { first, last, frames, bytes, checks, hash, last_frame, at_ms },
         SegmentArchived { first, last, hash, bytes, file_hash, place, at_ms },
@@ -149,6 +152,7 @@ pub fn fields(event: &Event) -> Value {
         ArrivalsChecked { mirror, range, base, asked, present, exceptions, started_ms, finished_ms },
         SourceProbed { mirror, range, gone, there, at_ms },
         RangesReopened { mirror, ranges, at_ms },
+        ArchivedShown { mirror, range, ordinals, at_ms },
         WrongSizesGone { mirror, range, once, twice, at_ms },
         TreesTakenBack { mirror, metaranges, at_ms },
         MoveStarted { mirror, branch, from, to, seen, ranges, entries, oldest_evidence_ms, at_ms },

@@ -12,7 +12,7 @@ use lakemirror_journal::event::{ArrivalsCheckedV1, Event, MoveFinishedV1, MoveSt
 use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::branch::Move;
-use lakemirror_journal::state::policy::{ImportsRule, Policy};
+use lakemirror_journal::state::policy::{ArchivedRule, ImportsRule, Policy};
 use lakemirror_journal::state::tree::Grade;
 
 use super::Key;
@@ -63,7 +63,7 @@ impl Shadow {
             .collect();
         under_way.into_iter().for_each(|finished| self.finish(finished));
         if let Rules::These(policy) = &self.rules {
-            self.state.apply(&Event::PolicySet(policy.event()));
+            self.state.apply(&Event::PolicySetV2(policy.event()));
         }
     }
 
@@ -84,7 +84,7 @@ impl Shadow {
             | Event::MoveGivenUp(_)
             | Event::RecordsWritten(_)
             | Event::SummaryPublished(_) => {}
-            Event::PolicySet(_) if self.rules != Rules::OfTheJournal => {}
+            Event::PolicySet(_) | Event::PolicySetV2(_) if self.rules != Rules::OfTheJournal => {}
             Event::RangesReopened(_) if !self.reopens_alike => {}
             Event::ArrivalsChecked(batch) => match self.without_imports(batch) {
                 Some(batch) => self.state.apply(&Event::ArrivalsChecked(batch)),
@@ -200,11 +200,15 @@ impl Shadow {
         let imports = details().filter(|detail| !detail.imports.is_none()).count();
         let wrong: usize = details().map(|detail| detail.wrong_size.len()).sum();
         let missing: u32 = details().map(|detail| detail.missing.count()).sum();
+        let archived: usize = details().map(|detail| detail.archived.values().filter(|one| !one.shown).count()).sum();
         match tree.grade() {
             _ if imports > 0 && self.state.policy.imports == ImportsRule::Block => {
                 format!("{imports} range(s) of it have imported entries, which are blocked")
             }
             Grade::Open if wrong > 0 => format!("{wrong} object(s) have another size than their entries"),
+            Grade::Open if archived > 0 && self.state.policy.archived == ArchivedRule::Block && missing == 0 => {
+                format!("{archived} object(s) are in an archive class")
+            }
             Grade::Open if missing > 0 => format!("no record shows {missing} object(s) of it there"),
             Grade::Open => "not all of its files were read".to_owned(),
             Grade::Expired => "objects of it are gone at the source as well".to_owned(),

@@ -155,7 +155,11 @@ impl<S: Store + ?Sized> Run<'_, S> {
             Ok(page) => {
                 self.progress.succeeded(!page.is_empty());
                 match page.in_order(self.prefix, after) {
-                    Ok(()) => self.plan.listed(&page, answers),
+                    Ok(()) => {
+                        self.plan.listed(&page, answers);
+                        let doubtful = self.plan.take_doubtful();
+                        self.ask_all(doubtful.into_iter(), answers).await;
+                    }
                     Err(disorder) => self.unusable(&disorder.to_string()),
                 }
             }
@@ -182,7 +186,13 @@ impl<S: Store + ?Sized> Run<'_, S> {
     }
 
     async fn heads(&mut self, range: Range<usize>, answers: &mut Vec<Answer>) {
-        let mut keys = self.plan.rest().get(..range.len()).unwrap_or_default().chunk_by(|a, b| a.key == b.key);
+        let keys = self.plan.rest().get(..range.len()).unwrap_or_default().chunk_by(|a, b| a.key == b.key);
+        self.ask_all(keys, answers).await;
+        self.plan.asked(&range);
+    }
+
+    /// Asks for keys one by one, each given with all that wait for it.
+    async fn ask_all<'w>(&self, mut keys: impl Iterator<Item = &'w [Wanted]>, answers: &mut Vec<Answer>) {
         let mut asking = FuturesUnordered::new();
         loop {
             while asking.len() < self.width
@@ -197,14 +207,13 @@ impl<S: Store + ?Sized> Run<'_, S> {
             }
         }
         drop(asking);
-        self.plan.asked(&range);
     }
 
     async fn ask<'w>(&self, equal: &'w [Wanted]) -> (&'w [Wanted], Option<Found>) {
         let Some(first) = equal.first().filter(|_| !self.progress.hopeless()) else { return (equal, None) };
         match self.checker.head(self.bucket, self.name, &first.key).await {
             Ok(found) => {
-                self.progress.succeeded(matches!(found, Found::Present { .. }));
+                self.progress.succeeded(matches!(found, Found::Present { .. } | Found::Archived { .. }));
                 (equal, Some(found))
             }
             Err(fault) => {

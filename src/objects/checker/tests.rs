@@ -251,3 +251,23 @@ async fn reading_repeats_and_gives_up() {
     let down = Rig::new(|_, _| Some(retry(500)));
     assert_eq!(down.checker.read(&at, 6).await.unwrap_err().kind, FaultKind::Retry);
 }
+
+#[tokio::test]
+async fn an_archived_object_is_told_by_a_single_request_whichever_way_it_is_found() {
+    for (count, effort) in [(20, Effort::Recheck), (3_000, Effort::Sweep)] {
+        let rig = Rig::new(|_, _| None);
+        rig.fill(count);
+        rig.memory().archive("b", "data/000003", 1);
+        rig.memory().archive("b", "data/000004", 0);
+        rig.memory().put("b", "data/000005", "of another size");
+        rig.memory().archive("b", "data/000005", 2);
+        let answers = rig.check(wanted(0..count), effort).await.unwrap();
+        assert_eq!(answers.len(), usize::try_from(count).unwrap());
+        assert_eq!(answers[&3], Outcome::Archived { class: 1 });
+        assert_eq!(answers[&4], Outcome::Present, "its copy was restored");
+        assert_eq!(answers[&5], Outcome::WrongSize { found: 15 });
+        if effort == Effort::Sweep {
+            assert!(rig.memory().lists() > 0 && rig.memory().heads() < 20, "{}", rig.memory().heads());
+        }
+    }
+}

@@ -133,3 +133,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_may_have_to_be_restored_is_marked() {
+    let entry = |key: &str, class: &str| {
+        format!("<Contents><Key>{key}</Key><Size>1</Size><StorageClass>{class}</StorageClass></Contents>")
+    };
+    let classes = ["STANDARD", "GLACIER", "GLACIER_IR", "DEEP_ARCHIVE", "INTELLIGENT_TIERING", "STANDARD_IA"];
+    let entries: String = classes.iter().zip('a'..).map(|(class, key)| entry(&key.to_string(), class)).collect();
+    let page = scan(around(&format!("<IsTruncated>false</IsTruncated>{entries}")).as_bytes()).unwrap();
+    let cold: Vec<&str> = page.iter_cold().filter(|(_, _, cold)| *cold).map(|(key, ..)| key).collect();
+    assert_eq!(cold, ["b", "d", "e"]);
+}

@@ -107,6 +107,7 @@ fn classify(status: u16, code: &str) -> (FaultKind, &'static str) {
         (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken") => {
             (FaultKind::Denied, "wrong or expired credentials")
         }
+        (403, "InvalidObjectState") => (FaultKind::Denied, "it is in an archive class: restore it"),
         (_, "RequestTimeTooSkewed") => (FaultKind::Denied, "correct this machine's clock"),
         (_, "RequestTimeout" | "SlowDown") => (FaultKind::Retry, ""),
         (401 | 403, _) => (FaultKind::Denied, "a permission is missing, or the credentials are not known here"),

@@ -8,7 +8,9 @@ use rkyv::rancor;
 use super::{ENTRY_HEADER_BYTES, IMAGE_VERSION, ImageError, Kind, MirrorHead, Service, digest, digest_of};
 use crate::ids::{CommitId, Incarnation, MetarangeId};
 use crate::state::State;
+use crate::state::archived::Archived;
 use crate::state::mirror::Mirror;
+use crate::state::policy::ArchivedRule;
 use crate::state::tree::Range;
 
 /// The state that an image is of.
@@ -82,6 +84,8 @@ impl<'a> Reader<'a> {
                 (self.state.writer_epoch, self.state.policy) = (writer_epoch, policy);
                 (self.state.ladder.snapshot, self.state.checks, self.state.strays) = (snapshot, checks, strays);
             }
+            Kind::Archive if value.is_empty() => self.state.policy.archived = ArchivedRule::Block,
+            Kind::Archive => return Err("it has no value".to_owned()),
             Kind::Loss => self.state.ladder.losses.push(decode(value)?),
             Kind::Segment => {
                 let first = u64::from_le_bytes(fixed(key)?);
@@ -112,7 +116,7 @@ impl<'a> Reader<'a> {
 fn check_version(key: &[u8]) -> Result<(), ImageError> {
     let damaged = |what| ImageError::Damaged { at: 0, what };
     match u16::from_le_bytes(fixed(key).map_err(damaged)?) {
-        IMAGE_VERSION => Ok(()),
+        1..=IMAGE_VERSION => Ok(()),
         0 => Err(damaged("version 0".to_owned())),
         found => Err(ImageError::Newer { found }),
     }
@@ -138,10 +142,11 @@ fn take_of_mirror(mirror: &mut Mirror, entry: &Entry<'_>) -> Result<(), Fault> {
             mirror.resident.insert(CommitId(fixed(key)?));
         }
         Kind::Range => take_range(mirror, decode(value)?)?,
+        Kind::Archived => take_archived(mirror, value)?,
         Kind::Metarange => {
             mirror.trees.metaranges.insert(MetarangeId(fixed(key)?), decode(value)?);
         }
-        Kind::Service | Kind::Loss | Kind::Segment | Kind::Gone | Kind::Mirror | Kind::End => {
+        Kind::Service | Kind::Archive | Kind::Loss | Kind::Segment | Kind::Gone | Kind::Mirror | Kind::End => {
             return Err("it is not of a mirror".to_owned());
         }
     }
@@ -158,6 +163,21 @@ fn take_range(mirror: &mut Mirror, range: Range) -> Result<(), Fault> {
         return Err(format!("range {} is there twice", range.id));
     }
     mirror.trees.ranges.push(range);
+    Ok(())
+}
+
+/// Archived entries of the range that was read last.
+fn take_archived(mirror: &mut Mirror, value: &[u8]) -> Result<(), Fault> {
+    let detail = mirror.trees.ranges.last_mut().and_then(|range| range.detail.as_deref_mut());
+    let detail = detail.ok_or("archived entries follow no range that has a detail")?;
+    let (entries, rest) = value.as_chunks::<6>();
+    if !rest.is_empty() {
+        return Err("archived entries are cut short".to_owned());
+    }
+    for [a, b, c, d, class, shown] in entries.iter().copied() {
+        let archived = Archived { class, shown: shown == 1 };
+        detail.archived.insert(u32::from_le_bytes([a, b, c, d]), archived);
+    }
     Ok(())
 }
 

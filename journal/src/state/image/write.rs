@@ -1,16 +1,20 @@
 //! A state into the entries of its image, in their order.
 
+use std::collections::BTreeMap;
+
 use rkyv::api::high::{HighSerializer, to_bytes_in};
 use rkyv::rancor;
 use rkyv::ser::allocator::ArenaHandle;
 
-use super::{ENTRY_HEADER_BYTES, IMAGE_VERSION, ImageError, Kind, MirrorHead, Service};
+use super::{ENTRY_HEADER_BYTES, ImageError, Kind, MirrorHead, Service};
 use crate::ids::{CommitId, Incarnation};
 use crate::state::State;
+use crate::state::archived::Archived;
 use crate::state::graph::Graph;
 use crate::state::ladder::Ladder;
 use crate::state::mirror::Mirror;
-use crate::state::tree::Trees;
+use crate::state::policy::ArchivedRule;
+use crate::state::tree::{Range, Trees};
 
 /// Bytes that are gathered before they are given out.
 const GATHERED_BYTES: usize = 64 * 1024;
@@ -31,7 +35,11 @@ pub fn write(state: &State, out: impl FnMut(&[u8])) -> Result<(), ImageError> {
         checks: *checks,
         strays: *strays,
     };
-    entries.put(Kind::Service, &IMAGE_VERSION.to_le_bytes(), &service)?;
+    let version: u16 = if is_of_version_1(state) { 1 } else { 2 };
+    entries.put(Kind::Service, &version.to_le_bytes(), &service)?;
+    if policy.archived == ArchivedRule::Block {
+        entries.put_raw(Kind::Archive, &[], &[])?;
+    }
     for loss in losses {
         entries.put(Kind::Loss, &[], loss)?;
     }
@@ -48,6 +56,13 @@ pub fn write(state: &State, out: impl FnMut(&[u8])) -> Result<(), ImageError> {
     entries.put_raw(Kind::End, &[], &count.to_le_bytes())?;
     entries.flush();
     Ok(())
+}
+
+/// Whether the state has nothing that version 1 has no place for.
+fn is_of_version_1(state: &State) -> bool {
+    let ranges = state.mirrors.values().flat_map(|mirror| &mirror.trees.ranges);
+    let mut archived = ranges.filter_map(|range| range.detail.as_deref()).map(|detail| &detail.archived);
+    state.policy.archived == ArchivedRule::Report && archived.all(BTreeMap::is_empty)
 }
 
 struct Entries<Out> {
@@ -82,11 +97,23 @@ impl<Out: FnMut(&[u8])> Entries<Out> {
         let Trees { ranges, range_index: _, metaranges } = trees;
         for range in ranges {
             self.put(Kind::Range, &[], range)?;
+            self.put_archived(range)?;
         }
         for (id, metarange) in metaranges {
             self.put(Kind::Metarange, &id.0, metarange)?;
         }
         Ok(())
+    }
+
+    /// Right behind the range, so that it needs no key.
+    fn put_archived(&mut self, range: &Range) -> Result<(), ImageError> {
+        let Some(detail) = range.detail.as_deref().filter(|detail| !detail.archived.is_empty()) else { return Ok(()) };
+        let bytes = |(ordinal, archived): (&u32, &Archived)| {
+            let [a, b, c, d] = ordinal.to_le_bytes();
+            [a, b, c, d, archived.class, u8::from(archived.shown)]
+        };
+        let value: Vec<u8> = detail.archived.iter().flat_map(bytes).collect();
+        self.put_raw(Kind::Archived, &[], &value)
     }
 
     fn put<T>(&mut self, kind: Kind, key: &[u8], value: &T) -> Result<(), ImageError>

@@ -1,6 +1,7 @@
 //! The answer for scripts: one object a line, told apart by `what`.
 
 use lakemirror_journal::ids::RangeId;
+use lakemirror_journal::state::archived::class_name;
 use lakemirror_journal::state::policy::Policy;
 use lakemirror_journal::state::tree::Grade;
 use serde_json::{Value, json};
@@ -120,6 +121,7 @@ pub(super) fn range(place: usize, range: &RangeProof, policy: &Policy, names: &[
         "missing_named": names.iter().map(|(ordinal, named)| json!({ "ordinal": ordinal, "object": object(named) })).collect::<Vec<_>>(),
         "forbidden": range.forbidden,
         "wrong_size": range.wrong_size,
+        "archived": range.archived.iter().map(|(ordinal, one)| json!({ "ordinal": ordinal, "class": class_name(one.class), "shown": one.shown })).collect::<Vec<_>>(),
         "expired": range.expired.iter().take(MISSING_MAX).collect::<Vec<_>>(),
         "expired_count": range.expired.count(),
         "probes": range.probes.iter().map(|(by, gone, there)| json!({ "record": at(*by), "gone": gone, "there": there })).collect::<Vec<_>>(),
@@ -140,6 +142,7 @@ pub(super) fn objects(
     let how = decision.map(|decision| match decision.how {
         How::Present => "present",
         How::WrongSize => "wrong_size",
+        How::Archived => "archived",
         How::Inherited => "inherited",
         How::ImportIgnored => "import_ignored",
         How::Expired => "expired",

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use lakemirror_journal::ids::CommitId;
+use lakemirror_journal::state::archived::class_name;
 use lakemirror_journal::state::policy::Policy;
 use lakemirror_journal::state::tree::Grade;
 
@@ -221,6 +222,10 @@ fn open(range: &RangeProof, names: &[(u32, Named)], out: &mut dyn Write) -> io::
     for (ordinal, found) in range.wrong_size.iter().take(super::MISSING_NAMED_MAX) {
         writeln!(out, "        ordinal {ordinal} has another size than its entry: {found} bytes")?;
     }
+    for (ordinal, archived) in range.archived.iter().take(super::MISSING_NAMED_MAX) {
+        let shown = if archived.shown { ", and the mirror shows it" } else { "" };
+        writeln!(out, "        ordinal {ordinal} is in {}{shown}", class_name(archived.class))?;
+    }
     if !range.expired.is_none() {
         writeln!(out, "        {} gone at the source as well, by its own answers:", range.expired.count())?;
     }
@@ -254,6 +259,7 @@ fn how(how: How) -> &'static str {
     match how {
         How::Present => "seen there",
         How::WrongSize => "seen there with another size",
+        How::Archived => "seen there in an archive class",
         How::Inherited => "inherited",
         How::ImportIgnored => "an import, not looked for",
         How::Expired => "gone at the source as well",

@@ -33,7 +33,7 @@ fn plan(numbers: impl IntoIterator<Item = u16>) -> Plan {
 
 #[test]
 fn a_track_lasts_as_long_as_it_is_needed_and_no_longer() {
-    let mut tracks = Tracks::new(Rules { workers: 2, recheck: None, diagnose_after_ms: 0 });
+    let mut tracks = Tracks::new(Rules { workers: 2, recheck: None, diagnose_after: Duration::ZERO });
     tracks.follow(plan([1, 2]), Duration::ZERO);
     let (one, two) = (needed(1).id, needed(2).id);
     tracks.trees.get_mut(&one).unwrap().tries = 7;
@@ -47,7 +47,7 @@ fn a_track_lasts_as_long_as_it_is_needed_and_no_longer() {
 
 #[test]
 fn room_for_what_once_was_many_is_given_back() {
-    let mut tracks = Tracks::new(Rules { workers: 2, recheck: None, diagnose_after_ms: 0 });
+    let mut tracks = Tracks::new(Rules { workers: 2, recheck: None, diagnose_after: Duration::ZERO });
     tracks.follow(plan(0..10_000), Duration::ZERO);
     assert_eq!(tracks.trees.len(), 10_000);
     tracks.follow(plan([1]), Duration::ZERO);
@@ -66,6 +66,7 @@ fn what_was_opened_again_is_looked_for_as_if_for_the_first_time() {
         few: Vec::new(),
         missing: wanted,
         wrong_size: 0,
+        archived: 0,
         forbidden: 0,
         expired: 0,
         imports: 0,
@@ -75,7 +76,7 @@ fn what_was_opened_again_is_looked_for_as_if_for_the_first_time() {
         checked_ms: 0,
     };
     let plan = |wanted| Plan { trees: vec![TreeNeed { ranges: vec![wanting(wanted)], total: Some(1), ..needed(1) }] };
-    let mut tracks = Tracks::new(Rules { workers: 2, recheck: None, diagnose_after_ms: 0 });
+    let mut tracks = Tracks::new(Rules { workers: 2, recheck: None, diagnose_after: Duration::ZERO });
     tracks.follow(plan(5), Duration::ZERO);
     let track = tracks.ranges.get_mut(&id).unwrap();
     (track.tries, track.running) = (4, true);

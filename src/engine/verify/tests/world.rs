@@ -1,6 +1,7 @@
 //! A world in memory for the verifier: a store, a source, a clock moved by hand, and a journal without a disk.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(super) const MIRROR: Incarnation = Incarnation([7; 16]);
 #[derive(Default)]
 pub(in crate::engine) struct Hand {
     now: watch::Sender<Duration>,
+    /// How far the wall clock was put forward, milliseconds.
+    pub(super) forward_ms: AtomicU64,
     pub(in crate::engine) sleepers: Mutex<usize>,
 }
 
@@ -36,6 +39,7 @@ impl Hand {
         self.now.send_modify(|now| *now += duration);
     }
 }
+
 
 struct Sleeper<'a>(&'a Hand);
 
@@ -48,7 +52,7 @@ impl Drop for Sleeper<'_> {
 #[async_trait]
 impl Clock for Hand {
     fn wall_ms(&self) -> u64 {
-        1_000_000 + self.now.borrow().as_millis() as u64
+        1_000_000 + self.forward_ms.load(Ordering::Relaxed) + self.now.borrow().as_millis() as u64
     }
     fn monotonic(&self) -> Duration {
         *self.now.borrow()
@@ -85,6 +89,7 @@ pub(in crate::engine) struct Store {
     pub(super) files: Mutex<BTreeMap<String, Bytes>>,
     pub(super) objects: Mutex<BTreeMap<(String, String), u64>>,
     pub(super) forbidden: Mutex<BTreeSet<String>>,
+    pub(super) archived: Mutex<BTreeMap<String, u8>>,
     pub(super) hanging: Mutex<BTreeSet<String>>,
     pub(super) denied: Mutex<bool>,
     pub(super) reads: Mutex<Vec<String>>,
@@ -118,7 +123,10 @@ impl Destination for Store {
             let found = self.objects.lock().unwrap().get(&(bucket.to_owned(), key.clone())).copied();
             let outcome = match found {
                 _ if self.forbidden.lock().unwrap().contains(&key) => Outcome::Forbidden,
-                Some(size) if size == one.size => Outcome::Present,
+                Some(size) if size == one.size => {
+                    let class = self.archived.lock().unwrap().get(&key).copied();
+                    class.map_or(Outcome::Present, |class| Outcome::Archived { class })
+                }
                 Some(found) => Outcome::WrongSize { found },
                 None => Outcome::Absent,
             };

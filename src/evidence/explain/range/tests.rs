@@ -67,7 +67,7 @@ fn fact() -> impl Strategy<Value = Event> {
             at_ms: 90,
         })
     });
-    let exception = (0..ENTRIES, 1u8..5).prop_map(|(ordinal, code)| ArrivalExceptionV1 { ordinal, code, found: 7 });
+    let exception = (0..ENTRIES, 1u8..6).prop_map(|(ordinal, code)| ArrivalExceptionV1 { ordinal, code, found: 7 });
     let checks = (bits(), any::<u64>(), proptest::collection::vec(exception, 0..2), 50u64..200);
     let checks = checks.prop_map(|(asked, there, exceptions, at_ms)| {
         let asked_of = exceptions.iter().map(|exception: &ArrivalExceptionV1| exception.ordinal);
@@ -94,8 +94,14 @@ fn fact() -> impl Strategy<Value = Event> {
         Event::WrongSizesGone(WrongSizesGoneV1 { mirror: MIRROR, range: RANGE, once, twice, at_ms: 1 })
     });
     let reopen = Just(Event::RangesReopened(RangesReopenedV1 { mirror: MIRROR, ranges: vec![RANGE], at_ms: 1 }));
-    let rules = (0u8..3, 0u8..2).prop_map(|(imports, size)| Event::PolicySet(policy(imports, size).event()));
-    prop_oneof![1 => read, 6 => checks, 2 => probe, 2 => sizes, 1 => reopen, 1 => rules]
+    let rules = (0u8..3, 0u8..2, any::<bool>()).prop_map(|(imports, size, block)| {
+        let archived = if block { ArchivedRule::Block } else { ArchivedRule::Report };
+        Event::PolicySetV2(Policy { archived, ..policy(imports, size) }.event())
+    });
+    let shown = list().prop_map(|ordinals| {
+        Event::ArchivedShown(ArchivedShownV1 { mirror: MIRROR, range: RANGE, ordinals, at_ms: 1 })
+    });
+    prop_oneof![1 => read, 6 => checks, 2 => probe, 2 => sizes, 1 => shown, 1 => reopen, 1 => rules]
 }
 
 /// Takes a fact as `proof` does.
@@ -107,7 +113,8 @@ fn take(range: &mut RangeProof, policy: &mut Policy, seq: u64, event: &Event, de
         Event::SourceProbed(e) => range.take_probe(at, e, decisions),
         Event::WrongSizesGone(e) => range.take_wrong_sizes_gone(at, e, decisions),
         Event::RangesReopened(_) => range.take_reopening(at, policy, decisions),
-        Event::PolicySet(e) => {
+        Event::ArchivedShown(e) => range.take_archived_shown(e),
+        Event::PolicySetV2(e) => {
             let new = Policy::from_event(e);
             range.take_policy(at, policy, &new, decisions);
             *policy = new;
@@ -176,7 +183,7 @@ fn an_import_of_another_size_that_other_rules_made_missing_is_not_decided_by_the
     let facts = [
         Event::RangeRead(read),
         Event::ArrivalsChecked(found),
-        Event::PolicySet(policy(2, 0).event()),
+        Event::PolicySetV2(policy(2, 0).event()),
         Event::WrongSizesGone(gone),
     ];
     compare(&facts).unwrap();
