@@ -193,7 +193,7 @@ async fn a_process_that_starts_without_the_database_answers_from_its_journal() {
         source_region: "us-east-1".to_owned(),
         region: WEST.to_owned(),
         storage_namespace: "s3://west/sample".to_owned(),
-        source_store: Default::default(),
+        source_store: crate::engine::ports::StoreIdentity::Unknown,
         created_ms: 1,
         deleted: false,
     });
