@@ -8,6 +8,7 @@
 mod auth;
 mod blockstore;
 mod committed;
+mod credentials;
 mod database;
 mod journal;
 mod limits;
@@ -57,8 +58,11 @@ pub struct Config {
     pub regional_endpoint: Url,
     /// The lakeFS of each other region.
     pub dst_endpoints: BTreeMap<String, Url>,
-    /// `lakefs_access_key_id` and `lakefs_secret_access_key`.
+    /// The pair for this region's lakeFS: its entry in `dst_credentials`, else `lakefs_access_key_id` and
+    /// `lakefs_secret_access_key`.
     pub lakefs_credentials: LakefsCredentials,
+    /// The pair for each region of `dst_endpoints`: its entry in `dst_credentials`, else the common one.
+    pub dst_credentials: BTreeMap<String, LakefsCredentials>,
     /// `host:port` for the API. Default `0.0.0.0:8008`.
     pub listen_address: String,
     /// Where the processes of an organization meet.
@@ -95,7 +99,7 @@ pub struct Config {
     pub deletion: Deletion,
 }
 
-/// The replication user's key pair, the same in every region.
+/// The replication user's key pair in one region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LakefsCredentials {
     /// Access key id.

@@ -13,6 +13,7 @@ use reqwest::header::HeaderValue;
 use super::connect::{ConnectError, http_client, parse_endpoint};
 use super::transport::Transport;
 use crate::clock::{Clock, Entropy};
+use crate::outbound::Proxies;
 use crate::secret::Secret;
 
 /// The most items that lakeFS puts on a page.
@@ -23,6 +24,8 @@ pub(super) const PAGE_ITEMS_MAX: usize = 1000;
 pub struct Settings {
     /// Its URL, such as `https://lakefs.example.com`; a slash or `/api/v1` at the end is accepted.
     pub endpoint: String,
+    /// Its region, for messages about credentials.
+    pub region: Option<String>,
     /// The replication user's access key id.
     pub access_key_id: String,
     /// The replication user's secret access key.
@@ -31,6 +34,8 @@ pub struct Settings {
     pub page_size: usize,
     /// A PEM file with certificate authorities to trust besides the system's (`AWS_CA_BUNDLE`).
     pub ca_bundle: Option<PathBuf>,
+    /// Through which proxies it is reached.
+    pub proxies: Proxies,
 }
 
 /// What a caller of lakemirror's own API shows to prove who they are.
@@ -76,7 +81,7 @@ impl Client {
     /// [`ConnectError`] for an endpoint, credentials or certificates that can never work.
     pub fn new(settings: Settings, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self, ConnectError> {
         let endpoint = parse_endpoint(&settings.endpoint)?;
-        let http = http_client(&endpoint, settings.ca_bundle.as_deref())?;
+        let http = http_client(&endpoint, settings.ca_bundle.as_deref(), &settings.proxies)?;
         let pair = format!("{}:{}", settings.access_key_id, settings.secret_access_key.expose());
         let unspeakable = vec![settings.secret_access_key.clone(), Secret::new(STANDARD.encode(pair))];
         let authorization = CallerCredentials::Basic {
@@ -86,7 +91,9 @@ impl Client {
         .header()
         .ok_or_else(|| ConnectError::Credentials { endpoint: endpoint.shown.clone() })?;
         let page_size = settings.page_size.clamp(1, PAGE_ITEMS_MAX).to_string();
-        Ok(Self { transport: Transport { http, endpoint, authorization, unspeakable, clock, entropy }, page_size })
+        let region = settings.region;
+        let transport = Transport { http, endpoint, region, authorization, unspeakable, clock, entropy };
+        Ok(Self { transport, page_size })
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Reply {
 pub(super) struct Transport {
     pub(super) http: reqwest::Client,
     pub(super) endpoint: Endpoint,
+    /// Its region, where the settings name one.
+    pub(super) region: Option<String>,
     /// The service's own `Authorization`, marked sensitive.
     pub(super) authorization: HeaderValue,
     /// What must not appear in a message even if the other side repeats it.
