@@ -9,6 +9,7 @@ mod api;
 mod auth;
 mod blockstore;
 mod committed;
+mod credentials;
 mod database;
 mod journal;
 mod limits;
@@ -59,8 +60,11 @@ pub struct Config {
     pub regional_endpoint: Url,
     /// The lakeFS of each other region.
     pub dst_endpoints: BTreeMap<String, Url>,
-    /// `lakefs_access_key_id` and `lakefs_secret_access_key`.
+    /// The pair for this region's lakeFS: its entry in `dst_credentials`, else `lakefs_access_key_id` and
+    /// `lakefs_secret_access_key`.
     pub lakefs_credentials: LakefsCredentials,
+    /// The pair for each region of `dst_endpoints`: its entry in `dst_credentials`, else the common one.
+    pub dst_credentials: BTreeMap<String, LakefsCredentials>,
     /// `host:port` for the API; without a host, every address of both families. Default `:8008`.
     pub listen_address: String,
     /// The API's server.
@@ -99,7 +103,7 @@ pub struct Config {
     pub deletion: Deletion,
 }
 
-/// The replication user's key pair, the same in every region.
+/// The replication user's key pair in one region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LakefsCredentials {
     /// Access key id.

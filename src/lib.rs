@@ -15,6 +15,7 @@ pub mod lakefs;
 pub mod logging;
 pub mod mirrors;
 pub mod objects;
+pub mod outbound;
 pub mod run;
 pub mod sandbox;
 pub mod secret;

@@ -38,6 +38,7 @@ use crate::lakefs;
 use crate::mirrors::records::Records;
 use crate::mirrors::{Dynamodb, Embedded, Items, Postgres, dynamodb, embedded, postgres};
 use crate::objects::{self, s3};
+use crate::outbound::Proxies;
 use crate::service::RequestLog;
 
 use ledger::{Journal, Rhythm};
@@ -141,13 +142,17 @@ pub struct Ports {
 /// # Errors
 /// [`RunError`] for what can never work.
 pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Ports, RunError> {
+    let proxies = Proxies::of_process();
     let client = |region: &str, endpoint: &str| {
+        let pair = config.dst_credentials.get(region).unwrap_or(&config.lakefs_credentials);
         let settings = lakefs::Settings {
             endpoint: endpoint.to_owned(),
-            access_key_id: config.lakefs_credentials.access_key_id.clone(),
-            secret_access_key: config.lakefs_credentials.secret_access_key.clone(),
+            region: Some(region.to_owned()),
+            access_key_id: pair.access_key_id.clone(),
+            secret_access_key: pair.secret_access_key.clone(),
             page_size: usize::try_from(config.commit_sensor.list_branch_page_size).unwrap_or(1000),
             ca_bundle: std::env::var_os("AWS_CA_BUNDLE").map(PathBuf::from),
+            proxies: proxies.clone(),
         };
         lakefs::Client::new(settings, Arc::clone(&clock), Arc::clone(&entropy))
             .map(Arc::new)
@@ -166,12 +171,12 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
     for (region, blockstore) in served.chain([(&config.region, &config.blockstore)]) {
         let Some(lakefs) = sources.get(region) else { continue };
         let destination =
-            objects::connect(&stores::settings(blockstore), Arc::clone(&clock), Arc::clone(&entropy)).await;
+            objects::connect(&stores::settings(blockstore, &proxies), Arc::clone(&clock), Arc::clone(&entropy)).await;
         let destination = destination.map_err(|source| RunError::Blockstore { region: region.clone(), source })?;
         let (scheme, store) = (stores::scheme(blockstore), stores::identity::of(blockstore, variable));
         regions.insert(region.clone(), Region { lakefs: Arc::clone(lakefs), destination, scheme, store });
     }
-    let records = Arc::new(open_records(config, &clock, &entropy).await?);
+    let records = Arc::new(open_records(config, &proxies, &clock, &entropy).await?);
     Ok(Ports {
         region: config.region.clone(),
         home,
@@ -180,7 +185,7 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
         records,
         journal_path: config.journal.path.clone(),
         rhythm: rhythm(&config.journal),
-        upkeep: upkeep_settings(&config.journal).await?,
+        upkeep: upkeep_settings(&config.journal, &proxies).await?,
         clock,
         entropy,
         settings: Arc::new(settings(config)),
@@ -197,6 +202,7 @@ fn variable(name: &str) -> Option<String> {
 
 async fn open_records(
     config: &Config,
+    proxies: &Proxies,
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
 ) -> Result<Records, RunError> {
@@ -204,7 +210,7 @@ async fn open_records(
     let items: Arc<dyn Items> = match &config.mirrors_database {
         MirrorsDatabase::Local { path } => Arc::new(Embedded::open(path, organization).await?),
         MirrorsDatabase::Dynamodb(table) => {
-            let settings = stores::dynamodb_settings(table);
+            let settings = stores::dynamodb_settings(table, proxies);
             Arc::new(Dynamodb::open(&settings, organization, Arc::clone(clock), Arc::clone(entropy)).await?)
         }
         MirrorsDatabase::Postgres(database) => {
@@ -242,14 +248,14 @@ fn rhythm(journal: &config::Journal) -> Rhythm {
     }
 }
 
-async fn upkeep_settings(journal: &config::Journal) -> Result<upkeep::Settings, RunError> {
+async fn upkeep_settings(journal: &config::Journal, proxies: &Proxies) -> Result<upkeep::Settings, RunError> {
     let age_ms_max = u64::try_from(journal.retain_max_age.as_millis()).unwrap_or(u64::MAX);
     let (compress, archive) = (journal.compress, journal.archive.is_some());
     let to = match &journal.archive {
         None => None,
         Some(config::Archive::Directory(path)) => Some(upkeep::Archive::Directory(path.clone())),
         Some(config::Archive::S3 { bucket, prefix, store }) => {
-            let archive = s3::archive::Archive::new(&stores::s3_settings(store), bucket, prefix).await;
+            let archive = s3::archive::Archive::new(&stores::s3_settings(store, proxies), bucket, prefix).await;
             Some(upkeep::Archive::S3(Box::new(archive.map_err(RunError::Archive)?)))
         }
     };
@@ -354,7 +360,7 @@ fn introduce(ports: &Ports, stop: &CancellationToken) {
                 Some(Err(fault)) if fault.kind == FaultKind::Denied => {
                     tracing::error!(
                         region,
-                        "lakeFS refuses our credentials, nothing can be mirrored: set lakefs_access_key_id and lakefs_secret_access_key ({fault})"
+                        "the lakeFS of region {region} refuses our credentials: nothing can be mirrored from or to it ({fault})"
                     );
                 }
                 Some(Err(fault)) if fault.kind != FaultKind::Absent => {

@@ -236,6 +236,31 @@ impl<'r> Section<'r> {
         section.entries.iter().map(read_one).collect()
     }
 
+    /// As [`Section::map_of_sections`], with sections for `keys` too: the environment reaches into them, with the key in
+    /// upper case and `_` for what a variable's name cannot hold.
+    pub(crate) fn map_of_sections_with<T>(
+        &self,
+        name: &'static str,
+        keys: &[String],
+        read: impl Fn(&Section<'_>) -> T,
+    ) -> Vec<(String, Place, T)> {
+        let section = self.user_map(name);
+        let written = section.entries.iter().map(|entry| entry.key.as_str());
+        let all: BTreeSet<&str> = written.chain(keys.iter().map(String::as_str)).collect();
+        let read_one = |key: &str| {
+            let (entries, at): (&[Entry], Position) = match section.entry(key) {
+                Some(entry) => (section.mapping(&entry.node, key), entry.key_at),
+                None => (&[], section.at),
+            };
+            section.asked.borrow_mut().insert(key.to_owned());
+            let inner = Section::new(self.reader, section.key(key), entries, at, self.from_environment);
+            let value = read(&inner);
+            inner.warn_of_unknown_keys();
+            (key.to_owned(), section.place(key), value)
+        };
+        all.into_iter().map(read_one).collect()
+    }
+
     fn user_map(&self, name: &'static str) -> Section<'r> {
         self.asked.borrow_mut().insert(name.to_owned());
         let variable = self.variable(name);
@@ -274,7 +299,8 @@ impl<'r> Section<'r> {
     }
 
     fn variable(&self, name: &str) -> String {
-        format!("{PREFIX}{}", self.key(name).replace('.', "_").to_uppercase())
+        let part = |c: char| if c.is_alphanumeric() { c } else { '_' };
+        format!("{PREFIX}{}", self.key(name).chars().map(part).collect::<String>().to_uppercase())
     }
 
     /// A single value as written: the environment's, else the file's. An empty one counts as none, as in the

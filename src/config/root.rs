@@ -10,8 +10,8 @@ use super::limits::ID_BYTES_MAX;
 use super::problem::Place;
 use super::reader::Section;
 use super::scalar::{self, BadValue};
-use super::{AlsoServed, LakefsCredentials};
-use super::{Config, MirrorsDatabase, api, auth, blockstore, committed, database, journal, log, pace, policy};
+use super::AlsoServed;
+use super::{Config, MirrorsDatabase, api, auth, blockstore, committed, credentials, database, journal, log, pace, policy};
 
 type Served = Vec<(String, Place, Option<AlsoServed>)>;
 type Endpoints = Vec<(String, Place, Url)>;
@@ -23,7 +23,6 @@ pub(super) fn read(root: &Section<'_>) -> Option<Config> {
     let organization_id = root.required("organization_id", organization_id, "set it to the same id in every region");
     let endpoint = root.value("regional_endpoint", scalar::lakefs_endpoint);
     let regional_endpoint = root.required("regional_endpoint", endpoint, "set it to the URL of this region's lakeFS");
-    let credentials = read_credentials(root);
     let listen_address = root.value("listen_address", scalar::listen_address);
     let mirrors_database = root.within("mirrors_database", database::read);
     let blockstore = root.within("blockstore", blockstore::read);
@@ -34,8 +33,10 @@ pub(super) fn read(root: &Section<'_>) -> Option<Config> {
     let object_expiry = validator.object_presence_cache.expiry;
     let endpoints = root.map("dst_endpoints", scalar::lakefs_endpoint);
     let served = root.map_of_sections("also_serves", read_also_served);
+    let pairs = credentials::read(root, region.as_deref(), &endpoints);
     check_regions(root, region.as_deref(), mirrors_database.as_ref(), &endpoints, &served);
     note_refstore(root);
+    let (own_pair, dst_credentials) = pairs.map_or((None, BTreeMap::new()), |(own, others)| (Some(own), others));
     let config = Config {
         organization_name: root.text("organization_name"),
         dst_endpoints: other_regions(region.as_deref(), endpoints),
@@ -56,7 +57,8 @@ pub(super) fn read(root: &Section<'_>) -> Option<Config> {
         region: region?,
         organization_id: organization_id?,
         regional_endpoint: regional_endpoint?,
-        lakefs_credentials: credentials?,
+        lakefs_credentials: own_pair?,
+        dst_credentials,
         mirrors_database: mirrors_database?,
         blockstore: blockstore?,
         auth: auth?,
@@ -74,14 +76,6 @@ fn identifier(text: &str) -> Result<String, BadValue> {
         return scalar::bad(format!("{} holds a space", scalar::quoted(text)), "write the id without spaces");
     }
     Ok(text.to_owned())
-}
-
-fn read_credentials(root: &Section<'_>) -> Option<LakefsCredentials> {
-    let fix = "set it to the replication user's key, the same in every region";
-    let access_key_id = root.required("lakefs_access_key_id", root.text("lakefs_access_key_id"), fix);
-    let secret = root.secret("lakefs_secret_access_key");
-    let secret_access_key = root.required("lakefs_secret_access_key", secret, fix);
-    Some(LakefsCredentials { access_key_id: access_key_id?, secret_access_key: secret_access_key? })
 }
 
 fn read_also_served(section: &Section<'_>) -> Option<AlsoServed> {

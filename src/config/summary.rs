@@ -10,6 +10,10 @@ pub(super) fn of(config: &Config) -> Vec<(&'static str, String)> {
         ("regional_endpoint", config.regional_endpoint.to_string()),
         ("dst_endpoints", list(config.dst_endpoints.iter().map(|(region, url)| format!("{region}={url}")))),
         ("lakefs_access_key_id", config.lakefs_credentials.access_key_id.clone()),
+        (
+            "dst_credentials",
+            list(config.dst_credentials.iter().map(|(region, pair)| format!("{region}={}", pair.access_key_id))),
+        ),
         ("listen_address", config.listen_address.clone()),
         ("api.max_connections", config.api.max_connections.to_string()),
         ("mirrors_database", database(&config.mirrors_database)),

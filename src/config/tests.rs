@@ -353,3 +353,50 @@ proptest::proptest! {
         let _ = load_with(&SMALLEST[..at], &[("REPLICATION_REGION", &insert)]);
     }
 }
+
+const WEST_PAIR: &str = "dst_credentials: { us-west-2: { access_key_id: WEST, secret_access_key: canary-west } }\n";
+
+#[test]
+fn a_region_has_its_own_key_pair_and_the_common_one_is_the_default() {
+    let pair = |pair: &LakefsCredentials| (pair.access_key_id.clone(), pair.secret_access_key.expose().to_owned());
+    let common = ("AKIAIOSFODNN7EXAMPLE".to_owned(), "wJalrXUtnFEMI...".to_owned());
+    let west = ("WEST".to_owned(), "canary-west".to_owned());
+
+    let plain = good(SMALLEST, &[]);
+    assert_eq!((pair(&plain.lakefs_credentials), pair(&plain.dst_credentials["us-west-2"])), (common.clone(), common.clone()));
+    let config = good(&changed(&[], WEST_PAIR), &[]);
+    assert_eq!((pair(&config.lakefs_credentials), pair(&config.dst_credentials["us-west-2"])), (common.clone(), west));
+    assert_eq!(warnings(&changed(&[], WEST_PAIR), &[]), "");
+    let shown = format!("{:?} {config:?}", config.summary());
+    assert!(shown.contains("us-west-2=WEST") && !shown.contains("canary"), "{shown}");
+
+    // The environment goes before the file, half by half, and needs nothing in the file.
+    let id = ("REPLICATION_DST_CREDENTIALS_US_WEST_2_ACCESS_KEY_ID", "ENV");
+    let secret = ("REPLICATION_DST_CREDENTIALS_US_WEST_2_SECRET_ACCESS_KEY", "canary-env");
+    let config = good(SMALLEST, &[id, secret]);
+    assert_eq!(pair(&config.dst_credentials["us-west-2"]), ("ENV".to_owned(), "canary-env".to_owned()));
+    assert_eq!(pair(&config.lakefs_credentials), common);
+    assert_eq!(warnings(SMALLEST, &[id, secret]), "");
+    let config = good(&changed(&[], WEST_PAIR), &[secret]);
+    assert_eq!(pair(&config.dst_credentials["us-west-2"]), ("WEST".to_owned(), "canary-env".to_owned()));
+}
+
+#[test]
+fn every_region_needs_a_key_pair_from_somewhere() {
+    let own = "  us-east-1: { access_key_id: EAST, secret_access_key: s }\n";
+    let both = format!("dst_credentials:\n  us-west-2: {{ access_key_id: WEST, secret_access_key: s }}\n{own}");
+    let config = good(&changed(&["lakefs_"], &both), &[]);
+    assert_eq!(config.lakefs_credentials.access_key_id, "EAST");
+    assert_eq!(config.dst_credentials["us-west-2"].access_key_id, "WEST");
+
+    let found = problems(&changed(&["lakefs_"], WEST_PAIR));
+    assert!(found.contains("lakefs_access_key_id: is required") && found.contains("dst_credentials"), "{found}");
+    let half = "dst_credentials: { us-west-2: { access_key_id: WEST } }\n";
+    let found = problems(&changed(&[], half));
+    assert!(found.contains("dst_credentials.us-west-2.secret_access_key: is required"), "{found}");
+    let stray = "dst_credentials: { us-wset-2: { access_key_id: WEST, secret_access_key: s } }\n";
+    let found = warnings(&changed(&[], stray), &[]);
+    assert!(found.contains("dst_credentials.us-wset-2: no lakeFS of this region"), "{found}");
+    let typo = "dst_credentials: { us-west-2: { access_key_id: WEST, secret_acess_key: s } }\n";
+    assert!(problems(&changed(&[], typo)).contains("secret_access_key: is required"));
+}

@@ -58,8 +58,22 @@ impl Transport {
     pub(super) fn rejected(&self, call: &Call, reply: &Reply, absent: Option<&str>) -> Fault {
         let said = reply.message();
         let kind = kind_of(reply.status, said.as_deref(), absent);
-        let shown = said.map_or_else(|| not_lakefs(reply), |text| readable(&text));
+        let mut shown = said.map_or_else(|| not_lakefs(reply), |text| readable(&text));
+        if kind == FaultKind::Denied && call.authorization.is_none() {
+            shown.push_str(&self.whose_key());
+        }
         self.fault(call, kind, Some(reply.status), &shown)
+    }
+
+    /// Which setting has the key that was refused.
+    fn whose_key(&self) -> String {
+        let common = "lakefs_access_key_id and lakefs_secret_access_key";
+        match &self.region {
+            Some(region) => {
+                format!("; correct the key of region {region}: dst_credentials.{region}, or {common}, and what it may do")
+            }
+            None => format!("; correct {common}, and what the key may do"),
+        }
     }
 
     /// Reads a JSON body of the expected status; any other status is [`Self::rejected`].

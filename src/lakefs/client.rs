@@ -15,6 +15,7 @@ use super::connections::Connections;
 use super::throttle::Throttle;
 use super::transport::Transport;
 use crate::clock::{Clock, Entropy};
+use crate::outbound::Proxies;
 use crate::secret::Secret;
 
 /// The most items that lakeFS puts on a page.
@@ -25,6 +26,8 @@ pub(super) const PAGE_ITEMS_MAX: usize = 1000;
 pub struct Settings {
     /// Its URL, such as `https://lakefs.example.com`; a slash or `/api/v1` at the end is accepted.
     pub endpoint: String,
+    /// Its region, for messages about credentials.
+    pub region: Option<String>,
     /// The replication user's access key id.
     pub access_key_id: String,
     /// The replication user's secret access key.
@@ -33,6 +36,8 @@ pub struct Settings {
     pub page_size: usize,
     /// A PEM file with certificate authorities to trust besides the system's (`AWS_CA_BUNDLE`).
     pub ca_bundle: Option<PathBuf>,
+    /// Through which proxies it is reached.
+    pub proxies: Proxies,
 }
 
 /// What a caller of lakemirror's own API shows to prove who they are.
@@ -78,7 +83,7 @@ impl Client {
     /// [`ConnectError`] for an endpoint, credentials or certificates that can never work.
     pub fn new(settings: Settings, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self, ConnectError> {
         let endpoint = parse_endpoint(&settings.endpoint)?;
-        let connections = Connections::new(endpoint.clone(), settings.ca_bundle)?;
+        let connections = Connections::new(endpoint.clone(), settings.ca_bundle, settings.proxies)?;
         let pair = format!("{}:{}", settings.access_key_id, settings.secret_access_key.expose());
         let unspeakable = vec![settings.secret_access_key.clone(), Secret::new(STANDARD.encode(pair))];
         let authorization = CallerCredentials::Basic {
@@ -88,8 +93,9 @@ impl Client {
         .header()
         .ok_or_else(|| ConnectError::Credentials { endpoint: endpoint.shown.clone() })?;
         let page_size = settings.page_size.clamp(1, PAGE_ITEMS_MAX).to_string();
-        let throttle = Throttle::default();
-        let transport = Transport { connections, throttle, endpoint, authorization, unspeakable, clock, entropy };
+        let (throttle, region) = (Throttle::default(), settings.region);
+        let transport =
+            Transport { connections, throttle, endpoint, region, authorization, unspeakable, clock, entropy };
         Ok(Self { transport, page_size })
     }
 }

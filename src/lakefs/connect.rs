@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Certificate;
-use url::{Host, Url};
+use url::Url;
+
+use crate::outbound::Proxies;
 
 /// How long a connection may take to open, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -76,7 +78,6 @@ pub(super) struct Endpoint {
     /// `shown` and the API's base path.
     pub(super) base: String,
     tls: bool,
-    loopback: bool,
 }
 
 /// Reads an endpoint as people write it: with or without a slash at the end, with or without `/api/v1`.
@@ -93,22 +94,24 @@ pub(super) fn parse_endpoint(text: &str) -> Result<Endpoint, ConnectError> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(fail("a query or fragment does not belong into it"));
     }
-    let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return Err(fail("no host")),
-    };
+    if !url.has_host() {
+        return Err(fail("no host"));
+    }
     let shown = url.as_str().trim_end_matches('/');
     let shown = shown.strip_suffix(API).unwrap_or(shown).trim_end_matches('/').to_owned();
-    Ok(Endpoint { base: format!("{shown}{API}"), tls: url.scheme() == "https", loopback, shown })
+    Ok(Endpoint { base: format!("{shown}{API}"), tls: url.scheme() == "https", shown })
 }
 
 /// The HTTP client for an endpoint. Honours the system's certificate authorities, `SSL_CERT_FILE`, `ca_bundle` in
-/// addition, and the usual proxy variables except for loopback addresses. Follows no redirects: lakeFS sends none to
+/// addition, and `proxies`. Follows no redirects: lakeFS sends none to
 /// these calls, and credentials must not travel elsewhere.
-pub(super) fn http_client(endpoint: &Endpoint, ca_bundle: Option<&Path>) -> Result<reqwest::Client, ConnectError> {
+pub(super) fn http_client(
+    endpoint: &Endpoint,
+    ca_bundle: Option<&Path>,
+    proxies: &Proxies,
+) -> Result<reqwest::Client, ConnectError> {
     install_ring();
+    let failed = |source| ConnectError::Tls { endpoint: endpoint.shown.clone(), source };
     let mut builder = reqwest::Client::builder()
         .http1_only()
         .redirect(reqwest::redirect::Policy::none())
@@ -119,8 +122,10 @@ pub(super) fn http_client(endpoint: &Endpoint, ca_bundle: Option<&Path>) -> Resu
         .tcp_keepalive_interval(KEEPALIVE_AGAIN)
         .tcp_keepalive_retries(KEEPALIVE_TRIES)
         .tcp_nodelay(true);
-    if endpoint.loopback {
-        builder = builder.no_proxy();
+    // What the environment says was read once, for all clients: this one is not to read it again.
+    builder = builder.no_proxy();
+    if let Some(proxy) = Url::parse(&endpoint.base).ok().as_ref().and_then(|server| proxies.of(server)) {
+        builder = builder.proxy(reqwest::Proxy::all(proxy.expose()).map_err(failed)?);
     }
     builder = match ca_bundle {
         Some(path) => builder.tls_certs_merge(read_bundle(path)?),
@@ -128,7 +133,7 @@ pub(super) fn http_client(endpoint: &Endpoint, ca_bundle: Option<&Path>) -> Resu
         None if !endpoint.tls => builder.tls_certs_only([]),
         None => builder,
     };
-    builder.build().map_err(|source| ConnectError::Tls { endpoint: endpoint.shown.clone(), source })
+    builder.build().map_err(failed)
 }
 
 /// Makes ring the process's TLS provider, once; a provider that is there already stays.
@@ -169,27 +174,18 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_known() {
-        for (text, loopback) in
-            [("http://127.0.0.1:1", true), ("http://[::1]", true), ("http://localhost", true), ("http://h", false)]
-        {
-            assert_eq!(parse_endpoint(text).unwrap().loopback, loopback, "{text}");
-        }
-    }
-
-    #[test]
     fn a_bundle_that_cannot_be_used_is_named() {
         let endpoint = parse_endpoint("https://h").unwrap();
-        let missing = http_client(&endpoint, Some(Path::new("/nonexistent/ca.pem"))).unwrap_err();
+        let missing = http_client(&endpoint, Some(Path::new("/nonexistent/ca.pem")), &Proxies::default()).unwrap_err();
         assert!(matches!(missing, ConnectError::BundleRead { .. }), "{missing}");
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "no certificate").unwrap();
-        let empty = http_client(&endpoint, Some(file.path())).unwrap_err();
+        let empty = http_client(&endpoint, Some(file.path()), &Proxies::default()).unwrap_err();
         assert!(empty.to_string().contains("no usable PEM"), "{empty}");
     }
 
     #[test]
     fn plain_http_needs_no_authorities() {
-        http_client(&parse_endpoint("http://h").unwrap(), None).unwrap();
+        http_client(&parse_endpoint("http://h").unwrap(), None, &Proxies::default()).unwrap();
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::connect::{ConnectError, Endpoint, http_client};
+use crate::outbound::Proxies;
 
 /// The brief wait is at least so many times the slowest of the last answers.
 const SLOWEST_TIMES: u32 = 3;
@@ -20,6 +21,7 @@ const SLOWEST_TIMES: u32 = 3;
 pub(super) struct Connections {
     endpoint: Endpoint,
     ca_bundle: Option<PathBuf>,
+    proxies: Proxies,
     pool: Mutex<Pool>,
 }
 
@@ -46,10 +48,14 @@ impl Connections {
     ///
     /// # Errors
     /// As [`http_client`].
-    pub(super) fn new(endpoint: Endpoint, ca_bundle: Option<PathBuf>) -> Result<Self, ConnectError> {
-        let http = http_client(&endpoint, ca_bundle.as_deref())?;
+    pub(super) fn new(
+        endpoint: Endpoint,
+        ca_bundle: Option<PathBuf>,
+        proxies: Proxies,
+    ) -> Result<Self, ConnectError> {
+        let http = http_client(&endpoint, ca_bundle.as_deref(), &proxies)?;
         let pool = Mutex::new(Pool { http, generation: 0, slowest: Duration::ZERO });
-        Ok(Self { endpoint, ca_bundle, pool })
+        Ok(Self { endpoint, ca_bundle, proxies, pool })
     }
 
     fn lock(&self) -> MutexGuard<'_, Pool> {
@@ -76,7 +82,7 @@ impl Connections {
         if current.generation != pool.generation {
             return;
         }
-        match http_client(&self.endpoint, self.ca_bundle.as_deref()) {
+        match http_client(&self.endpoint, self.ca_bundle.as_deref(), &self.proxies) {
             Ok(http) => *current = Pool { http, generation: pool.generation + 1, slowest: Duration::ZERO },
             Err(error) => {
                 tracing::warn!(endpoint = self.endpoint.shown, "connections that went silent are kept: {error}");
@@ -94,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_pool_is_replaced_once_and_a_slow_server_is_waited_for_longer() {
-        let connections = Connections::new(parse_endpoint("http://h").unwrap(), None).unwrap();
+        let connections = Connections::new(parse_endpoint("http://h").unwrap(), None, Proxies::default()).unwrap();
         let first = connections.pool();
         assert_eq!(first.brief_wait(S(3)), S(3));
         connections.went_silent(&first);

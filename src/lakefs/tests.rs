@@ -27,10 +27,12 @@ fn client(server: &Server) -> Client {
 fn client_with(endpoint: &str, clock: Arc<TestClock>) -> Client {
     let settings = Settings {
         endpoint: endpoint.into(),
+        region: Some("us-west-2".into()),
         access_key_id: ACCESS_KEY.into(),
         secret_access_key: Secret::from(SECRET_KEY),
         page_size: 1000,
         ca_bundle: None,
+        proxies: crate::outbound::Proxies::default(),
     };
     Client::new(settings, clock, Arc::new(Zero)).unwrap()
 }

@@ -66,6 +66,8 @@ pub(super) struct Transport {
     pub(super) connections: Connections,
     pub(super) throttle: Throttle,
     pub(super) endpoint: Endpoint,
+    /// Its region, where the settings name one.
+    pub(super) region: Option<String>,
     /// The service's own `Authorization`, marked sensitive.
     pub(super) authorization: HeaderValue,
     /// What must not appear in a message even if the other side repeats it.

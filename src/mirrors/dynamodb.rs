@@ -27,6 +27,8 @@ use super::table::check_limits;
 use super::{Expect, Item, Items, PAGE_BYTES, PAGE_ITEMS_MAX, Page, PutError};
 use crate::clock::{Clock, Entropy};
 use crate::engine::ports::{Fault, FaultKind};
+use crate::outbound::Proxies;
+use crate::outbound::aws::ClientError;
 use crate::secret::Secret;
 
 mod client;
@@ -73,6 +75,8 @@ pub struct Settings {
     pub scan_limit: usize,
     /// Tries of one request that is throttled.
     pub attempts_max: u32,
+    /// Through which proxies the table is reached.
+    pub proxies: Proxies,
 }
 
 impl Settings {
@@ -86,6 +90,7 @@ impl Settings {
             credentials: Credentials::Chain,
             scan_limit: PAGE_ITEMS_MAX,
             attempts_max: 10,
+            proxies: Proxies::default(),
         }
     }
 }
@@ -100,15 +105,9 @@ pub enum OpenError {
         /// The table.
         table: String,
     },
-    /// The file with trusted certificates cannot be used.
-    #[error("the certificate bundle {path} cannot be used; correct AWS_CA_BUNDLE", path = path.display())]
-    CaBundle {
-        /// The file.
-        path: std::path::PathBuf,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    /// Certificates cannot be read or used.
+    #[error("no connection can be made; correct AWS_CA_BUNDLE")]
+    Client(#[from] ClientError),
     /// The table is there and has other keys.
     #[error("the mirrors database at {place} cannot be used: {what}")]
     Table {

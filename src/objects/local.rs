@@ -1,9 +1,9 @@
 //! A store of directories, as lakeFS's `local` blockstore lays it out: `<path>/<bucket>/<key>`.
 //!
 //! Owns the way from a key to a file, and the outcomes of file system errors. The walk in the order of keys is
-//! [`walk`]'s. Keys that a directory cannot hold, or that would leave it (`..`, an absolute path, an empty segment, a
-//! NUL), are absent; symbolic links below the path are not objects and are never followed. Calls that block run on
-//! tokio's blocking threads, a bounded number at a time.
+//! [`walk`]'s, symbolic links are [`links`]'s. Keys are cleaned as paths, as lakeFS does; those that a directory cannot
+//! hold, or that would leave it, are absent. Calls that block run on tokio's blocking threads, a bounded number at a
+//! time.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read as _};
@@ -15,10 +15,14 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::engine::ports::{Fault, FaultKind, Fetched, Location};
+use crate::graveler::address::clean;
 
 use super::{Costs, Found, Page, Store, fault};
 
+mod links;
 mod walk;
+
+use links::{LinkError, follow};
 
 /// Calls to the file system at a time.
 const CALLS_MAX: usize = 16;
@@ -92,9 +96,12 @@ impl Store for Local {
     }
 }
 
-/// Whether bucket and key name a file below the root, and nothing else.
-fn is_holdable(bucket: &str, key: &str) -> bool {
-    std::iter::once(bucket).chain(key.split('/')).all(is_segment) && !bucket.contains('/')
+/// The path below the root that bucket and key name, cleaned as lakeFS does it; `None` if they name none.
+fn place(bucket: &str, key: &str) -> Option<String> {
+    if !is_segment(bucket) || key.is_empty() || key.contains('\0') {
+        return None;
+    }
+    clean(&format!("{bucket}/{key}")).filter(|path| !path.is_empty())
 }
 
 fn is_segment(segment: &str) -> bool {
@@ -107,18 +114,14 @@ enum There {
     Nothing,
 }
 
-/// Looks a key up, one segment after the other, so that no symbolic link is followed on the way.
-fn look(root: &Path, bucket: &str, key: &str) -> io::Result<There> {
-    let mut path = root.join(bucket);
-    let mut found = std::fs::symlink_metadata(&path)?;
-    for segment in key.split('/') {
-        if !found.is_dir() {
-            return Ok(There::Nothing);
-        }
-        path.push(segment);
-        found = std::fs::symlink_metadata(&path)?;
+/// Looks up a cleaned path.
+fn look(root: &Path, path: &str) -> Result<There, LinkError> {
+    match follow(root, path) {
+        Ok(Some((at, found))) if found.is_file() => Ok(There::File(at, found)),
+        Ok(_) => Ok(There::Nothing),
+        Err(LinkError::Io(error)) if means_absent(&error) => Ok(There::Nothing),
+        Err(error) => Err(error),
     }
-    Ok(if found.is_file() { There::File(path, found) } else { There::Nothing })
 }
 
 /// Errors that mean that there is no such file, as opposed to that it cannot be said.
@@ -146,25 +149,31 @@ fn io_fault(call: String, error: &io::Error) -> Fault {
     fault(kind, call, error.to_string())
 }
 
-fn head(root: &Path, bucket: &str, key: &str) -> Result<Found, Fault> {
-    if !is_holdable(bucket, key) {
-        return Ok(Found::Absent);
+fn link_fault(call: String, error: &LinkError) -> Fault {
+    match error {
+        LinkError::Io(error) => io_fault(call, error),
+        LinkError::Leaves { .. } | LinkError::Endless { .. } => fault(FaultKind::Refused, call, error.to_string()),
     }
-    match look(root, bucket, key) {
+}
+
+fn head(root: &Path, bucket: &str, key: &str) -> Result<Found, Fault> {
+    let Some(path) = place(bucket, key) else { return Ok(Found::Absent) };
+    match look(root, &path) {
         Ok(There::File(_, found)) => Ok(Found::Present { size: found.len() }),
-        Ok(There::Nothing) => Ok(Found::Absent),
-        Err(error) if means_absent(&error) => ensure_root(root).map(|()| Found::Absent),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => ensure_root(root).map(|()| Found::Forbidden),
-        Err(error) => Err(io_fault(format!("look at {bucket}/{key} below {}", root.display()), &error)),
+        Ok(There::Nothing) => ensure_root(root).map(|()| Found::Absent),
+        Err(LinkError::Io(error)) if error.kind() == ErrorKind::PermissionDenied => {
+            ensure_root(root).map(|()| Found::Forbidden)
+        }
+        Err(error) => Err(link_fault(format!("look at {bucket}/{key} below {}", root.display()), &error)),
     }
 }
 
 fn get(root: &Path, at: &Location, limit: u64) -> Result<Fetched, Fault> {
     let call = || format!("read {}/{} below {}", at.bucket, at.key, root.display());
-    if !is_holdable(&at.bucket, &at.key) {
+    let Some(path) = place(&at.bucket, &at.key) else {
         return Err(fault(FaultKind::Refused, call(), "the key is not the name of a file below the directory"));
-    }
-    match look(root, &at.bucket, &at.key) {
+    };
+    match look(root, &path) {
         Ok(There::File(path, found)) => match read_at_most(&path, found.len(), limit) {
             Ok(Some(bytes)) => Ok(Fetched::Bytes(bytes)),
             Ok(None) => {
@@ -174,9 +183,8 @@ fn get(root: &Path, at: &Location, limit: u64) -> Result<Fetched, Fault> {
             Err(error) if means_absent(&error) => Ok(Fetched::Absent),
             Err(error) => Err(io_fault(call(), &error)),
         },
-        Ok(There::Nothing) => Ok(Fetched::Absent),
-        Err(error) if means_absent(&error) => ensure_root(root).map(|()| Fetched::Absent),
-        Err(error) => Err(io_fault(call(), &error)),
+        Ok(There::Nothing) => ensure_root(root).map(|()| Fetched::Absent),
+        Err(error) => Err(link_fault(call(), &error)),
     }
 }
 
@@ -195,11 +203,11 @@ fn list(root: &Path, bucket: &str, prefix: &str, after: &str, max: usize) -> Res
     if !is_segment(bucket) {
         return Ok(Page::default());
     }
-    let found = walk::page(&root.join(bucket), prefix, after, max);
-    match found {
+    match walk::page(root, bucket, prefix, after, max) {
+        Ok(page) if page.is_empty() => ensure_root(root).map(|()| page),
         Ok(page) => Ok(page),
-        Err(error) if means_absent(&error) => ensure_root(root).map(|()| Page::default()),
-        Err(error) => Err(io_fault(format!("list {bucket} below {}", root.display()), &error)),
+        Err(LinkError::Io(error)) if means_absent(&error) => ensure_root(root).map(|()| Page::default()),
+        Err(error) => Err(link_fault(format!("list {bucket} below {}", root.display()), &error)),
     }
 }
 

@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::clock::Clock;
 use crate::engine::ports::{Fault, FaultKind, Fetched, Location};
+use crate::outbound::Proxies;
 use crate::secret::Secret;
 
 use super::list_page::{ListPageError, scan};
@@ -96,6 +97,8 @@ pub struct Settings {
     pub checksums: Checksums,
     /// More trusted certificates (PEM); `None`: the file that `AWS_CA_BUNDLE` names, if any.
     pub ca_bundle: Option<PathBuf>,
+    /// Through which proxies the store is reached.
+    pub proxies: Proxies,
     /// See [`Timeouts`].
     pub timeouts: Timeouts,
     /// Requests a second of this process; `None` for the default of [`super::checker::Limits::S3`].
@@ -111,6 +114,7 @@ impl Default for Settings {
             credentials: Credentials::Chain,
             checksums: Checksums::default(),
             ca_bundle: None,
+            proxies: Proxies::default(),
             timeouts: Timeouts::default(),
             requests_per_second: None,
         }

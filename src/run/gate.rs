@@ -49,8 +49,8 @@ fn denied(error: AuthError) -> Denied {
         AuthError::NotPermitted { .. } => Denied::NotPermitted(text),
         AuthError::Unavailable(fault) if fault.kind == FaultKind::Denied => {
             tracing::error!("lakemirror's own credentials are refused: {fault}");
-            let text =
-                "lakeFS refuses lakemirror's own credentials: set lakefs_access_key_id and lakefs_secret_access_key";
+            let text = "lakeFS refuses lakemirror's own credentials: correct this region's key, in dst_credentials or \
+                        lakefs_access_key_id and lakefs_secret_access_key";
             Denied::Unavailable(text.to_owned())
         }
         AuthError::Unavailable(fault) => {

@@ -3,6 +3,7 @@
 use crate::config::{Blockstore, DynamodbDatabase, PostgresDatabase, S3Blockstore, S3Checksum};
 use crate::mirrors::{PAGE_ITEMS_MAX, dynamodb, postgres};
 use crate::objects;
+use crate::outbound::Proxies;
 
 pub mod identity;
 
@@ -19,17 +20,17 @@ pub fn scheme(blockstore: &Blockstore) -> &'static str {
 
 /// The adapter's settings.
 #[must_use]
-pub fn settings(blockstore: &Blockstore) -> objects::Settings {
+pub fn settings(blockstore: &Blockstore, proxies: &Proxies) -> objects::Settings {
     match blockstore {
         Blockstore::Local { path } => objects::Settings::Local(objects::local::Settings { path: path.clone() }),
-        Blockstore::S3(s3) => objects::Settings::S3(s3_settings(s3)),
+        Blockstore::S3(s3) => objects::Settings::S3(s3_settings(s3, proxies)),
         Blockstore::Gs(_) | Blockstore::Azure(_) => objects::Settings::Other(blockstore.kind().to_owned()),
     }
 }
 
 /// The settings of a store that speaks S3.
 #[must_use]
-pub fn s3_settings(s3: &S3Blockstore) -> objects::s3::Settings {
+pub fn s3_settings(s3: &S3Blockstore, proxies: &Proxies) -> objects::s3::Settings {
     let credentials = match (&s3.credentials, &s3.profile, &s3.credentials_file) {
         (Some(pair), _, _) => objects::s3::Credentials::Static {
             access_key_id: crate::secret::Secret::new(pair.access_key_id.clone()),
@@ -48,13 +49,14 @@ pub fn s3_settings(s3: &S3Blockstore) -> objects::s3::Settings {
             S3Checksum::WhenRequired => objects::s3::Checksums::WhenRequired,
             S3Checksum::WhenSupported => objects::s3::Checksums::WhenSupported,
         },
+        proxies: proxies.clone(),
         ..objects::s3::Settings::default()
     }
 }
 
 /// The settings of a mirrors database in DynamoDB.
 #[must_use]
-pub fn dynamodb_settings(table: &DynamodbDatabase) -> dynamodb::Settings {
+pub fn dynamodb_settings(table: &DynamodbDatabase, proxies: &Proxies) -> dynamodb::Settings {
     let credentials = match (&table.aws_access_key_id, &table.aws_secret_access_key, &table.aws_profile) {
         (Some(id), Some(secret), _) => {
             dynamodb::Credentials::Static { access_key_id: id.clone(), secret_access_key: secret.clone() }
@@ -70,6 +72,7 @@ pub fn dynamodb_settings(table: &DynamodbDatabase) -> dynamodb::Settings {
         scan_limit: table
             .scan_limit
             .map_or(defaults.scan_limit, |limit| usize::try_from(limit).unwrap_or(PAGE_ITEMS_MAX)),
+        proxies: proxies.clone(),
         attempts_max: table.max_attempts.unwrap_or(defaults.attempts_max),
         ..defaults
     }
@@ -112,17 +115,17 @@ mod tests {
 
     #[test]
     fn a_key_of_its_own_goes_before_a_profile_and_that_before_the_chain() {
-        let profile = dynamodb_settings(&table());
+        let profile = dynamodb_settings(&table(), &Proxies::default());
         assert_eq!(profile.credentials, dynamodb::Credentials::Profile("mirror".into()));
         assert_eq!((profile.scan_limit, profile.attempts_max), (1000, 10));
         let (id, secret) = (Some("id".to_owned()), Some(Secret::new("s")));
         let key = DynamodbDatabase { aws_access_key_id: id, aws_secret_access_key: secret, ..table() };
-        assert!(matches!(dynamodb_settings(&key).credentials, dynamodb::Credentials::Static { .. }));
+        assert!(matches!(dynamodb_settings(&key, &Proxies::default()).credentials, dynamodb::Credentials::Static { .. }));
         let chain = DynamodbDatabase { aws_profile: None, ..table() };
-        assert_eq!(dynamodb_settings(&chain).credentials, dynamodb::Credentials::Chain);
+        assert_eq!(dynamodb_settings(&chain, &Proxies::default()).credentials, dynamodb::Credentials::Chain);
         let endpoint = "http://127.0.0.1:8000".parse().ok();
         let elsewhere = DynamodbDatabase { endpoint, scan_limit: Some(7), max_attempts: Some(2), ..table() };
-        let settings = dynamodb_settings(&elsewhere);
+        let settings = dynamodb_settings(&elsewhere, &Proxies::default());
         assert_eq!(settings.endpoint.as_deref(), Some("http://127.0.0.1:8000"));
         assert_eq!((settings.scan_limit, settings.attempts_max), (7, 2));
     }

@@ -42,6 +42,10 @@ const FORBIDDEN: &[(&[&str], &[&str])] = &[
         &["src/mirrors.rs", "src/mirrors/"],
         &["crate::lakefs", "crate::objects", "lakemirror_api", "crate::service", "crate::run", "crate::cli"],
     ),
+    (
+        &["src/outbound.rs", "src/outbound/"],
+        &["crate::engine", "crate::lakefs", "crate::objects", "crate::mirrors", "crate::service", "crate::run"],
+    ),
     (&["src/service.rs", "src/service/"], &["aws_", "reqwest", "crate::run", "crate::cli", "crate::sandbox"]),
     (
         &["src/config.rs", "src/config/"],
@@ -50,7 +54,13 @@ const FORBIDDEN: &[(&[&str], &[&str])] = &[
 ];
 
 /// Only these may name an AWS crate.
-const NAMES_AWS: [&str; 4] = ["src/objects.rs", "src/objects/", "src/mirrors/dynamodb.rs", "src/mirrors/dynamodb/"];
+const NAMES_AWS: [&str; 5] = [
+    "src/objects.rs",
+    "src/objects/",
+    "src/mirrors/dynamodb.rs",
+    "src/mirrors/dynamodb/",
+    "src/outbound/aws.rs",
+];
 const AWS_CRATES: [&str; 4] = ["aws_sdk_", "aws_config::", "aws_smithy_", "aws_credential_types"];
 
 pub(crate) fn faults(file: &Source) -> Vec<String> {

@@ -97,7 +97,9 @@ pub(super) async fn check(shop: &Shop, looks: Vec<Look>, effort: Effort) -> Vec<
     }
     for (bucket, asked) in questions(&mut targets) {
         if let Err(miss) = ask(shop, &bucket, asked, effort, &mut targets).await {
-            for target in &mut targets {
+            // Where single objects could not be asked for, the fault is theirs, and the other ranges know theirs.
+            let in_part = targets.iter().any(|target| target.looked.unknown > 0);
+            for target in targets.iter_mut().filter(|target| !in_part || target.looked.unknown > 0) {
                 target.looked.miss.get_or_insert_with(|| miss.clone());
             }
         }

@@ -60,7 +60,9 @@ async fn the_whole_life_of_a_mirror_on_a_real_lakefs() {
         access_key_id: access_key.clone(),
         secret_access_key: secret.as_str().into(),
         page_size: 1,
+        region: None,
         ca_bundle: None,
+        proxies: crate::outbound::Proxies::default(),
     };
     let client = Client::new(settings, clock.clone(), Arc::new(OsEntropy)).unwrap();
     let name = format!("lakemirror-test-{}", clock.wall_ms());

@@ -22,7 +22,9 @@ async fn nothing_prints_the_secret_even_if_the_server_repeats_it() {
         access_key_id: ACCESS_KEY.into(),
         secret_access_key: SECRET_KEY.into(),
         page_size: 1,
+        region: None,
         ca_bundle: None,
+        proxies: crate::outbound::Proxies::default(),
     };
     printed += &format!("{:?}", settings.secret_access_key);
     let error = Client::new(settings, Arc::<TestClock>::default(), Arc::new(Zero)).unwrap_err();
@@ -38,7 +40,9 @@ fn a_secret_that_no_header_can_carry_is_refused_unseen() {
         access_key_id: ACCESS_KEY.into(),
         secret_access_key: "can\nary".into(),
         page_size: 1,
+        region: None,
         ca_bundle: None,
+        proxies: crate::outbound::Proxies::default(),
     };
     // Base64 can carry anything.
     Client::new(settings, Arc::<TestClock>::default(), Arc::new(Zero)).unwrap();

@@ -2,7 +2,6 @@
 //!
 //! Owns everything that is decided before the first request. TLS is rustls with ring, as in the rest of the process.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -12,10 +11,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{Credentials as StaticCredentials, Region, SharedHttpClient};
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::{Builder, tls};
 
 use super::{Credentials, OpenError, Settings};
+use crate::outbound::aws::{self, Bodies};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// One attempt, with the search for credentials before it and the answer's body.
@@ -23,12 +21,20 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shorter than the time after which DynamoDB closes idle connections.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const POOL_IDLE_MAX: usize = 16;
+/// A page has at most 1 MB of values, which JSON writes longer.
+const PAGE_BYTES_MAX: usize = 8 << 20;
 /// For a server that is not AWS's, where the region is only part of the signature.
 const REGION_ELSEWHERE: &str = "us-east-1";
 
 /// The client, and where it goes, such as `in us-east-1`. Makes no request to DynamoDB.
 pub(super) async fn build(settings: &Settings) -> Result<(Client, String), OpenError> {
-    let http = http_client(environment_bundle().as_deref())?;
+    let outbound = aws::Settings {
+        pool_idle_timeout: POOL_IDLE_TIMEOUT,
+        pool_idle_max: POOL_IDLE_MAX,
+        ca_bundle: aws::environment_bundle(),
+        proxies: settings.proxies.clone(),
+    };
+    let [table, http] = aws::http_clients(&outbound, Bodies::Bounded(PAGE_BYTES_MAX))?;
     let timeouts =
         TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
@@ -46,6 +52,7 @@ pub(super) async fn build(settings: &Settings) -> Result<(Client, String), OpenE
         return Err(OpenError::Region { table: settings.table_name.clone() });
     };
     let place = format!("in {region}");
+    let config = config.into_builder().http_client(table).build();
     Ok((Client::new(&config), place))
 }
 
@@ -68,21 +75,4 @@ fn credentials(loader: ConfigLoader, settings: &Settings, http: SharedHttpClient
             loader.profile_name(name).credentials_provider(provider)
         }
     }
-}
-
-fn environment_bundle() -> Option<PathBuf> {
-    std::env::var_os("AWS_CA_BUNDLE").filter(|value| !value.is_empty()).map(PathBuf::from)
-}
-
-fn http_client(ca_bundle: Option<&Path>) -> Result<SharedHttpClient, OpenError> {
-    let builder = Builder::new()
-        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .pool_max_idle_per_host(POOL_IDLE_MAX)
-        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring));
-    let Some(path) = ca_bundle else { return Ok(builder.build_https()) };
-    let failed = |source| OpenError::CaBundle { path: path.to_owned(), source };
-    let pem = std::fs::read(path).map_err(|error| failed(error.into()))?;
-    let trust = tls::TrustStore::default().with_pem_certificate(pem);
-    let context = tls::TlsContext::builder().with_trust_store(trust).build().map_err(|error| failed(error.into()))?;
-    Ok(builder.tls_context(context).build_https())
 }

@@ -100,20 +100,19 @@ impl<'a> Progress<'a> {
         (self.answers)(std::mem::take(answers));
     }
 
-    /// Ends the check: its failure if no request was answered, or the keys without an answer.
+    /// Ends the check: its failure if no request was answered, or the keys without an answer. A failure that no
+    /// repetition mends is told even so: what it keeps from being found would else seem to be on its way.
     pub(super) fn finish(self) -> Result<(), Fault> {
         let any_answer = self.any_answer();
         let open = std::mem::take(&mut *self.open());
-        match open.fault {
-            Some(fault) if !any_answer => Err(fault),
-            _ => {
-                let unknown = |tag: &u64| Answer { tag: *tag, outcome: Outcome::Unknown };
-                for tags in open.unanswered.chunks(ANSWERS_MAX) {
-                    (self.answers)(tags.iter().map(unknown).collect());
-                }
-                Ok(())
+        let fault = open.fault.filter(|fault| !any_answer || fault.kind == FaultKind::Refused);
+        if fault.is_none() || any_answer {
+            let unknown = |tag: &u64| Answer { tag: *tag, outcome: Outcome::Unknown };
+            for tags in open.unanswered.chunks(ANSWERS_MAX) {
+                (self.answers)(tags.iter().map(unknown).collect());
             }
         }
+        fault.map_or(Ok(()), Err)
     }
 }
 

@@ -90,16 +90,26 @@ impl Rig {
     }
 
     async fn check(&self, wanted: Vec<Wanted>, effort: Effort) -> Result<HashMap<u64, Outcome>, Fault> {
+        let (answers, end) = self.check_to_the_end(wanted, effort).await;
+        end.map(|()| answers)
+    }
+
+    async fn check_to_the_end(
+        &self,
+        wanted: Vec<Wanted>,
+        effort: Effort,
+    ) -> (HashMap<u64, Outcome>, Result<(), Fault>) {
         let collected = Mutex::new(HashMap::new());
-        self.checker
+        let end = self
+            .checker
             .check("b", wanted, effort, &|batch| {
                 assert!(!batch.is_empty() && batch.len() <= ANSWERS_MAX);
                 for answer in batch {
                     assert_eq!(collected.lock().unwrap().insert(answer.tag, answer.outcome), None, "answered twice");
                 }
             })
-            .await?;
-        Ok(collected.into_inner().unwrap())
+            .await;
+        (collected.into_inner().unwrap(), end)
     }
 }
 
@@ -186,11 +196,12 @@ async fn one_key_without_an_answer_is_unknown_and_delays_no_other() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_refused_is_unknown_and_no_fault_of_the_others() {
+async fn a_key_that_is_refused_is_unknown_and_told_and_no_fault_of_the_others() {
     let rig = Rig::new(|_, key| (key == "data/000001").then(|| fault(FaultKind::Refused, "call", "400")));
     rig.fill(3);
-    let answers = rig.check(wanted(0..3), Effort::Recheck).await.unwrap();
-    assert_eq!(answers.get(&1), Some(&Outcome::Unknown));
+    let (answers, end) = rig.check_to_the_end(wanted(0..3), Effort::Recheck).await;
+    assert_eq!(answers, HashMap::from([(0, Outcome::Present), (1, Outcome::Unknown), (2, Outcome::Present)]));
+    assert_eq!(end.unwrap_err().message, "400", "it would else be said to be on its way");
 }
 
 #[tokio::test]

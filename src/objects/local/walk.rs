@@ -5,65 +5,70 @@
 //! first key, and those that the page spans, are read; a directory is held in memory as a whole while it is walked.
 
 use std::fs::DirEntry;
-use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::Page;
+use super::links::{LinkError, end_of, follow};
 use super::means_absent;
+use crate::graveler::address::clean;
 
 /// Directories deeper than this below the bucket are not walked. S3's keys have at most 1,024 bytes.
 const DEPTH_MAX: usize = 512;
 
 /// The files with `prefix` after `after`, at most `max`.
-pub(super) fn page(bucket: &Path, prefix: &str, after: &str, max: usize) -> io::Result<Page> {
-    let mut walk = Walk { prefix, after, max, page: Page::default() };
+pub(super) fn page(root: &Path, bucket: &str, prefix: &str, after: &str, max: usize) -> Result<Page, LinkError> {
+    let mut walk = Walk { root, prefix, after, max, page: Page::default(), above: Vec::new() };
     let folder_end = prefix.rfind('/').map_or(0, |slash| slash.saturating_add(1));
     let folder = prefix.get(..folder_end).unwrap_or_default();
-    if !folder.is_empty() && !super::is_holdable("bucket", folder.strip_suffix('/').unwrap_or_default()) {
+    if folder.contains('\0') {
         return Ok(walk.page);
     }
-    // A link on the way to the prefix is not followed either.
-    let mut path = bucket.to_path_buf();
-    for segment in std::iter::once("").chain(folder.split_terminator('/')) {
-        if !segment.is_empty() {
-            path.push(segment);
-        }
-        if !std::fs::symlink_metadata(&path)?.is_dir() {
-            return Ok(walk.page);
-        }
-    }
-    let mut key = folder.to_owned();
-    walk.directory(&path, &mut key, 0)?;
+    let Some(path) = clean(&format!("{bucket}/{folder}")).filter(|path| !path.is_empty()) else {
+        return Ok(walk.page);
+    };
+    let Some((path, _)) = follow(root, &path)?.filter(|(_, found)| found.is_dir()) else { return Ok(walk.page) };
+    walk.directory(&std::fs::canonicalize(path)?, &mut folder.to_owned(), 0)?;
     Ok(walk.page)
 }
 
 struct Walk<'a> {
+    root: &'a Path,
     prefix: &'a str,
     after: &'a str,
     max: usize,
     page: Page,
+    /// The directories that are being walked, outermost first: a link back to one of them has no end.
+    above: Vec<PathBuf>,
 }
 
-/// One child: its name, with a `/` behind it for a directory, which is how it sorts.
+/// One child: its name, with a `/` behind it for a directory, which is how it sorts; and where it is, which for a link
+/// is its other end.
 struct Child {
     name: String,
     is_dir: bool,
+    path: PathBuf,
 }
 
 impl Walk<'_> {
     /// Walks one directory whose keys start with `key`. Returns early once the page is full.
-    fn directory(&mut self, path: &Path, key: &mut String, depth: usize) -> io::Result<()> {
-        if depth > DEPTH_MAX {
+    fn directory(&mut self, path: &Path, key: &mut String, depth: usize) -> Result<(), LinkError> {
+        if depth > DEPTH_MAX || self.above.iter().any(|above| above == path) {
             return Ok(());
         }
+        self.above.push(path.to_path_buf());
+        let done = self.below(path, key, depth);
+        self.above.pop();
+        done
+    }
+
+    fn below(&mut self, path: &Path, key: &mut String, depth: usize) -> Result<(), LinkError> {
         for child in self.children(path, key)? {
             let length = key.len();
             key.push_str(&child.name);
             let done = if child.is_dir {
-                let below = path.join(child.name.trim_end_matches('/'));
-                skip_vanished(self.directory(&below, key, depth.saturating_add(1)))
+                skip_vanished(self.directory(&child.path, key, depth.saturating_add(1)))
             } else {
-                self.file(&path.join(&child.name), key)
+                self.file(&child.path, key)
             };
             key.truncate(length);
             done?;
@@ -75,17 +80,37 @@ impl Walk<'_> {
     }
 
     /// The children that can hold keys of the page, in the order of keys.
-    fn children(&self, path: &Path, key: &str) -> io::Result<Vec<Child>> {
+    fn children(&self, path: &Path, key: &str) -> Result<Vec<Child>, LinkError> {
         let mut children = Vec::new();
         for entry in std::fs::read_dir(path)? {
-            if let Some(child) = child(&entry?)?
-                && self.may_hold(key, &child)
-            {
+            if let Some(child) = self.child(&entry?, key)? {
                 children.push(child);
             }
         }
         children.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(children)
+    }
+
+    /// A file or directory by its entry; `None` for devices, for links that lead nowhere, for names that no key can have
+    /// and for what holds no key of the page.
+    fn child(&self, entry: &DirEntry, key: &str) -> Result<Option<Child>, LinkError> {
+        let kind = entry.file_type()?;
+        let Ok(name) = entry.file_name().into_string() else { return Ok(None) };
+        let mut child = Child { is_dir: kind.is_dir(), path: entry.path(), name };
+        if kind.is_symlink() {
+            let folder = Child { name: format!("{}/", child.name), is_dir: true, path: PathBuf::new() };
+            if !self.may_hold(key, &child) && !self.may_hold(key, &folder) {
+                return Ok(None);
+            }
+            let Some((path, found)) = end_of(self.root, &child.path)? else { return Ok(None) };
+            child = Child { is_dir: found.is_dir(), path, ..child };
+        } else if !kind.is_dir() && !kind.is_file() {
+            return Ok(None);
+        }
+        if child.is_dir {
+            child.name.push('/');
+        }
+        Ok(self.may_hold(key, &child).then_some(child))
     }
 
     fn may_hold(&self, key: &str, child: &Child) -> bool {
@@ -106,7 +131,7 @@ impl Walk<'_> {
         in_prefix && past_start
     }
 
-    fn file(&mut self, path: &Path, key: &str) -> io::Result<()> {
+    fn file(&mut self, path: &Path, key: &str) -> Result<(), LinkError> {
         match std::fs::symlink_metadata(path) {
             Ok(found) if found.is_file() => {
                 if self.page.len() >= self.max {
@@ -117,27 +142,17 @@ impl Walk<'_> {
                 Ok(())
             }
             Ok(_) => Ok(()),
-            Err(error) => skip_vanished(Err(error)),
+            Err(error) => skip_vanished(Err(error.into())),
         }
     }
 }
 
 /// What is removed while it is listed is not listed.
-fn skip_vanished(result: io::Result<()>) -> io::Result<()> {
+fn skip_vanished(result: Result<(), LinkError>) -> Result<(), LinkError> {
     match result {
-        Err(error) if means_absent(&error) => Ok(()),
+        Err(LinkError::Io(error)) if means_absent(&error) => Ok(()),
         other => other,
     }
-}
-
-/// A file or directory by its entry; `None` for links, devices, and names that no key can have.
-fn child(entry: &DirEntry) -> io::Result<Option<Child>> {
-    let kind = entry.file_type()?;
-    let Ok(mut name) = entry.file_name().into_string() else { return Ok(None) };
-    if kind.is_dir() {
-        name.push('/');
-    }
-    Ok((kind.is_dir() || kind.is_file()).then_some(Child { name, is_dir: kind.is_dir() }))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Owns everything that is decided before the first request. TLS is rustls with ring, as in the rest of the process.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -15,28 +15,18 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     Credentials as StaticCredentials, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
 };
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::{Builder, tls};
 use thiserror::Error;
 
 use super::{Checksums, Credentials, Settings};
+use crate::outbound::aws::{self, Bodies, ClientError};
 
 /// Settings that cannot work.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum S3Error {
-    /// The file with trusted certificates cannot be read.
-    #[error("the certificate bundle {path} cannot be read; correct AWS_CA_BUNDLE or blockstore.s3.ca_bundle", path = path.display())]
-    CaBundle {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// TLS cannot be set up.
-    #[error("TLS cannot be set up with the trusted certificates that are configured")]
-    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Certificates cannot be read or used.
+    #[error("no connection can be made; correct AWS_CA_BUNDLE or blockstore.s3.ca_bundle")]
+    Client(#[from] ClientError),
     /// The endpoint is no URL.
     #[error("blockstore.s3.endpoint {endpoint:?} is not an http or https URL")]
     Endpoint {
@@ -54,15 +44,19 @@ const REGION_DEFAULT: &str = "us-east-1";
 
 /// Endpoint, region, credentials and TLS, shared by all clients of one store.
 pub(super) async fn base(settings: &Settings) -> Result<SdkConfig, S3Error> {
-    if let Some(endpoint) = &settings.endpoint {
-        ensure_url(endpoint)?;
-    }
-    let http = http_client(settings.ca_bundle.clone().or_else(environment_bundle).as_deref())?;
+    let endpoint = settings.endpoint.as_deref().map(endpoint_url).transpose()?;
+    let outbound = aws::Settings {
+        pool_idle_timeout: POOL_IDLE_TIMEOUT,
+        pool_idle_max: POOL_IDLE_MAX,
+        ca_bundle: settings.ca_bundle.clone().or_else(aws::environment_bundle),
+        proxies: settings.proxies.clone(),
+    };
+    let [store, http] = aws::http_clients(&outbound, Bodies::Store)?;
     let mut loader = aws_config::defaults(behavior())
         .http_client(http.clone())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts(settings.timeouts.page));
-    if let Some(endpoint) = &settings.endpoint {
+    if let Some(endpoint) = endpoint {
         loader = loader.endpoint_url(endpoint);
     }
     if let Some(region) = region(settings) {
@@ -81,10 +75,8 @@ pub(super) async fn base(settings: &Settings) -> Result<SdkConfig, S3Error> {
         Credentials::Chain => loader,
     };
     let config = loader.load().await;
-    if config.region().is_some() {
-        return Ok(config);
-    }
-    Ok(config.into_builder().region(Region::from_static(REGION_DEFAULT)).build())
+    let region = config.region().cloned().unwrap_or(Region::from_static(REGION_DEFAULT));
+    Ok(config.into_builder().region(region).http_client(store).build())
 }
 
 fn behavior() -> BehaviorVersion {
@@ -145,25 +137,13 @@ fn timeouts(attempt: Duration) -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(attempt).build()
 }
 
-fn ensure_url(endpoint: &str) -> Result<(), S3Error> {
-    let parsed =
-        url::Url::parse(endpoint).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    parsed.map(|_| ()).ok_or_else(|| S3Error::Endpoint { endpoint: endpoint.to_owned() })
-}
-
-fn environment_bundle() -> Option<PathBuf> {
-    std::env::var_os("AWS_CA_BUNDLE").filter(|value| !value.is_empty()).map(PathBuf::from)
-}
-
-fn http_client(ca_bundle: Option<&Path>) -> Result<SharedHttpClient, S3Error> {
-    let builder = Builder::new()
-        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .pool_max_idle_per_host(POOL_IDLE_MAX)
-        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring));
-    let Some(path) = ca_bundle else { return Ok(builder.build_https()) };
-    let pem = std::fs::read(path).map_err(|source| S3Error::CaBundle { path: path.to_owned(), source })?;
-    let trust = tls::TrustStore::default().with_pem_certificate(pem);
-    let context =
-        tls::TlsContext::builder().with_trust_store(trust).build().map_err(|error| S3Error::Tls(error.into()))?;
-    Ok(builder.tls_context(context).build_https())
+/// The endpoint with a slash behind its path: the SDK puts a bucket's name right behind it.
+fn endpoint_url(endpoint: &str) -> Result<String, S3Error> {
+    let mut url = url::Url::parse(endpoint)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| S3Error::Endpoint { endpoint: endpoint.to_owned() })?;
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("{path}/"));
+    Ok(if path.is_empty() { url.as_str().trim_end_matches('/').to_owned() } else { url.into() })
 }
