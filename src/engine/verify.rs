@@ -11,6 +11,7 @@ mod check;
 mod files;
 mod inherit;
 pub mod loss;
+mod many;
 pub mod need;
 mod probe;
 mod read;
@@ -232,11 +233,12 @@ impl<'a> Loop<'a> {
         let broken = || Miss::Broken("its task ended without a result".to_owned());
         let ended = ended.unwrap_or_else(|| match held.job {
             Job::Metarange(_) | Job::Range(..) => Ended::Read(Err(broken())),
+            Job::Files(..) => Ended::Found(Err(broken())),
             Job::Check(..) => Ended::Checked(Vec::new()),
             Job::Probe(_) => Ended::Probed(Err(broken())),
         });
         let entropy = &self.of.entropy;
-        self.tracks.finish(&held, ended, self.shop.clock.monotonic(), &mut || entropy.random_u64());
+        self.tracks.finish(&held, ended, &self.shop.files, self.shop.clock.monotonic(), &mut || entropy.random_u64());
         self.is_stale = true;
     }
 
@@ -290,6 +292,7 @@ impl<'a> Loop<'a> {
         } else {
             wait.waits_for = WaitsFor::Objects;
         }
+        wait.add_unlisted(&tree.unlisted);
         for need in &tree.ranges {
             let Some(track) = self.tracks.ranges.get(&need.id) else { continue };
             looks.push(track);
@@ -300,13 +303,22 @@ impl<'a> Loop<'a> {
         let tried = looks.iter().filter(|track| track.tries > 0).map(|track| track.last).max();
         let ago = tried.map_or(0, |at| wall_ms.saturating_sub(now.saturating_sub(at).as_millis() as u64));
         wait.checked_ms = wait.checked_ms.max(ago);
-        let next = looks.iter().filter(|track| !track.running).map(|track| self.tracks.due(track, now)).min();
+        let alone = looks.iter().filter(|track| !track.running).filter_map(|track| self.tracks.next_look(track, now));
+        let next = alone.chain(file.and_then(|track| track.files_at())).min();
         wait.next_check_ms = next.map(wall);
         wait
     }
 }
 
 impl TreeWait {
+    fn add_unlisted(&mut self, unlisted: &need::Unlisted) {
+        if unlisted.files > 0 {
+            self.waits_for = WaitsFor::RangeFiles;
+        }
+        self.counts.range_files += u64::from(unlisted.files);
+        self.counts.missing += unlisted.missing;
+    }
+
     fn add(&mut self, need: &need::RangeNeed, track: &track::Track) {
         let counts = &mut self.counts;
         if !need.read {
@@ -341,6 +353,7 @@ async fn work(shop: Arc<Shop>, job: Job) -> Ended {
     match job {
         Job::Metarange(id) => Ended::Read(read::metarange(&shop, id).await),
         Job::Range(id, tree, parents) => Ended::Read(read::range(&shop, id, tree, &parents).await),
+        Job::Files(_, ids, _) => Ended::Found(shop.files.there(&ids).await),
         Job::Check(looks, effort) => Ended::Checked(check::check(&shop, looks, effort).await),
         Job::Probe(suspect) => Ended::Probed(probe::probe(&shop, suspect).await),
     }

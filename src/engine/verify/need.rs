@@ -45,10 +45,25 @@ pub struct TreeNeed {
     pub open: u32,
     /// The ranges that are open (or expired, for a head), but for those that an earlier tree of the plan names.
     pub ranges: Vec<RangeNeed>,
+    /// Open ranges that are too many to be named at a time.
+    pub unlisted: Unlisted,
     /// Earlier trees of the plan that name the other open ranges of this one.
     pub borrowed_from: Vec<MetarangeId>,
     /// Trees of the parents.
     pub parents: Vec<MetarangeId>,
+}
+
+/// Open ranges of one tree that are named at a time: so many of which the file was not read, and so many others. The
+/// first ones: a tree needs all of them, and what is done for one that was proven makes room for the next.
+const LISTED_MAX: usize = 4096;
+
+/// What is open about ranges that are not named.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unlisted {
+    /// Range files that were not read.
+    pub files: u32,
+    /// Entries that are missing, and all those of unread ranges.
+    pub missing: u64,
 }
 
 /// Up to this many entries to ask for are known one by one.
@@ -255,6 +270,7 @@ impl Found {
             total: tree.total.filter(|_| tree.is_read() && !tree.let_go),
             open: tree.open,
             ranges: Vec::new(),
+            unlisted: Unlisted::default(),
             borrowed_from: Vec::new(),
             parents: Vec::new(),
         });
@@ -288,6 +304,7 @@ fn expand(
     };
     let Some(tree) = mirror.trees.metaranges.get(&id).filter(|tree| tree.is_read() && !tree.let_go) else { return };
     let for_head = role == Role::Head;
+    let (mut unread, mut others) = (0, 0);
     let enough = if for_head { Grade::Whole } else { Grade::Expired };
     for index in &tree.ranges {
         let Some(range) = mirror.trees.ranges.get(*index as usize).filter(|range| range.grade < enough) else {
@@ -307,6 +324,13 @@ fn expand(
             continue;
         }
         let Some(need) = trees.get_mut(place) else { return };
+        let listed = if range.read { &mut others } else { &mut unread };
+        if *listed >= LISTED_MAX {
+            need.unlisted.files += u32::from(!range.read);
+            need.unlisted.missing += u64::from(range.missing_count());
+            continue;
+        }
+        *listed += 1;
         seen.insert(*index, (place, need.ranges.len()));
         need.ranges.push(RangeNeed { shown, ..range_need(range, &state.policy, for_head, of_ancestor) });
     }

@@ -1,6 +1,7 @@
 //! The verifier over a world in memory.
 
 mod archived;
+mod many;
 mod shown;
 mod tracks;
 pub(in crate::engine) mod world;

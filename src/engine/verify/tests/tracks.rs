@@ -22,6 +22,7 @@ fn needed(number: u16) -> TreeNeed {
         total: None,
         open: 0,
         ranges: Vec::new(),
+        unlisted: Default::default(),
         borrowed_from: Vec::new(),
         parents: Vec::new(),
     }
