@@ -143,7 +143,7 @@ pub fn of(mirror: &Mirror, policy: &Policy, goings: &Goings, head: (u64, [u8; 32
         standing,
         message,
         branches,
-        sums: sums::of(mirror, policy.history),
+        sums: sums::of(mirror, policy.history, &goings.verify),
         // Losses first: a published list is cut short.
         problems: losses(mirror, &goings.verify.lost)
             .into_iter()

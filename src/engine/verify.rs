@@ -13,6 +13,7 @@ mod inherit;
 pub mod loss;
 mod many;
 pub mod need;
+mod prints;
 mod probe;
 mod read;
 pub mod schedule;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use self::files::{Files, Miss, lock};
 use self::loss::Loss;
 use self::need::{Plan, TreeNeed};
+use self::prints::Prints;
 use self::status::{Counts, Sample, TreeWait, VerifyStatus, WaitsFor};
 use self::track::{Ended, Held, Job, Rules, Tracks};
 use super::ports::{Destination, Lakefs};
@@ -149,6 +151,7 @@ struct Loop<'a> {
     of: &'a Verifier,
     shop: Arc<Shop>,
     tracks: Tracks,
+    prints: Prints,
     jobs: JoinSet<Ended>,
     held: HashMap<Id, Held>,
     is_stale: bool,
@@ -163,7 +166,8 @@ impl<'a> Loop<'a> {
             diagnose_after: of.settings.diagnose_after,
         };
         let (jobs, held) = (JoinSet::new(), HashMap::new());
-        Self { of, shop, tracks: Tracks::new(rules), jobs, held, is_stale: true, refresh_at: Duration::ZERO }
+        let prints = Prints::default();
+        Self { of, shop, tracks: Tracks::new(rules), prints, jobs, held, is_stale: true, refresh_at: Duration::ZERO }
     }
 
     async fn run(mut self, stop: &CancellationToken, mut changes: Ticks) {
@@ -210,6 +214,7 @@ impl<'a> Loop<'a> {
         let now = self.shop.clock.monotonic();
         self.refresh_at = now + REFRESH_MIN.max(took * (REFRESH_SHARE - 1));
         self.is_stale = false;
+        self.prints.follow(&plan.counted);
         self.tracks.follow(plan, now);
         self.report(now);
         Ok(())
@@ -218,10 +223,15 @@ impl<'a> Loop<'a> {
     fn start_jobs(&mut self) {
         loop {
             let now = self.shop.clock.monotonic();
-            let Some(held) = self.tracks.next(now, &self.shop.files) else { return };
+            let Some(held) = self.tracks.next(now, &self.shop.files).or_else(|| self.next_print()) else { return };
             let id = self.jobs.spawn(work(Arc::clone(&self.shop), held.job.clone())).id();
             self.held.insert(id, held);
         }
+    }
+
+    /// Counting takes no place of what is waited for.
+    fn next_print(&mut self) -> Option<Held> {
+        self.prints.next().map(|id| Held::new(Job::Print(id), false, true))
     }
 
     fn finish(&mut self, ended: Result<(Id, Ended), JoinError>) {
@@ -230,9 +240,15 @@ impl<'a> Loop<'a> {
             Err(error) => (error.id(), None),
         };
         let Some(held) = self.held.remove(&id) else { return };
+        if let Job::Print(id) = held.job {
+            let print = if let Some(Ended::Printed(Ok(print))) = ended { Some(print) } else { None };
+            self.prints.finish(id, print);
+            lock(&self.of.status).shared = self.prints.shared();
+            return;
+        }
         let broken = || Miss::Broken("its task ended without a result".to_owned());
         let ended = ended.unwrap_or_else(|| match held.job {
-            Job::Metarange(_) | Job::Range(..) => Ended::Read(Err(broken())),
+            Job::Metarange(_) | Job::Range(..) | Job::Print(_) => Ended::Read(Err(broken())),
             Job::Files(..) => Ended::Found(Err(broken())),
             Job::Check(..) => Ended::Checked(Vec::new()),
             Job::Probe(_) => Ended::Probed(Err(broken())),
@@ -248,7 +264,8 @@ impl<'a> Loop<'a> {
         let trees = self.tracks.plan.trees.iter().map(|tree| (tree.id, self.tree_wait(tree, now, at_ms)));
         let shown = self.tracks.plan.trees.iter().filter_map(|tree| Some((tree.id, self.loss(tree)?)));
         let lost = shown.filter(|(_, loss)| !loss.is_none()).collect();
-        let mut next = VerifyStatus { trees: trees.collect(), lost, fault: None, at_ms };
+        let (repeated, shared) = (self.tracks.repeated(), self.prints.shared());
+        let mut next = VerifyStatus { trees: trees.collect(), lost, fault: None, repeated, shared, at_ms };
         next.fault = next.trees.values().find_map(|tree| tree.fault.clone());
         *lock(&self.of.status) = next;
     }
@@ -355,6 +372,7 @@ async fn work(shop: Arc<Shop>, job: Job) -> Ended {
         Job::Range(id, tree, parents) => Ended::Read(read::range(&shop, id, tree, &parents).await),
         Job::Files(_, ids, _) => Ended::Found(shop.files.there(&ids).await),
         Job::Check(looks, effort) => Ended::Checked(check::check(&shop, looks, effort).await),
+        Job::Print(id) => Ended::Printed(prints::print(&shop, id).await),
         Job::Probe(suspect) => Ended::Probed(probe::probe(&shop, suspect).await),
     }
 }

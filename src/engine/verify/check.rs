@@ -34,10 +34,23 @@ const RECORD_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct Missing {
     pub(super) ordinal: u32,
-    pub(super) path: Box<str>,
+    /// Its logical path: any bytes, by which the source is asked. [`Missing::shown`] is for people.
+    pub(super) path: Box<[u8]>,
     pub(super) size: u64,
     /// Where it should be, or why that cannot be told.
     pub(super) place: Result<(Arc<str>, Box<str>), Box<str>>,
+}
+
+impl Missing {
+    /// Its path for people; bytes that are no text as `\xE9`.
+    pub(super) fn shown(&self) -> String {
+        let mut shown = String::with_capacity(self.path.len());
+        for chunk in self.path.utf8_chunks() {
+            shown.push_str(chunk.valid());
+            shown.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
+        }
+        shown
+    }
 }
 
 /// A range to be asked about.
@@ -158,7 +171,7 @@ fn missing_of(namespace: &Namespace, ordinal: u32, key: &[u8], entry: &EntryRef<
     };
     // A negative size is no object's; it matches none.
     let size = u64::try_from(entry.size).unwrap_or(u64::MAX);
-    Missing { ordinal, path: String::from_utf8_lossy(key).into(), size, place }
+    Missing { ordinal, path: key.into(), size, place }
 }
 
 /// For each bucket, the objects to ask for, each with the entries (target, place in its list) that wait for it.

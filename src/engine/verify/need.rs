@@ -110,6 +110,8 @@ pub struct Plan {
     /// In the order of work: heads before ancestors under `history: head`, else by generation; what the mirror shows
     /// already comes last.
     pub trees: Vec<TreeNeed>,
+    /// Small ranges of the trees that branches show or are to show, which may have objects in common.
+    pub counted: Vec<RangeId>,
 }
 
 /// The entries of a range to ask for: what is missing, what has a wrong size or is archived where that counts, and, for a head, what
@@ -176,7 +178,29 @@ pub fn plan(state: &State, mirror: &Mirror) -> Plan {
     for place in 0..trees.len() {
         expand(state, mirror, &mut trees, place, &mut seen);
     }
-    Plan { trees }
+    Plan { trees, counted: counted(mirror) }
+}
+
+/// Entries of a range whose objects are told apart from those of others.
+const COUNTED_ENTRIES_MAX: u32 = 20_000;
+/// Ranges that are looked at for that: of more, none is.
+const COUNTED_RANGES_MAX: usize = 10_000;
+
+fn counted(mirror: &Mirror) -> Vec<RangeId> {
+    let trees: BTreeSet<MetarangeId> =
+        mirror.live_heads().filter_map(|head| mirror.graph.get(&head)?.metarange).collect();
+    let lists: Vec<&Metarange> = trees.iter().filter_map(|tree| mirror.trees.metaranges.get(tree)).collect();
+    if lists.len() < 2 || lists.iter().map(|tree| tree.ranges.len()).sum::<usize>() > COUNTED_RANGES_MAX {
+        return Vec::new();
+    }
+    let mut trees_of: BTreeMap<u32, usize> = BTreeMap::new();
+    for index in lists.iter().flat_map(|tree| &tree.ranges) {
+        *trees_of.entry(*index).or_default() += 1;
+    }
+    // What all of them have, has nothing in common with any other.
+    let some = trees_of.into_iter().filter(|(_, trees)| *trees < lists.len());
+    let ranges = some.filter_map(|(index, _)| mirror.trees.ranges.get(index as usize));
+    ranges.filter(|range| range.read && range.entries <= COUNTED_ENTRIES_MAX).map(|range| range.id).collect()
 }
 
 /// The trees of the heads that the mirror shows, each with the commit shown.

@@ -16,6 +16,7 @@ use super::files::{Files, Miss};
 use super::loss::Gone;
 use super::many::{Came, Mass, Reach, SCOUTS, SINGLY_MAX, scouts_of};
 use super::need::{Plan, RangeNeed, Role, TreeNeed};
+use super::prints::Print;
 use super::probe::{PASS, Probed, SAMPLE};
 use super::schedule;
 use crate::engine::ports::Effort;
@@ -123,6 +124,8 @@ pub(super) enum Job {
     Files(MetarangeId, Vec<RangeId>, Reach),
     /// Ask the destination for missing objects.
     Check(Vec<Look>, Effort),
+    /// Read which objects a range has, to count them once.
+    Print(RangeId),
     /// Ask the source.
     Probe(Suspect),
 }
@@ -153,6 +156,8 @@ pub(super) enum Ended {
     Found(Result<HashSet<RangeId>, Miss>),
     /// Ranges were checked.
     Checked(Vec<(RangeId, Looked)>),
+    /// The objects of a range.
+    Printed(Result<Print, Miss>),
     /// The source was asked.
     Probed(Result<Probed, Miss>),
 }
@@ -276,6 +281,22 @@ impl Tracks {
         }
     }
 
+    /// By how much the missing entries that are known one by one outnumber the objects: one that several ranges miss is
+    /// one that is missing.
+    pub(super) fn repeated(&self) -> u64 {
+        let (mut entries, mut objects) = (0u64, HashSet::new());
+        for need in self.plan.trees.iter().flat_map(|tree| &tree.ranges) {
+            let kept = self.ranges.get(&need.id).and_then(|track| track.kept.as_deref());
+            let known = need.few.len() == need.wanted as usize;
+            let still = kept.into_iter().flatten().filter(|one| !known || need.few.contains(&one.ordinal));
+            for place in still.filter_map(|one| one.place.as_ref().ok()) {
+                entries += 1;
+                objects.insert(place);
+            }
+        }
+        entries.saturating_sub(objects.len() as u64)
+    }
+
     /// When something is to be done next without any news; none when nothing is needed.
     pub(super) fn wake_at(&self, now: Duration) -> Option<Duration> {
         let unread = self.plan.trees.iter().filter(|tree| tree.total.is_none());
@@ -338,6 +359,7 @@ impl Tracks {
                 }
             }
             Job::Probe(_) => self.probing = running,
+            Job::Print(_) => {}
         }
     }
 
@@ -520,7 +542,7 @@ impl Tracks {
             (Job::Check(looks, _), ended) => {
                 let mut results: HashMap<RangeId, Looked> = match ended {
                     Ended::Checked(results) => results.into_iter().collect(),
-                    Ended::Read(_) | Ended::Probed(_) | Ended::Found(_) => HashMap::new(),
+                    _ => HashMap::new(),
                 };
                 for look in looks {
                     let looked = results.remove(&look.range).unwrap_or_default();
@@ -544,7 +566,7 @@ impl Tracks {
                     track.probed(now, result);
                 }
             }
-            (_, Ended::Read(_) | Ended::Checked(_) | Ended::Probed(_) | Ended::Found(_)) => {}
+            (_, _) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use lakemirror_journal::state::tree::Grade;
 
 use super::SECOND;
-use super::world::{Files, World, id, tree};
+use super::world::{Files, World, tree};
 
 /// A tree of so many ranges with so many objects each.
 fn large(ranges: usize, objects: usize) -> Files {

@@ -195,13 +195,14 @@ impl Lakefs for SourceLake {
     async fn delete_branch(&self, _: &str, _: &str) -> Result<(), Fault> {
         unused()
     }
-    async fn probe_object(&self, repository: &str, _: &CommitId, path: &str) -> Result<SourceObject, Fault> {
+    async fn probe_object(&self, repository: &str, _: &CommitId, path: &[u8]) -> Result<SourceObject, Fault> {
         assert_eq!(repository, "sample");
-        self.probes.lock().unwrap().push(path.to_owned());
+        let path = path.escape_ascii().to_string();
+        self.probes.lock().unwrap().push(path.clone());
         if *self.down.lock().unwrap() {
             return Err(Fault { kind: FaultKind::Retry, call: "probe".into(), status: None, message: "down".into() });
         }
-        Ok(if self.gone.lock().unwrap().contains(path) {
+        Ok(if self.gone.lock().unwrap().contains(&path) {
             SourceObject::Gone
         } else {
             SourceObject::There { size: None }
@@ -223,12 +224,21 @@ pub(super) fn entry(address: &str, size: i64) -> Entry {
 
 /// A tree with one range for each list of (path, address, size).
 pub(super) fn tree(ranges: &[&[(&str, &str, i64)]]) -> Files {
+    let ranges: Vec<Vec<_>> = ranges
+        .iter()
+        .map(|entries| entries.iter().map(|(path, address, size)| (path.as_bytes(), *address, *size)).collect())
+        .collect();
+    tree_of_bytes(&ranges)
+}
+
+/// As [`tree`], with paths of any bytes.
+pub(super) fn tree_of_bytes(ranges: &[Vec<(&[u8], &str, i64)>]) -> Files {
     let mut metarange = MetarangeWriter::new();
     let mut files = Vec::new();
     for entries in ranges {
         let mut range = RangeWriter::new();
-        for (path, address, size) in *entries {
-            range.add(path.as_bytes(), &entry(address, *size)).unwrap();
+        for (path, address, size) in entries {
+            range.add(path, &entry(address, *size)).unwrap();
         }
         let written = range.finish();
         metarange.add(&written.info).unwrap();
