@@ -166,8 +166,8 @@ pub trait Lakefs: Send + Sync {
     async fn reset_branch(&self, repository: &str, branch: &str, commit: &CommitId) -> Result<(), Fault>;
     /// Deletes a branch with force. `Absent` only for `branch not found`.
     async fn delete_branch(&self, repository: &str, branch: &str) -> Result<(), Fault>;
-    /// Asks whether the bytes behind a path of a commit are there, by a ranged read of one byte.
-    async fn probe_object(&self, repository: &str, commit: &CommitId, path: &str) -> Result<SourceObject, Fault>;
+    /// Asks whether the bytes behind a path of a commit (its raw bytes, which need not be UTF-8) are there, by a ranged read of one byte.
+    async fn probe_object(&self, repository: &str, commit: &CommitId, path: &[u8]) -> Result<SourceObject, Fault>;
 }
 
 /// Where an object is: bucket and key of a store, as resolved by lakeFS's own rules.

@@ -160,7 +160,7 @@ pub fn of(mirror: &Mirror, policy: &Policy, goings: &Goings, head: (u64, [u8; 32
         standing,
         message,
         branches,
-        sums: sums::of(mirror, policy.history),
+        sums: sums::of(mirror, policy.history, &goings.verify),
         problems,
         behind_since_ms,
         journal_seq: head.0,

@@ -11,7 +11,9 @@ mod check;
 mod files;
 mod inherit;
 pub mod loss;
+mod many;
 pub mod need;
+mod prints;
 mod probe;
 mod read;
 pub mod schedule;
@@ -31,6 +33,7 @@ use self::check::Missing;
 use self::files::{Files, Miss, lock};
 use self::loss::Loss;
 use self::need::{Plan, TreeNeed};
+use self::prints::Prints;
 use self::status::{Counts, Sample, SourceAnswer, TreeWait, VerifyStatus, WaitsFor};
 use self::track::{Ended, Held, Job, Rules, Tracks};
 use super::ports::{Destination, Lakefs, Outcome};
@@ -149,6 +152,7 @@ struct Loop<'a> {
     of: &'a Verifier,
     shop: Arc<Shop>,
     tracks: Tracks,
+    prints: Prints,
     jobs: JoinSet<Ended>,
     held: HashMap<Id, Held>,
     is_stale: bool,
@@ -163,7 +167,8 @@ impl<'a> Loop<'a> {
             diagnose_after: of.settings.diagnose_after,
         };
         let (jobs, held) = (JoinSet::new(), HashMap::new());
-        Self { of, shop, tracks: Tracks::new(rules), jobs, held, is_stale: true, refresh_at: Duration::ZERO }
+        let prints = Prints::default();
+        Self { of, shop, tracks: Tracks::new(rules), prints, jobs, held, is_stale: true, refresh_at: Duration::ZERO }
     }
 
     async fn run(mut self, stop: &CancellationToken, mut changes: Ticks) {
@@ -210,6 +215,7 @@ impl<'a> Loop<'a> {
         let now = self.shop.clock.monotonic();
         self.refresh_at = now + REFRESH_MIN.max(took * (REFRESH_SHARE - 1));
         self.is_stale = false;
+        self.prints.follow(&plan.counted);
         self.tracks.follow(plan, now);
         self.report(now);
         Ok(())
@@ -218,10 +224,15 @@ impl<'a> Loop<'a> {
     fn start_jobs(&mut self) {
         loop {
             let now = self.shop.clock.monotonic();
-            let Some(held) = self.tracks.next(now, &self.shop.files) else { return };
+            let Some(held) = self.tracks.next(now, &self.shop.files).or_else(|| self.next_print()) else { return };
             let id = self.jobs.spawn(work(Arc::clone(&self.shop), held.job.clone())).id();
             self.held.insert(id, held);
         }
+    }
+
+    /// Counting takes no place of what is waited for.
+    fn next_print(&mut self) -> Option<Held> {
+        self.prints.next().map(|id| Held::new(Job::Print(id), false, true))
     }
 
     fn finish(&mut self, ended: Result<(Id, Ended), JoinError>) {
@@ -230,14 +241,21 @@ impl<'a> Loop<'a> {
             Err(error) => (error.id(), None),
         };
         let Some(held) = self.held.remove(&id) else { return };
+        if let Job::Print(id) = held.job {
+            let print = if let Some(Ended::Printed(Ok(print))) = ended { Some(print) } else { None };
+            self.prints.finish(id, print);
+            lock(&self.of.status).shared = self.prints.shared();
+            return;
+        }
         let broken = || Miss::Broken("its task ended without a result".to_owned());
         let ended = ended.unwrap_or_else(|| match held.job {
-            Job::Metarange(_) | Job::Range(..) => Ended::Read(Err(broken())),
+            Job::Metarange(_) | Job::Range(..) | Job::Print(_) => Ended::Read(Err(broken())),
+            Job::Files(..) => Ended::Found(Err(broken())),
             Job::Check(..) => Ended::Checked(Vec::new()),
             Job::Probe(_) => Ended::Probed(Err(broken())),
         });
         let entropy = &self.of.entropy;
-        self.tracks.finish(&held, ended, self.shop.clock.monotonic(), &mut || entropy.random_u64());
+        self.tracks.finish(&held, ended, &self.shop.files, self.shop.clock.monotonic(), &mut || entropy.random_u64());
         self.is_stale = true;
     }
 
@@ -247,7 +265,8 @@ impl<'a> Loop<'a> {
         let trees = self.tracks.plan.trees.iter().map(|tree| (tree.id, self.tree_wait(tree, now, at_ms)));
         let shown = self.tracks.plan.trees.iter().filter_map(|tree| Some((tree.id, self.loss(tree)?)));
         let lost = shown.filter(|(_, loss)| !loss.is_none()).collect();
-        let mut next = VerifyStatus { trees: trees.collect(), lost, fault: None, at_ms };
+        let (repeated, shared) = (self.tracks.repeated(), self.prints.shared());
+        let mut next = VerifyStatus { trees: trees.collect(), lost, fault: None, repeated, shared, at_ms };
         next.fault = next.trees.values().find_map(|tree| tree.fault.clone());
         *lock(&self.of.status) = next;
     }
@@ -294,6 +313,7 @@ impl<'a> Loop<'a> {
         } else {
             wait.waits_for = WaitsFor::Objects;
         }
+        wait.add_unlisted(&tree.unlisted);
         for need in &tree.ranges {
             let Some(track) = self.tracks.ranges.get(&need.id) else { continue };
             looks.push(track);
@@ -307,13 +327,22 @@ impl<'a> Loop<'a> {
         let tried = looks.iter().filter(|track| track.tries > 0).map(|track| track.last).max();
         let ago = tried.map_or(0, |at| wall_ms.saturating_sub(now.saturating_sub(at).as_millis() as u64));
         wait.checked_ms = wait.checked_ms.max(ago);
-        let next = looks.iter().filter(|track| !track.running).map(|track| self.tracks.due(track, now)).min();
+        let alone = looks.iter().filter(|track| !track.running).filter_map(|track| self.tracks.next_look(track, now));
+        let next = alone.chain(file.and_then(|track| track.files_at())).min();
         wait.next_check_ms = next.map(wall);
         wait
     }
 }
 
 impl TreeWait {
+    fn add_unlisted(&mut self, unlisted: &need::Unlisted) {
+        if unlisted.files > 0 {
+            self.waits_for = WaitsFor::RangeFiles;
+        }
+        self.counts.range_files += u64::from(unlisted.files);
+        self.counts.missing += unlisted.missing;
+    }
+
     fn add(&mut self, need: &need::RangeNeed, track: &track::Track) {
         let counts = &mut self.counts;
         if !need.read {
@@ -353,7 +382,9 @@ async fn work(shop: Arc<Shop>, job: Job) -> Ended {
     match job {
         Job::Metarange(id) => Ended::Read(read::metarange(&shop, id).await),
         Job::Range(id, tree, parents) => Ended::Read(read::range(&shop, id, tree, &parents).await),
+        Job::Files(_, ids, _) => Ended::Found(shop.files.there(&ids).await),
         Job::Check(looks, effort) => Ended::Checked(check::check(&shop, looks, effort).await),
+        Job::Print(id) => Ended::Printed(prints::print(&shop, id).await),
         Job::Probe(suspect) => Ended::Probed(probe::probe(&shop, suspect).await),
     }
 }

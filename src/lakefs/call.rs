@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 
@@ -132,12 +132,17 @@ impl Call {
             self.unsendable = Some("`.` and `..` cannot be asked for as a part of a name");
         }
         self.target.push('/');
-        self.push_encoded(name);
+        self.push_encoded(name.as_bytes());
         self
     }
 
     /// Adds a query parameter.
-    pub(super) fn query(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn query(self, name: &str, value: &str) -> Self {
+        self.query_bytes(name, value.as_bytes())
+    }
+
+    /// Adds a query parameter whose value need not be UTF-8: lakeFS takes the bytes that its percents stand for.
+    pub(super) fn query_bytes(mut self, name: &str, value: &[u8]) -> Self {
         self.target.push(if self.query_begun { '&' } else { '?' });
         self.query_begun = true;
         self.target.push_str(name);
@@ -187,9 +192,9 @@ impl Call {
         Fault { kind, call: format!("{what} at {endpoint}"), status, message: message.into() }
     }
 
-    fn push_encoded(&mut self, text: &str) {
+    fn push_encoded(&mut self, text: &[u8]) {
         // Writing into a String cannot fail.
-        let _infallible = write!(self.target, "{}", utf8_percent_encode(text, ESCAPED));
+        let _infallible = write!(self.target, "{}", percent_encode(text, ESCAPED));
     }
 }
 
@@ -207,6 +212,7 @@ mod tests {
             get().path("/repositories").segment("a/b?c#d%20 ü").query("path", "x&y=z+ /\u{1F986}").query("n", "");
         assert_eq!(call.target, "/repositories/a%2Fb%3Fc%23d%2520%20%C3%BC?path=x%26y%3Dz%2B%20%2F%F0%9F%A6%86&n=");
         call.check("e").unwrap();
+        assert_eq!(get().query_bytes("path", b"caf\xe9.csv").target, "?path=caf%E9.csv");
     }
 
     #[test]

@@ -23,14 +23,18 @@ use super::client::Client;
 use super::transport::Reply;
 use crate::engine::ports::{CommitId, Fault, FaultKind, SourceObject};
 
-fn object(does: &str, repository: &str, commit: &CommitId, path: &str, call: &str) -> Call {
-    Call::new(Method::GET, RECORD, format!("{does} {path:?} of commit {commit} of repository {repository}"))
-        .path("/repositories")
-        .segment(repository)
-        .path("/refs")
-        .segment(&commit.to_string())
-        .path(call)
-        .query("path", path)
+fn object(does: &str, repository: &str, commit: &CommitId, path: &[u8], call: &str) -> Call {
+    Call::new(
+        Method::GET,
+        RECORD,
+        format!("{does} \"{}\" of commit {commit} of repository {repository}", path.escape_ascii()),
+    )
+    .path("/repositories")
+    .segment(repository)
+    .path("/refs")
+    .segment(&commit.to_string())
+    .path(call)
+    .query_bytes("path", path)
 }
 
 /// The total of a `Content-Range`: `bytes 0-0/123` or `bytes */123`; `None` where it is `*` or not there.
@@ -39,7 +43,7 @@ fn total(reply: &Reply) -> Option<u64> {
 }
 
 impl Client {
-    pub(super) async fn probe(&self, repository: &str, commit: &CommitId, path: &str) -> Result<SourceObject, Fault> {
+    pub(super) async fn probe(&self, repository: &str, commit: &CommitId, path: &[u8]) -> Result<SourceObject, Fault> {
         let call = object("look for", repository, commit, path, "/objects").first_byte();
         let reply = self.transport.ask(&call).await?;
         match reply.status {
@@ -58,7 +62,7 @@ impl Client {
     }
 
     /// An entry of no bytes: only reading all of it asks the store.
-    async fn probe_empty(&self, repository: &str, commit: &CommitId, path: &str) -> Result<SourceObject, Fault> {
+    async fn probe_empty(&self, repository: &str, commit: &CommitId, path: &[u8]) -> Result<SourceObject, Fault> {
         let call = object("read the empty", repository, commit, path, "/objects");
         let reply = self.transport.ask(&call).await?;
         match reply.status {
@@ -70,7 +74,13 @@ impl Client {
     }
 
     /// `No data` is said of a missing object and of a missing metadata file alike; stat needs only the latter.
-    async fn gone(&self, asked: &Call, repository: &str, commit: &CommitId, path: &str) -> Result<SourceObject, Fault> {
+    async fn gone(
+        &self,
+        asked: &Call,
+        repository: &str,
+        commit: &CommitId,
+        path: &[u8],
+    ) -> Result<SourceObject, Fault> {
         let call = object("stat", repository, commit, path, "/objects/stat");
         let reply = self.transport.ask(&call).await?;
         if reply.status == 200 {

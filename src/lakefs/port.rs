@@ -82,7 +82,7 @@ impl Lakefs for Client {
         self.remove_branch(repository, branch).await
     }
 
-    async fn probe_object(&self, repository: &str, commit: &CommitId, path: &str) -> Result<SourceObject, Fault> {
+    async fn probe_object(&self, repository: &str, commit: &CommitId, path: &[u8]) -> Result<SourceObject, Fault> {
         self.probe(repository, commit, path).await
     }
 }

@@ -315,8 +315,9 @@ impl Lakefs for Port {
         self.wire.call(self.change("delete branch"), branch, work).await
     }
 
-    async fn probe_object(&self, repository: &str, commit: &CommitId, path: &str) -> Result<SourceObject, Fault> {
-        let (name, place, id, path) = (repository.to_owned(), self.place, *commit, path.to_owned());
+    async fn probe_object(&self, repository: &str, commit: &CommitId, path: &[u8]) -> Result<SourceObject, Fault> {
+        let (name, place, id, path) =
+            (repository.to_owned(), self.place, *commit, String::from_utf8_lossy(path).into_owned());
         let work = move |_: &_, world: &mut World| {
             let found = find(world, place, &name, FaultKind::Refused)?;
             let Some(commit) = found.commits.get(&id) else { return Err(absent("commit")) };

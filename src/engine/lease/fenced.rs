@@ -164,7 +164,7 @@ impl Lakefs for Fenced {
         self.held("delete a branch", self.lakefs.delete_branch(repository, branch)).await
     }
 
-    async fn probe_object(&self, repository: &str, commit: &CommitId, path: &str) -> Result<SourceObject, Fault> {
+    async fn probe_object(&self, repository: &str, commit: &CommitId, path: &[u8]) -> Result<SourceObject, Fault> {
         self.lakefs.probe_object(repository, commit, path).await
     }
 }

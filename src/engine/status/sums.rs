@@ -1,4 +1,5 @@
-//! Sums over a mirror. What nobody needs any more is counted as known, and not as waited for.
+//! Sums over a mirror: over the trees that its branches show or are to show, each object once as far as that is known.
+//! What is missing is counted over the ancestors that are waited for as well.
 
 use std::collections::BTreeSet;
 
@@ -8,9 +9,11 @@ use lakemirror_journal::state::policy::HistoryRule;
 use lakemirror_journal::state::tree::{Metarange, Range};
 
 use super::Sums;
+use crate::engine::verify::status::VerifyStatus;
 
-/// The sums of a mirror under a rule for histories.
-pub(super) fn of(mirror: &Mirror, history: HistoryRule) -> Sums {
+/// The sums of a mirror under a rule for histories. A range counts once, whatever trees have it; of objects that stand in
+/// several ranges the verifier knows by how much entries outnumber them.
+pub(super) fn of(mirror: &Mirror, history: HistoryRule, verify: &VerifyStatus) -> Sums {
     let needed = Needed::of(mirror, history);
     let mut sums =
         Sums { branches: mirror.branches.len() as u64, checks: mirror.checks, moves: mirror.moves, ..Sums::default() };
@@ -21,10 +24,15 @@ pub(super) fn of(mirror: &Mirror, history: HistoryRule) -> Sums {
         let absent = u64::from(range.missing_count()) + detail.map_or(0, |detail| detail.wrong_size.len()) as u64;
         let expired = detail.map_or(0, |detail| detail.expired.len()) as u64;
         sums.objects_missing += if absent > 0 && needed.has(mirror, range) { absent } else { 0 };
-        sums.objects_expired += expired;
-        sums.objects_outside += detail.map_or(0, |detail| u64::from(detail.imports.count()));
-        sums.objects_present += u64::from(range.entries).saturating_sub(absent + expired);
+        if range.users.iter().any(|tree| needed.heads.contains(tree)) {
+            sums.objects_expired += expired;
+            sums.objects_outside += detail.map_or(0, |detail| u64::from(detail.imports.count()));
+            sums.objects_present += u64::from(range.entries).saturating_sub(absent + expired);
+        }
     }
+    let both_missing = verify.repeated.min(verify.shared);
+    sums.objects_missing = sums.objects_missing.saturating_sub(verify.repeated);
+    sums.objects_present = sums.objects_present.saturating_sub(verify.shared - both_missing);
     sums
 }
 

@@ -2,22 +2,25 @@
 
 use super::check::Look;
 use super::files::{Files, Ranges};
+use super::many::Reach;
 use super::need::{RangeNeed, TreeNeed};
 use super::track::{Held, Job, Track};
 use crate::engine::ports::Effort;
 
-/// What is asked about a range that is needed.
-pub(super) fn look(need: &RangeNeed, track: &Track) -> Look {
+/// What is asked about a range that is needed: all that is missing, or a few of it.
+pub(super) fn look(need: &RangeNeed, track: &Track, reach: Reach) -> Look {
     // A file that the mirror shows is part of what is to be there: the first look is at the store's, not at a kept one.
     let anew = need.shown && (track.tries == 0 || track.gone.has_no_file());
-    Look { range: need.id, for_head: need.for_head, anew, kept: track.kept.clone() }
+    let kept = if reach == Reach::Scouts { track.scouts.clone() } else { track.kept.clone() };
+    Look { range: need.id, for_head: need.for_head, anew, kept, reach }
 }
 
-/// Ranges of one tree to be checked together, all for the first time or all again.
+/// Ranges of one tree to be checked together, all for the first time or all again, and all as a whole or by a few.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) looks: Vec<Look>,
     again: bool,
+    reach: Reach,
     pub(super) is_large: bool,
     shown: bool,
 }
@@ -28,20 +31,20 @@ impl Batch {
         Self { shown: tree.shown_only, ..Self::default() }
     }
 
-    pub(super) fn takes(&self, track: &Track) -> bool {
-        self.looks.is_empty() || self.again == (track.tries > 0)
+    pub(super) fn takes(&self, track: &Track, reach: Reach) -> bool {
+        self.looks.is_empty() || (self.again, self.reach) == (track.tries > 0, reach)
     }
 
-    pub(super) fn add(&mut self, need: &RangeNeed, track: &Track, large: bool) {
-        self.again = track.tries > 0;
+    pub(super) fn add(&mut self, need: &RangeNeed, track: &Track, large: bool, reach: Reach) {
+        (self.again, self.reach) = (track.tries > 0, reach);
         self.is_large |= large;
-        self.looks.push(look(need, track));
+        self.looks.push(look(need, track, reach));
     }
 
     pub(super) fn held(self) -> Option<Held> {
         let effort = if self.again { Effort::Recheck } else { Effort::Sweep };
         let (large, shown) = (self.is_large, self.shown);
-        (!self.looks.is_empty()).then_some(Held { job: Job::Check(self.looks, effort), large, shown })
+        (!self.looks.is_empty()).then_some(Held::new(Job::Check(self.looks, effort), large, shown))
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::Shop;
 use super::arrivals::{Checked, batches};
 use super::files::{Miss, blocking};
+use super::many::{Reach, scouts_of};
 use super::need::wanted;
 use crate::engine::ports::{Answer, Effort, Outcome, Wanted};
 use crate::graveler::address::Namespace;
@@ -33,10 +34,23 @@ const RECORD_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct Missing {
     pub(super) ordinal: u32,
-    pub(super) path: Box<str>,
+    /// Its logical path: any bytes, by which the source is asked. [`Missing::shown`] is for people.
+    pub(super) path: Box<[u8]>,
     pub(super) size: u64,
     /// Where it should be, or why that cannot be told.
     pub(super) place: Result<(Arc<str>, Box<str>), Box<str>>,
+}
+
+impl Missing {
+    /// Its path for people; bytes that are no text as `\xE9`.
+    pub(super) fn shown(&self) -> String {
+        let mut shown = String::with_capacity(self.path.len());
+        for chunk in self.path.utf8_chunks() {
+            shown.push_str(chunk.valid());
+            shown.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
+        }
+        shown
+    }
 }
 
 /// A range to be asked about.
@@ -47,6 +61,8 @@ pub(super) struct Look {
     /// Whether its file is to be read from the store, whatever is kept of it.
     pub(super) anew: bool,
     pub(super) kept: Option<Arc<Vec<Missing>>>,
+    /// Whether what is kept is all that is asked for, or stands for all.
+    pub(super) reach: Reach,
 }
 
 /// What came of a range.
@@ -63,6 +79,8 @@ pub(super) struct Looked {
     pub(super) unresolvable: u32,
     /// Entries that are still not there, if they are few.
     pub(super) kept: Option<Arc<Vec<Missing>>>,
+    /// A few of them, if they are many.
+    pub(super) scouts: Option<Arc<Vec<Missing>>>,
     /// Up to three of those, each with the answer; none where its address names nothing.
     pub(super) samples: Vec<(Missing, Option<Outcome>)>,
     /// Why the check failed as a whole, or could not begin.
@@ -126,7 +144,7 @@ async fn wanted_of(shop: &Shop, looks: Vec<Look>) -> Vec<(Look, Bits)> {
 async fn load(shop: &Shop, look: &Look, wanted: &Bits) -> Result<Arc<Vec<Missing>>, Miss> {
     if let Some(kept) = &look.kept {
         let still: Vec<Missing> = kept.iter().filter(|one| wanted.contains(one.ordinal)).cloned().collect();
-        if still.len() == wanted.count() as usize {
+        if look.reach == Reach::Scouts || still.len() == wanted.count() as usize {
             return Ok(Arc::new(still));
         }
     }
@@ -155,7 +173,7 @@ fn missing_of(namespace: &Namespace, ordinal: u32, key: &[u8], entry: &EntryRef<
     };
     // A negative size is no object's; it matches none.
     let size = u64::try_from(entry.size).unwrap_or(u64::MAX);
-    Missing { ordinal, path: String::from_utf8_lossy(key).into(), size, place }
+    Missing { ordinal, path: key.into(), size, place }
 }
 
 /// For each bucket, the objects to ask for, each with the entries (target, place in its list) that wait for it.
@@ -299,6 +317,10 @@ impl Target {
             self.still.sort_unstable();
             let still = self.still.iter().filter_map(|slot| self.missing.get(*slot)).cloned();
             self.looked.kept = Some(Arc::new(still.collect()));
+        } else if self.looked.miss.is_none() {
+            let scouts = scouts_of(&self.still);
+            let scouts = scouts.iter().filter_map(|slot| self.missing.get(*slot)).cloned();
+            self.looked.scouts = Some(Arc::new(scouts.collect()));
         }
         (self.id, self.looked)
     }
@@ -307,7 +329,7 @@ impl Target {
 /// Paths and sizes of entries that the source is to be asked about.
 pub(super) async fn paths(shop: &Shop, range: RangeId, ordinals: &[u32]) -> Result<Vec<Missing>, Miss> {
     let wanted = Bits::from_ordinals(ordinals.iter().max().map_or(0, |last| last + 1), ordinals.iter().copied());
-    let look = Look { range, for_head: false, anew: false, kept: None };
+    let look = Look { range, for_head: false, anew: false, kept: None, reach: Reach::All };
     load(shop, &look, &wanted).await.map(|missing| missing.to_vec())
 }
 

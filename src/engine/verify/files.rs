@@ -2,6 +2,7 @@
 //!
 //! Owns the limits and the caches. A file that is not what its name says counts as not yet there and is reported.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use lakemirror_journal::ids::{MetarangeId, RangeId};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::cache::Recent;
-use crate::engine::ports::{Destination, Fault, FaultKind, Fetched, Location};
+use crate::engine::ports::{Answer, Destination, Effort, Fault, FaultKind, Fetched, Location, Outcome, Wanted};
 use crate::engine::recorder::RecordError;
 use crate::graveler::address::{Namespace, Scheme};
 use crate::graveler::metarange::{self, RangeInfo};
@@ -104,8 +105,32 @@ impl Files {
         format!("{scheme}://{}/{key}", self.namespace.bucket())
     }
 
+    /// Which of these range files are there, asked with as few requests as can be; what a file holds is not looked at.
+    pub(super) async fn there(&self, ids: &[RangeId]) -> Result<HashSet<RangeId>, Miss> {
+        // No file has this size: one that is there is of another.
+        let wanted = |(id, tag): (&RangeId, u64)| Wanted { key: self.key(id).into(), size: u64::MAX, tag };
+        let wanted: Vec<Wanted> = ids.iter().zip(0u64..).map(wanted).collect();
+        let found = Mutex::new(HashSet::new());
+        let take = |answers: Vec<Answer>| {
+            let there = answers.into_iter().filter(|answer| is_there(answer.outcome));
+            let ids = there.filter_map(|answer| ids.get(usize::try_from(answer.tag).ok()?));
+            lock(&found).extend(ids.copied());
+        };
+        self.destination.check(self.namespace.bucket(), wanted, Effort::Recheck, &take).await?;
+        Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is said of a range file that was not found.
+    pub(super) fn absent_range(&self, id: &RangeId) -> Miss {
+        Miss::Absent(format!("the range file {} in bucket {}", self.key(id), self.namespace.bucket()))
+    }
+
+    fn key(&self, id: &impl std::fmt::Display) -> String {
+        self.namespace.metadata_key(&self.prefix, id)
+    }
+
     async fn fetch(&self, what: &str, id: impl std::fmt::Display, limit: u64) -> Result<Bytes, Miss> {
-        let key = self.namespace.metadata_key(&self.prefix, &id);
+        let key = self.key(&id);
         let at = Location { bucket: Arc::clone(self.namespace.bucket()), key };
         match self.destination.read(&at, limit).await {
             Ok(Fetched::Bytes(bytes)) => Ok(bytes),
@@ -172,6 +197,14 @@ impl Files {
         blocking(move || range::read(read, id)).await?.map_err(|damage| damaged_range(id, &damage))?;
         self.keep_range(id, &bytes);
         Ok(bytes)
+    }
+}
+
+/// Also where the store would not speak of it: reading it says why.
+fn is_there(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Present | Outcome::WrongSize { .. } | Outcome::Archived { .. } | Outcome::Forbidden => true,
+        Outcome::Absent | Outcome::Deleted | Outcome::Unknown => false,
     }
 }
 

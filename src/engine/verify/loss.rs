@@ -78,7 +78,7 @@ impl Sample {
     pub(super) fn of((missing, answer): &(Missing, Option<Outcome>)) -> Self {
         let place = missing.place.as_ref();
         Self {
-            path: missing.path.to_string(),
+            path: missing.shown(),
             object: place.map(|(bucket, key)| (bucket.to_string(), key.to_string())).map_err(ToString::to_string),
             size: missing.size,
             found: match answer {

@@ -45,10 +45,25 @@ pub struct TreeNeed {
     pub open: u32,
     /// The ranges that are open (or expired, for a head), but for those that an earlier tree of the plan names.
     pub ranges: Vec<RangeNeed>,
+    /// Open ranges that are too many to be named at a time.
+    pub unlisted: Unlisted,
     /// Earlier trees of the plan that name the other open ranges of this one.
     pub borrowed_from: Vec<MetarangeId>,
     /// Trees of the parents.
     pub parents: Vec<MetarangeId>,
+}
+
+/// Open ranges of one tree that are named at a time: so many of which the file was not read, and so many others. The
+/// first ones: a tree needs all of them, and what is done for one that was proven makes room for the next.
+const LISTED_MAX: usize = 4096;
+
+/// What is open about ranges that are not named.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unlisted {
+    /// Range files that were not read.
+    pub files: u32,
+    /// Entries that are missing, and all those of unread ranges.
+    pub missing: u64,
 }
 
 /// Up to this many entries to ask for are known one by one.
@@ -95,6 +110,8 @@ pub struct Plan {
     /// In the order of work: heads before ancestors under `history: head`, else by generation; what the mirror shows
     /// already comes last.
     pub trees: Vec<TreeNeed>,
+    /// Small ranges of the trees that branches show or are to show, which may have objects in common.
+    pub counted: Vec<RangeId>,
 }
 
 /// The entries of a range to ask for: what is missing, what has a wrong size or is archived where that counts, and, for a head, what
@@ -161,7 +178,29 @@ pub fn plan(state: &State, mirror: &Mirror) -> Plan {
     for place in 0..trees.len() {
         expand(state, mirror, &mut trees, place, &mut seen);
     }
-    Plan { trees }
+    Plan { trees, counted: counted(mirror) }
+}
+
+/// Entries of a range whose objects are told apart from those of others.
+const COUNTED_ENTRIES_MAX: u32 = 20_000;
+/// Ranges that are looked at for that: of more, none is.
+const COUNTED_RANGES_MAX: usize = 10_000;
+
+fn counted(mirror: &Mirror) -> Vec<RangeId> {
+    let trees: BTreeSet<MetarangeId> =
+        mirror.live_heads().filter_map(|head| mirror.graph.get(&head)?.metarange).collect();
+    let lists: Vec<&Metarange> = trees.iter().filter_map(|tree| mirror.trees.metaranges.get(tree)).collect();
+    if lists.len() < 2 || lists.iter().map(|tree| tree.ranges.len()).sum::<usize>() > COUNTED_RANGES_MAX {
+        return Vec::new();
+    }
+    let mut trees_of: BTreeMap<u32, usize> = BTreeMap::new();
+    for index in lists.iter().flat_map(|tree| &tree.ranges) {
+        *trees_of.entry(*index).or_default() += 1;
+    }
+    // What all of them have, has nothing in common with any other.
+    let some = trees_of.into_iter().filter(|(_, trees)| *trees < lists.len());
+    let ranges = some.filter_map(|(index, _)| mirror.trees.ranges.get(index as usize));
+    ranges.filter(|range| range.read && range.entries <= COUNTED_ENTRIES_MAX).map(|range| range.id).collect()
 }
 
 /// The trees of the heads that the mirror shows, each with the commit shown.
@@ -255,6 +294,7 @@ impl Found {
             total: tree.total.filter(|_| tree.is_read() && !tree.let_go),
             open: tree.open,
             ranges: Vec::new(),
+            unlisted: Unlisted::default(),
             borrowed_from: Vec::new(),
             parents: Vec::new(),
         });
@@ -288,6 +328,7 @@ fn expand(
     };
     let Some(tree) = mirror.trees.metaranges.get(&id).filter(|tree| tree.is_read() && !tree.let_go) else { return };
     let for_head = role == Role::Head;
+    let (mut unread, mut others) = (0, 0);
     let enough = if for_head { Grade::Whole } else { Grade::Expired };
     for index in &tree.ranges {
         let Some(range) = mirror.trees.ranges.get(*index as usize).filter(|range| range.grade < enough) else {
@@ -307,6 +348,13 @@ fn expand(
             continue;
         }
         let Some(need) = trees.get_mut(place) else { return };
+        let listed = if range.read { &mut others } else { &mut unread };
+        if *listed >= LISTED_MAX {
+            need.unlisted.files += u32::from(!range.read);
+            need.unlisted.missing += u64::from(range.missing_count());
+            continue;
+        }
+        *listed += 1;
         seen.insert(*index, (place, need.ranges.len()));
         need.ranges.push(RangeNeed { shown, ..range_need(range, &state.policy, for_head, of_ancestor) });
     }

@@ -52,7 +52,8 @@ pub(super) async fn probe(shop: &Shop, suspect: Suspect) -> Result<Probed, Miss>
                 probed.oddity = other_size(&missing, size).or(probed.oddity);
             }
             Ok(SourceObject::NoSuchPath) => {
-                probed.oddity = Some(format!("commit {} of the source has no path {}", suspect.commit, missing.path));
+                probed.oddity =
+                    Some(format!("commit {} of the source has no path {}", suspect.commit, missing.shown()));
             }
             Err(_) if mutant::is_on("fault_read_as_object_gone") => gone.push(missing.ordinal),
             Err(fault) => {
@@ -77,7 +78,7 @@ pub(super) async fn probe(shop: &Shop, suspect: Suspect) -> Result<Probed, Miss>
 
 fn other_size(missing: &Missing, size: Option<u64>) -> Option<String> {
     let size = size.filter(|size| *size != missing.size)?;
-    Some(format!("{} has {size} bytes at the source, its entry says {}", missing.path, missing.size))
+    Some(format!("{} has {size} bytes at the source, its entry says {}", missing.shown(), missing.size))
 }
 
 async fn choose(shop: &Shop, suspect: Suspect) -> Result<Vec<u32>, Miss> {

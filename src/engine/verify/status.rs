@@ -122,6 +122,10 @@ pub struct VerifyStatus {
     pub lost: BTreeMap<MetarangeId, Loss>,
     /// What stops verification as a whole, or the last failure of any part while something waits.
     pub fault: Option<String>,
+    /// By how much the missing entries outnumber the missing objects: several ranges may miss one.
+    pub repeated: u64,
+    /// By how much the entries of the trees that branches show or are to show outnumber their objects, as far as known.
+    pub shared: u64,
     /// When this was written, milliseconds since 1970.
     pub at_ms: u64,
 }

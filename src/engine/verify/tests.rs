@@ -1,6 +1,8 @@
 //! The verifier over a world in memory.
 
 mod archived;
+mod counts;
+mod many;
 mod shown;
 mod tracks;
 mod why;
@@ -17,7 +19,7 @@ use lakemirror_journal::state::State;
 use lakemirror_journal::state::policy::{ImportsRule, Policy};
 use lakemirror_journal::state::tree::Grade;
 
-use self::world::{MIRROR, World, id, tree};
+use self::world::{MIRROR, World, id, tree, tree_of_bytes};
 use super::Settings;
 use super::status::{VerifyStatus, WaitsFor};
 
@@ -285,6 +287,25 @@ async fn a_head_is_diagnosed_late_and_still_asked_for() {
         .await;
     world.arrive("data/1", 1);
     world.until_grade(files.id, Grade::Whole).await;
+}
+
+/// The source is asked by the bytes of the path, which need not be text.
+#[tokio::test]
+async fn an_ancestor_whose_path_is_not_utf_8_expires_as_any_other() {
+    let world = World::new().await;
+    let old = tree_of_bytes(&[vec![(b"caf\xe9.csv", "data/1", 1)]]);
+    let new = tree(&[&[("b", "data/2", 2)]]);
+    world.arrive_files(&old);
+    world.arrive_files(&new);
+    world.arrive("data/2", 2);
+    world.source.gone.lock().unwrap().insert("caf\\xe9.csv".to_owned());
+    world.see(&[("main", 2)], &[(1, &[], old.id), (2, &[1], new.id)]).await;
+    let named = |status: &VerifyStatus| {
+        status.tree(&old.id).is_some_and(|tree| tree.samples.iter().any(|sample| sample.path == "caf\\xE9.csv"))
+    };
+    world.until_status("named for people", named).await;
+    world.until_grade(old.id, Grade::Expired).await;
+    assert!(world.look(|mirror| mirror.graph.get(&id(2)).unwrap().closed).await);
 }
 
 /// It is looked for all the while: what was found between two answers does not undo the first.

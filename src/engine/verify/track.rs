@@ -3,7 +3,7 @@
 //! Owns fairness (I9): trees take turns, large jobs never take the last places, what the mirror shows already has a
 //! place of its own beside them all, and what was tried waits by [`super::schedule`]. Synchronous; all of it can be lost and is rebuilt from the durable state.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,9 @@ use super::batch::{Batch, Bounds, look};
 use super::check::{KEPT_MAX, Look, Looked, Missing, Suspect};
 use super::files::{Files, Miss};
 use super::loss::Gone;
+use super::many::{Came, Mass, Reach, SCOUTS, SINGLY_MAX, scouts_of};
 use super::need::{Plan, RangeNeed, Role, TreeNeed};
+use super::prints::Print;
 use super::probe::{PASS, Probed, SAMPLE};
 use super::schedule;
 use super::status::SourceAnswer;
@@ -64,6 +66,14 @@ pub(super) struct Track {
     pub(super) kept: Option<Arc<Vec<Missing>>>,
     /// What the source said of its entries, by ordinal; of the last [`ANSWERS_KEPT`] that it was asked about.
     pub(super) said: BTreeMap<u32, SourceAnswer>,
+    /// A few of what is missing, where it is much.
+    pub(super) scouts: Option<Arc<Vec<Missing>>>,
+    /// Of a range: when its many missing entries are looked for. Of a tree: when its many range files are.
+    mass: Mass,
+    /// Of a tree: whether its range files are looked for together. Of a range: whether its file is one of them.
+    massed: bool,
+    /// The file was seen to be there.
+    there: bool,
     probe: ProbeTrack,
     /// The number of the last plan that needs it.
     plan: u64,
@@ -90,7 +100,17 @@ impl Track {
 
     /// Whether the file is about to be read, or was just now and the plan does not know it yet.
     fn is_hopeful(&self) -> bool {
-        self.tries == 0 || self.tries < 3 && self.fault.is_none()
+        self.there || self.tries == 0 || self.tries < 3 && self.fault.is_none()
+    }
+
+    /// When the many range files of the tree are looked for next.
+    pub(super) fn files_at(&self) -> Option<Duration> {
+        (self.massed && !self.mass.running).then(|| self.mass.next())
+    }
+
+    /// Whether it is looked for as a mass: all of it, or a few on its behalf.
+    fn is_mass(&self) -> bool {
+        self.read && self.tries > 0 && self.scouts.is_some() && self.wanted as usize > KEPT_MAX
     }
 
     fn is_few(&self) -> bool {
@@ -105,8 +125,12 @@ pub(super) enum Job {
     Metarange(MetarangeId),
     /// Read a range of a tree, with the trees of the parents to inherit from.
     Range(RangeId, MetarangeId, Vec<MetarangeId>),
+    /// Ask the destination which of many range files of a tree are there.
+    Files(MetarangeId, Vec<RangeId>, Reach),
     /// Ask the destination for missing objects.
     Check(Vec<Look>, Effort),
+    /// Read which objects a range has, to count them once.
+    Print(RangeId),
     /// Ask the source.
     Probe(Suspect),
 }
@@ -118,6 +142,14 @@ pub(super) struct Held {
     pub(super) large: bool,
     /// Whether it is for what the mirror shows already: such a job takes no place of the others.
     pub(super) shown: bool,
+    /// When it was begun.
+    since: Duration,
+}
+
+impl Held {
+    pub(super) fn new(job: Job, large: bool, shown: bool) -> Self {
+        Self { job, large, shown, since: Duration::ZERO }
+    }
 }
 
 /// How a job ended.
@@ -125,8 +157,12 @@ pub(super) struct Held {
 pub(super) enum Ended {
     /// A file was read, or not.
     Read(Result<(), Miss>),
+    /// Range files were looked for: those that are there.
+    Found(Result<HashSet<RangeId>, Miss>),
     /// Ranges were checked.
     Checked(Vec<(RangeId, Looked)>),
+    /// The objects of a range.
+    Printed(Result<Print, Miss>),
     /// The source was asked.
     Probed(Result<Probed, Miss>),
 }
@@ -149,6 +185,7 @@ pub(super) struct Tracks {
     pub(super) trees: HashMap<MetarangeId, Track>,
     pub(super) ranges: HashMap<RangeId, Track>,
     places: HashMap<MetarangeId, usize>,
+    /// Missing keys that are looked for one by one.
     missing: u64,
     running: usize,
     running_large: usize,
@@ -196,6 +233,8 @@ impl Tracks {
             track.plan = self.plans;
             let awaited = !tree.shown_only && tree.role == Role::Head;
             track.head_since = if awaited { track.head_since.or(Some(now)) } else { None };
+            let massed = tree.ranges.iter().filter(|need| !need.read).count() > SINGLY_MAX;
+            track.massed = massed;
             self.missing += if tree.total.is_none() { FILE_WEIGHT } else { 0 };
             for need in &tree.ranges {
                 let track = self.ranges.entry(need.id).or_insert_with(|| Track::new(now));
@@ -205,7 +244,10 @@ impl Tracks {
                     *track = Track { read: need.read, running: track.running, ..Track::new(now) };
                 }
                 (track.wanted, track.plan) = (need.wanted, self.plans);
-                self.missing += if need.read { u64::from(need.wanted) } else { FILE_WEIGHT };
+                track.massed = massed && !need.read && !track.there;
+                // What is looked for as a mass has a pace of its own, and slows nothing else down.
+                let singly = if need.read { u64::from(need.wanted) } else { FILE_WEIGHT };
+                self.missing += if track.massed || track.is_mass() { 0 } else { singly };
             }
         }
         drop_older(&mut self.trees, self.plans);
@@ -235,18 +277,45 @@ impl Tracks {
         track.last + wait
     }
 
+    /// When the track is looked at next, where it is looked at by itself.
+    pub(super) fn next_look(&self, track: &Track, now: Duration) -> Option<Duration> {
+        match () {
+            () if track.massed => None,
+            () if track.is_mass() => Some(track.mass.next()),
+            () => Some(self.due(track, now)),
+        }
+    }
+
+    /// By how much the missing entries that are known one by one outnumber the objects: one that several ranges miss is
+    /// one that is missing.
+    pub(super) fn repeated(&self) -> u64 {
+        let (mut entries, mut objects) = (0u64, HashSet::new());
+        for need in self.plan.trees.iter().flat_map(|tree| &tree.ranges) {
+            let kept = self.ranges.get(&need.id).and_then(|track| track.kept.as_deref());
+            let known = need.few.len() == need.wanted as usize;
+            let still = kept.into_iter().flatten().filter(|one| !known || need.few.contains(&one.ordinal));
+            for place in still.filter_map(|one| one.place.as_ref().ok()) {
+                entries += 1;
+                objects.insert(place);
+            }
+        }
+        entries.saturating_sub(objects.len() as u64)
+    }
+
     /// When something is to be done next without any news; none when nothing is needed.
     pub(super) fn wake_at(&self, now: Duration) -> Option<Duration> {
         let unread = self.plan.trees.iter().filter(|tree| tree.total.is_none());
         let trees = unread.filter_map(|tree| self.trees.get(&tree.id));
         let ranges = self.ranges.values().filter(|track| !track.read || track.wanted > 0);
         let waiting = trees.chain(ranges).filter(|track| !track.running && track.tries > 0);
-        waiting.map(|track| self.due(track, now)).min()
+        let files = self.trees.values().filter_map(Track::files_at);
+        waiting.filter_map(|track| self.next_look(track, now)).chain(files).min()
     }
 
     /// The next job that may start now.
     pub(super) fn next(&mut self, now: Duration, files: &Files) -> Option<Held> {
-        let held = self.pending(now, files).or_else(|| self.shown(now, files))?;
+        let mut held = self.pending(now, files).or_else(|| self.shown(now, files))?;
+        held.since = now;
         self.set_running(&held, true);
         Some(held)
     }
@@ -258,7 +327,7 @@ impl Tracks {
             return None;
         }
         let large_may = self.running_large < total - (total / 4).max(1);
-        let probe = |suspect| Held { job: Job::Probe(suspect), large: false, shown: false };
+        let probe = |suspect| Held::new(Job::Probe(suspect), false, false);
         self.few(now, false)
             .or_else(|| self.in_turn(now, large_may, false, files))
             .or_else(|| self.suspect(now).map(probe))
@@ -286,12 +355,16 @@ impl Tracks {
         match &held.job {
             Job::Metarange(id) => self.trees.get_mut(id).into_iter().for_each(mark),
             Job::Range(id, ..) => self.ranges.get_mut(id).into_iter().for_each(mark),
+            Job::Files(tree, ..) => {
+                self.trees.get_mut(tree).into_iter().for_each(|track| track.mass.running = running);
+            }
             Job::Check(looks, _) => {
                 for look in looks {
                     self.ranges.get_mut(&look.range).into_iter().for_each(mark);
                 }
             }
             Job::Probe(_) => self.probing = running,
+            Job::Print(_) => {}
         }
     }
 
@@ -303,13 +376,13 @@ impl Tracks {
             let Some(track) = self.ranges.get(&need.id) else { continue };
             let ready = track.read && !track.running && track.wanted > 0 && track.is_few();
             if ready && self.due(track, now) <= now + if looks.is_empty() { Duration::ZERO } else { EARLY } {
-                looks.push(look(need, track));
+                looks.push(look(need, track, Reach::All));
             }
             if looks.len() >= RECHECK_RANGES_MAX {
                 break;
             }
         }
-        (!looks.is_empty()).then_some(Held { job: Job::Check(looks, Effort::Recheck), large: false, shown })
+        (!looks.is_empty()).then(|| Held::new(Job::Check(looks, Effort::Recheck), false, shown))
     }
 
     /// One job of the next tree that has any.
@@ -329,8 +402,11 @@ impl Tracks {
     fn of_tree(&self, tree: &TreeNeed, place: usize, now: Duration, large_may: bool, files: &Files) -> Option<Held> {
         if tree.total.is_none() {
             let track = self.trees.get(&tree.id).filter(|track| !track.running)?;
-            let held = || Held { job: Job::Metarange(tree.id), large: false, shown: tree.shown_only };
+            let held = || Held::new(Job::Metarange(tree.id), false, tree.shown_only);
             return (self.due(track, now) <= now).then(held);
+        }
+        if let Some(held) = self.files_of(tree, now) {
+            return Some(held);
         }
         let (mut batch, mut keys) = (Batch::of(tree), 0u32);
         let mut unread = None;
@@ -343,16 +419,19 @@ impl Tracks {
                 continue;
             }
             let large = need.entries.min(if need.read { need.wanted } else { u32::MAX }) > LARGE;
-            if large && !large_may || self.due(track, now) > now {
+            let mass = track.is_mass();
+            let reach = if mass { track.mass.due(now) } else { (self.due(track, now) <= now).then_some(Reach::All) };
+            let Some(reach) = reach.filter(|reach| !track.massed && (large_may || !large || *reach == Reach::Scouts))
+            else {
                 continue;
-            }
+            };
             if !need.read {
                 if unread.is_none() && !self.must_wait(&mut bounds, need, files) {
                     unread = Some((need.id, large));
                 }
-            } else if need.wanted > 0 && !track.is_few() && batch.takes(track) {
-                keys = keys.saturating_add(need.wanted);
-                batch.add(need, track, large);
+            } else if need.wanted > 0 && !track.is_few() && batch.takes(track, reach) {
+                keys = keys.saturating_add(if reach == Reach::All { need.wanted } else { 0 });
+                batch.add(need, track, large && reach == Reach::All, reach);
                 if batch.looks.len() >= CHECK_RANGES_MAX || keys >= CHECK_KEYS_MAX {
                     return batch.held();
                 }
@@ -361,11 +440,23 @@ impl Tracks {
         match unread {
             Some((id, large)) => {
                 let job = Job::Range(id, tree.id, tree.parents.clone());
-                Some(Held { job, large, shown: tree.shown_only })
+                Some(Held::new(job, large, tree.shown_only))
             }
             None if reading && batch.is_large => None,
             None => batch.held(),
         }
+    }
+
+    /// A look for the range files of a tree that lacks many: for all of them, or for a few on their behalf.
+    fn files_of(&self, tree: &TreeNeed, now: Duration) -> Option<Held> {
+        let track = self.trees.get(&tree.id).filter(|track| track.massed)?;
+        let reach = track.mass.due(now)?;
+        let massed = |id: &RangeId| self.ranges.get(id).is_some_and(|track| track.massed && !track.running);
+        let mut ids: Vec<RangeId> = tree.ranges.iter().map(|need| need.id).filter(massed).collect();
+        if reach == Reach::Scouts {
+            ids = scouts_of(&ids);
+        }
+        (!ids.is_empty()).then(|| Held::new(Job::Files(tree.id, ids, reach), false, tree.shown_only))
     }
 
     /// Whether the parents' part of this range is about to be read and checked: then it is worth waiting for, because
@@ -423,8 +514,16 @@ impl Tracks {
     }
 
     /// Takes what came of a job.
-    pub(super) fn finish(&mut self, held: &Held, ended: Ended, now: Duration, random: &mut dyn FnMut() -> u64) {
+    pub(super) fn finish(
+        &mut self,
+        held: &Held,
+        ended: Ended,
+        files: &Files,
+        now: Duration,
+        random: &mut dyn FnMut() -> u64,
+    ) {
         self.set_running(held, false);
+        let (took, fixed) = (now.saturating_sub(held.since), self.rules.recheck);
         match (&held.job, ended) {
             (Job::Metarange(id), Ended::Read(result)) => {
                 if let Some(track) = self.trees.get_mut(id) {
@@ -433,13 +532,22 @@ impl Tracks {
             }
             (Job::Range(id, ..), Ended::Read(result)) => {
                 if let Some(track) = self.ranges.get_mut(id) {
+                    track.there = false;
                     track.tried(now, random(), result.err().as_ref());
+                }
+            }
+            (Job::Files(tree, ids, reach), Ended::Found(result)) => {
+                let jitter = random();
+                self.files_found(*tree, ids, &result, files, (now, jitter));
+                if let (Some(track), Ok(found)) = (self.trees.get_mut(tree), &result) {
+                    let came = Came { reach: *reach, asked: ids.len(), found: found.len(), took };
+                    track.mass.looked(came, now, fixed);
                 }
             }
             (Job::Check(looks, _), ended) => {
                 let mut results: HashMap<RangeId, Looked> = match ended {
                     Ended::Checked(results) => results.into_iter().collect(),
-                    Ended::Read(_) | Ended::Probed(_) => HashMap::new(),
+                    _ => HashMap::new(),
                 };
                 for look in looks {
                     let looked = results.remove(&look.range).unwrap_or_default();
@@ -447,7 +555,12 @@ impl Tracks {
                         self.progressed = Some(now);
                     }
                     if let Some(track) = self.ranges.get_mut(&look.range) {
-                        track.checked(now, random(), looked);
+                        let asked = if look.reach == Reach::All { track.wanted as usize } else { SCOUTS };
+                        // Scouts that were found by another look have arrived as well.
+                        let none_left = looked.kept.as_ref().is_some_and(|kept| kept.is_empty());
+                        let found = (looked.arrived as usize).max(usize::from(none_left));
+                        let came = Came { reach: look.reach, asked, found, took };
+                        track.checked(now, random(), looked, came, fixed);
                     }
                 }
             }
@@ -458,7 +571,31 @@ impl Tracks {
                     track.probed(now, result);
                 }
             }
-            (_, Ended::Read(_) | Ended::Checked(_) | Ended::Probed(_)) => {}
+            (_, _) => {}
+        }
+    }
+
+    /// Range files of a tree were looked for together. Those that are there are read as soon as there is a place.
+    fn files_found(
+        &mut self,
+        tree: MetarangeId,
+        ids: &[RangeId],
+        result: &Result<HashSet<RangeId>, Miss>,
+        files: &Files,
+        (now, jitter): (Duration, u64),
+    ) {
+        for id in ids {
+            let Some(track) = self.ranges.get_mut(id) else { continue };
+            match result {
+                Ok(found) if found.contains(id) => {
+                    (track.there, track.massed, track.tries, track.fault) = (true, false, 0, None);
+                }
+                Ok(_) => track.tried(now, jitter, Some(&files.absent_range(id))),
+                Err(miss) => track.tried(now, jitter, Some(miss)),
+            }
+        }
+        if let (Some(track), Err(miss)) = (self.trees.get_mut(&tree), result) {
+            track.mass.failed(now, miss.least_wait());
         }
     }
 }
@@ -471,8 +608,16 @@ impl Track {
         self.gone.file_read(miss);
     }
 
-    fn checked(&mut self, now: Duration, jitter: u64, looked: Looked) {
+    fn checked(&mut self, now: Duration, jitter: u64, looked: Looked, came: Came, fixed: Option<Duration>) {
         self.tried(now, jitter, looked.miss.as_ref());
+        match &looked.miss {
+            None => self.mass.looked(came, now, fixed),
+            Some(miss) => self.mass.failed(now, miss.least_wait()),
+        }
+        if came.reach == Reach::Scouts {
+            // They stand for the others, and say nothing of how many there are.
+            return;
+        }
         if looked.arrived > 0 {
             self.since = now;
         }
@@ -480,7 +625,7 @@ impl Track {
             self.least = self.least.max(Duration::from_secs(5));
         }
         self.gone.checked(&looked);
-        self.kept = looked.kept.clone();
+        (self.kept, self.scouts) = (looked.kept.clone(), looked.scouts.clone());
         self.looked = looked;
     }
 

@@ -37,7 +37,7 @@ async fn ask(client: &Client, what: Ask) -> Option<Fault> {
         Ask::CreateBranch => client.create_branch(r, b, &c, false).await.err(),
         Ask::ResetBranch => client.reset_branch(r, b, &c).await.err(),
         Ask::DeleteBranch => client.delete_branch(r, b).await.err(),
-        Ask::Probe => client.probe_object(r, &c, "p").await.err(),
+        Ask::Probe => client.probe_object(r, &c, b"p").await.err(),
     }
 }
 

@@ -102,10 +102,10 @@ async fn the_whole_life_of_a_mirror_on_a_real_lakefs() {
 
     branches_live(&client, &name, &root, &child).await;
     assert_eq!(
-        client.probe_object(&name, &root.id, "a/ü +%&").await,
+        client.probe_object(&name, &root.id, "a/ü +%&".as_bytes()).await,
         Ok(crate::engine::ports::SourceObject::NoSuchPath)
     );
-    assert_eq!(kind(client.probe_object(&name, &id(0), "p").await), FaultKind::Refused, "no such commit");
+    assert_eq!(kind(client.probe_object(&name, &id(0), b"p").await), FaultKind::Refused, "no such commit");
 
     client.delete_repository(&name).await.unwrap();
     assert_eq!(kind(client.delete_repository(&name).await), FaultKind::Absent);

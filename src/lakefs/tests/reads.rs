@@ -118,7 +118,7 @@ async fn a_log_begins_with_its_commit_and_all_of_it_is_believed() {
 async fn probe(steps: Vec<Step>) -> (Result<SourceObject, Fault>, Vec<String>) {
     let server = Server::start(steps).await;
     let (client, commit) = (client(&server), known_commit().1.id);
-    let end = client.probe_object("rep", &commit, "a/ü +%&").await;
+    let end = client.probe_object("rep", &commit, "a/ü +%&".as_bytes()).await;
     let seen = server.finish();
     assert_eq!(seen[0].header("range"), Some("bytes=0-0"));
     assert!(seen[1..].iter().all(|seen| seen.header("range").is_none()));

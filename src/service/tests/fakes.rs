@@ -168,7 +168,7 @@ impl Lakefs for Fake {
     async fn delete_branch(&self, _: &str, _: &str) -> Result<(), Fault> {
         unreachable!("the service changes nothing")
     }
-    async fn probe_object(&self, _: &str, _: &CommitId, _: &str) -> Result<SourceObject, Fault> {
+    async fn probe_object(&self, _: &str, _: &CommitId, _: &[u8]) -> Result<SourceObject, Fault> {
         unreachable!()
     }
 }

@@ -22,13 +22,14 @@ fn needed(number: u16) -> TreeNeed {
         total: None,
         open: 0,
         ranges: Vec::new(),
+        unlisted: Default::default(),
         borrowed_from: Vec::new(),
         parents: Vec::new(),
     }
 }
 
 fn plan(numbers: impl IntoIterator<Item = u16>) -> Plan {
-    Plan { trees: numbers.into_iter().map(needed).collect() }
+    Plan { trees: numbers.into_iter().map(needed).collect(), ..Plan::default() }
 }
 
 #[test]
@@ -75,7 +76,10 @@ fn what_was_opened_again_is_looked_for_as_if_for_the_first_time() {
         shown: false,
         checked_ms: 0,
     };
-    let plan = |wanted| Plan { trees: vec![TreeNeed { ranges: vec![wanting(wanted)], total: Some(1), ..needed(1) }] };
+    let plan = |wanted| Plan {
+        trees: vec![TreeNeed { ranges: vec![wanting(wanted)], total: Some(1), ..needed(1) }],
+        ..Plan::default()
+    };
     let mut tracks = Tracks::new(Rules { workers: 2, recheck: None, diagnose_after: Duration::ZERO });
     tracks.follow(plan(5), Duration::ZERO);
     let track = tracks.ranges.get_mut(&id).unwrap();
