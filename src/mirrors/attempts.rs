@@ -6,7 +6,7 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -22,6 +22,8 @@ const START_WAIT: Duration = Duration::from_secs(4);
 const START_PAUSE: Duration = Duration::from_millis(200);
 /// Repeats of one call end with this, so that a caller with a lease to keep gets its answer in time.
 const CALL_WITHIN: Duration = Duration::from_secs(4);
+/// After so many throttled answers in a row no call is repeated until one succeeds.
+const THROTTLED_MIN: u32 = 12;
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(25), cap: Duration::from_secs(1) };
 
 /// What is known of a call that failed.
@@ -70,13 +72,15 @@ pub(super) struct Attempts {
     entropy: Arc<dyn Entropy>,
     budget: Budget,
     table: Readiness,
+    /// Answers in a row by which the server asked for fewer calls, whoever made them.
+    throttled: AtomicU32,
 }
 
 impl Attempts {
     /// `tries`: the most for one call, the first included.
     pub(super) fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, tries: u32) -> Self {
         let budget = Budget { tries, within: CALL_WITHIN, backoff: BACKOFF };
-        Self { clock, entropy, budget, table: Readiness::default() }
+        Self { clock, entropy, budget, table: Readiness::default(), throttled: AtomicU32::new(0) }
     }
 
     /// A version that no item had before. Random, so that it is another one even in a table of another region, and after
@@ -96,12 +100,17 @@ impl Attempts {
         loop {
             let failure = match self.table.ensure(&*self.clock, prepare()).await {
                 Ok(()) => match attempt().await {
-                    Ok(value) => return Ok(value),
+                    Ok(value) => {
+                        self.throttled.store(0, Ordering::Relaxed);
+                        return Ok(value);
+                    }
                     Err(failure) => failure,
                 },
                 Err(failure) => failure,
             };
             let again = match (failure.effect, access) {
+                // Who calls will call again by itself: repeats on top of that keep a table throttled.
+                (Effect::NoneTryAgain, _) if self.is_throttled(&failure) => Again::No,
                 (Effect::NoneTryAgain, _) => Again::Yes,
                 // A connection that broke while it was idle is found out by the first call over it.
                 (Effect::Unknown, Access::Read) if tries.failures() == 0 => Again::Yes,
@@ -112,6 +121,12 @@ impl Attempts {
                 None => return Err(failure),
             }
         }
+    }
+
+    /// Counts a throttled answer; whether there were too many in a row for any call to be repeated. A server that only
+    /// asks to repeat a transaction (SQL's serialization failures have no status) is not throttling.
+    fn is_throttled(&self, failure: &Failure) -> bool {
+        failure.status.is_some() && self.throttled.fetch_add(1, Ordering::Relaxed) >= THROTTLED_MIN
     }
 
     /// The first contact. A database that does not answer, or not to us, is said in the log once; calls go on trying.

@@ -5,6 +5,7 @@
 //! at once, answers flow out in batches as they come; nothing is remembered about keys between two checks.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ pub const ANSWERS_MAX: usize = 4096;
 pub const RECHECK_HEADS_MAX: usize = 100;
 /// The most runs that one check is split into.
 const RUNS_MAX: usize = 32;
+/// After so many throttled answers in a row requests to a bucket are made one after another, with pauses in between that
+/// grow, and none is repeated.
+const THROTTLED_MIN: u32 = 4;
 /// How long a bucket that once answered a listing counts as being there.
 const BUCKET_KNOWN_FOR: Duration = Duration::from_secs(60);
 /// Buckets with a memory of their own; beyond these (mirrors are few) the memory starts anew.
@@ -78,6 +82,8 @@ struct Bucket {
     gate: Gate,
     /// When it last answered a listing.
     known: Mutex<Option<Duration>>,
+    /// Answers in a row by which the store asked for fewer requests: kept between checks, and shared by all mirrors.
+    throttled: AtomicU32,
 }
 
 impl<S: Store + ?Sized> Checker<S> {
@@ -96,7 +102,7 @@ impl<S: Store + ?Sized> Checker<S> {
             buckets.clear();
         }
         let gate = Gate::new(self.limits.in_flight_first, self.limits.in_flight_most);
-        let bucket = Arc::new(Bucket { gate, known: Mutex::new(None) });
+        let bucket = Arc::new(Bucket { gate, known: Mutex::new(None), throttled: AtomicU32::new(0) });
         buckets.insert(name.into(), Arc::clone(&bucket));
         bucket
     }
@@ -120,13 +126,20 @@ impl<S: Store + ?Sized> Checker<S> {
         loop {
             // The place in flight first: the rate's instant would be past when the place comes.
             let pass = bucket.gate.enter().await;
+            let throttled = bucket.throttled.load(Ordering::Relaxed);
+            if throttled >= THROTTLED_MIN {
+                // The place in flight is held meanwhile: all who ask of this bucket wait, not each for itself.
+                self.clock.sleep(pause(throttled, &*self.entropy)).await;
+            }
             self.rate.take(&*self.clock).await;
             let result = request().await;
             pass.leave(load(&result), self.clock.monotonic());
+            let throttled = bucket.learn(&result);
             match result {
                 Err(fault) if fault.kind == FaultKind::Retry => {
                     failed += 1;
-                    if failed >= self.limits.attempts {
+                    // Who asks will ask again by itself: repeats on top of that are no help to a store that is throttling.
+                    if failed >= self.limits.attempts || throttled >= THROTTLED_MIN {
                         return Err(fault);
                     }
                     self.clock.sleep(pause(failed, &*self.entropy)).await;
@@ -166,6 +179,21 @@ fn load<T>(result: &Result<T, Fault>) -> Load {
 }
 
 impl Bucket {
+    /// How many answers in a row, up to this one, asked for fewer requests.
+    fn learn<T>(&self, result: &Result<T, Fault>) -> u32 {
+        match result {
+            Err(fault) if fault.kind == FaultKind::Retry && matches!(fault.status, Some(429 | 503)) => {
+                self.throttled.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+            }
+            // Whatever else went wrong says nothing about it.
+            Err(fault) if fault.kind == FaultKind::Retry => self.throttled.load(Ordering::Relaxed),
+            _ => {
+                self.throttled.store(0, Ordering::Relaxed);
+                0
+            }
+        }
+    }
+
     fn set_known(&self, now: Duration) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }

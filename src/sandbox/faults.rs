@@ -29,6 +29,16 @@ pub enum Fault {
         #[serde(default)]
         message: String,
     },
+    /// It is answered so, byte for byte, and not made.
+    Answer {
+        /// The status.
+        code: u16,
+        /// Headers, by name.
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
+        /// The body, which is said to be JSON.
+        body: String,
+    },
     /// The connection ends without an answer, and the call is not made.
     Drop,
     /// The call is made, and the connection ends without an answer.

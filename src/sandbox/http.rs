@@ -208,6 +208,7 @@ async fn surround(State(sandbox): State<Sandbox>, request: Request, next: Next) 
             let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             return answer::message(status, &message);
         }
+        Some(Fault::Answer { code, headers, body }) => return answer::verbatim(code, &headers, body),
         Some(Fault::LoseAnswer) => {
             next.run(request).await;
             return answer::nothing(hangup);

@@ -91,7 +91,7 @@ impl Files {
 
     /// Where a file of this id is, as a URI.
     pub(super) fn uri(&self, id: impl std::fmt::Display) -> String {
-        self.place(&self.namespace.metadata_key(&self.prefix, id))
+        self.place(&self.key(&id))
     }
 
     fn place(&self, key: &str) -> String {
@@ -122,7 +122,7 @@ impl Files {
 
     /// What is said of a range file that was not found.
     pub(super) fn absent_range(&self, id: &RangeId) -> Miss {
-        Miss::Absent(format!("the range file {} in bucket {}", self.key(id), self.namespace.bucket()))
+        Miss::Absent(format!("the range file {}", self.uri(id)))
     }
 
     fn key(&self, id: &impl std::fmt::Display) -> String {

@@ -12,7 +12,7 @@ use super::check::{Missing, Suspect, paths};
 use super::files::Miss;
 use super::need::doubtful;
 use super::status::SourceAnswer;
-use crate::engine::ports::SourceObject;
+use crate::engine::ports::{FaultKind, SourceObject};
 
 /// Entries of a first pass: a sample that tells lost objects from slow replication.
 pub(super) const SAMPLE: usize = 8;
@@ -56,6 +56,10 @@ pub(super) async fn probe(shop: &Shop, suspect: Suspect) -> Result<Probed, Miss>
                     Some(format!("commit {} of the source has no path {}", suspect.commit, missing.shown()));
             }
             Err(_) if mutant::is_on("fault_read_as_object_gone") => gone.push(missing.ordinal),
+            // About this object alone: those behind it are asked about all the same.
+            Err(fault) if matches!(fault.kind, FaultKind::Absent | FaultKind::Refused | FaultKind::Contradiction) => {
+                probed.oddity = Some(fault.to_string());
+            }
             Err(fault) => {
                 stopped = Some(fault);
                 break;

@@ -345,6 +345,22 @@ async fn an_object_of_another_size_expires_for_an_ancestor_and_comes_right_for_a
 }
 
 #[tokio::test]
+async fn an_object_that_the_source_contradicts_itself_about_holds_up_no_question_about_another() {
+    let world = World::new().await;
+    let old = tree(&[&[("a", "data/1", 1), ("b", "data/2", 1)]]);
+    let new = tree(&[&[("c", "data/3", 2)]]);
+    world.arrive_files(&old);
+    world.arrive_files(&new);
+    world.source.broken.lock().unwrap().insert("a".to_owned());
+    world.source.gone.lock().unwrap().insert("b".to_owned());
+    world.see(&[("main", 2)], &[(2, &[1], new.id), (1, &[], old.id)]).await;
+    world.pass(10 * SECOND).await;
+    assert!(world.source.probes.lock().unwrap().contains(&"b".to_owned()));
+    world.arrive("data/1", 1);
+    world.until_grade(old.id, Grade::Expired).await;
+}
+
+#[tokio::test]
 async fn objects_that_the_source_has_are_not_asked_about_again_and_again() {
     let world = World::new().await;
     let old = tree(&[&[("a", "data/1", 1)]]);

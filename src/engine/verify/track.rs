@@ -652,6 +652,8 @@ impl Track {
             Err(miss) => {
                 probe.backoff = (probe.backoff * 2).clamp(Duration::from_secs(5), Duration::from_secs(60));
                 probe.next = now + probe.backoff;
+                // Another one is the first next time, in case that it is this one which is never answered.
+                probe.cursor = probe.cursor.wrapping_add(1);
                 self.fault = Some(format!("asking the source failed: {miss}"));
             }
         }

@@ -126,3 +126,28 @@ async fn the_first_contact_ends_with_a_wrong_table_only() {
     assert_eq!(attempts(1).first_contact("here", slow).await, Ok(()));
     assert_eq!(looks.into_inner(), 4);
 }
+
+#[tokio::test]
+async fn a_table_that_throttles_every_call_gets_no_repeats_until_it_answers() {
+    let attempts = attempts(10);
+    let made = AtomicU32::new(0);
+    let throttled = || async {
+        let ended: Result<(), Failure> = attempts
+            .call(
+                Access::Write,
+                || Box::pin(async { Ok(()) }),
+                || {
+                    made.fetch_add(1, Ordering::SeqCst);
+                    Box::pin(async { Err(Failure { status: Some(400), ..failure(Effect::NoneTryAgain) }) })
+                },
+            )
+            .await;
+        ended.unwrap_err();
+        made.swap(0, Ordering::SeqCst)
+    };
+    assert!(throttled().await > 1);
+    throttled().await;
+    assert_eq!((throttled().await, throttled().await), (1, 1));
+    attempts.call(Access::Read, || Box::pin(async { Ok(()) }), || Box::pin(async { Ok(()) })).await.unwrap();
+    assert!(throttled().await > 1, "one answer ends it");
+}

@@ -282,3 +282,29 @@ async fn an_archived_object_is_told_by_a_single_request_whichever_way_it_is_foun
         }
     }
 }
+
+#[tokio::test]
+async fn a_store_that_throttles_is_asked_less_from_check_to_check() {
+    let calls = Arc::new(AtomicU64::new(0));
+    let (counted, throttling) = (Arc::clone(&calls), Arc::new(AtomicU64::new(1)));
+    let on = Arc::clone(&throttling);
+    let rig = Rig::new(move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        (on.load(Ordering::SeqCst) == 1).then(|| retry(503))
+    });
+    rig.fill(1);
+    rig.check(wanted(0..1), Effort::Recheck).await.unwrap_err();
+    rig.check(wanted(0..1), Effort::Recheck).await.unwrap_err();
+    // Looks again that follow at once, as for an object that has not arrived yet: one request each, ever more slowly.
+    let (before, from) = (calls.load(Ordering::SeqCst), rig.clock.monotonic());
+    for _ in 0..10 {
+        rig.check(wanted(0..1), Effort::Recheck).await.unwrap_err();
+    }
+    assert_eq!(calls.load(Ordering::SeqCst) - before, 10);
+    assert!(rig.clock.monotonic() - from >= Duration::from_secs(20), "{:?}", rig.clock.monotonic() - from);
+    throttling.store(0, Ordering::SeqCst);
+    rig.check(wanted(0..1), Effort::Recheck).await.unwrap();
+    let from = rig.clock.monotonic();
+    rig.check(wanted(0..1), Effort::Recheck).await.unwrap();
+    assert!(rig.clock.monotonic() - from < Duration::from_millis(200), "one good answer ends it");
+}

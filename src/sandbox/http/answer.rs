@@ -1,5 +1,7 @@
 //! Answers in lakeFS's form: JSON as Go writes it, `{"message": …}` for failures, and no answer at all.
 
+use std::collections::BTreeMap;
+
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -105,6 +107,20 @@ pub(super) fn respond(outcome: Outcome<Answer>) -> Response {
 /// A failure's response.
 pub(super) fn message(status: StatusCode, message: &str) -> Response {
     respond(Ok(Answer::json(status, &json!({ "message": message }))))
+}
+
+/// A response as a test wrote it; what cannot be a status or a header is left out.
+pub(super) fn verbatim(code: u16, headers: &BTreeMap<String, String>, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            fields.insert(name, value);
+        }
+    }
+    response
 }
 
 /// Ends the connection without an answer. Where the connection cannot be reached, the answer promises bytes that

@@ -145,6 +145,8 @@ impl Destination for Store {
 pub(in crate::engine) struct SourceLake {
     pub(super) gone: Mutex<BTreeSet<String>>,
     pub(super) down: Mutex<bool>,
+    /// Objects about which it contradicts itself.
+    pub(super) broken: Mutex<BTreeSet<String>>,
     pub(super) probes: Mutex<Vec<String>>,
 }
 
@@ -202,6 +204,10 @@ impl Lakefs for SourceLake {
         self.probes.lock().unwrap().push(path.clone());
         if *self.down.lock().unwrap() {
             return Err(Fault { kind: FaultKind::Retry, call: "probe".into(), status: None, message: "down".into() });
+        }
+        if self.broken.lock().unwrap().contains(&path) {
+            let message = "an empty object has content".into();
+            return Err(Fault { kind: FaultKind::Contradiction, call: "probe".into(), status: None, message });
         }
         Ok(if self.gone.lock().unwrap().contains(&path) {
             SourceObject::Gone
