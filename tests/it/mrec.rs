@@ -341,5 +341,6 @@ fn branch(number: u32, seq: u64) -> BranchStatus {
         promoted_commit: Some(CommitId(id)),
         state: BranchState::Synced,
         waiting: Vec::new(),
+        behind_since_ms: None,
     }
 }
