@@ -26,14 +26,13 @@ pub mod status;
 mod threads;
 pub mod ticker;
 pub mod verify;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::ids::Incarnation;
 use lakemirror_journal::mutant;
@@ -435,7 +434,7 @@ impl Engine {
         if let Some(site) = self.site(definition, roster, stop) {
             self.define(&site).await?;
             self.sites().insert(id, site.clone());
-            tasks.spawn(async move { (id, work(site).await) });
+            tasks.spawn(async move { (id, work::run(site).await) });
         }
         Ok(())
     }
@@ -483,55 +482,6 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-/// One mirror's work, to its end.
-async fn work(site: Site) -> Result<(), Ended> {
-    if site.look(|mirror| mirror.phase == Phase::Deleting).await? == Some(true) {
-        return tokio::select! {
-            biased;
-            ended = keeper::dismantle(&site) => ended,
-            ended = publish::watch(&site) => ended,
-        };
-    }
-    // Only what is woken is looked at: a stage that waits costs the others nothing.
-    let mut stages = FuturesUnordered::from_iter([
-        observe::run(&site).boxed(),
-        verify_until_stopped(&site).boxed(),
-        promote::run(&site).boxed(),
-        publish::run(&site).boxed(),
-        scrub::run(&site).boxed(),
-        keeper::ensure(&site).boxed(),
-    ]);
-    while let Some(ended) = stages.next().await {
-        if ended.is_err() {
-            site.stop.cancel();
-            return ended;
-        }
-    }
-    Ok(())
-}
-
-async fn verify_until_stopped(site: &Site) -> Result<(), Ended> {
-    let verifier = verify::Verifier {
-        mirror: site.definition.incarnation,
-        recorder: site.recorder.clone(),
-        destination: Arc::clone(&site.destination),
-        source: Arc::clone(&site.source),
-        clock: Arc::clone(&site.clock),
-        entropy: Arc::clone(&site.entropy),
-        settings: verify::Settings {
-            metadata_prefix: site.settings.metadata_prefix.clone(),
-            recheck: site.settings.recheck,
-            diagnose_after: site.settings.diagnose_after,
-            workers: site.settings.workers.max(2),
-        },
-        status: Arc::clone(&site.verify),
-    };
-    verifier.run(site.stop.clone()).await;
-    // It ends early where the namespace cannot be used, and says so in its status; the other stages go on.
-    site.stop.cancelled().await;
-    Err(Ended::Stopped)
 }
 
 #[cfg(test)]

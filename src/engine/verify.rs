@@ -366,12 +366,10 @@ impl TreeWait {
         // What a look found missing may have been found since, by another one or at another tree.
         let known = need.few.len() == need.wanted as usize;
         let missing = track.looked.samples.iter().filter(|(one, _)| !known || need.few.contains(&one.ordinal));
-        let source = |ordinal: u32| track.said.get(&ordinal).copied();
-        let sample = |one: &(Missing, Option<Outcome>)| Sample { source: source(one.0.ordinal), ..Sample::of(one) };
+        let sample = |one: &(Missing, Option<Outcome>)| Sample { source: track.said.of(one.0.ordinal), ..Sample::of(one) };
         self.samples.extend(missing.take(room).map(sample));
-        let said = |answer| track.said.values().filter(|one| **one == answer).count() as u64;
-        self.source_has += said(SourceAnswer::HasIt);
-        self.source_lost += said(SourceAnswer::Gone);
+        self.source_has += track.said.count(SourceAnswer::HasIt);
+        self.source_lost += track.said.count(SourceAnswer::Gone);
         if self.fault.is_none() {
             self.fault.clone_from(&track.fault);
         }

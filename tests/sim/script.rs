@@ -286,7 +286,7 @@ fn said(id: &str, status: &Status, history: bool) -> Vec<String> {
     if history {
         said.push(format!("status {id:.8} {state_message:?} {counts:?}"));
     }
-    for BranchStatus { name, source_commit, promoted_commit, state, waiting, behind_since_ms: _ } in branches {
+    for BranchStatus { name, source_commit, promoted_commit, state, waiting, .. } in branches {
         let waiting: Vec<(&String, &String)> = waiting.iter().map(|one| (&one.kind, &one.what)).collect();
         let (source, shown) = (source_commit.map(|id| id.to_string()), promoted_commit.map(|id| id.to_string()));
         said.push(format!("status {id:.8} {name} {source:?} {shown:?} {state:?} {waiting:?}"));

@@ -1,3 +1,5 @@
+//! What is asked of lakeFS and buckets, how often, and what counts as an answer.
+
 use std::sync::Mutex;
 
 use bytes::Bytes;

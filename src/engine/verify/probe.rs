@@ -3,6 +3,9 @@
 //! Only the source's own 410 says that one is gone, and it must say so in two passes; a source that does not answer
 //! decides nothing. Which ranges are asked about, and when, is the verifier's.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::SourceProbedV1;
 use lakemirror_journal::mutant;
@@ -32,6 +35,43 @@ pub(super) struct Probed {
     pub(super) answers: Vec<(u32, SourceAnswer)>,
     /// What is odd: another size at the source, a path that the commit does not have.
     pub(super) oddity: Option<String>,
+}
+
+/// What was asked of the source about one range, by monotonic time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ProbeTrack {
+    pub(super) last: Duration,
+    pub(super) next: Duration,
+    pub(super) backoff: Duration,
+    pub(super) cursor: u32,
+    pub(super) found_gone: bool,
+}
+
+/// Answers of the source that are kept of one range.
+const ANSWERS_KEPT: usize = 2 * PASS;
+
+/// What the source said of a range's entries when it was last asked, for people.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Said(BTreeMap<u32, SourceAnswer>);
+
+impl Said {
+    /// Takes answers, by ordinal. Where they become too many, the earlier ones go.
+    pub(super) fn take(&mut self, answers: &[(u32, SourceAnswer)]) {
+        if self.0.len() + answers.len() > ANSWERS_KEPT {
+            self.0.clear();
+        }
+        self.0.extend(answers.iter().copied());
+    }
+
+    /// The answer about one entry.
+    pub(super) fn of(&self, ordinal: u32) -> Option<SourceAnswer> {
+        self.0.get(&ordinal).copied()
+    }
+
+    /// How often that was the answer.
+    pub(super) fn count(&self, answer: SourceAnswer) -> u64 {
+        self.0.values().filter(|one| **one == answer).count() as u64
+    }
 }
 
 /// Asks about some entries of a range that are not as they should be; those that were gone once come first.

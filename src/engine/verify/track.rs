@@ -3,7 +3,7 @@
 //! Owns fairness (I9): trees take turns, large jobs never take the last places, what the mirror shows already has a
 //! place of its own beside them all, and what was tried waits by [`super::schedule`]. Synchronous; all of it can be lost and is rebuilt from the durable state.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +17,8 @@ use super::loss::Gone;
 use super::many::{Came, Mass, Reach, SCOUTS, SINGLY_MAX, scouts_of};
 use super::need::{Plan, RangeNeed, Role, TreeNeed};
 use super::prints::Print;
-use super::probe::{PASS, Probed, SAMPLE};
+use super::probe::{PASS, ProbeTrack, Probed, SAMPLE, Said};
 use super::schedule;
-use super::status::SourceAnswer;
 use crate::engine::ports::Effort;
 
 /// Ranges of one tree that are checked together.
@@ -38,8 +37,6 @@ const ROOM_MIN: usize = 64;
 const FILE_WEIGHT: u64 = 5;
 /// Time that one question to the source takes of the budget: 50 a second.
 const PROBE_COST: Duration = Duration::from_millis(20);
-/// Answers of the source that are kept of one range, for people.
-const ANSWERS_KEPT: usize = 2 * PASS;
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
 const PROBE_BACKOFF_MIN: Duration = Duration::from_secs(30);
 const PROBE_BACKOFF_MAX: Duration = Duration::from_secs(600);
@@ -64,8 +61,7 @@ pub(super) struct Track {
     pub(super) looked: Looked,
     pub(super) gone: Gone,
     pub(super) kept: Option<Arc<Vec<Missing>>>,
-    /// What the source said of its entries, by ordinal; of the last [`ANSWERS_KEPT`] that it was asked about.
-    pub(super) said: BTreeMap<u32, SourceAnswer>,
+    pub(super) said: Said,
     /// A few of what is missing, where it is much.
     pub(super) scouts: Option<Arc<Vec<Missing>>>,
     /// Of a range: when its many missing entries are looked for. Of a tree: when its many range files are.
@@ -77,15 +73,6 @@ pub(super) struct Track {
     probe: ProbeTrack,
     /// The number of the last plan that needs it.
     plan: u64,
-}
-
-#[derive(Debug, Clone, Default)]
-struct ProbeTrack {
-    last: Duration,
-    next: Duration,
-    backoff: Duration,
-    cursor: u32,
-    found_gone: bool,
 }
 
 impl Track {
@@ -630,12 +617,7 @@ impl Track {
     }
 
     fn probed(&mut self, now: Duration, result: Result<Probed, Miss>) {
-        if let Ok(probed) = &result {
-            if self.said.len() + probed.answers.len() > ANSWERS_KEPT {
-                self.said.clear();
-            }
-            self.said.extend(probed.answers.iter().copied());
-        }
+        result.iter().for_each(|probed| self.said.take(&probed.answers));
         let probe = &mut self.probe;
         probe.last = now;
         let backoff = (probe.backoff * 2).clamp(PROBE_BACKOFF_MIN, PROBE_BACKOFF_MAX);

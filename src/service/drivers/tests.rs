@@ -1,3 +1,5 @@
+//! Readings of heartbeats and owners, and what is heard of a driver at which time.
+
 use super::*;
 
 const MIRROR: Incarnation = Incarnation([7; 16]);

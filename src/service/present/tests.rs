@@ -1,3 +1,5 @@
+//! One status each, and what it says when it is read.
+
 use super::*;
 
 fn status(state: MirrorState) -> Status {
