@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lakemirror_journal::command::Ask;
+use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::mutant;
 use lakemirror_journal::state::branch::{Branch, Divergence};
@@ -16,11 +17,29 @@ use crate::engine::board::Subject;
 use crate::engine::mirror::{Ended, Patience, Site};
 use crate::engine::ownership::Ownership;
 
-/// How often the branches are compared while all is well.
-pub const QUIET: Duration = Duration::from_secs(600);
+/// How often the branches are compared while all is well: what somebody else moves on a quiet mirror is found within a
+/// minute, the time that the listing itself takes included.
+pub const QUIET: Duration = Duration::from_secs(50);
 
 /// How soon they are after a start, and how often while one has diverged.
 pub const SOON: Duration = Duration::from_secs(15);
+
+/// Compares again and again until stopped: soon after the start, once the source was listed, and then counted from the
+/// last comparison, so that a busy mirror is compared as often as a quiet one.
+///
+/// # Errors
+/// [`Ended`].
+pub async fn run(site: &Site, ownership: &Ownership) -> Result<(), Ended> {
+    let mut strangers = BTreeSet::new();
+    let mut interval = SOON;
+    loop {
+        site.pause(interval).await?;
+        site.leased().await?;
+        audit(site, ownership, &mut strangers).await?;
+        let diverged = site.look(|mirror| mirror.branches.values().any(|branch| branch.strayed().is_some())).await?;
+        interval = if diverged == Some(true) { SOON } else { QUIET };
+    }
+}
 
 /// Compares the mirror's branches with where the journal left them.
 ///
@@ -45,9 +64,7 @@ pub async fn audit(site: &Site, ownership: &Ownership, strangers: &mut BTreeSet<
             }
             (Some(found), _) if is_riddle => solve(site, branch, found).await?,
             // Also that what others made where nothing of ours is has gone again.
-            (found, divergence) if found != ours || divergence.is_some() => {
-                drop(site.ask(Ask::Diverged { branch, found }).await?)
-            }
+            (found, divergence) if found != ours || divergence.is_some() => diverged(site, branch, found).await?,
             _ => {}
         }
     }
@@ -112,7 +129,27 @@ async fn solve(site: &Site, branch: String, found: CommitId) -> Result<(), Ended
         site.ask(Ask::ObserveCommits(vec![record])).await?;
         site.ask(Ask::Adopt { branch, found }).await?;
     } else {
-        site.ask(Ask::Diverged { branch, found: Some(found) }).await?;
+        diverged(site, branch, Some(found)).await?;
+    }
+    Ok(())
+}
+
+/// Journals where somebody else has the branch, and says so once for each place where it is found.
+async fn diverged(site: &Site, branch: String, found: Option<CommitId>) -> Result<(), Ended> {
+    let facts = site.ask(Ask::Diverged { branch: branch.clone(), found }).await?;
+    let expected = facts.iter().find_map(|fact| match fact {
+        Event::BranchDiverged(fact) => Some(fact.expected),
+        _ => None,
+    });
+    if let Some(expected) = expected.filter(|expected| *expected != found) {
+        let show = |id: Option<CommitId>| id.map_or("nothing".to_owned(), |id| id.to_string());
+        tracing::warn!(
+            mirror = site.name(),
+            branch,
+            found = show(found),
+            expected = show(expected),
+            "somebody else changed the mirror's branch: it is left alone; promotion.on_divergence: restore would put it back"
+        );
     }
     Ok(())
 }
@@ -146,7 +183,7 @@ async fn note_strangers(
 mod tests {
     use lakemirror_journal::command::Command;
     use lakemirror_journal::decide::decide;
-    use lakemirror_journal::event::{BranchAdoptedV1, Event, MoveFinishedV1};
+    use lakemirror_journal::event::{BranchAdoptedV1, MoveFinishedV1};
     use lakemirror_journal::ids::Incarnation;
     use lakemirror_journal::state::State;
     use lakemirror_journal::state::mirror::Definition;

@@ -17,7 +17,7 @@ use crate::engine::mirror::{Ended, Site};
 const ANSWER_COUNTS: Duration = Duration::from_secs(10);
 
 /// How soon is asked again while the repository is not ours.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
+pub const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// How the text of this trouble begins.
 const LOST: &str = "the mirror repository";
@@ -27,15 +27,12 @@ const LOST: &str = "the mirror repository";
 pub struct Ownership(Mutex<Option<Duration>>);
 
 impl Ownership {
-    /// Returns once the repository is known to be ours; says so while it is not.
+    /// Whether the repository is known to be ours; says so where it is not. To be asked again after [`ASK_AGAIN`].
     ///
     /// # Errors
     /// [`Ended`].
-    pub async fn assure(&self, site: &Site) -> Result<(), Ended> {
-        while !mutant::is_on("ownership_unasked") && !self.is_fresh(site) && !self.look(site).await? {
-            site.pause(ASK_AGAIN).await?;
-        }
-        Ok(())
+    pub async fn holds(&self, site: &Site) -> Result<bool, Ended> {
+        Ok(mutant::is_on("ownership_unasked") || self.is_fresh(site) || self.look(site).await?)
     }
 
     /// Asks once, and notes what came of it.
