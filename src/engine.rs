@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod board;
+pub mod holds;
 pub mod keeper;
 pub mod lease;
 pub mod mirror;
@@ -417,6 +418,7 @@ impl Engine {
             board: Board::new(Arc::clone(&clock)),
             clock,
             verify: Arc::default(),
+            visibility: ticker::Ticker::default(),
             lease,
             stop: stop.child_token(),
         })

@@ -8,10 +8,12 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use async_trait::async_trait;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::error::{ApiError, ErrorCode};
-use crate::types::{Health, HealthState, ListPage, Mirror, MirrorCreation, MirrorList};
+use crate::types::{
+    ApprovedDeletions, Deletion, DeletionsApproval, Health, HealthState, ListPage, Mirror, MirrorCreation, MirrorList,
+};
 use crate::{BASE_PATH, HEALTH_PATH, OPENAPI_PATH};
 
 mod caller;
@@ -36,7 +38,21 @@ pub trait Service: Send + Sync {
     /// One mirror of `source`.
     async fn get_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<Mirror, ApiError>;
     /// Deletes a mirror of `source`.
-    async fn delete_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<(), ApiError>;
+    async fn delete_mirror(
+        &self,
+        caller: &Caller,
+        source: &str,
+        mirror: &str,
+        deletion: Deletion,
+    ) -> Result<(), ApiError>;
+    /// Lets held deletions of branches of a mirror go on.
+    async fn approve_deletions(
+        &self,
+        caller: &Caller,
+        source: &str,
+        mirror: &str,
+        approval: DeletionsApproval,
+    ) -> Result<ApprovedDeletions, ApiError>;
 }
 
 /// How far the start has come. The router serves from the first moment on: the probe answers 200, all else 503 until
@@ -93,6 +109,7 @@ pub fn router(startup: Arc<Startup>, observer: Arc<dyn Observer>) -> Router {
         .route(OPENAPI_PATH, get(handlers::openapi))
         .route(&mirrors, get(handlers::list).post(handlers::create))
         .route(&format!("{mirrors}/{{mirror}}"), get(handlers::get_one).delete(handlers::delete))
+        .route(&format!("{mirrors}/{{mirror}}/deletions/approve"), post(handlers::approve_deletions))
         .method_not_allowed_fallback(handlers::method_not_allowed)
         .fallback(handlers::not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -20,9 +20,11 @@ macro_rules! payloads {
     };
 }
 
+mod deletions;
 mod evidence;
 mod upkeep;
 
+pub use deletions::*;
 pub use evidence::*;
 pub use upkeep::*;
 
@@ -435,6 +437,11 @@ pub enum Event {
     WrongSizesGone(WrongSizesGoneV1),
     TreesTakenBack(TreesTakenBackV1),
     MoveGivenUp(MoveGivenUpV1),
+    DeletionsApproved(DeletionsApprovedV1),
+    BranchVisibilityChanged(BranchVisibilityChangedV1),
+    BranchRemakeStarted(BranchRemakeStartedV1),
+    DeletionsHeld(DeletionsHeldV1),
+    DeletionsReleased(DeletionsReleasedV1),
 }
 
 impl CommitObservedV1 {

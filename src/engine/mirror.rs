@@ -13,6 +13,7 @@ use crate::engine::board::{Board, Subject};
 use crate::engine::lease::Lease;
 use crate::engine::ports::{Destination, Fault, FaultKind, Lakefs, MirrorDefinition, Registry};
 use crate::engine::recorder::{RecordError, Recorder};
+use crate::engine::ticker::Ticker;
 use crate::engine::verify::status::VerifyStatus;
 
 /// How soon it is looked again whether the lease is live.
@@ -62,6 +63,8 @@ pub struct Site {
     pub board: Board,
     /// What the verifier waits for.
     pub verify: Arc<Mutex<VerifyStatus>>,
+    /// Ticks when a branch was found to have another visibility at the source than before.
+    pub visibility: Ticker,
     /// Whether this process drives the mirror.
     pub lease: Arc<Lease>,
     /// Ends the mirror's work.

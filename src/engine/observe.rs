@@ -4,15 +4,18 @@
 //! the last one, or something is open. A failed listing changes nothing (I6).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use lakemirror_journal::command::Ask;
+use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::mutant;
-use lakemirror_journal::state::branch::Presence;
+use lakemirror_journal::state::branch::{Branch, Presence};
 use lakemirror_journal::state::mirror::Source;
 
 use crate::engine::board::Subject;
+use crate::engine::holds;
 use crate::engine::mirror::{Ended, Site};
 use crate::engine::ports::{BranchHead, CommitRecord, Fault, FaultKind};
 
@@ -69,10 +72,19 @@ impl From<Ended> for Turn {
     }
 }
 
+/// How often a quiet source is asked which of its branches are hidden: a branch that was deleted and made again between
+/// two listings, at the same head, is found by that alone.
+const VISIBILITY_INTERVAL: Duration = Duration::from_secs(300);
+
 #[derive(Default)]
 struct Watch {
     /// The last listing that was recorded whole, while nothing is open.
     quiet: Option<Vec<BranchHead>>,
+    /// When the plain listing was last compared, on the monotonic clock.
+    compared: Option<Duration>,
+    /// Branches whose visibility was another one at the last look, and whether they were hidden: the two listings are not
+    /// of one moment, so that only what is found twice in succession counts.
+    flipped: BTreeMap<String, bool>,
 }
 
 impl Watch {
@@ -83,23 +95,33 @@ impl Watch {
             () = site.stop.cancelled() => return Err(Ended::Stopped.into()),
             listed = site.source.branches(repository, true) => listed?,
         };
-        if self.quiet.as_ref() == Some(&listed) {
+        let compared_ago = self.compared.map(|at| site.clock.monotonic().saturating_sub(at));
+        let overdue = compared_ago.is_none_or(|ago| ago >= VISIBILITY_INTERVAL);
+        if self.quiet.as_ref() == Some(&listed) && !overdue {
             return Ok(());
         }
         self.quiet = None;
         let Some(known) = known_branches(site).await? else { return Ok(()) };
         let default_branch = identify(site).await?;
-        let hidden = find_hidden(site, &listed, &known).await?;
+        let back = |branch: &BranchHead| known.get(&branch.name).is_none_or(|known| !known.there);
+        let plain = if overdue || !self.flipped.is_empty() || listed.iter().any(back) {
+            Some(plain_branches(site).await?)
+        } else {
+            None
+        };
+        let hidden = new_hidden(&listed, &known, plain.as_ref());
         let missing = missing_branches(&listed, &known);
-        let whole = mutant::is_on("listing_without_default_believed")
-            || listed.iter().any(|branch| branch.name == default_branch);
-        let Confirmed { gone, there, fault } =
-            if whole { confirm_gone(site, &missing).await } else { Confirmed::default() };
+        let whole = listed.iter().any(|branch| branch.name == default_branch);
+        let Confirmed { gone, there, fault } = confirm_gone(site, &missing).await;
         let pairs: Vec<(String, CommitId)> =
             listed.iter().map(|branch| (branch.name.clone(), branch.head)).chain(there).collect();
         let heads: BTreeSet<CommitId> = pairs.iter().map(|(_, head)| *head).collect();
         let gone_now: BTreeSet<String> = gone.iter().cloned().collect();
-        site.ask(Ask::ObserveBranches { listed: pairs, hidden, proven_gone: gone }).await?;
+        let facts = site.ask(Ask::ObserveBranches { listed: pairs, hidden, proven_gone: gone }).await?;
+        holds::follow(site, &facts).await?;
+        if let Some(plain) = plain {
+            self.compare_visibility(site, &listed, &known, &plain).await?;
+        }
         if !gone_now.is_empty() {
             site.ask(Ask::PlanRemovals { proven_gone: gone_now }).await?;
         }
@@ -107,23 +129,72 @@ impl Watch {
         if let Some(fault) = fault {
             return Err(fault.into());
         }
-        if !whole && !missing.is_empty() {
+        if !whole && known.contains_key(&default_branch) {
             let call = format!("list the branches of repository {repository}");
             let message =
-                format!("the answer lacks the default branch {default_branch}: it proves no branch to be gone");
+                format!("the answer lacks the default branch {default_branch}: alone it proves no branch to be gone");
             return Err(Fault { kind: FaultKind::Retry, call, status: None, message }.into());
         }
-        if missing.is_empty() && frontier(site, 1).await?.is_empty() || mutant::is_on("quiet_too_early") {
+        let held = known.iter().any(|(name, known)| known.held && !listed.iter().any(|branch| branch.name == *name));
+        if missing.is_empty() && !held && self.flipped.is_empty() && frontier(site, 1).await?.is_empty() || mutant::is_on("quiet_too_early") {
             self.quiet = Some(listed);
         }
         Ok(())
     }
 }
 
-/// Whether each known branch was there at the last look; none when the mirror is gone.
-async fn known_branches(site: &Site) -> Result<Option<BTreeMap<String, bool>>, Ended> {
+impl Watch {
+    /// Journals which branches were found twice in succession with another visibility than the journal's.
+    async fn compare_visibility(
+        &mut self,
+        site: &Site,
+        listed: &[BranchHead],
+        known: &BTreeMap<String, Known>,
+        plain: &BTreeSet<String>,
+    ) -> Result<(), Turn> {
+        self.compared = Some(site.clock.monotonic());
+        let mut now = flipped(listed, known, plain);
+        let twice: BTreeMap<String, bool> =
+            now.iter().filter(|(name, hidden)| self.flipped.get(*name) == Some(hidden)).map(owned).collect();
+        now.retain(|name, _| !twice.contains_key(name));
+        self.flipped = now;
+        if twice.is_empty() {
+            return Ok(());
+        }
+        for fact in site.ask(Ask::ObserveVisibility(twice)).await? {
+            if let Event::BranchVisibilityChanged(fact) = fact {
+                let (branch, hidden) = (fact.branch, fact.hidden);
+                tracing::info!(mirror = site.name(), branch, hidden, "made again at the source with another visibility");
+            }
+        }
+        site.visibility.tick();
+        Ok(())
+    }
+}
+
+fn owned((name, hidden): (&String, &bool)) -> (String, bool) {
+    (name.clone(), *hidden)
+}
+
+/// What is known of a branch before a look.
+struct Known {
+    /// Whether it was there at the last look.
+    there: bool,
+    /// Whether it is hidden.
+    hidden: bool,
+    /// Whether its deletion waits for an operator.
+    held: bool,
+}
+
+/// Every known branch; none when the mirror is gone.
+async fn known_branches(site: &Site) -> Result<Option<BTreeMap<String, Known>>, Ended> {
     site.look(|mirror| {
-        mirror.branches.iter().map(|(name, branch)| (name.clone(), branch.presence == Presence::There)).collect()
+        let known = |(name, branch): (&String, &Branch)| {
+            let (there, hidden, held) =
+                (branch.presence == Presence::There, branch.hidden, mirror.is_held(name));
+            (name.clone(), Known { there, hidden, held })
+        };
+        mirror.branches.iter().map(known).collect()
     })
     .await
 }
@@ -143,25 +214,41 @@ async fn identify(site: &Site) -> Result<String, Turn> {
     Ok(default_branch)
 }
 
-/// Which of the branches that are new are hidden: no field says so, only their absence from the plain listing.
-async fn find_hidden(
-    site: &Site,
-    listed: &[BranchHead],
-    known: &BTreeMap<String, bool>,
-) -> Result<BTreeSet<String>, Turn> {
-    let mut new: BTreeSet<String> =
-        listed.iter().filter(|branch| !known.contains_key(&branch.name)).map(|branch| branch.name.clone()).collect();
-    if !new.is_empty() {
-        for plain in site.source.branches(&site.definition.source_repository, false).await? {
-            new.remove(&plain.name);
-        }
-    }
-    Ok(new)
+/// The branches that are not hidden: no field says which are, only their absence from this listing.
+async fn plain_branches(site: &Site) -> Result<BTreeSet<String>, Turn> {
+    let plain = site.source.branches(&site.definition.source_repository, false).await?;
+    Ok(plain.into_iter().map(|branch| branch.name).collect())
 }
 
-fn missing_branches(listed: &[BranchHead], known: &BTreeMap<String, bool>) -> Vec<String> {
+/// Which of the branches that are new are hidden.
+fn new_hidden(
+    listed: &[BranchHead],
+    known: &BTreeMap<String, Known>,
+    plain: Option<&BTreeSet<String>>,
+) -> BTreeSet<String> {
+    let Some(plain) = plain else { return BTreeSet::new() };
+    let new = listed.iter().filter(|branch| !known.contains_key(&branch.name));
+    new.map(|branch| branch.name.clone()).filter(|name| !plain.contains(name)).collect()
+}
+
+/// The known branches that are listed with another visibility than the known one, and whether they are hidden.
+fn flipped(
+    listed: &[BranchHead],
+    known: &BTreeMap<String, Known>,
+    plain: &BTreeSet<String>,
+) -> BTreeMap<String, bool> {
+    let hidden = |name: &String| !plain.contains(name);
+    let known = |name: &String| known.get(name).map(|known| known.hidden);
+    let listed = listed.iter().map(|branch| &branch.name);
+    let other = listed.filter(|name| known(name).is_some_and(|known| known != hidden(name)));
+    other.map(|name| (name.clone(), hidden(name))).collect()
+}
+
+/// What is to be asked about singly; not what waits for an operator, so that a long list of those keeps nobody waiting.
+fn missing_branches(listed: &[BranchHead], known: &BTreeMap<String, Known>) -> Vec<String> {
     let listed: BTreeSet<&str> = listed.iter().map(|branch| branch.name.as_str()).collect();
-    known.keys().filter(|name| !listed.contains(name.as_str())).cloned().collect()
+    let missing = known.iter().filter(|(name, known)| !known.held && !listed.contains(name.as_str()));
+    missing.map(|(name, _)| name.clone()).collect()
 }
 
 /// What the missing branches answer themselves, after the repository itself answered.

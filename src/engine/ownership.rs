@@ -47,11 +47,19 @@ impl Ownership {
                 end_trouble(site).await?;
                 return Ok(true);
             }
-            Some(_) => "was replaced by another one of its name, which is left alone",
-            None => "was deleted by somebody else",
+            Some(_) => {
+                "was replaced by another one of its name, which is left alone: what was mirrored is not shown any more, and nothing goes on; \
+                 put it back if it still is somewhere, or create a mirror of another name; deleting this mirror deletes no repository that it does not own, \
+                 and ends its history"
+            }
+            None => {
+                "was deleted by somebody else: what was mirrored is not shown any more, and nothing goes on; the objects are still there. \
+                 Create a mirror of another name to mirror the source again; branches and commits that the source has no more are known \
+                 only to the journal of this mirror (`lakemirror journal heads`), and deleting this mirror ends that history"
+            }
         };
         self.forget();
-        let text = format!("{LOST} {what}: delete this mirror and create it again");
+        let text = format!("{LOST} {what}");
         site.ask(Ask::NoteTrouble(text)).await?;
         Ok(false)
     }

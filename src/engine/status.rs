@@ -2,6 +2,7 @@
 //!
 //! Pure: it only reads. Everything that waits says for what, since when, and when it was last looked for (I11).
 
+mod holds;
 mod losses;
 mod sums;
 mod waits;
@@ -13,6 +14,7 @@ use lakemirror_journal::state::branch::Branch;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
 use lakemirror_journal::state::policy::Policy;
 
+pub use self::holds::DELETION_HELD;
 pub use self::losses::losses;
 use crate::engine::board::{Note, Subject};
 use crate::engine::verify::status::VerifyStatus;
@@ -20,7 +22,7 @@ use crate::engine::verify::status::VerifyStatus;
 /// One thing that a branch waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// `commit`, `metarange`, `range`, `objects`, `wrong_size`, `history`, `divergence`, `deletion`, `fault`.
+    /// `commit`, `metarange`, `range`, `objects`, `wrong_size`, `history`, `divergence`, `deletion`, `deletion_held`, `fault`.
     pub kind: &'static str,
     /// What, for people.
     pub what: String,
@@ -146,6 +148,7 @@ pub fn of(mirror: &Mirror, policy: &Policy, goings: &Goings, head: (u64, [u8; 32
         // Losses first: a published list is cut short.
         problems: losses(mirror, &goings.verify.lost)
             .into_iter()
+            .chain(holds::problems(mirror))
             .chain(notes.values().map(|note| note.text.clone()))
             .chain(goings.verify.fault.clone())
             .collect(),
@@ -183,14 +186,18 @@ fn standing(mirror: &Mirror, branches: &[BranchStatus], notes: &BTreeMap<Subject
 }
 
 fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, goings: &Goings) -> BranchStatus {
+    let gone = mirror.is_held(name) || branch.tombstone_ms.is_some();
     let standing = match () {
         () if branch.strayed().is_some() => BranchStanding::Diverged,
-        () if branch.tombstone_ms.is_some() || branch.removing => BranchStanding::Deleting,
+        () if gone => BranchStanding::Deleting,
         () if branch.is_level() => BranchStanding::Level,
         () if branch.moving.is_some() => BranchStanding::Promoting,
         () => BranchStanding::Waiting,
     };
-    let mut waiting = waits(mirror, branch, standing, goings);
+    let mut waiting = match mirror.holds.get(name).filter(|hold| !hold.approved) {
+        Some(hold) if standing == BranchStanding::Deleting => vec![holds::waiting(mirror, hold)],
+        _ => waits(mirror, branch, standing, goings),
+    };
     if let Some(note) = goings.notes.get(&Subject::Branch(name.to_owned())) {
         waiting.push(Waiting {
             kind: "fault",
@@ -202,7 +209,7 @@ fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, goings: &Goings) 
     }
     BranchStatus {
         name: name.to_owned(),
-        source_commit: branch.tombstone_ms.is_none().then_some(branch.head),
+        source_commit: (!gone).then_some(branch.head),
         promoted_commit: branch.mirror,
         standing,
         waiting,

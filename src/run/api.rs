@@ -63,6 +63,7 @@ pub(super) fn service(ports: &Ports, engine: Engine) -> Arc<dyn Service> {
         region: ports.region.clone(),
         lakefs: Arc::clone(&ports.home) as Arc<dyn Lakefs>,
         blockstore: blockstore(&ports.region, home_scheme),
+        sources: ports.sources.clone(),
         destinations,
         gate: Arc::new(gate),
         records: Arc::clone(&ports.records),

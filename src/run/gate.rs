@@ -24,6 +24,7 @@ impl Gate for LakefsGate {
                 auth::Action::CreateMirror { mirror, source, namespace }
             }
             Action::DeleteMirror { mirror } => auth::Action::DeleteMirror { mirror },
+            Action::EditMirror { source } => auth::Action::EditBranches { source },
             Action::ReadMirrors => auth::Action::ReadMirrors,
         };
         let peer = caller.peer.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));

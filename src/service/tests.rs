@@ -94,7 +94,7 @@ async fn the_source_or_the_database_down_is_503_never_404() {
         service.create_mirror(&caller(), "sample", creation("new")).await.unwrap_err().code,
         service.get_mirror(&caller(), "sample", "m").await.unwrap_err().code,
         service.list_mirrors(&caller(), "sample", &ListPage::default()).await.unwrap_err().code,
-        service.delete_mirror(&caller(), "sample", "m").await.unwrap_err().code,
+        service.delete_mirror(&caller(), "sample", "m", Deletion::Regular).await.unwrap_err().code,
     ] {
         assert_eq!(code, ErrorCode::Unavailable);
     }

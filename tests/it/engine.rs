@@ -95,12 +95,12 @@ impl Pair {
         self.commit(repository, branch)
     }
 
-    fn branch(&self, repository: &str, name: &str, from: &str, hidden: bool) {
+    pub(crate) fn branch(&self, repository: &str, name: &str, from: &str, hidden: bool) {
         let wanted = CreateBranch { name: name.into(), source: from.into(), hidden, ..CreateBranch::default() };
         self.east.lake().create_branch(repository, wanted).unwrap();
     }
 
-    fn head(&self, mirror: &str, branch: &str) -> Option<String> {
+    pub(crate) fn head(&self, mirror: &str, branch: &str) -> Option<String> {
         self.west.lake().get_branch(mirror, branch).ok()
     }
 
@@ -124,7 +124,7 @@ impl Pair {
     }
 
     /// A service over the pair, with further settings.
-    async fn serve(&self, more: &str) -> Service {
+    pub(crate) async fn serve(&self, more: &str) -> Service {
         let start = || async {
             let config = self.config(more);
             let ports = run::connect(&config, Arc::new(SystemClock::new()), Arc::new(OsEntropy)).await.ok()?;
@@ -174,30 +174,30 @@ impl Pair {
 }
 
 /// A running service.
-struct Service {
+pub(crate) struct Service {
     address: String,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), RunError>>,
 }
 
 impl Service {
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
     }
 
-    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         call(&self.address, method, path, body).await
     }
 
-    async fn mirror(&self, repository: &str, mirror: &str) -> u16 {
+    pub(crate) async fn mirror(&self, repository: &str, mirror: &str) -> u16 {
         let namespace = format!("local://data/{repository}");
         let body = json!({"name": mirror, "region": "west", "storage_namespace": namespace});
         self.call("POST", &format!("/repositories/{repository}/mirrors"), Some(body)).await.0
     }
 
     /// Waits until the status of a branch is as wanted.
-    async fn status(&self, repository: &str, mirror: &str, branch: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn status(&self, repository: &str, mirror: &str, branch: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let path = format!("/repositories/{repository}/mirrors/{mirror}");
         let mut last = Value::Null;
         for _ in 0..PATIENCE.as_millis() / 20 {
@@ -234,20 +234,20 @@ fn kinds(branch: &Value) -> Vec<&str> {
     branch["waiting"].as_array().into_iter().flatten().filter_map(|waiting| waiting["kind"].as_str()).collect()
 }
 
-fn rule(method: &str, path: &str, fault: Fault, times: Option<u64>) -> Rule {
+pub(crate) fn rule(method: &str, path: &str, fault: Fault, times: Option<u64>) -> Rule {
     Rule { method: Some(method.into()), path: format!("/api/v1/repositories/{path}"), fault, skip: 0, times }
 }
 
-fn status(code: u16, message: &str) -> Fault {
+pub(crate) fn status(code: u16, message: &str) -> Fault {
     Fault::Status { code, message: message.into() }
 }
 
-fn calls(sandbox: &Sandbox, route: &str) -> u64 {
+pub(crate) fn calls(sandbox: &Sandbox, route: &str) -> u64 {
     sandbox.faults().calls().get(route).copied().unwrap_or(0)
 }
 
 /// Waits until a route was called so many times more.
-async fn called(sandbox: &Sandbox, route: &str, more: u64) {
+pub(crate) async fn called(sandbox: &Sandbox, route: &str, more: u64) {
     let from = calls(sandbox, route);
     until(route, || (calls(sandbox, route) >= from + more).then_some(())).await;
 }

@@ -38,10 +38,11 @@ enum Kind {
     Range = 11,
     Metarange = 12,
     End = 13,
+    Hold = 44,
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Service,
         Self::Loss,
         Self::Segment,
@@ -55,6 +56,7 @@ impl Kind {
         Self::Range,
         Self::Metarange,
         Self::End,
+        Self::Hold,
     ];
 
     fn of(number: u32) -> Option<Self> {

@@ -78,9 +78,14 @@ fn no_kind_is_without_a_sample() {
         Event::WrongSizesGone(_) => 34,
         Event::TreesTakenBack(_) => 35,
         Event::MoveGivenUp(_) => 36,
+        Event::DeletionsApproved(_) => 37,
+        Event::BranchVisibilityChanged(_) => 38,
+        Event::BranchRemakeStarted(_) => 39,
+        Event::DeletionsHeld(_) => 40,
+        Event::DeletionsReleased(_) => 41,
     };
     let ordinals: Vec<i32> = one_of_each().iter().map(ordinal).collect();
-    assert_eq!(ordinals, (0..37).collect::<Vec<_>>());
+    assert_eq!(ordinals, (0..42).collect::<Vec<_>>());
 }
 
 #[test]

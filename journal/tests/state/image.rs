@@ -32,8 +32,18 @@ fn everything() -> State {
     let mut events = one_of_each();
     events.retain(|event| !matches!(event, Event::MirrorGone(_) | Event::BranchRemoved(_) | Event::BranchForgotten(_)));
     // Kinds that came after the golden image.
-    let later =
-        |event: &Event| matches!(event, Event::WrongSizesGone(_) | Event::TreesTakenBack(_) | Event::MoveGivenUp(_));
+    let later = |event: &Event| {
+        let about_deletions = matches!(
+            event,
+            Event::DeletionsApproved(_)
+                | Event::BranchVisibilityChanged(_)
+                | Event::BranchRemakeStarted(_)
+                | Event::DeletionsHeld(_)
+                | Event::DeletionsReleased(_)
+        );
+        about_deletions
+            || matches!(event, Event::WrongSizesGone(_) | Event::TreesTakenBack(_) | Event::MoveGivenUp(_))
+    };
     events.retain(|event| !later(event));
     let (one, other, at_ms) = (Incarnation([1; 16]), Incarnation([0x22; 16]), 77);
     let Some(Event::CommitObserved(commit)) = events.iter().find(|e| matches!(e, Event::CommitObserved(_))).cloned()

@@ -22,7 +22,7 @@ fn bits(len: u32, ordinals: &[u32]) -> EncodedBits {
 
 /// In the order of the golden file's lines: that in which they came to be.
 pub fn one_of_each() -> Vec<Event> {
-    [service(), mirror(), branch(), content(), moves(), upkeep(), taken(), taken_back()].concat()
+    [service(), mirror(), branch(), content(), moves(), upkeep(), taken(), taken_back(), deletions()].concat()
 }
 
 fn taken() -> Vec<Event> {
@@ -39,6 +39,18 @@ fn taken_back() -> Vec<Event> {
         Event::WrongSizesGone(WrongSizesGoneV1 { mirror, range, once: vec![5, 7], twice: vec![6], at_ms }),
         Event::TreesTakenBack(TreesTakenBackV1 { mirror, metaranges: vec![MetarangeId([6; 32])], at_ms }),
         Event::MoveGivenUp(MoveGivenUpV1 { mirror, branch: name(), to: commit(2), seen: 4, at_ms }),
+    ]
+}
+
+fn deletions() -> Vec<Event> {
+    let (mirror, at_ms, branches) = (MIRROR, AT_MS, vec![name(), "a branch with a longer name".to_owned()]);
+    let (held, released, by) = (branches.clone(), branches.clone(), "operator@example".to_owned());
+    vec![
+        Event::DeletionsApproved(DeletionsApprovedV1 { mirror, branches, by, at_ms }),
+        Event::BranchVisibilityChanged(BranchVisibilityChangedV1 { mirror, branch: name(), hidden: true, at_ms }),
+        Event::BranchRemakeStarted(BranchRemakeStartedV1 { mirror, branch: name(), hidden: true, at_ms }),
+        Event::DeletionsHeld(DeletionsHeldV1 { mirror, branches: held, reason: 1, vanished: 12, live: 20, at_ms }),
+        Event::DeletionsReleased(DeletionsReleasedV1 { mirror, branches: released, at_ms }),
     ]
 }
 

@@ -9,7 +9,7 @@ use lakemirror_journal::decide::{Refused, decide};
 use lakemirror_journal::event::{ArrivalExceptionV1, ArrivalsCheckedV1, Event, RangeReadV1, SourceProbedV1};
 use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_journal::state::State;
-use lakemirror_journal::state::mirror::{Definition, Source};
+use lakemirror_journal::state::mirror::Definition;
 use lakemirror_journal::state::policy::Policy;
 use lakemirror_journal::state::tree::WRONG_SIZE;
 
@@ -174,11 +174,6 @@ impl Desk {
         desk.start(policy);
         for ask in [
             Ask::Define(definition()),
-            Ask::IdentifySource(Source {
-                storage_namespace: "s3://east/sample".to_owned(),
-                default_branch: "trunk".to_owned(),
-                creation_date: 5,
-            }),
             Ask::IntendRepository,
             Ask::RepositoryReady { adopted: false },
         ] {
