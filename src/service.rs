@@ -316,7 +316,10 @@ impl Service for MirrorService {
             }
         };
         let status = status.ok_or_else(|| {
-            unavailable(format!("nothing is known of mirror {mirror} yet: its region {} has published nothing", definition.region))
+            unavailable(format!(
+                "nothing is known of mirror {mirror} yet: its region {} has published nothing",
+                definition.region
+            ))
         })?;
         let before = self.parts.records.approved_deletions(definition.incarnation).await.map_err(database)?;
         let chosen = approve::choose(&status, &before, approval.branches.as_deref())?;

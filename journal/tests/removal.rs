@@ -132,7 +132,8 @@ fn a_branch_that_came_back_during_its_removal_is_a_new_one() {
 #[test]
 fn a_source_that_was_made_again_is_no_reason_to_delete_its_mirror() {
     let mut desk = Desk::new();
-    let earlier = "the source repository was deleted and made again under its name: delete this mirror and create it again";
+    let earlier =
+        "the source repository was deleted and made again under its name: delete this mirror and create it again";
     desk.state.apply(&Event::TroubleNoted(TroubleNotedV1 { mirror: id(), text: earlier.to_owned(), at_ms: 1 }));
     desk.identify(99);
     let said = desk.state.mirror(&id()).unwrap().trouble.clone().unwrap().text;

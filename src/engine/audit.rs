@@ -118,7 +118,10 @@ fn of_other_visibility(
     let rests = resting(mirror);
     let same = |name: &String| before.get(name) == rests.get(name);
     let ours = mirror.branches.iter().filter(|(name, branch)| {
-        branch.mirror.is_some() && branch.mirror.as_ref() == listed.get(*name) && rests.contains_key(*name) && same(name)
+        branch.mirror.is_some()
+            && branch.mirror.as_ref() == listed.get(*name)
+            && rests.contains_key(*name)
+            && same(name)
     });
     let other = ours.filter(|(name, branch)| branch.hidden == plain.contains(*name));
     other.map(|(name, branch)| (name.clone(), !branch.hidden)).collect()

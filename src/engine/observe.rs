@@ -136,7 +136,9 @@ impl Watch {
             return Err(Fault { kind: FaultKind::Retry, call, status: None, message }.into());
         }
         let held = known.iter().any(|(name, known)| known.held && !listed.iter().any(|branch| branch.name == *name));
-        if missing.is_empty() && !held && self.flipped.is_empty() && frontier(site, 1).await?.is_empty() || mutant::is_on("quiet_too_early") {
+        if missing.is_empty() && !held && self.flipped.is_empty() && frontier(site, 1).await?.is_empty()
+            || mutant::is_on("quiet_too_early")
+        {
             self.quiet = Some(listed);
         }
         Ok(())
@@ -164,7 +166,12 @@ impl Watch {
         for fact in site.ask(Ask::ObserveVisibility(twice)).await? {
             if let Event::BranchVisibilityChanged(fact) = fact {
                 let (branch, hidden) = (fact.branch, fact.hidden);
-                tracing::info!(mirror = site.name(), branch, hidden, "made again at the source with another visibility");
+                tracing::info!(
+                    mirror = site.name(),
+                    branch,
+                    hidden,
+                    "made again at the source with another visibility"
+                );
             }
         }
         site.visibility.tick();
@@ -190,8 +197,7 @@ struct Known {
 async fn known_branches(site: &Site) -> Result<Option<BTreeMap<String, Known>>, Ended> {
     site.look(|mirror| {
         let known = |(name, branch): (&String, &Branch)| {
-            let (there, hidden, held) =
-                (branch.presence == Presence::There, branch.hidden, mirror.is_held(name));
+            let (there, hidden, held) = (branch.presence == Presence::There, branch.hidden, mirror.is_held(name));
             (name.clone(), Known { there, hidden, held })
         };
         mirror.branches.iter().map(known).collect()
@@ -232,11 +238,7 @@ fn new_hidden(
 }
 
 /// The known branches that are listed with another visibility than the known one, and whether they are hidden.
-fn flipped(
-    listed: &[BranchHead],
-    known: &BTreeMap<String, Known>,
-    plain: &BTreeSet<String>,
-) -> BTreeMap<String, bool> {
+fn flipped(listed: &[BranchHead], known: &BTreeMap<String, Known>, plain: &BTreeSet<String>) -> BTreeMap<String, bool> {
     let hidden = |name: &String| !plain.contains(name);
     let known = |name: &String| known.get(name).map(|known| known.hidden);
     let listed = listed.iter().map(|branch| &branch.name);

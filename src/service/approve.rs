@@ -36,7 +36,10 @@ pub(super) fn choose(
     let own = |(name, head): (&&str, &Option<CommitId>)| ((*name).to_owned(), *head);
     let Some(named) = named else {
         if held.is_empty() {
-            return Err(ApiError::new(ErrorCode::Conflict, "no deletion of this mirror is held: there is nothing to approve"));
+            return Err(ApiError::new(
+                ErrorCode::Conflict,
+                "no deletion of this mirror is held: there is nothing to approve",
+            ));
         }
         let new: Vec<_> = held.iter().map(own).collect();
         return Ok(Chosen { all: new.iter().map(|(name, _)| name.clone()).collect(), new });

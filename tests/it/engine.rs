@@ -197,7 +197,13 @@ impl Service {
     }
 
     /// Waits until the status of a branch is as wanted.
-    pub(crate) async fn status(&self, repository: &str, mirror: &str, branch: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn status(
+        &self,
+        repository: &str,
+        mirror: &str,
+        branch: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
         let path = format!("/repositories/{repository}/mirrors/{mirror}");
         let mut last = Value::Null;
         for _ in 0..PATIENCE.as_millis() / 20 {

@@ -45,7 +45,9 @@ fn seen(case: &Case<'_>, branch: String, head: CommitId, hidden: &BTreeSet<Strin
     let known = case.mirror.branches.get(&branch);
     // That it is there ends what is held of it.
     let held = case.mirror.holds.contains_key(&branch);
-    if !held && known.is_some_and(|known| known.head == head && known.presence == Presence::There && !known.is_unplaced()) {
+    if !held
+        && known.is_some_and(|known| known.head == head && known.presence == Presence::There && !known.is_unplaced())
+    {
         return None;
     }
     let hidden = known.map_or_else(|| hidden.contains(&branch), |known| known.hidden);

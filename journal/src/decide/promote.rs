@@ -3,7 +3,8 @@
 use super::evidence::{Old, counts_until, is_ready, old, tree_ranges};
 use super::{Case, Refused};
 use crate::event::{
-    BranchAdoptedV1, BranchDivergedV1, BranchRemakeStartedV1, Event, MoveFinishedV1, MoveGivenUpV1, MoveStartedV1, RecordsWrittenV1,
+    BranchAdoptedV1, BranchDivergedV1, BranchRemakeStartedV1, Event, MoveFinishedV1, MoveGivenUpV1, MoveStartedV1,
+    RecordsWrittenV1,
 };
 use crate::ids::CommitId;
 use crate::mutant;

@@ -41,8 +41,7 @@ fn everything() -> State {
                 | Event::DeletionsHeld(_)
                 | Event::DeletionsReleased(_)
         );
-        about_deletions
-            || matches!(event, Event::WrongSizesGone(_) | Event::TreesTakenBack(_) | Event::MoveGivenUp(_))
+        about_deletions || matches!(event, Event::WrongSizesGone(_) | Event::TreesTakenBack(_) | Event::MoveGivenUp(_))
     };
     events.retain(|event| !later(event));
     let (one, other, at_ms) = (Incarnation([1; 16]), Incarnation([0x22; 16]), 77);

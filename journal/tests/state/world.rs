@@ -172,11 +172,7 @@ impl Desk {
     pub fn ready(policy: Policy) -> Self {
         let mut desk = Self { now_ms: 1_000_000, ..Self::default() };
         desk.start(policy);
-        for ask in [
-            Ask::Define(definition()),
-            Ask::IntendRepository,
-            Ask::RepositoryReady { adopted: false },
-        ] {
+        for ask in [Ask::Define(definition()), Ask::IntendRepository, Ask::RepositoryReady { adopted: false }] {
             desk.ask(ask).unwrap();
         }
         desk

@@ -74,7 +74,12 @@ impl Slot {
     ///
     /// # Errors
     /// [`Ended::Stopped`].
-    pub(super) async fn back_off(&mut self, site: &Site, kind: FaultKind, patience: &mut Patience) -> Result<(), Ended> {
+    pub(super) async fn back_off(
+        &mut self,
+        site: &Site,
+        kind: FaultKind,
+        patience: &mut Patience,
+    ) -> Result<(), Ended> {
         self.release_failed();
         site.wait_after(kind, patience).await
     }

@@ -41,13 +41,7 @@ pub(super) struct Warrant<'a> {
 }
 
 impl<'a> Warrant<'a> {
-    pub(super) fn new(
-        site: &'a Site,
-        branch: &'a str,
-        under_way: Move,
-        ownership: &'a Ownership,
-        slot: Slot,
-    ) -> Self {
+    pub(super) fn new(site: &'a Site, branch: &'a str, under_way: Move, ownership: &'a Ownership, slot: Slot) -> Self {
         Self { site, branch, under_way, ownership, until_ms: None, slot, arrived: false }
     }
 

@@ -53,7 +53,8 @@ impl Records {
     ) -> Result<(), RecordsError> {
         let approved_at_ms = self.clock.wall_ms();
         for some in chunks(approved) {
-            let approved = |(branch, head): &(String, Option<CommitId>)| Approved { branch: branch.clone(), head: *head };
+            let approved =
+                |(branch, head): &(String, Option<CommitId>)| Approved { branch: branch.clone(), head: *head };
             let branches = some.iter().map(approved).collect();
             self.add(region, &Approvals { incarnation, by: by.to_owned(), approved_at_ms, branches }).await?;
         }
@@ -64,9 +65,8 @@ impl Records {
 
     /// Writes an item that is not there yet: of calls within one millisecond, each gets its own.
     async fn add(&self, region: &str, record: &Approvals) -> Result<(), RecordsError> {
-        let name = |number: usize| {
-            format!("{}{region}/{:015}-{number:04}", prefix(record.incarnation), record.approved_at_ms)
-        };
+        let name =
+            |number: usize| format!("{}{region}/{:015}-{number:04}", prefix(record.incarnation), record.approved_at_ms);
         for number in 0..ITEMS_MAX * 2 {
             let key = name(number);
             let value = envelope::seal(record).map_err(|what| RecordsError::Unreadable { key: key.clone(), what })?;

@@ -70,9 +70,7 @@ impl Records {
     pub async fn accept_forced(&self, region: &str) -> Result<u64, RecordsError> {
         let mut accepted = 0;
         for (_, _, one) in self.whole::<Forced>(FORCED).await? {
-            if one.source_region == region
-                && self.mark_deleted(&one.source_region, &one.name, one.incarnation).await?
-            {
+            if one.source_region == region && self.mark_deleted(&one.source_region, &one.name, one.incarnation).await? {
                 tracing::warn!(mirror = one.name, incarnation = %one.incarnation, by = one.by,
                     "deleted with force in the mirror's region while this one did not answer");
                 accepted += 1;

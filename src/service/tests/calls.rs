@@ -37,7 +37,10 @@ async fn a_mirror_of_another_source_or_region_is_not_found() {
     let service = &rig.service;
     let error = service.get_mirror(&caller(), "empty", "m-one").await.unwrap_err();
     assert_eq!(error.message, "mirror not found");
-    assert_eq!(service.delete_mirror(&caller(), "empty", "m-one", Deletion::Regular).await.unwrap_err().code, ErrorCode::NotFound);
+    assert_eq!(
+        service.delete_mirror(&caller(), "empty", "m-one", Deletion::Regular).await.unwrap_err().code,
+        ErrorCode::NotFound
+    );
     assert!(service.list_mirrors(&caller(), "empty", &ListPage::default()).await.unwrap().results.is_empty());
     let error = service.list_mirrors(&caller(), "nowhere", &ListPage::default()).await.unwrap_err();
     assert_eq!((error.code, error.message.as_str()), (ErrorCode::NotFound, "repository not found"));
