@@ -10,6 +10,7 @@
 pub mod audit;
 pub mod board;
 mod health;
+pub mod holds;
 pub mod keeper;
 pub mod lease;
 pub mod mirror;
@@ -461,6 +462,7 @@ impl Engine {
             bucket,
             clock,
             verify: Arc::default(),
+            visibility: ticker::Ticker::default(),
             lease,
             stop: stop.child_token(),
         })

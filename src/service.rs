@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use lakemirror_api::error::{ApiError, ErrorCode};
 use lakemirror_api::server::{Caller, Service};
-use lakemirror_api::types::{ListPage, Mirror, MirrorCreation, MirrorList};
+use lakemirror_api::types::{
+    ApprovedDeletions, Deletion, DeletionsApproval, ListPage, Mirror, MirrorCreation, MirrorList,
+};
 
 use crate::clock::{Clock, Entropy};
 use crate::engine::ports::{FaultKind, Incarnation, Lakefs, MirrorDefinition, Repository};
@@ -19,7 +21,9 @@ use crate::mirrors::records::{
 };
 
 pub mod answer;
+mod approve;
 pub mod drivers;
+mod force;
 pub mod gate;
 pub mod known;
 pub mod observer;
@@ -65,6 +69,8 @@ pub struct Parts {
     pub lakefs: Arc<dyn Lakefs>,
     /// This region's object store.
     pub blockstore: Blockstore,
+    /// The lakeFS of every region that is known, by region.
+    pub sources: BTreeMap<String, Arc<dyn Lakefs>>,
     /// The other regions.
     pub destinations: BTreeMap<String, Region>,
     /// Who may do what.
@@ -209,7 +215,7 @@ impl MirrorService {
             Occupancy::Predecessor | Occupancy::Adoptable => Ok(()),
             Occupancy::Foreign(why) => {
                 let message = format!(
-                    "region {} already has a repository {}, and {why}; choose another name or delete that repository",
+                    "region {} already has a repository {}, and {why}; choose another name: that repository may have branches and commits that are nowhere else",
                     creation.region, creation.name
                 );
                 Err(ApiError::new(ErrorCode::Conflict, message))
@@ -233,7 +239,8 @@ impl MirrorService {
         let mut answer = self.known_of(definition, summary).await;
         if let Some(region) = listing.rival(definition) {
             answer.problems.push(format!(
-                "region {region} created a mirror of this name earlier, so that the other regions answer with that one; delete one of the two, each at its own region"
+                "region {region} created a mirror of this name earlier, so that the other regions answer with that one, and nothing is mirrored here; \
+                 to mirror this source, create a mirror of another name; deleting one of the two (each at its own region) deletes its mirror repository with it, if it has one"
             ));
         }
         answer
@@ -335,23 +342,93 @@ impl Service for MirrorService {
         }
     }
 
-    async fn delete_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<(), ApiError> {
-        self.may(caller, Action::DeleteMirror { mirror }).await?;
+    async fn delete_mirror(
+        &self,
+        caller: &Caller,
+        source: &str,
+        mirror: &str,
+        deletion: Deletion,
+    ) -> Result<(), ApiError> {
+        let user = self.may(caller, Action::DeleteMirror { mirror }).await?;
         let listing = self.parts.records.list_definitions().await.map_err(database)?;
         let definition = self.find(&listing, source, mirror)?;
         if definition.source_region != self.parts.region {
-            let region = &definition.source_region;
-            let message = format!(
-                "mirror not found in this region; its source is in region {region}: delete it at lakemirror there"
-            );
-            return Err(not_found(message));
+            return self.delete_elsewhere(definition, deletion, &user).await;
         }
         let deleted = self.parts.records.mark_deleted(&definition.source_region, mirror, definition.incarnation).await;
         if !deleted.map_err(database)? {
             return Err(not_found("mirror not found".to_owned()));
         }
         self.known.deleted(definition.incarnation);
-        tracing::info!(mirror, incarnation = %definition.incarnation, source, "mirror deleted");
+        tracing::info!(mirror, incarnation = %definition.incarnation, source, by = user.name, "mirror deleted");
+        Ok(())
+    }
+
+    async fn approve_deletions(
+        &self,
+        caller: &Caller,
+        source: &str,
+        mirror: &str,
+        approval: DeletionsApproval,
+    ) -> Result<ApprovedDeletions, ApiError> {
+        let user = self.may(caller, Action::EditMirror { source }).await?;
+        let listing = self.parts.records.list_definitions().await.map_err(database)?;
+        let definition = self.find(&listing, source, mirror)?;
+        let status = match self.parts.status.status(definition.incarnation).await {
+            Some(status) => Some(status),
+            None => {
+                let summary = self.parts.records.summary(&definition.region, definition.incarnation).await;
+                summary.map_err(database)?.map(|summary| summary.status)
+            }
+        };
+        let status = status.ok_or_else(|| {
+            unavailable(format!(
+                "nothing is known of mirror {mirror} yet: its region {} has published nothing",
+                definition.region
+            ))
+        })?;
+        let before = self.parts.records.approved_deletions(definition.incarnation).await.map_err(database)?;
+        let chosen = approve::choose(&status, &before, approval.branches.as_deref())?;
+        if !chosen.new.is_empty() {
+            let own = &self.parts.region;
+            let written = self.parts.records.approve_deletions(own, definition.incarnation, &chosen.new, &user.name);
+            written.await.map_err(database)?;
+        }
+        tracing::info!(mirror, incarnation = %definition.incarnation, source, by = user.name,
+            branches = chosen.all.len(), "held deletions approved");
+        Ok(ApprovedDeletions { branches: chosen.all.into_iter().collect() })
+    }
+}
+
+impl MirrorService {
+    /// Deletes a mirror whose source is in another region: only with force, in the mirror's own region, and only while the
+    /// source's region does not answer.
+    async fn delete_elsewhere(&self, mirror: &Definition, deletion: Deletion, user: &User) -> Result<(), ApiError> {
+        let (name, region) = (&mirror.name, &mirror.source_region);
+        if deletion == Deletion::Regular {
+            let message = format!(
+                "mirror not found in this region; its source is in region {region}: delete it at lakemirror there"
+            );
+            return Err(not_found(message));
+        }
+        if mirror.region != self.parts.region {
+            let message = format!(
+                "mirror not found in this region; its source is in region {region}, and force works in its own region {} alone",
+                mirror.region
+            );
+            return Err(not_found(message));
+        }
+        if let Some(sign) = force::what_answers(&self.parts, mirror).await.map_err(database)? {
+            let message = format!(
+                "mirror {name} was not deleted: region {region} of its source still answers: {sign}; delete the mirror at lakemirror there; \
+                 force is for a region that is lost, where the mirror may be the only copy"
+            );
+            return Err(ApiError::new(ErrorCode::Conflict, message));
+        }
+        self.parts.records.force_deletion(mirror, &user.name).await.map_err(database)?;
+        self.known.deleted(mirror.incarnation);
+        tracing::warn!(mirror = name, incarnation = %mirror.incarnation, source = mirror.source_repository, by = user.name,
+            "mirror deleted with force: region {region} of its source does not answer");
         Ok(())
     }
 }
@@ -378,7 +455,7 @@ fn not_created(new: &NewMirror, error: CreateError) -> ApiError {
     match error {
         CreateError::AlreadyExists { by } => {
             let message = format!(
-                "mirror {} already exists: it mirrors {} of region {} into region {}; delete it first or choose another name",
+                "mirror {} already exists: it mirrors {} of region {} into region {}; choose another name (deleting that mirror would delete its repository, with branches and commits that the source may not have any more)",
                 new.name, by.source_repository, by.source_region, by.region
             );
             ApiError::new(ErrorCode::Conflict, message)

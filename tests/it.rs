@@ -27,6 +27,8 @@ mod journal;
 mod journal_explain;
 #[path = "it/mismatch.rs"]
 mod mismatch;
+#[path = "it/moves.rs"]
+mod moves;
 #[path = "it/mrec.rs"]
 mod mrec;
 #[path = "it/objects.rs"]

@@ -7,7 +7,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::ErrorBody;
-use crate::types::{Health, Mirror, MirrorCreation, MirrorList};
+use crate::types::{ApprovedDeletions, DeletionsApproval, Health, Mirror, MirrorCreation, MirrorList};
 
 /// The document as JSON.
 ///
@@ -24,7 +24,17 @@ pub fn document() -> Result<String, serde_json::Error> {
         description = "Mirrors of lakeFS repositories that only ever show complete commits.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    paths(create_mirror, list_mirrors, get_mirror, delete_mirror, openapi_document, health, liveness, readiness),
+    paths(
+        create_mirror,
+        list_mirrors,
+        get_mirror,
+        delete_mirror,
+        approve_deletions,
+        openapi_document,
+        health,
+        liveness,
+        readiness
+    ),
     security(("basic_auth" = []), ("jwt_token" = [])),
     modifiers(&Schemes),
 )]
@@ -103,7 +113,9 @@ fn list_mirrors() {}
 )]
 fn get_mirror() {}
 
-/// Deletes a mirror with its repository. The name is free at once; no object is touched.
+/// Deletes a mirror with its repository: branches and commits that only the mirror has are lost with it, objects are not
+/// touched. The name is free at once. In the region of the source; with `force=true` in the mirror's region, while the
+/// source's region does not answer.
 #[expect(dead_code, reason = "described, not called")]
 #[utoipa::path(
     delete,
@@ -112,16 +124,42 @@ fn get_mirror() {}
     params(
         ("repository" = String, Path, description = "The mirrored repository"),
         ("mirror" = String, Path, description = "The mirror's name"),
+        ("force" = Option<bool>, Query, description = "Delete in the mirror's region although the source's is lost"),
     ),
     responses(
         (status = 204, description = "Deleted"),
         (status = 400, description = "The request must be changed", body = ErrorBody),
         (status = 401, description = "Wrong credentials, or not permitted", body = ErrorBody),
         (status = 404, description = "No such mirror of this repository in this region", body = ErrorBody),
+        (status = 409, description = "With force: the source's region answers, delete the mirror there", body = ErrorBody),
         (status = 503, description = "Something that the call needs does not answer", body = ErrorBody),
     ),
 )]
 fn delete_mirror() {}
+
+/// Lets deletions of branches go on that are held because they are many at once, or because the source's listing lacks its
+/// default branch. Held deletions have `deletion_held` among what their branch waits for.
+#[expect(dead_code, reason = "described, not called")]
+#[utoipa::path(
+    post,
+    path = "/service/replication/v1/repositories/{repository}/mirrors/{mirror}/deletions/approve",
+    operation_id = "approveDeletions",
+    params(
+        ("repository" = String, Path, description = "The mirrored repository"),
+        ("mirror" = String, Path, description = "The mirror's name"),
+    ),
+    request_body = Option<DeletionsApproval>,
+    responses(
+        (status = 202, description = "They go on", body = ApprovedDeletions),
+        (status = 400, description = "The request must be changed", body = ErrorBody),
+        (status = 401, description = "Wrong credentials, or not permitted", body = ErrorBody),
+        (status = 404, description = "No such mirror of this repository", body = ErrorBody),
+        (status = 409, description = "The deletion of a named branch is not held, or none is", body = ErrorBody),
+        (status = 413, description = "The body is too large", body = ErrorBody),
+        (status = 503, description = "Something that the call needs does not answer", body = ErrorBody),
+    ),
+)]
+fn approve_deletions() {}
 
 /// This document.
 #[expect(dead_code, reason = "described, not called")]

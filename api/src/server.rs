@@ -8,10 +8,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::error::ApiError;
-use crate::types::{ListPage, Mirror, MirrorCreation, MirrorList};
+use crate::types::{ApprovedDeletions, Deletion, DeletionsApproval, ListPage, Mirror, MirrorCreation, MirrorList};
 use crate::{BASE_PATH, HEALTH_PATH, LIVE_PATH, OPENAPI_PATH, READY_PATH};
 
 mod body;
@@ -40,7 +40,21 @@ pub trait Service: Send + Sync {
     /// One mirror of `source`.
     async fn get_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<Mirror, ApiError>;
     /// Deletes a mirror of `source`.
-    async fn delete_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<(), ApiError>;
+    async fn delete_mirror(
+        &self,
+        caller: &Caller,
+        source: &str,
+        mirror: &str,
+        deletion: Deletion,
+    ) -> Result<(), ApiError>;
+    /// Lets held deletions of branches of a mirror go on.
+    async fn approve_deletions(
+        &self,
+        caller: &Caller,
+        source: &str,
+        mirror: &str,
+        approval: DeletionsApproval,
+    ) -> Result<ApprovedDeletions, ApiError>;
     /// Whether calls can be answered at all; if not, why, for people. Asked by `/readyz` without credentials.
     async fn ready(&self) -> Result<(), String> {
         Ok(())
@@ -57,6 +71,7 @@ pub fn router(startup: Arc<Startup>, observer: Arc<dyn Observer>) -> Router {
         .route(OPENAPI_PATH, get(handlers::openapi))
         .route(&mirrors, get(handlers::list).post(handlers::create))
         .route(&format!("{mirrors}/{{mirror}}"), get(handlers::get_one).delete(handlers::delete))
+        .route(&format!("{mirrors}/{{mirror}}/deletions/approve"), post(handlers::approve_deletions))
         .method_not_allowed_fallback(handlers::method_not_allowed)
         .fallback(handlers::not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

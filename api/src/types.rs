@@ -25,6 +25,33 @@ pub struct MirrorCreation {
     pub storage_namespace: String,
 }
 
+/// Held deletions that an operator approves. Without a body, as with `{}`, all that are held.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeletionsApproval {
+    /// The branches that may be deleted on the mirror; missing or null for all whose deletion is held.
+    #[serde(default)]
+    #[schema(min_items = 1, example = json!(["feature-1"]))]
+    pub branches: Option<Vec<String>>,
+}
+
+/// Held deletions that go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApprovedDeletions {
+    /// The branches, by name. Each is deleted on the mirror after `deletion.grace`, unless it comes back at the source.
+    pub branches: Vec<String>,
+}
+
+/// Whether a mirror may be deleted without the region of its source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Deletion {
+    /// In the source's region only.
+    #[default]
+    Regular,
+    /// In the mirror's region, while the source's does not answer.
+    Forced,
+}
+
 /// A mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Mirror {

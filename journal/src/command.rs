@@ -147,6 +147,23 @@ pub enum Ask {
         /// Known branches that the listing lacked, after the repository answered and the branch answered 404 itself.
         proven_gone: Vec<String>,
     },
+    /// Branches whose visibility at the source was found to be another one than the journal's, twice in succession: their
+    /// names, and whether they are hidden.
+    ObserveVisibility(BTreeMap<String, bool>),
+    /// The mirror's branch has another visibility than the source's: may it be deleted and created again?
+    Remake {
+        /// Which branch.
+        branch: String,
+        /// Whether it is hidden on the mirror.
+        hidden: bool,
+    },
+    /// An operator lets held deletions go on.
+    ApproveDeletions {
+        /// The branches, and where each was on the mirror when that was approved.
+        branches: Vec<(String, Option<CommitId>)>,
+        /// Who approved.
+        by: String,
+    },
     /// Commit records of the source, ids recomputed.
     ObserveCommits(Vec<CommitRecord>),
     /// A metarange file of the destination, id recomputed: its ranges with their counts of entries.

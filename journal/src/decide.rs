@@ -4,11 +4,14 @@
 //! none means that nothing changed. The files below are grouped as the engine's stages are.
 
 mod evidence;
+mod hold;
 mod observe;
 mod promote;
 mod repository;
 mod upkeep;
 mod verify;
+
+pub use repository::KEEP_AS_IT_IS;
 
 use crate::command::{Ask, Command};
 use crate::event::{Event, JournalRecoveredV1, ServiceStartedV1};
@@ -92,11 +95,16 @@ pub fn decide(state: &State, command: Command) -> Result<Vec<Event>, Refused> {
 }
 
 /// Until when the move of a branch that is under way may be carried out on the evidence that there is, by a clock that
-/// says `now_ms`, milliseconds since 1970: 0 where it may not, none where none is under way. After that,
+/// says `now_ms`, milliseconds since 1970: 0 where it may not, also because the branch is gone at the source, so that a move
+/// that the destination refuses does not hold its removal up; none where none is under way. After that,
 /// [`Ask::Reconsider`] decides about it.
 #[must_use]
 pub fn counts_until(state: &State, mirror: &Mirror, branch: &str, now_ms: u64) -> Option<u64> {
-    let under_way = mirror.branches.get(branch)?.moving?;
+    let branch = mirror.branches.get(branch)?;
+    let under_way = branch.moving?;
+    if branch.tombstone_ms.is_some() {
+        return Some(0);
+    }
     Some(evidence::counts_until(state, mirror, &under_way, now_ms))
 }
 
@@ -112,6 +120,9 @@ fn decide_about(case: &Case<'_>, ask: Ask) -> Result<Vec<Event>, Refused> {
         Ask::Gone => repository::gone(case),
         Ask::Published(number) => Ok(repository::published(case, number)),
         Ask::ObserveBranches { listed, hidden, proven_gone } => observe::branches(case, listed, &hidden, proven_gone),
+        Ask::ObserveVisibility(changed) => Ok(observe::visibility(case, changed)),
+        Ask::Remake { branch, hidden } => promote::remake(case, branch, hidden),
+        Ask::ApproveDeletions { branches, by } => Ok(hold::approve(case, &branches, &by)),
         Ask::ObserveCommits(records) => Ok(observe::commits(case, &records)),
         Ask::PlanRemovals { proven_gone } => Ok(observe::removals(case, &proven_gone)),
         Ask::FinishRemoval { branch } => observe::finish_removal(case, branch),

@@ -20,9 +20,11 @@ macro_rules! payloads {
     };
 }
 
+mod deletions;
 mod evidence;
 mod upkeep;
 
+pub use deletions::*;
 pub use evidence::*;
 pub use upkeep::*;
 
@@ -437,6 +439,11 @@ pub enum Event {
     MoveGivenUp(MoveGivenUpV1),
     PolicySetV2(PolicySetV2),
     ArchivedShown(ArchivedShownV1),
+    DeletionsApproved(DeletionsApprovedV1),
+    BranchVisibilityChanged(BranchVisibilityChangedV1),
+    BranchRemakeStarted(BranchRemakeStartedV1),
+    DeletionsHeld(DeletionsHeldV1),
+    DeletionsReleased(DeletionsReleasedV1),
 }
 
 impl CommitObservedV1 {

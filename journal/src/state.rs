@@ -12,6 +12,7 @@ use crate::ids::Incarnation;
 pub mod archived;
 pub mod branch;
 pub mod graph;
+pub mod hold;
 pub mod image;
 pub mod ladder;
 pub mod mirror;
@@ -114,6 +115,7 @@ impl State {
         self.checks = self.checks.saturating_add(checked);
         mirror.checks = mirror.checks.saturating_add(checked);
         if !(mirror.apply_about_branch(event)
+            || mirror.apply_about_holds(event)
             || mirror.apply_about_content(event, &self.policy)
             || mirror.apply_about_itself(event))
         {
@@ -168,6 +170,11 @@ impl Event {
             Event::RecordsWritten(e) => e.mirror,
             Event::MoveFinished(e) => e.mirror,
             Event::MoveGivenUp(e) => e.mirror,
+            Event::DeletionsApproved(e) => e.mirror,
+            Event::BranchVisibilityChanged(e) => e.mirror,
+            Event::BranchRemakeStarted(e) => e.mirror,
+            Event::DeletionsHeld(e) => e.mirror,
+            Event::DeletionsReleased(e) => e.mirror,
             Event::BranchDiverged(e) => e.mirror,
             Event::BranchAdopted(e) => e.mirror,
             Event::BranchForgotten(e) => e.mirror,
@@ -251,6 +258,8 @@ impl Mirror {
                 branch.pending.clear();
             }
             Event::BranchRemovalStarted(_) => branch.removing = true,
+            Event::BranchVisibilityChanged(e) => branch.hidden = e.hidden,
+            Event::BranchRemakeStarted(e) => branch.begin_remake(e.hidden, e.at_ms),
             Event::BranchDiverged(e) => {
                 let since_ms = branch.divergence.map_or(e.at_ms, |divergence| divergence.since_ms);
                 branch.divergence = Some(Divergence { expected: e.expected, found: e.found, since_ms });
@@ -289,6 +298,8 @@ impl Event {
             Event::MoveStarted(e) => Some(&e.branch),
             Event::MoveFinished(e) => Some(&e.branch),
             Event::MoveGivenUp(e) => Some(&e.branch),
+            Event::BranchVisibilityChanged(e) => Some(&e.branch),
+            Event::BranchRemakeStarted(e) => Some(&e.branch),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use lakemirror_journal::command::{Ask, Command};
 use lakemirror_journal::decide::{Refused, decide};
-use lakemirror_journal::event::{BranchAdoptedV1, Event};
+use lakemirror_journal::event::{BranchAdoptedV1, Event, TroubleNotedV1};
 use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::{Definition, Source};
@@ -90,8 +90,10 @@ fn what_was_proven_gone_in_this_very_turn_is_removed() {
 fn a_listing_without_the_default_branch_is_not_believed() {
     let mut desk = Desk::new();
     for _ in 0..3 {
-        desk.attempt(listing(&[], &["dev", "main"])).unwrap_err();
+        desk.attempt(listing(&[], &["dev", "main"])).unwrap();
     }
+    let held: Vec<&String> = desk.state.mirror(&id()).unwrap().holds.keys().collect();
+    assert_eq!(held, ["dev"], "an operator may let it go, and nobody the default branch");
     assert!(desk.state.mirror(&id()).unwrap().branches.values().all(|branch| branch.tombstone_ms.is_none()));
 }
 
@@ -124,4 +126,19 @@ fn a_branch_that_came_back_during_its_removal_is_a_new_one() {
     let branch = desk.state.mirror(&id()).unwrap().branches.get("dev").cloned().unwrap();
     assert!(!branch.removing && branch.mirror.is_none());
     assert_eq!(branch.pending.iter().map(|head| head.commit).collect::<Vec<_>>(), [commit("c")]);
+}
+
+/// A mirror of a source that is gone may be the only copy: what is said of it does not lead to its deletion.
+#[test]
+fn a_source_that_was_made_again_is_no_reason_to_delete_its_mirror() {
+    let mut desk = Desk::new();
+    let earlier =
+        "the source repository was deleted and made again under its name: delete this mirror and create it again";
+    desk.state.apply(&Event::TroubleNoted(TroubleNotedV1 { mirror: id(), text: earlier.to_owned(), at_ms: 1 }));
+    desk.identify(99);
+    let said = desk.state.mirror(&id()).unwrap().trouble.clone().unwrap().text;
+    assert!(!said.contains("create it again"), "{said}");
+    for part in ["keep this mirror as it is", "another name", "deleting this mirror would delete its repository"] {
+        assert!(said.contains(part), "{said}");
+    }
 }

@@ -7,51 +7,141 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lakemirror_journal::command::Ask;
+use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::mutant;
 use lakemirror_journal::state::branch::{Branch, Divergence};
 use lakemirror_journal::state::mirror::{Mirror, Phase};
 
 use crate::engine::board::Subject;
-use crate::engine::mirror::{Ended, Patience, Site};
+use crate::engine::mirror::{Attempt, Ended, Site};
 use crate::engine::ownership::Ownership;
 
-/// How often the branches are compared while all is well.
-pub const QUIET: Duration = Duration::from_secs(600);
+/// How often the branches are compared while all is well: what somebody else moves on a quiet mirror is found within a
+/// minute, the time that the listing itself takes included.
+pub const QUIET: Duration = Duration::from_secs(50);
 
 /// How soon they are after a start, and how often while one has diverged.
 pub const SOON: Duration = Duration::from_secs(15);
 
-/// Compares the mirror's branches with where the journal left them.
+/// Every so many comparisons ask which branches are hidden, also where nothing says that one changed.
+const VISIBILITY_EVERY: u32 = 10;
+
+/// Compares again and again until stopped: soon after the start, once the source was listed, and then counted from the
+/// last comparison, so that a busy mirror is compared as often as a quiet one.
 ///
 /// # Errors
 /// [`Ended`].
-pub async fn audit(site: &Site, ownership: &Ownership, strangers: &mut BTreeSet<String>) -> Result<(), Ended> {
-    let ready = site.look(|mirror| mirror.phase == Phase::Ready).await?;
-    if ready != Some(true) || !ownership.look(site).await? {
-        return Ok(());
+pub async fn run(site: &Site, ownership: &Ownership) -> Result<(), Ended> {
+    let mut audit = Audit::default();
+    let mut changes = site.visibility.ticks();
+    let mut interval = SOON;
+    loop {
+        tokio::select! {
+            biased;
+            () = site.stop.cancelled() => return Err(Ended::Stopped),
+            () = changes.changed() => audit.since_visibility = None,
+            () = site.clock.sleep(interval) => {}
+        }
+        site.leased().await?;
+        audit.compare(site, ownership).await?;
+        let diverged = site.look(|mirror| mirror.branches.values().any(|branch| branch.strayed().is_some())).await?;
+        interval = if diverged == Some(true) || audit.since_visibility.is_none() { SOON } else { QUIET };
     }
-    // What is moved while the listing is under way is not compared: it may show the branch as it was before.
-    let before = site.look(resting).await?.unwrap_or_default();
-    let Ok(listed) = site.mirror.branches(site.name(), true).await else { return Ok(()) };
-    let listed: BTreeMap<String, CommitId> = listed.into_iter().map(|branch| (branch.name, branch.head)).collect();
-    note_strangers(site, &listed, strangers).await?;
-    let ours = site.look(move |mirror| compare(mirror, &before, &listed)).await?;
-    for compared in ours.unwrap_or_default() {
+}
+
+/// What one comparison leaves to the next.
+#[derive(Default)]
+struct Audit {
+    /// Branches that neither the source nor the journal knows.
+    strangers: BTreeSet<String>,
+    /// Comparisons since that which looked at visibility, too; none where the next one is to.
+    since_visibility: Option<u32>,
+}
+
+impl Audit {
+    /// Compares the mirror's branches with where the journal left them.
+    async fn compare(&mut self, site: &Site, ownership: &Ownership) -> Result<(), Ended> {
+        let ready = site.look(|mirror| mirror.phase == Phase::Ready).await?;
+        if ready != Some(true) || !ownership.look(site).await? {
+            return Ok(());
+        }
+        // What is moved while the listing is under way is not compared: it may show the branch as it was before.
+        let before = site.look(resting).await?.unwrap_or_default();
+        // Before the whole listing: what is in that and not in this one is hidden, or was made in between by somebody else.
+        let plain = match self.since_visibility.filter(|since| *since < VISIBILITY_EVERY) {
+            Some(_) => None,
+            None => site.mirror.branches(site.name(), false).await.ok(),
+        };
+        let Ok(listed) = site.mirror.branches(site.name(), true).await else { return Ok(()) };
+        let listed: BTreeMap<String, CommitId> = listed.into_iter().map(|branch| (branch.name, branch.head)).collect();
+        note_strangers(site, &listed, &mut self.strangers).await?;
+        let (rest, shown) = (before.clone(), listed.clone());
+        let ours = site.look(move |mirror| compare(mirror, &rest, &shown)).await?;
+        follow(site, ours.unwrap_or_default()).await?;
+        self.since_visibility = self.since_visibility.map(|since| since + 1);
+        if let Some(plain) = plain {
+            let plain: BTreeSet<String> = plain.into_iter().map(|branch| branch.name).collect();
+            let others = site.look(move |mirror| of_other_visibility(mirror, &before, &listed, &plain)).await?;
+            self.since_visibility = remake(site, others.unwrap_or_default()).await?.then_some(0);
+        }
+        Ok(())
+    }
+}
+
+async fn follow(site: &Site, ours: Vec<Compared>) -> Result<(), Ended> {
+    let mut source_answers = true;
+    for compared in ours {
         let Compared { branch, found, ours, divergence, is_riddle } = compared;
         match (found, divergence) {
             (Some(found), Some(Divergence { .. })) if Some(found) == ours => {
                 drop(site.ask(Ask::Adopt { branch, found }).await?)
             }
-            (Some(found), _) if is_riddle => solve(site, branch, found).await?,
+            // Where the source does not answer one question it is not asked the others now.
+            (Some(found), _) if is_riddle => source_answers = source_answers && solve(site, branch, found).await?,
             // Also that what others made where nothing of ours is has gone again.
-            (found, divergence) if found != ours || divergence.is_some() => {
-                drop(site.ask(Ask::Diverged { branch, found }).await?)
-            }
+            (found, divergence) if found != ours || divergence.is_some() => diverged(site, branch, found).await?,
             _ => {}
         }
     }
     Ok(())
+}
+
+/// The branches that rest where the journal left them, and are hidden although the source's are not, or the reverse:
+/// each with whether it is hidden on the mirror.
+fn of_other_visibility(
+    mirror: &Mirror,
+    before: &BTreeMap<String, Rest>,
+    listed: &BTreeMap<String, CommitId>,
+    plain: &BTreeSet<String>,
+) -> Vec<(String, bool)> {
+    let rests = resting(mirror);
+    let same = |name: &String| before.get(name) == rests.get(name);
+    let ours = mirror.branches.iter().filter(|(name, branch)| {
+        branch.mirror.is_some()
+            && branch.mirror.as_ref() == listed.get(*name)
+            && rests.contains_key(*name)
+            && same(name)
+    });
+    let other = ours.filter(|(name, branch)| branch.hidden == plain.contains(*name));
+    other.map(|(name, branch)| (name.clone(), !branch.hidden)).collect()
+}
+
+/// Has them deleted and created again, where that can be done now. Whether none is left to be.
+async fn remake(site: &Site, others: Vec<(String, bool)>) -> Result<bool, Ended> {
+    let none = others.is_empty();
+    for (branch, hidden) in others {
+        let facts = site.ask(Ask::Remake { branch: branch.clone(), hidden }).await?;
+        if facts.iter().any(|fact| matches!(fact, Event::BranchRemakeStarted(_))) {
+            tracing::info!(
+                mirror = site.name(),
+                branch,
+                hidden = !hidden,
+                "deleted and created again at its head: lakeFS cannot change whether a branch is hidden"
+            );
+        }
+    }
+    Ok(none)
 }
 
 /// Where this journal left a branch and when, and where it was found since.
@@ -103,16 +193,36 @@ impl Compared {
 }
 
 /// Asks the source whether it has the commit at which a branch was found: then an earlier journal left it there. Where
-/// the source does not answer, the next comparison asks again.
-async fn solve(site: &Site, branch: String, found: CommitId) -> Result<(), Ended> {
+/// the source does not answer, the next comparison asks again. False then.
+async fn solve(site: &Site, branch: String, found: CommitId) -> Result<bool, Ended> {
     let subject = Subject::Branch(branch.clone());
     let call = site.source.commit(&site.definition.source_repository, &found);
-    let Some(answer) = site.try_once(&subject, call, &mut Patience::default()).await? else { return Ok(()) };
+    let Attempt::Answered(answer) = site.attempt(&subject, call).await? else { return Ok(false) };
     if let Some(record) = answer {
         site.ask(Ask::ObserveCommits(vec![record])).await?;
         site.ask(Ask::Adopt { branch, found }).await?;
     } else {
-        site.ask(Ask::Diverged { branch, found: Some(found) }).await?;
+        diverged(site, branch, Some(found)).await?;
+    }
+    Ok(true)
+}
+
+/// Journals where somebody else has the branch, and says so once for each place where it is found.
+async fn diverged(site: &Site, branch: String, found: Option<CommitId>) -> Result<(), Ended> {
+    let facts = site.ask(Ask::Diverged { branch: branch.clone(), found }).await?;
+    let expected = facts.iter().find_map(|fact| match fact {
+        Event::BranchDiverged(fact) => Some(fact.expected),
+        _ => None,
+    });
+    if let Some(expected) = expected.filter(|expected| *expected != found) {
+        let show = |id: Option<CommitId>| id.map_or("nothing".to_owned(), |id| id.to_string());
+        tracing::warn!(
+            mirror = site.name(),
+            branch,
+            found = show(found),
+            expected = show(expected),
+            "somebody else changed the mirror's branch: it is left alone; promotion.on_divergence: restore would put it back"
+        );
     }
     Ok(())
 }
@@ -134,7 +244,7 @@ async fn note_strangers(
     for name in &now {
         let text = format!(
             "branch {name} of the mirror is none of the source's and not known to this journal: it is left alone; \
-             delete it if nobody needs it"
+             what it shows may be nowhere else"
         );
         site.board.note(site.name(), Subject::Branch(name.clone()), text);
     }
@@ -146,7 +256,7 @@ async fn note_strangers(
 mod tests {
     use lakemirror_journal::command::Command;
     use lakemirror_journal::decide::decide;
-    use lakemirror_journal::event::{BranchAdoptedV1, Event, MoveFinishedV1};
+    use lakemirror_journal::event::{BranchAdoptedV1, MoveFinishedV1};
     use lakemirror_journal::ids::Incarnation;
     use lakemirror_journal::state::State;
     use lakemirror_journal::state::mirror::Definition;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lakemirror_journal::command::Ask;
+use lakemirror_journal::decide::KEEP_AS_IT_IS;
 use lakemirror_journal::mutant;
 use lakemirror_journal::state::mirror::{Phase, Source};
 
@@ -182,13 +183,16 @@ async fn take_over(
             site.mirror.set_metadata(site.name(), &ours).await?;
         }
         Judgement::Foreign(why) => {
-            site.ask(Ask::NoteTrouble(format!("{FOREIGN}: {why}; delete it or choose another name"))).await?;
+            let text = format!(
+                "{FOREIGN}: {why}; it is left alone: create the mirror under another name (that repository may have branches and commits that are nowhere else)"
+            );
+            site.ask(Ask::NoteTrouble(text)).await?;
             return Ok(false);
         }
         Judgement::OfAnother(source) => {
             let text = format!(
-                "{FOREIGN}: it was mirrored from an earlier repository of the source's name ({source}); delete this \
-                 mirror and create it again to mirror the new one; what was mirrored stays as it is"
+                "{FOREIGN}: it was mirrored from an earlier repository of the source's name ({source}), and is perhaps the only copy of that; \
+                 {KEEP_AS_IT_IS}"
             );
             site.ask(Ask::NoteTrouble(text)).await?;
             return Ok(false);

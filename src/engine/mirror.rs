@@ -13,6 +13,7 @@ use crate::engine::board::{Board, Subject};
 use crate::engine::lease::Lease;
 use crate::engine::ports::{Destination, Fault, FaultKind, Lakefs, MirrorDefinition, Registry, StoreIdentity};
 use crate::engine::recorder::{RecordError, Recorder};
+use crate::engine::ticker::Ticker;
 use crate::engine::verify::status::VerifyStatus;
 
 /// How soon it is looked again whether the lease is live.
@@ -68,6 +69,8 @@ pub struct Site {
     pub bucket: Option<String>,
     /// What the verifier waits for.
     pub verify: Arc<Mutex<VerifyStatus>>,
+    /// Ticks when a branch was found to have another visibility at the source than before.
+    pub visibility: Ticker,
     /// Whether this process drives the mirror.
     pub lease: Arc<Lease>,
     /// Ends the mirror's work.
@@ -82,6 +85,28 @@ impl Default for Patience {
     fn default() -> Self {
         Self(Duration::from_millis(200))
     }
+}
+
+/// How one call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attempt<T> {
+    /// It was answered; none where what it is about is not there.
+    Answered(Option<T>),
+    /// It failed: it may be made again after a wait.
+    Failed(FaultKind),
+}
+
+/// A fault in words. What the destination refuses of one branch is that branch's own condition: it says so, and where
+/// an operator has to look.
+fn told(subject: &Subject, fault: &Fault) -> String {
+    let what = match (subject, fault.kind) {
+        (Subject::Branch(_), FaultKind::Denied) => {
+            "look at the branch protection rules there, and at the credentials and permissions of lakemirror"
+        }
+        (Subject::Branch(_), FaultKind::Refused) => "it is not taken there as it is",
+        _ => return fault.to_string(),
+    };
+    format!("{fault}; {what}; this branch is tried again, the others go on without it")
 }
 
 /// Why a stage of a mirror ended early.
@@ -195,29 +220,58 @@ impl Site {
         call: impl Future<Output = Result<T, Fault>>,
         patience: &mut Patience,
     ) -> Result<Option<Option<T>>, Ended> {
+        match self.attempt(subject, call).await? {
+            Attempt::Answered(answer) => Ok(Some(answer)),
+            Attempt::Failed(kind) => {
+                self.wait_after(kind, patience).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// One call, with its fault on the board. Who holds something that others wait for gives it back before
+    /// [`Site::wait_after`].
+    ///
+    /// # Errors
+    /// [`Ended::Stopped`] when the work is stopped meanwhile.
+    pub async fn attempt<T>(
+        &self,
+        subject: &Subject,
+        call: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<Attempt<T>, Ended> {
         let answer = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(Ended::Stopped),
             answer = call => answer,
         };
-        let fault = match answer {
+        match answer {
             Ok(value) => {
                 self.board.clear(self.name(), subject);
-                return Ok(Some(Some(value)));
+                Ok(Attempt::Answered(Some(value)))
             }
             Err(fault) if fault.kind == FaultKind::Absent => {
                 self.board.clear(self.name(), subject);
-                return Ok(Some(None));
+                Ok(Attempt::Answered(None))
             }
-            Err(fault) => fault,
-        };
-        self.board.note(self.name(), subject.clone(), fault.to_string());
-        if fault.kind != FaultKind::Retry {
+            Err(fault) => {
+                self.board.note(self.name(), subject.clone(), told(subject, &fault));
+                Ok(Attempt::Failed(fault.kind))
+            }
+        }
+    }
+
+    /// The wait before the next try of a call that failed: longer each time, and long from the start where only an
+    /// operator can help.
+    ///
+    /// # Errors
+    /// [`Ended::Stopped`] when the work is stopped meanwhile.
+    pub async fn wait_after(&self, kind: FaultKind, patience: &mut Patience) -> Result<(), Ended> {
+        if kind != FaultKind::Retry {
             patience.0 = patience.0.max(Duration::from_secs(5));
         }
         self.pause(self.jittered(patience.0)).await?;
         patience.0 = (patience.0 * 2).min(Duration::from_secs(30));
-        Ok(None)
+        Ok(())
     }
 
     /// Between half of the duration and all of it.

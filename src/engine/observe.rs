@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lakemirror_journal::command::Ask;
+use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::limits::clipped;
 use lakemirror_journal::mutant;
@@ -22,6 +23,7 @@ use lakemirror_journal::state::mirror::Source;
 use self::history::{is_read, read_commits};
 use self::refusals::Refusals;
 use crate::engine::board::Subject;
+use crate::engine::holds;
 use crate::engine::mirror::{Ended, Site};
 use crate::engine::ports::{BranchHead, Fault, FaultKind, Listing, NAME_BYTES_MAX};
 use grace::Graves;
@@ -83,6 +85,10 @@ impl From<Ended> for Turn {
     }
 }
 
+/// How often a quiet source is asked which of its branches are hidden: a branch that was deleted and made again between
+/// two listings, at the same head, is found by that alone.
+const VISIBILITY_INTERVAL: Duration = Duration::from_secs(300);
+
 #[derive(Default)]
 struct Watch {
     /// The last listing that was recorded whole, while nothing is open.
@@ -94,6 +100,11 @@ struct Watch {
     asked_about: String,
     /// Branches that are shown as left out.
     left_out: BTreeSet<String>,
+    /// When the plain listing was last compared, on the monotonic clock.
+    compared: Option<Duration>,
+    /// Branches whose visibility was another one at the last look, and whether they were hidden: the two listings are not
+    /// of one moment, so that only what is found twice in succession counts.
+    flipped: BTreeMap<String, bool>,
 }
 
 /// A listing that tells nothing new when it comes again.
@@ -114,30 +125,46 @@ impl Watch {
         self.leave_out(site, &mut heads);
         let now = site.clock.monotonic();
         let same = |quiet: &Quiet| quiet.heads == heads && quiet.until.is_none_or(|until| now < until);
-        if !self.quiet.as_ref().is_some_and(same) {
+        let overdue = self.compared.is_none_or(|at| now.saturating_sub(at) >= VISIBILITY_INTERVAL);
+        if overdue || !self.quiet.as_ref().is_some_and(same) {
             self.quiet = None;
-            self.follow(site, heads, flaw.is_none()).await?;
+            self.follow(site, heads, flaw.is_none(), overdue).await?;
         }
         flaw.map_or(Ok(()), |flaw| Err(flaw.into()))
     }
 
     /// Takes what a listing shows; whether it may also prove branches to be gone.
-    async fn follow(&mut self, site: &Site, mut listed: Vec<BranchHead>, proves: bool) -> Result<(), Turn> {
+    async fn follow(
+        &mut self,
+        site: &Site,
+        mut listed: Vec<BranchHead>,
+        proves: bool,
+        overdue: bool,
+    ) -> Result<(), Turn> {
         let Some(known) = known_branches(site).await? else { return Ok(()) };
         let default_branch = identify(site).await?;
+        let back = |branch: &BranchHead| known.get(&branch.name).is_none_or(|known| !known.there);
+        let plain = if overdue || !self.flipped.is_empty() || listed.iter().any(back) {
+            Some(site.source.listing(&site.definition.source_repository, false).await?)
+        } else {
+            None
+        };
         let missing = missing_branches(&listed, &known);
-        let (hidden, unsure) = find_hidden(site, &listed, &known).await?;
+        let (hidden, unsure) = new_hidden(&listed, &known, plain.as_ref());
         listed.retain(|branch| !unsure.contains(&branch.name));
-        let whole = proves
-            && (mutant::is_on("listing_without_default_believed")
-                || listed.iter().any(|branch| branch.name == default_branch));
+        let whole = listed.iter().any(|branch| branch.name == default_branch);
         let Confirmed { gone, there, fault } =
-            if whole { self.confirm_gone(site, &missing).await } else { Confirmed::default() };
+            if proves { self.confirm_gone(site, &missing).await } else { Confirmed::default() };
         let pairs: Vec<(String, CommitId)> =
             listed.iter().map(|branch| (branch.name.clone(), branch.head)).chain(there).collect();
         let heads: BTreeSet<CommitId> = pairs.iter().map(|(_, head)| *head).collect();
         let gone_now: BTreeSet<String> = gone.iter().cloned().collect();
-        site.ask(Ask::ObserveBranches { listed: pairs, hidden, proven_gone: gone }).await?;
+        let facts = site.ask(Ask::ObserveBranches { listed: pairs, hidden, proven_gone: gone }).await?;
+        holds::follow(site, &facts).await?;
+        // Absence from a listing with which something is wrong says nothing of a branch.
+        if let Some(plain) = plain.filter(|plain| proves && plain.flaw.is_none()) {
+            self.compare_visibility(site, &listed, &known, &names(&plain)).await?;
+        }
         if !gone_now.is_empty() {
             let mut waited = self.graves.waited(tombstones(site).await?, site.clock.monotonic());
             waited.retain(|name, _| gone_now.contains(name));
@@ -147,14 +174,15 @@ impl Watch {
         if let Some(fault) = fault {
             return Err(fault.into());
         }
-        if proves && !whole && !missing.is_empty() {
+        if proves && !whole && known.contains_key(&default_branch) {
             let call = format!("list the branches of repository {}", site.definition.source_repository);
             let message =
-                format!("the answer lacks the default branch {default_branch}: it proves no branch to be gone");
+                format!("the answer lacks the default branch {default_branch}: alone it proves no branch to be gone");
             return Err(Fault { kind: FaultKind::Retry, call, status: None, message }.into());
         }
-        let nothing_open = missing.is_empty() && unsure.is_empty() && is_read(site, &self.refusals).await?;
-        if nothing_open || mutant::is_on("quiet_too_early") {
+        let held = known.iter().any(|(name, known)| known.held && !listed.iter().any(|branch| branch.name == *name));
+        let settled = missing.is_empty() && unsure.is_empty() && !held && self.flipped.is_empty();
+        if settled && is_read(site, &self.refusals).await? || mutant::is_on("quiet_too_early") {
             self.quiet = Some(Quiet { heads: listed, until: self.refusals.next() });
         }
         Ok(())
@@ -219,10 +247,62 @@ async fn tombstones(site: &Site) -> Result<Vec<(String, u64)>, Ended> {
     Ok(buried.await?.unwrap_or_default())
 }
 
-/// Whether each known branch was there at the last look; none when the mirror is gone.
-async fn known_branches(site: &Site) -> Result<Option<BTreeMap<String, bool>>, Ended> {
+impl Watch {
+    /// Journals which branches were found twice in succession with another visibility than the journal's.
+    async fn compare_visibility(
+        &mut self,
+        site: &Site,
+        listed: &[BranchHead],
+        known: &BTreeMap<String, Known>,
+        plain: &BTreeSet<String>,
+    ) -> Result<(), Turn> {
+        self.compared = Some(site.clock.monotonic());
+        let mut now = flipped(listed, known, plain);
+        let twice: BTreeMap<String, bool> =
+            now.iter().filter(|(name, hidden)| self.flipped.get(*name) == Some(hidden)).map(owned).collect();
+        now.retain(|name, _| !twice.contains_key(name));
+        self.flipped = now;
+        if twice.is_empty() {
+            return Ok(());
+        }
+        for fact in site.ask(Ask::ObserveVisibility(twice)).await? {
+            if let Event::BranchVisibilityChanged(fact) = fact {
+                let (branch, hidden) = (fact.branch, fact.hidden);
+                tracing::info!(
+                    mirror = site.name(),
+                    branch,
+                    hidden,
+                    "made again at the source with another visibility"
+                );
+            }
+        }
+        site.visibility.tick();
+        Ok(())
+    }
+}
+
+fn owned((name, hidden): (&String, &bool)) -> (String, bool) {
+    (name.clone(), *hidden)
+}
+
+/// What is known of a branch before a look.
+struct Known {
+    /// Whether it was there at the last look.
+    there: bool,
+    /// Whether it is hidden.
+    hidden: bool,
+    /// Whether its deletion waits for an operator.
+    held: bool,
+}
+
+/// Every known branch; none when the mirror is gone.
+async fn known_branches(site: &Site) -> Result<Option<BTreeMap<String, Known>>, Ended> {
     site.look(|mirror| {
-        mirror.branches.iter().map(|(name, branch)| (name.clone(), branch.presence == Presence::There)).collect()
+        let known = |(name, branch): (&String, &Branch)| {
+            let (there, hidden, held) = (branch.presence == Presence::There, branch.hidden, mirror.is_held(name));
+            (name.clone(), Known { there, hidden, held })
+        };
+        mirror.branches.iter().map(known).collect()
     })
     .await
 }
@@ -242,28 +322,39 @@ async fn identify(site: &Site) -> Result<String, Turn> {
     Ok(default_branch)
 }
 
-/// Which of the branches that are new are hidden: no field says so, only their absence from the plain listing. Where
-/// something is wrong with that one, absence from it proves nothing: then they are not followed yet, and come out second.
-async fn find_hidden(
-    site: &Site,
-    listed: &[BranchHead],
-    known: &BTreeMap<String, bool>,
-) -> Result<(BTreeSet<String>, BTreeSet<String>), Turn> {
-    let mut new: BTreeSet<String> =
-        listed.iter().filter(|branch| !known.contains_key(&branch.name)).map(|branch| branch.name.clone()).collect();
-    if new.is_empty() {
-        return Ok((new, BTreeSet::new()));
-    }
-    let plain = site.source.listing(&site.definition.source_repository, false).await?;
-    for head in &plain.heads {
-        new.remove(&head.name);
-    }
-    Ok(if plain.flaw.is_none() { (new, BTreeSet::new()) } else { (BTreeSet::new(), new) })
+
+fn names(listing: &Listing) -> BTreeSet<String> {
+    listing.heads.iter().map(|branch| branch.name.clone()).collect()
 }
 
-fn missing_branches(listed: &[BranchHead], known: &BTreeMap<String, bool>) -> Vec<String> {
+/// Which of the branches that are new are hidden: no field says so, only their absence from the plain listing. Where
+/// something is wrong with that one, absence from it proves nothing: then they are not followed yet, and come out second.
+fn new_hidden(
+    listed: &[BranchHead],
+    known: &BTreeMap<String, Known>,
+    plain: Option<&Listing>,
+) -> (BTreeSet<String>, BTreeSet<String>) {
+    let Some(plain) = plain else { return Default::default() };
+    let shown = names(plain);
+    let new = listed.iter().filter(|branch| !known.contains_key(&branch.name));
+    let absent = new.map(|branch| branch.name.clone()).filter(|name| !shown.contains(name)).collect();
+    if plain.flaw.is_none() { (absent, BTreeSet::new()) } else { (BTreeSet::new(), absent) }
+}
+
+/// The known branches that are listed with another visibility than the known one, and whether they are hidden.
+fn flipped(listed: &[BranchHead], known: &BTreeMap<String, Known>, plain: &BTreeSet<String>) -> BTreeMap<String, bool> {
+    let hidden = |name: &String| !plain.contains(name);
+    let known = |name: &String| known.get(name).map(|known| known.hidden);
+    let listed = listed.iter().map(|branch| &branch.name);
+    let other = listed.filter(|name| known(name).is_some_and(|known| known != hidden(name)));
+    other.map(|name| (name.clone(), hidden(name))).collect()
+}
+
+/// What is to be asked about singly; not what waits for an operator, so that a long list of those keeps nobody waiting.
+fn missing_branches(listed: &[BranchHead], known: &BTreeMap<String, Known>) -> Vec<String> {
     let listed: BTreeSet<&str> = listed.iter().map(|branch| branch.name.as_str()).collect();
-    known.keys().filter(|name| !listed.contains(name.as_str())).cloned().collect()
+    let missing = known.iter().filter(|(name, known)| !known.held && !listed.contains(name.as_str()));
+    missing.map(|(name, _)| name.clone()).collect()
 }
 
 /// What the missing branches answer themselves, after the repository itself answered.

@@ -17,7 +17,7 @@ use crate::engine::mirror::{Ended, Site};
 const ANSWER_COUNTS: Duration = Duration::from_secs(10);
 
 /// How soon is asked again while the repository is not ours.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
+pub const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// How the text of this trouble begins.
 const LOST: &str = "the mirror repository";
@@ -27,15 +27,12 @@ const LOST: &str = "the mirror repository";
 pub struct Ownership(Mutex<Option<Duration>>);
 
 impl Ownership {
-    /// Returns once the repository is known to be ours; says so while it is not.
+    /// Whether the repository is known to be ours; says so where it is not. To be asked again after [`ASK_AGAIN`].
     ///
     /// # Errors
     /// [`Ended`].
-    pub async fn assure(&self, site: &Site) -> Result<(), Ended> {
-        while !mutant::is_on("ownership_unasked") && !self.is_fresh(site) && !self.look(site).await? {
-            site.pause(ASK_AGAIN).await?;
-        }
-        Ok(())
+    pub async fn holds(&self, site: &Site) -> Result<bool, Ended> {
+        Ok(mutant::is_on("ownership_unasked") || self.is_fresh(site) || self.look(site).await?)
     }
 
     /// Asks once, and notes what came of it.
@@ -50,11 +47,19 @@ impl Ownership {
                 end_trouble(site).await?;
                 return Ok(true);
             }
-            Some(_) => "was replaced by another one of its name, which is left alone",
-            None => "was deleted by somebody else",
+            Some(_) => {
+                "was replaced by another one of its name, which is left alone: what was mirrored is not shown any more, and nothing goes on; \
+                 put it back if it still is somewhere, or create a mirror of another name; deleting this mirror deletes no repository that it does not own, \
+                 and ends its history"
+            }
+            None => {
+                "was deleted by somebody else: what was mirrored is not shown any more, and nothing goes on; the objects are still there. \
+                 Create a mirror of another name to mirror the source again; branches and commits that the source has no more are known \
+                 only to the journal of this mirror (`lakemirror journal heads`), and deleting this mirror ends that history"
+            }
         };
         self.forget();
-        let text = format!("{LOST} {what}: delete this mirror and create it again");
+        let text = format!("{LOST} {what}");
         site.ask(Ask::NoteTrouble(text)).await?;
         Ok(false)
     }

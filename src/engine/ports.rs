@@ -284,6 +284,17 @@ pub struct MirrorDefinition {
     pub deleted: bool,
 }
 
+/// A held deletion that an operator lets go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovedDeletion {
+    /// The branch.
+    pub branch: String,
+    /// Where it was on the mirror then: what its deletion was approved to lose.
+    pub head: Option<CommitId>,
+    /// Who approved.
+    pub by: String,
+}
+
 /// The mirrors database as the engine sees it.
 #[async_trait]
 pub trait Registry: Send + Sync {
@@ -299,6 +310,10 @@ pub trait Registry: Send + Sync {
         number: u64,
         status: &MirrorStatus,
     ) -> Result<(), Fault>;
+    /// The held deletions of a mirror that an operator approved, those that are over included.
+    async fn approved_deletions(&self, _definition: &MirrorDefinition) -> Result<Vec<ApprovedDeletion>, Fault> {
+        Ok(Vec::new())
+    }
     /// Ticks when this process changed a definition.
     fn changes(&self) -> tokio::sync::watch::Receiver<u64>;
 }

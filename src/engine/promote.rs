@@ -6,6 +6,7 @@
 //! no compare-and-set, so a head that is not where the journal left it is reported and left alone, unless the policy
 //! says to put it back.
 
+mod slots;
 mod warrant;
 
 use std::collections::BTreeSet;
@@ -18,14 +19,14 @@ use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::mutant;
 use lakemirror_journal::state::branch::{Branch, Move};
 use lakemirror_journal::state::policy::DivergenceRule;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::engine::audit::{self, audit};
+use crate::engine::audit;
 use crate::engine::board::Subject;
-use crate::engine::mirror::{Ended, Site};
+use crate::engine::mirror::{Attempt, Ended, Patience, Site};
 use crate::engine::ownership::Ownership;
 use crate::engine::ports::{CommitRecord, FaultKind, Made};
+use slots::{Slot, Slots};
 use warrant::{Done, Warrant};
 
 /// Commit records that are journaled as written together.
@@ -37,17 +38,16 @@ const RECORDS_PER_COMMAND: usize = 256;
 /// [`Ended`].
 pub async fn run(site: &Site) -> Result<(), Ended> {
     let mut changes = site.recorder.changes(site.definition.incarnation);
-    let slots = Arc::new(Semaphore::new(site.settings.branch_concurrency.max(1)));
+    let slots = Arc::new(Slots::new(site.settings.branch_concurrency));
     let mut tasks: JoinSet<Result<(), Ended>> = JoinSet::new();
     let removing = Removing::default();
     let ownership = Arc::new(Ownership::default());
     for job in unfinished(site).await? {
         spawn(site, job, &slots, &removing, &ownership, &mut tasks);
     }
-    // The first comparison follows soon after the start, once the source was listed.
-    let mut audited = site.clock.monotonic();
-    let mut first = true;
-    let mut strangers = BTreeSet::new();
+    // On its own: a destination or a source that answers it slowly holds up no move.
+    let (auditor, known) = (site.clone(), Arc::clone(&ownership));
+    tasks.spawn(async move { audit::run(&auditor, &known).await });
     loop {
         changes.mark_unchanged();
         match site.leased().await {
@@ -61,17 +61,9 @@ pub async fn run(site: &Site) -> Result<(), Ended> {
         for job in unfinished_removals(site).await? {
             spawn(site, job, &slots, &removing, &ownership, &mut tasks);
         }
-        let diverged = site.look(|mirror| mirror.branches.values().any(|branch| branch.strayed().is_some())).await?;
-        let interval = if first || diverged == Some(true) { audit::SOON } else { audit::QUIET };
-        // Counted from the last one: a busy mirror is compared as often as a quiet one.
-        let nap = interval.saturating_sub(site.clock.monotonic().saturating_sub(audited));
         tokio::select! {
             biased;
             () = site.stop.cancelled() => break,
-            () = site.clock.sleep(nap), if site.lease.is_live(site.clock.monotonic()) => {
-                audit(site, &ownership, &mut strangers).await?;
-                (audited, first) = (site.clock.monotonic(), false);
-            }
             Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
                 Ok(Err(Ended::Journal)) => return Err(Ended::Journal),
                 Ok(Ok(()) | Err(Ended::Stopped)) => {}
@@ -126,7 +118,7 @@ type Removing = Arc<Mutex<BTreeSet<String>>>;
 fn spawn(
     site: &Site,
     job: Job,
-    slots: &Arc<Semaphore>,
+    slots: &Arc<Slots>,
     removing: &Removing,
     ownership: &Arc<Ownership>,
     tasks: &mut JoinSet<Result<(), Ended>>,
@@ -136,24 +128,17 @@ fn spawn(
     {
         return;
     }
-    let (site, slots, removing, ownership) =
-        (site.clone(), Arc::clone(slots), Arc::clone(removing), Arc::clone(ownership));
+    let (site, slot) = (site.clone(), Slot::new(slots));
+    let (removing, ownership) = (Arc::clone(removing), Arc::clone(ownership));
     tasks.spawn(async move {
-        let slot = tokio::select! {
-            biased;
-            () = site.stop.cancelled() => return Err(Ended::Stopped),
-            slot = slots.acquire_owned() => slot.map_err(|_| Ended::Stopped)?,
-        };
-        let done = match job {
-            Job::Move(branch) => drive_move(&site, &branch, &ownership).await,
+        match job {
+            Job::Move(branch) => drive_move(&site, &branch, &ownership, slot).await,
             Job::Remove(branch) => {
-                let done = drive_removal(&site, &branch, &ownership).await;
+                let done = drive_removal(&site, &branch, &ownership, slot).await;
                 removing.lock().unwrap_or_else(PoisonError::into_inner).remove(&branch);
                 done
             }
-        };
-        drop(slot);
-        done
+        }
     });
 }
 
@@ -163,11 +148,12 @@ async fn branch_state(site: &Site, name: &str) -> Result<Option<Branch>, Ended> 
 }
 
 /// Drives one move to its end, or until the branch turns out to be in other hands.
-async fn drive_move(site: &Site, name: &str, ownership: &Ownership) -> Result<(), Ended> {
+async fn drive_move(site: &Site, name: &str, ownership: &Ownership, mut slot: Slot) -> Result<(), Ended> {
+    slot.take(site).await?;
     let Some(branch) = branch_state(site, name).await? else { return Ok(()) };
     let Some(under_way) = branch.moving else { return Ok(()) };
-    ownership.assure(site).await?;
-    let mut warrant = Warrant::new(site, name, under_way, ownership);
+    let mut warrant = Warrant::new(site, name, under_way, ownership, slot);
+    warrant.assure().await?;
     loop {
         match write_records(site, name, &under_way.to, &mut warrant).await? {
             Done::Answered(Some(())) => break,
@@ -175,11 +161,11 @@ async fn drive_move(site: &Site, name: &str, ownership: &Ownership) -> Result<()
             Done::GivenUp => return Ok(()),
         }
         ownership.forget();
-        ownership.assure(site).await?;
-        site.pause(Duration::from_secs(1)).await?;
+        warrant.assure().await?;
+        warrant.pause(Duration::from_secs(1)).await?;
     }
     let subject = Subject::Branch(name.to_owned());
-    let before = read_head(site, name).await?;
+    let before = warrant.read_head().await?;
     if !may_move(site, name, &branch, &under_way, before).await? {
         return Ok(());
     }
@@ -204,7 +190,7 @@ async fn drive_move(site: &Site, name: &str, ownership: &Ownership) -> Result<()
             }
         }
     }
-    match read_head(site, name).await? {
+    match warrant.read_head().await? {
         Some(head) if head == under_way.to => {
             site.ask(Ask::FinishMove { branch: name.to_owned() }).await?;
             let from = under_way.from.map_or("nothing".to_owned(), |from| from.to_string());
@@ -275,10 +261,6 @@ async fn restores(site: &Site) -> Result<bool, Ended> {
     Ok(rule == DivergenceRule::Restore)
 }
 
-async fn read_head(site: &Site, branch: &str) -> Result<Option<CommitId>, Ended> {
-    site.insist(&Subject::Branch(branch.to_owned()), || site.mirror.branch(site.name(), branch)).await
-}
-
 /// Writes the records of `head` and of its ancestors that are not on the mirror, parents first. Always by POST:
 /// that `getCommit` on the mirror answers proves nothing.
 ///
@@ -328,31 +310,40 @@ async fn write_records(
     }
 }
 
-/// Deletes a branch whose time of grace is over, if it is still where the journal left it.
-async fn drive_removal(site: &Site, name: &str, ownership: &Ownership) -> Result<(), Ended> {
-    let Some(branch) = branch_state(site, name).await?.filter(|branch| branch.removing) else { return Ok(()) };
-    ownership.assure(site).await?;
-    let found = read_head(site, name).await?;
+/// Deletes a branch whose time of grace is over, if it is still where the journal left it. What the destination refuses
+/// is tried again ever more slowly, and meanwhile holds nothing that others wait for.
+async fn drive_removal(site: &Site, name: &str, ownership: &Ownership, mut slot: Slot) -> Result<(), Ended> {
+    let mut patience = Patience::default();
+    loop {
+        slot.take(site).await?;
+        let Some(branch) = branch_state(site, name).await?.filter(|branch| branch.removing) else { return Ok(()) };
+        slot.assure(site, ownership).await?;
+        match remove(site, name, &branch, &mut slot).await? {
+            None => return Ok(()),
+            Some(kind) => slot.back_off(site, kind, &mut patience).await?,
+        }
+    }
+}
+
+/// One attempt; none when it has come to an end, else how it failed.
+async fn remove(site: &Site, name: &str, branch: &Branch, slot: &mut Slot) -> Result<Option<FaultKind>, Ended> {
+    let subject = Subject::Branch(name.to_owned());
+    let found = slot.insist(site, &subject, || site.mirror.branch(site.name(), name)).await?;
     let forgotten = match (branch.mirror, found) {
         (None, Some(found)) => adopts(site, name, found).await?,
         _ => false,
     };
     if found.is_some() && found != branch.mirror && !forgotten && !mutant::is_on("moved_branch_removed") {
         site.ask(Ask::Diverged { branch: name.to_owned(), found }).await?;
-        return Ok(());
+        return Ok(None);
     }
-    if found.is_some() {
-        let deleted = site.mirror.delete_branch(site.name(), name).await;
-        if let Err(fault) = deleted
-            && fault.kind != FaultKind::Absent
-        {
-            site.board.note(site.name(), Subject::Branch(name.to_owned()), fault.to_string());
-            return site.pause(Duration::from_secs(5)).await;
-        }
+    if found.is_some()
+        && let Attempt::Failed(kind) = site.attempt(&subject, site.mirror.delete_branch(site.name(), name)).await?
+    {
+        return Ok(Some(kind));
     }
-    site.board.clear(site.name(), &Subject::Branch(name.to_owned()));
     if branch_state(site, name).await?.is_some_and(|branch| branch.removing) {
         site.ask(Ask::FinishRemoval { branch: name.to_owned() }).await?;
     }
-    Ok(())
+    Ok(None)
 }

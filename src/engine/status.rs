@@ -3,6 +3,7 @@
 //! Pure: it only reads. Everything that waits says for what, since when, and when it was last looked for (I11).
 
 mod archived;
+mod holds;
 mod losses;
 mod problems;
 mod sums;
@@ -15,6 +16,7 @@ use lakemirror_journal::state::branch::Branch;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
 use lakemirror_journal::state::policy::Policy;
 
+pub use self::holds::DELETION_HELD;
 pub use self::problems::{Problem, Topic, time};
 use crate::engine::board::{Note, Subject};
 use crate::engine::verify::status::VerifyStatus;
@@ -22,7 +24,7 @@ use crate::engine::verify::status::VerifyStatus;
 /// One thing that a branch waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// `commit`, `metarange`, `range`, `objects`, `wrong_size`, `archived`, `history`, `divergence`, `deletion`, `promotion`, `fault`.
+    /// `commit`, `metarange`, `range`, `objects`, `wrong_size`, `archived`, `history`, `divergence`, `deletion`, `deletion_held`, `promotion`, `fault`.
     pub kind: &'static str,
     /// What, for people.
     pub what: String,
@@ -206,15 +208,19 @@ fn standing(
 }
 
 fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, goings: &Goings) -> BranchStatus {
+    let gone = mirror.is_held(name) || branch.tombstone_ms.is_some();
     let standing = match () {
         () if branch.strayed().is_some() => BranchStanding::Diverged,
-        () if branch.tombstone_ms.is_some() || branch.removing => BranchStanding::Deleting,
+        () if gone => BranchStanding::Deleting,
         () if branch.is_level() => BranchStanding::Level,
         () if is_overdue(branch, goings.now_ms) => BranchStanding::Stuck,
         () if branch.moving.is_some() => BranchStanding::Promoting,
         () => BranchStanding::Waiting,
     };
-    let mut waiting = waits(mirror, branch, standing, goings);
+    let mut waiting = match mirror.holds.get(name).filter(|hold| !hold.approved) {
+        Some(hold) if standing == BranchStanding::Deleting => vec![holds::waiting(mirror, hold)],
+        _ => waits(mirror, branch, standing, goings),
+    };
     if let Some(note) = goings.notes.get(&Subject::Branch(name.to_owned())) {
         waiting.push(Waiting {
             kind: "fault",
@@ -226,7 +232,7 @@ fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, goings: &Goings) 
     }
     BranchStatus {
         name: name.to_owned(),
-        source_commit: branch.tombstone_ms.is_none().then_some(branch.head),
+        source_commit: (!gone).then_some(branch.head),
         promoted_commit: branch.mirror,
         standing,
         waiting,

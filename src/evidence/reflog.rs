@@ -265,6 +265,12 @@ fn told_of_shown(seq: u64, event: &Event, known: &mut Known) -> Option<Told> {
         Event::BranchRemovalStarted(e) => {
             mirror(e.at_ms, "removing").moved(known.shown, None).because("the time of grace is over")
         }
+        Event::BranchRemakeStarted(e) => {
+            let why = if e.hidden { "hidden" } else { "visible" };
+            mirror(e.at_ms, "removing")
+                .moved(known.shown, None)
+                .because(format!("the source made it again as a {why} branch: it is created again at once"))
+        }
         Event::BranchForgotten(e) => {
             known.shown = None;
             mirror(e.at_ms, "forgotten").because("where it is on the mirror is found out again")

@@ -16,8 +16,10 @@ use super::{Expect, Item, Items, PAGE_ITEMS_MAX, PutError};
 use crate::clock::Clock;
 use crate::engine::ports::{Fault, FaultKind, Incarnation};
 
+mod approvals;
 mod definition;
 mod envelope;
+mod forced;
 mod lease;
 mod publish;
 mod seen;
@@ -190,6 +192,9 @@ impl Records {
     pub async fn list_definitions(&self) -> Result<Listing, RecordsError> {
         let (named, unreadable) = self.list(DEFINITIONS, &self.definitions, |named: &Named| named.stamp).await?;
         let mut definitions: Vec<Definition> = named.into_values().flat_map(|named| named.mirrors).collect();
+        // Read after them: a deletion that comes in between is not missed.
+        let forced = self.forced().await?;
+        definitions.iter_mut().for_each(|definition| forced::bury(definition, &forced));
         definitions.sort_by(|a, b| (&a.name, a.stamp, a.incarnation).cmp(&(&b.name, b.stamp, b.incarnation)));
         Ok(Listing { definitions, unreadable })
     }

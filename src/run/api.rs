@@ -69,6 +69,7 @@ pub(super) fn service(ports: &Ports, engine: Engine, stop: &CancellationToken) -
         region: ports.region.clone(),
         lakefs: Arc::clone(&ports.home) as Arc<dyn Lakefs>,
         blockstore: blockstore(&ports.region, home_scheme),
+        sources: ports.sources.clone(),
         destinations,
         gate: Arc::new(gate),
         records: Arc::clone(&ports.records),

@@ -23,7 +23,7 @@ impl Gate for LakefsGate {
         let header = caller.credentials.to_header();
         let freshness = match action {
             Action::ReadMirrors => Freshness::Stale,
-            Action::CreateMirror { .. } | Action::DeleteMirror { .. } => Freshness::Current,
+            Action::CreateMirror { .. } | Action::DeleteMirror { .. } | Action::EditMirror { .. } => Freshness::Current,
         };
         let header = header.as_ref().map(|header| header.expose());
         let user = self.authenticator.authenticate(header, freshness).await.map_err(denied)?;
@@ -32,6 +32,7 @@ impl Gate for LakefsGate {
                 auth::Action::CreateMirror { mirror, source, namespace }
             }
             Action::DeleteMirror { mirror } => auth::Action::DeleteMirror { mirror },
+            Action::EditMirror { source } => auth::Action::EditBranches { source },
             Action::ReadMirrors => auth::Action::ReadMirrors,
         };
         let peer = caller.peer.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::clock::Clock;
-use crate::engine::ports::{Fault, FaultKind, Heartbeat, Incarnation, LeaseTable, MirrorDefinition, Owner, Registry};
+use crate::engine::ports::{
+    ApprovedDeletion, Fault, FaultKind, Heartbeat, Incarnation, LeaseTable, MirrorDefinition, Owner, Registry,
+};
 use crate::engine::status::{BranchStanding, BranchStatus, MirrorStatus, Standing, Waiting};
 use crate::mirrors::records::{
     self, BranchState, Counts, Definition, JournalHead, MirrorState, Published, Records, RecordsError, Stamp, Status,
@@ -79,6 +81,11 @@ impl Registry for SharedRegistry {
             }
         }
         Ok(())
+    }
+
+    async fn approved_deletions(&self, definition: &MirrorDefinition) -> Result<Vec<ApprovedDeletion>, Fault> {
+        let approved = self.records.approved_deletions(definition.incarnation).await;
+        approved.map_err(|error| self.fault("read approved deletions", &error))
     }
 
     fn changes(&self) -> tokio::sync::watch::Receiver<u64> {

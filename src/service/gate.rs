@@ -23,6 +23,11 @@ pub enum Action<'a> {
         /// The mirror repository's name, not yet validated.
         mirror: &'a str,
     },
+    /// Changing a mirror, or letting it go on.
+    EditMirror {
+        /// The source repository's name, not yet validated.
+        source: &'a str,
+    },
     /// Listing mirrors, or reading one.
     ReadMirrors,
 }

@@ -69,7 +69,7 @@ async fn a_namespace_that_overlaps_another_mirrors_is_refused_with_its_name() {
     let north = MirrorCreation { region: "eu-north-1".to_owned(), ..creation("north") };
     rig.service.create_mirror(&caller(), "sample", north).await.unwrap();
     rig.service.create_mirror(&caller(), "sample", creation_in("beside", "s3://west/sample2")).await.unwrap();
-    rig.service.delete_mirror(&caller(), "sample", "taken").await.unwrap();
+    rig.service.delete_mirror(&caller(), "sample", "taken", Deletion::Regular).await.unwrap();
     rig.service.create_mirror(&caller(), "sample", creation("new")).await.unwrap();
 }
 
@@ -121,7 +121,7 @@ async fn the_source_or_the_database_down_is_503_never_404() {
         service.create_mirror(&caller(), "sample", creation("new")).await.unwrap_err().code,
         service.get_mirror(&caller(), "sample", "m").await.unwrap_err().code,
         service.list_mirrors(&caller(), "sample", &ListPage::default()).await.unwrap_err().code,
-        service.delete_mirror(&caller(), "sample", "m").await.unwrap_err().code,
+        service.delete_mirror(&caller(), "sample", "m", Deletion::Regular).await.unwrap_err().code,
     ] {
         assert_eq!(code, ErrorCode::Unavailable);
     }

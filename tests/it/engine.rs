@@ -100,7 +100,7 @@ impl Pair {
         self.east.lake().create_branch(repository, wanted).unwrap();
     }
 
-    fn head(&self, mirror: &str, branch: &str) -> Option<String> {
+    pub(crate) fn head(&self, mirror: &str, branch: &str) -> Option<String> {
         self.west.lake().get_branch(mirror, branch).ok()
     }
 
@@ -197,7 +197,13 @@ impl Service {
     }
 
     /// Waits until the status of a branch is as wanted.
-    async fn status(&self, repository: &str, mirror: &str, branch: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn status(
+        &self,
+        repository: &str,
+        mirror: &str,
+        branch: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
         let path = format!("/repositories/{repository}/mirrors/{mirror}");
         let mut last = Value::Null;
         for _ in 0..PATIENCE.as_millis() / 20 {
@@ -238,7 +244,7 @@ pub(crate) fn rule(method: &str, path: &str, fault: Fault, times: Option<u64>) -
     Rule { method: Some(method.into()), path: format!("/api/v1/repositories/{path}"), fault, skip: 0, times }
 }
 
-fn status(code: u16, message: &str) -> Fault {
+pub(crate) fn status(code: u16, message: &str) -> Fault {
     Fault::Status { code, message: message.into() }
 }
 
@@ -247,7 +253,7 @@ pub(crate) fn calls(sandbox: &Sandbox, route: &str) -> u64 {
 }
 
 /// Waits until a route was called so many times more.
-async fn called(sandbox: &Sandbox, route: &str, more: u64) {
+pub(crate) async fn called(sandbox: &Sandbox, route: &str, more: u64) {
     let from = calls(sandbox, route);
     until(route, || (calls(sandbox, route) >= from + more).then_some(())).await;
 }

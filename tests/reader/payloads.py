@@ -46,6 +46,7 @@ KINDS = {
     (21, 1): ("MirrorDeletionStarted", "mirror h16, at_ms u64"),
     (22, 1): ("MirrorGone", "mirror h16, at_ms u64"),
     (23, 1): ("MirrorTaken", "mirror h16, epoch u64, resumed bool, before text, at_ms u64"),
+    (27, 1): ("DeletionsApproved", "mirror h16, branches list text, by text, at_ms u64"),
     (32, 1): ("BranchSeen", "mirror h16, branch text, head h32, hidden bool, at_ms u64"),
     (33, 1): ("BranchMissed", "mirror h16, branch text, writer_epoch u64, at_ms u64"),
     (34, 1): ("BranchTombstoned", "mirror h16, branch text, at_ms u64"),
@@ -54,6 +55,10 @@ KINDS = {
     (37, 1): ("BranchDiverged", "mirror h16, branch text, expected h32?, found h32?, at_ms u64"),
     (38, 1): ("BranchAdopted", "mirror h16, branch text, found h32, at_ms u64"),
     (39, 1): ("BranchForgotten", "mirror h16, branch text, at_ms u64"),
+    (40, 1): ("BranchVisibilityChanged", "mirror h16, branch text, hidden bool, at_ms u64"),
+    (41, 1): ("BranchRemakeStarted", "mirror h16, branch text, hidden bool, at_ms u64"),
+    (44, 1): ("DeletionsHeld", "mirror h16, branches list text, reason u8, vanished u32, live u32, at_ms u64"),
+    (45, 1): ("DeletionsReleased", "mirror h16, branches list text, at_ms u64"),
     (48, 1): ("CommitObserved", "mirror h16, id h32, parents list h32, committer text, message text, creation_date i64,"
               " metarange h32?, metadata list pair, generation i64, version i32, at_ms u64"),
     (49, 1): ("MetarangeRead", "mirror h16, metarange h32, total u32, first u32, ranges list range_size, at_ms u64"),

@@ -12,7 +12,9 @@ use serde::Deserialize;
 
 use super::{BODY_BYTES_MAX, Caller, Startup};
 use crate::error::{ApiError, ErrorBody, ErrorCode};
-use crate::types::{Health, HealthState, ListPage, Mirror, MirrorCreation, MirrorList};
+use crate::types::{
+    ApprovedDeletions, Deletion, DeletionsApproval, Health, HealthState, ListPage, Mirror, MirrorCreation, MirrorList,
+};
 
 type Door = State<Arc<Startup>>;
 type Answer<T> = Result<T, ApiError>;
@@ -93,17 +95,56 @@ pub(super) async fn get_one(
     Ok(Json(service.get_mirror(&caller, &repository, &mirror).await?))
 }
 
+#[derive(Deserialize)]
+pub(super) struct DeleteQuery {
+    force: Option<String>,
+}
+
 pub(super) async fn delete(
     State(startup): Door,
     path: Result<Path<(String, String)>, PathRejection>,
+    query: Result<Query<DeleteQuery>, QueryRejection>,
     caller: Result<Caller, ApiError>,
 ) -> Answer<StatusCode> {
     let service = startup.service()?;
     let Path((repository, mirror)) = path.map_err(bad_path)?;
     named(&repository)?;
     let caller = caller?;
-    service.delete_mirror(&caller, &repository, &mirror).await?;
+    let Query(query) = query.map_err(|error| invalid(format!("the query cannot be read: {}", error.body_text())))?;
+    let deletion = match query.force.as_deref() {
+        None | Some("false") => Deletion::Regular,
+        Some("true") => Deletion::Forced,
+        Some(other) => return Err(invalid(format!("force must be true or false, not {other:?}"))),
+    };
+    service.delete_mirror(&caller, &repository, &mirror, deletion).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn approve_deletions(
+    State(startup): Door,
+    path: Result<Path<(String, String)>, PathRejection>,
+    caller: Result<Caller, ApiError>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<(StatusCode, Json<ApprovedDeletions>)> {
+    let service = startup.service()?;
+    let Path((repository, mirror)) = path.map_err(bad_path)?;
+    named(&repository)?;
+    let caller = caller?;
+    let approval = approval(&body.map_err(bad_body)?)?;
+    let approved = service.approve_deletions(&caller, &repository, &mirror, approval).await?;
+    Ok((StatusCode::ACCEPTED, Json(approved)))
+}
+
+/// Read as an object and nothing else: a list would pass for one by the order of its fields.
+fn approval(body: &[u8]) -> Answer<DeletionsApproval> {
+    const EXAMPLE: &str = r#"{"branches": ["feature-1"]}, or {} for all deletions that are held"#;
+    if body.is_empty() {
+        return Ok(DeletionsApproval::default());
+    }
+    let refused =
+        |error: serde_json::Error| invalid(format!("the request body is not as it should be: {error}; send {EXAMPLE}"));
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).map_err(refused)?;
+    serde_json::from_value(serde_json::Value::Object(object)).map_err(refused)
 }
 
 pub(super) async fn not_found(uri: Uri) -> ApiError {

@@ -29,8 +29,21 @@ impl Service for Echo {
             _ => Ok(mirror(name)),
         }
     }
-    async fn delete_mirror(&self, _: &Caller, _: &str, name: &str) -> Result<(), ApiError> {
-        if name == "gone" { Err(ApiError::new(ErrorCode::NotFound, "mirror not found")) } else { Ok(()) }
+    async fn delete_mirror(&self, _: &Caller, _: &str, name: &str, deletion: Deletion) -> Result<(), ApiError> {
+        match name {
+            "gone" => Err(ApiError::new(ErrorCode::NotFound, "mirror not found")),
+            "far" if deletion == Deletion::Regular => Err(ApiError::new(ErrorCode::Conflict, "elsewhere")),
+            _ => Ok(()),
+        }
+    }
+    async fn approve_deletions(
+        &self,
+        _: &Caller,
+        _: &str,
+        _: &str,
+        approval: DeletionsApproval,
+    ) -> Result<ApprovedDeletions, ApiError> {
+        Ok(ApprovedDeletions { branches: approval.branches.unwrap_or_else(|| vec!["all".to_owned()]) })
     }
 }
 
@@ -267,4 +280,27 @@ async fn every_answer_matches_the_document_that_is_served() {
     assert_eq!(paths, [one, many, "/_health", "/livez", "/readyz", OPENAPI_PATH].into());
     let sent = &document["paths"][many]["post"]["requestBody"]["content"]["application/json"]["schema"];
     matches_schema(&document, sent, &serde_json::from_str(&body()).unwrap(), "creation");
+}
+
+#[tokio::test]
+async fn an_approval_may_name_branches_or_none() {
+    let path = format!("{MIRRORS}/m/deletions/approve");
+    for (body, status, branches) in [
+        ("", 202, json!(["all"])),
+        ("{}", 202, json!(["all"])),
+        (r#"{"branches": ["a", "b"]}"#, 202, json!(["a", "b"])),
+        (r#"[["a"]]"#, 400, Value::Null),
+        (r#"{"branch": ["a"]}"#, 400, Value::Null),
+    ] {
+        let (found, answer) = send(ready(), "POST", &path, body).await;
+        assert_eq!((found, &answer["branches"]), (status, &branches), "{body}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn force_is_true_or_false_and_nothing_else() {
+    for (query, status) in [("", 409), ("?force=false", 409), ("?force=true", 204), ("?force=1", 400)] {
+        let found = send(ready(), "DELETE", &format!("{MIRRORS}/far{query}"), "").await.0;
+        assert_eq!(found, status, "{query}");
+    }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::repository::{end_trouble, is_recreated, trouble};
+use super::hold::{self, Doubt};
+use super::repository::{end_trouble, is_recreated};
 use super::{Case, Refused};
 use crate::commit::CommitRecord;
 use crate::event::{
-    BranchMissedV1, BranchRemovalStartedV1, BranchRemovedV1, BranchSeenV1, BranchTombstonedV1, CommitObservedV1, Event,
+    BranchMissedV1, BranchRemovalStartedV1, BranchRemovedV1, BranchSeenV1, BranchTombstonedV1,
+    BranchVisibilityChangedV1, CommitObservedV1, Event,
 };
 use crate::ids::CommitId;
 use crate::limits::{COMMIT_BYTES_MAX, NAME_BYTES_MAX, text_bytes};
@@ -20,10 +22,7 @@ fn misses() -> u32 {
     if mutant::is_on("one_miss_buries") { 1 } else { MISSES }
 }
 
-/// Up to this many branches may vanish at once, whatever the fraction.
-const VANISH_FREELY: usize = 3;
-
-/// How the text of this trouble begins: more branches vanished at once than may.
+/// How the text of a trouble of earlier versions begins: more branches vanished at once than may.
 const MASS_DELETION: &str = "the source lost";
 
 pub(super) fn branches(
@@ -37,19 +36,9 @@ pub(super) fn branches(
     }
     let listed: BTreeMap<String, CommitId> = listed.into_iter().collect();
     let gone: Vec<String> = proven_gone.into_iter().filter(|name| !listed.contains_key(name)).collect();
-    // lakeFS never deletes a default branch: a listing that lacks one which was there is of a repository that is coming
-    // or going, and proves nothing to be gone.
-    let default = case.mirror.source.as_ref().map(|source| &source.default_branch);
-    let default = default.filter(|default| !gone.is_empty() && case.mirror.branches.contains_key(*default));
-    let believed =
-        |default: &&String| mutant::is_on("listing_without_default_believed") || listed.contains_key(*default);
-    if let Some(default) = default.filter(|default| !believed(default)) {
-        return Err(Refused::Rule(format!("a listing of the source lacks its default branch {default}: not believed")));
-    }
-    let vanished = |(name, branch): &(&String, &Branch)| branch.tombstone_ms.is_none() && !listed.contains_key(*name);
-    let vanished = case.mirror.branches.iter().filter(vanished).count();
+    let doubt = hold::doubt(case, &listed);
     let mut events: Vec<Event> = listed.into_iter().filter_map(|(name, head)| seen(case, name, head, hidden)).collect();
-    events.extend(missed(case, &gone, vanished));
+    events.extend(missed(case, &gone, doubt.as_ref()));
     Ok(events)
 }
 
@@ -59,32 +48,41 @@ fn seen(case: &Case<'_>, branch: String, head: CommitId, hidden: &BTreeSet<Strin
         return None;
     }
     let known = case.mirror.branches.get(&branch);
-    if known.is_some_and(|known| known.head == head && known.presence == Presence::There && !known.is_unplaced()) {
+    // That it is there ends what is held of it.
+    let held = case.mirror.holds.contains_key(&branch);
+    if !held
+        && known.is_some_and(|known| known.head == head && known.presence == Presence::There && !known.is_unplaced())
+    {
         return None;
     }
     let hidden = known.map_or_else(|| hidden.contains(&branch), |known| known.hidden);
     Some(Event::BranchSeen(BranchSeenV1 { mirror: case.id, branch, head, hidden, at_ms: case.at_ms }))
 }
 
-/// `vanished` counts what the listing lacks, proven gone or not: only some of it is asked about singly in one turn.
-fn missed(case: &Case<'_>, gone: &[String], vanished: usize) -> Vec<Event> {
-    let live = case.mirror.branches.values().filter(|branch| branch.tombstone_ms.is_none()).count();
-    let allowed = (live * usize::from(case.state.policy.deletion_permille_max) / 1000).max(VANISH_FREELY);
-    if vanished > allowed {
-        return trouble(
-            case,
-            format!(
-                "{MASS_DELETION} {vanished} of {live} branches at once, more than deletion.max_fraction allows: nothing is removed on the mirror; \
-                 raise deletion.max_fraction if this is meant"
-            ),
-        );
+/// Branches that were deleted at the source and made again with another visibility.
+pub(super) fn visibility(case: &Case<'_>, changed: BTreeMap<String, bool>) -> Vec<Event> {
+    if is_recreated(case.mirror) {
+        return Vec::new();
     }
-    let mut events = Vec::new();
+    let news = |(name, hidden): &(String, bool)| {
+        let known = case.mirror.branches.get(name);
+        known.is_some_and(|known| known.hidden != *hidden && known.presence == Presence::There)
+    };
+    let fact = |(branch, hidden)| BranchVisibilityChangedV1 { mirror: case.id, branch, hidden, at_ms: case.at_ms };
+    changed.into_iter().filter(news).map(fact).map(Event::BranchVisibilityChanged).collect()
+}
+
+/// What was proven gone, but for what an operator has to approve first.
+fn missed(case: &Case<'_>, gone: &[String], doubt: Option<&Doubt>) -> Vec<Event> {
+    let mut events = hold::hold_or_release(case, doubt, gone);
+    // An earlier version held deletions by this.
     if case.mirror.trouble.as_ref().is_some_and(|trouble| trouble.text.starts_with(MASS_DELETION)) {
         events.extend(end_trouble(case));
     }
     for (name, branch) in gone.iter().filter_map(|name| case.mirror.branches.get(name).map(|branch| (name, branch))) {
-        events.extend(missed_one(case, name, branch));
+        if hold::may_go(case, doubt, name, branch) {
+            events.extend(missed_one(case, name, branch));
+        }
     }
     events
 }
@@ -138,6 +136,7 @@ pub(super) fn removals(case: &Case<'_>, proven_gone: &BTreeMap<String, u64>) -> 
         let sure = misses_of_this_run(case, branch) >= misses();
         over && sure
             && !branch.removing
+            && !case.mirror.is_held(name)
             && branch.moving.is_none()
             && branch.strayed().is_none_or(|divergence| divergence.found.is_none())
     });

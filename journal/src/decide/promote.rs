@@ -3,11 +3,12 @@
 use super::evidence::{IDS_PER_RECORD, Old, counts_until, is_from_the_future, is_ready, is_unfit, old, tree_ranges};
 use super::{Case, Refused};
 use crate::event::{
-    BranchAdoptedV1, BranchDivergedV1, Event, MoveFinishedV1, MoveGivenUpV1, MoveStartedV1, RecordsWrittenV1,
+    BranchAdoptedV1, BranchDivergedV1, BranchRemakeStartedV1, Event, MoveFinishedV1, MoveGivenUpV1, MoveStartedV1,
+    RecordsWrittenV1,
 };
 use crate::ids::CommitId;
 use crate::mutant;
-use crate::state::branch::{Branch, Move, SeenHead};
+use crate::state::branch::{Branch, Move, Presence, SeenHead};
 use crate::state::mirror::Phase;
 use crate::state::policy::DivergenceRule;
 use crate::state::tree::{Grade, Range};
@@ -114,6 +115,25 @@ pub(super) fn scrub(case: &Case<'_>) -> Vec<Event> {
     stale.events(case)
 }
 
+/// Deletes and creates again a branch that the mirror shows with another visibility than the source's: where it shows
+/// what the source shows, is ours, and its head is proven now, so that it is away only for as long as that takes. lakeFS
+/// deletes no default branch.
+pub(super) fn remake(case: &Case<'_>, branch: String, hidden: bool) -> Result<Vec<Event>, Refused> {
+    let known = case.mirror.branches.get(&branch).ok_or_else(|| Refused::UnknownBranch(branch.clone()))?;
+    let is_default = case.mirror.source.as_ref().is_some_and(|source| source.default_branch == branch);
+    let rests = known.is_level() && !known.removing && known.divergence.is_none() && known.tombstone_ms.is_none();
+    let ready = case.mirror.phase == Phase::Ready && is_ready(case.state, case.mirror, &known.head);
+    if known.hidden == hidden || is_default || !rests || !ready || known.presence != Presence::There {
+        return Ok(Vec::new());
+    }
+    let stale = old(case, &known.head);
+    if !stale.is_empty() {
+        return Ok(stale.events(case));
+    }
+    let hidden = known.hidden;
+    Ok(vec![Event::BranchRemakeStarted(BranchRemakeStartedV1 { mirror: case.id, branch, hidden, at_ms: case.at_ms })])
+}
+
 pub(super) fn records(case: &Case<'_>, commits: Vec<CommitId>) -> Result<Vec<Event>, Refused> {
     let new: Vec<CommitId> = commits.into_iter().filter(|id| !case.mirror.graph.is_recorded(id)).collect();
     if let Some(unknown) = new.iter().find(|id| case.mirror.graph.get(id).is_none()) {
@@ -125,11 +145,12 @@ pub(super) fn records(case: &Case<'_>, commits: Vec<CommitId>) -> Result<Vec<Eve
     Ok(new.chunks(IDS_PER_RECORD).map(written).collect())
 }
 
-/// Gives a move up that was not carried out while its evidence counted; none where it may still be. The plan that follows
+/// Gives a move up that was not carried out while its evidence counted, or while its branch was there; none where it may still be. The plan that follows
 /// looks again at what is old, if the head is still the one to go to.
 pub(super) fn reconsider(case: &Case<'_>, branch: String) -> Result<Vec<Event>, Refused> {
     let known = case.mirror.branches.get(&branch).ok_or_else(|| Refused::UnknownBranch(branch.clone()))?;
-    let late = |under_way: &Move| case.at_ms > counts_until(case.state, case.mirror, under_way, case.at_ms);
+    let gone = known.tombstone_ms.is_some();
+    let late = |under_way: &Move| gone || case.at_ms > counts_until(case.state, case.mirror, under_way, case.at_ms);
     let given_up = known.moving.filter(late).map(|under_way| {
         let (to, seen) = (under_way.to, under_way.seen);
         Event::MoveGivenUp(MoveGivenUpV1 { mirror: case.id, branch, to, seen, at_ms: case.at_ms })

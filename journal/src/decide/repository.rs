@@ -10,6 +10,10 @@ use crate::limits::{TEXT_BYTES_MAX, clipped};
 use crate::state::State;
 use crate::state::mirror::{Definition, Mirror, Phase, Source};
 
+/// What is safe where the source is another repository by now, and what deleting the mirror would lose.
+pub const KEEP_AS_IT_IS: &str = "keep this mirror as it is, and mirror the new repository under another name and storage namespace; \
+     deleting this mirror would delete its repository, and with it the branches and commits that only it still has";
+
 /// How the text of this trouble begins: the source repository is not the one that was mirrored.
 pub(super) const RECREATED: &str = "the source repository was deleted and made again";
 
@@ -87,11 +91,11 @@ pub(super) fn identify(case: &Case<'_>, source: Source) -> Result<Vec<Event>, Re
                 Vec::new()
             }
         }
-        Some(_) if is_recreated(case.mirror) => Vec::new(),
+        // Also where an earlier version said it in other words.
         Some(_) => trouble(
             case,
             format!(
-                "{RECREATED} under its name: delete this mirror and create it again to mirror the new one; what was mirrored stays as it is"
+                "{RECREATED} under its name: the new one is not followed, and what was mirrored stays as it is, perhaps the only copy; {KEEP_AS_IT_IS}"
             ),
         ),
     })

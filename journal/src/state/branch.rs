@@ -49,7 +49,7 @@ pub struct Divergence {
 pub struct Branch {
     /// The head last seen at the source.
     pub head: CommitId,
-    /// Whether it is hidden, as first seen.
+    /// Whether it is hidden at the source, as last seen.
     pub hidden: bool,
     /// Whether it is there at the source.
     pub presence: Presence,
@@ -112,6 +112,15 @@ impl Branch {
         self.pending.clear();
         if let Presence::Missed { times, .. } = &mut self.presence {
             *times = 0;
+        }
+    }
+
+    /// The mirror's branch is to be removed and created again at its head, which waits from here on as if it had just
+    /// been seen.
+    pub(crate) fn begin_remake(&mut self, hidden: bool, at_ms: u64) {
+        (self.hidden, self.removing) = (hidden, true);
+        if let Some(commit) = self.mirror.filter(|_| self.pending.is_empty()) {
+            self.pending.push(SeenHead { seen: self.seen, commit, at_ms });
         }
     }
 

@@ -41,10 +41,11 @@ enum Kind {
     End = 13,
     Archive = 14,
     Archived = 15,
+    Hold = 44,
 }
 
 impl Kind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Service,
         Self::Loss,
         Self::Segment,
@@ -60,6 +61,7 @@ impl Kind {
         Self::End,
         Self::Archive,
         Self::Archived,
+        Self::Hold,
     ];
 
     fn of(number: u32) -> Option<Self> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ids::{CommitId, MetarangeId};
 use crate::state::branch::Branch;
 use crate::state::graph::Graph;
+use crate::state::hold::Holds;
 use crate::state::tree::{Grade, Metarange, Touched, Trees};
 
 /// How far the mirror repository is.
@@ -72,6 +73,8 @@ pub struct Mirror {
     pub trouble: Option<Trouble>,
     /// Its branches, by name.
     pub branches: BTreeMap<String, Branch>,
+    /// Deletions of branches that wait for an operator.
+    pub holds: Holds,
     /// Its commits.
     pub graph: Graph,
     /// Their trees.
@@ -95,6 +98,7 @@ impl Mirror {
             source: None,
             trouble: None,
             branches: BTreeMap::new(),
+            holds: Holds::new(),
             graph: Graph::default(),
             trees: Trees::default(),
             resident: BTreeSet::new(),
@@ -107,6 +111,7 @@ impl Mirror {
     pub(crate) fn see_branch(&mut self, name: &str, head: CommitId, hidden: bool, at_ms: u64) {
         let branch = self.branches.entry(name.to_owned()).or_insert_with(|| Branch::new(head, hidden));
         branch.see(head, at_ms);
+        self.end_hold(name);
         self.graph.want(head);
         if let Some(tree) = self.graph.get(&head).and_then(|commit| commit.metarange) {
             let touched = self.trees.take_back(&tree);
@@ -121,6 +126,7 @@ impl Mirror {
             return;
         }
         self.adopted_ms = Some(at_ms);
+        self.holds.clear();
         // The trees of the heads stay: most of them are needed again at once, the next move lets the others go.
         self.branches.values_mut().for_each(Branch::begin_anew);
     }
@@ -130,6 +136,7 @@ impl Mirror {
         let Some(branch) = self.branches.get_mut(name) else { return false };
         if branch.tombstone_ms.is_some() {
             self.branches.remove(name);
+            self.settle_holds();
         } else {
             (branch.mirror, branch.removing, branch.divergence) = (None, false, None);
         }

@@ -35,6 +35,9 @@ pub enum Step {
     Finish(u8),
     /// A move that was begun some time ago is carried on: is it still good?
     Reconsider(u8),
+    Approve(u8),
+    Visibility(u8, bool),
+    Remake(u8, bool),
     Drive,
     Diverged(u8, Option<u8>),
     Adopt(u8, u8),
@@ -114,6 +117,9 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => (branch(), 0..COMMITS).prop_map(|(b, c)| Step::Adopt(b, c)),
         1 => any::<bool>().prop_map(Step::Take),
         3 => Just(Step::Removals),
+        1 => branch().prop_map(Step::Approve),
+        1 => (branch(), any::<bool>()).prop_map(|(b, h)| Step::Visibility(b, h)),
+        1 => (branch(), any::<bool>()).prop_map(|(b, h)| Step::Remake(b, h)),
         2 => branch().prop_map(Step::FinishRemoval),
         1 => any::<u64>().prop_map(Step::Published),
         3 => vec((0u8..9, 0u8..4, 0u8..12), 1..9).prop_map(Step::Upkeep),
@@ -158,6 +164,17 @@ pub fn take(world: &World, desk: &mut Desk, step: &Step) -> Vec<Event> {
         Step::Finish(branch) => {
             records(desk, &name(branch), usize::MAX);
             let _ = desk.ask(Ask::FinishMove { branch: name(branch) });
+        }
+        Step::Approve(branch) => {
+            let (branch, by) = (name(branch), "operator".to_owned());
+            let head = desk.mirror().branches.get(&branch).and_then(|branch| branch.mirror);
+            let _ = desk.ask(Ask::ApproveDeletions { branches: vec![(branch, head)], by });
+        }
+        Step::Visibility(branch, hidden) => {
+            let _ = desk.ask(Ask::ObserveVisibility([(name(branch), *hidden)].into()));
+        }
+        Step::Remake(branch, hidden) => {
+            let _ = desk.ask(Ask::Remake { branch: name(branch), hidden: *hidden });
         }
         Step::Reconsider(branch) => drop(desk.ask(Ask::Reconsider { branch: name(branch) })),
         Step::Drive => {

@@ -80,9 +80,14 @@ fn no_kind_is_without_a_sample() {
         Event::MoveGivenUp(_) => 36,
         Event::PolicySetV2(_) => 37,
         Event::ArchivedShown(_) => 38,
+        Event::DeletionsApproved(_) => 39,
+        Event::BranchVisibilityChanged(_) => 40,
+        Event::BranchRemakeStarted(_) => 41,
+        Event::DeletionsHeld(_) => 42,
+        Event::DeletionsReleased(_) => 43,
     };
     let ordinals: Vec<i32> = one_of_each().iter().map(ordinal).collect();
-    assert_eq!(ordinals, (0..39).collect::<Vec<_>>());
+    assert_eq!(ordinals, (0..44).collect::<Vec<_>>());
 }
 
 #[test]

@@ -33,14 +33,18 @@ fn everything() -> State {
     events.retain(|event| !matches!(event, Event::MirrorGone(_) | Event::BranchRemoved(_) | Event::BranchForgotten(_)));
     // Kinds that came after the golden image.
     let later = |event: &Event| {
-        matches!(
+        let about_deletions = matches!(
             event,
-            Event::WrongSizesGone(_)
-                | Event::TreesTakenBack(_)
-                | Event::MoveGivenUp(_)
-                | Event::PolicySetV2(_)
-                | Event::ArchivedShown(_)
-        )
+            Event::DeletionsApproved(_)
+                | Event::BranchVisibilityChanged(_)
+                | Event::BranchRemakeStarted(_)
+                | Event::DeletionsHeld(_)
+                | Event::DeletionsReleased(_)
+        );
+        let about_archives = matches!(event, Event::PolicySetV2(_) | Event::ArchivedShown(_));
+        about_deletions
+            || about_archives
+            || matches!(event, Event::WrongSizesGone(_) | Event::TreesTakenBack(_) | Event::MoveGivenUp(_))
     };
     events.retain(|event| !later(event));
     let (one, other, at_ms) = (Incarnation([1; 16]), Incarnation([0x22; 16]), 77);

@@ -84,6 +84,8 @@ pub struct Judge {
     oldest: BTreeMap<RangeId, u64>,
     rules: u32,
     branches: BTreeMap<String, Branch>,
+    /// Branches whose deletion waits for an operator.
+    held: BTreeSet<String>,
     pub files: Files,
     pub checks: u64,
     pub moves_started: u32,
@@ -100,6 +102,7 @@ impl Judge {
                 }
             }
             Event::MirrorTaken(e) if !e.resumed => {
+                self.held.clear();
                 for branch in self.branches.values_mut() {
                     (branch.mirror, branch.moving, branch.diverged, branch.removing) = (None, None, false, false);
                     (branch.misses, branch.moved) = (0, branch.seen.len());
@@ -117,6 +120,10 @@ impl Judge {
             Event::RecordsWritten(e) => return self.records_written(&e.commits, e.at_ms),
             Event::WrongSizesGone(e) => return self.wrong_sizes_gone(e),
             Event::MoveGivenUp(e) => return self.given_up(e),
+            Event::BranchRemakeStarted(e) => return self.remade(&e.branch, e.at_ms),
+            Event::DeletionsHeld(e) => self.held.extend(e.branches.iter().cloned()),
+            Event::DeletionsApproved(e) => self.held.retain(|name| !e.branches.contains(name)),
+            Event::DeletionsReleased(e) => self.held.retain(|name| !e.branches.contains(name)),
             Event::MoveFinished(e) => {
                 self.carried_out(e)?;
                 return self.branch_fact(event);
@@ -285,10 +292,24 @@ impl Judge {
         }
     }
 
+    /// A branch is deleted and created again only where its head is proven, so that it can come back at once.
+    fn remade(&mut self, name: &str, at_ms: u64) -> Result<(), String> {
+        let branch = self.branches.get_mut(name).ok_or("a branch is made again that is not there")?;
+        if branch.moving.is_some() || branch.removing || branch.diverged || branch.tombstone_ms.is_some() {
+            return Err(format!("a branch is made again that does not rest: {branch:?}"));
+        }
+        branch.removing = true;
+        let head = branch.mirror.ok_or("a branch is made again that the mirror does not show")?;
+        self.complete(&head, true, at_ms).map_err(|why| format!("I1: made again at {head:?}: {why}"))
+    }
+
     /// A move is given up only for a reason, and the branch stays where it was.
     fn given_up(&mut self, e: &MoveGivenUpV1) -> Result<(), String> {
         let goal = self.branches.get_mut(&e.branch).and_then(|branch| branch.moving.take());
         let goal = goal.filter(|goal| goal.to == e.to).ok_or("a move is given up that is not under way")?;
+        if self.branches.get(&e.branch).is_some_and(|branch| branch.tombstone_ms.is_some()) {
+            return Ok(());
+        }
         if goal.place.is_none() {
             return Err("a branch that is put back needs no evidence".to_owned());
         }
@@ -398,6 +419,13 @@ impl Judge {
                 (branch.removing, branch.mirror, branch.diverged) = (false, None, false);
             }
             return Ok(());
+        }
+        match event {
+            Event::BranchSeen(_) => self.held.retain(|held| *held != name),
+            Event::BranchMissed(_) | Event::BranchRemovalStarted(_) if self.held.contains(&name) => {
+                return Err(format!("I6: {name} goes without the operator that it waits for"));
+            }
+            _ => {}
         }
         let recorded = matches!(event, Event::MoveFinished(e) if self.recorded.contains(&e.to));
         let branch = self.branches.entry(name).or_default();

@@ -22,7 +22,19 @@ fn bits(len: u32, ordinals: &[u32]) -> EncodedBits {
 
 /// In the order of the golden file's lines: that in which they came to be.
 pub fn one_of_each() -> Vec<Event> {
-    [service(), mirror(), branch(), content(), moves(), upkeep(), taken(), taken_back(), archived()].concat()
+    let parts = [
+        service(),
+        mirror(),
+        branch(),
+        content(),
+        moves(),
+        upkeep(),
+        taken(),
+        taken_back(),
+        archived(),
+        deletions(),
+    ];
+    parts.concat()
 }
 
 fn taken() -> Vec<Event> {
@@ -56,6 +68,18 @@ fn archived() -> Vec<Event> {
             deletion_permille_max: 500,
         }),
         Event::ArchivedShown(ArchivedShownV1 { mirror, range, ordinals: vec![5, 7], at_ms }),
+    ]
+}
+
+fn deletions() -> Vec<Event> {
+    let (mirror, at_ms, branches) = (MIRROR, AT_MS, vec![name(), "a branch with a longer name".to_owned()]);
+    let (held, released, by) = (branches.clone(), branches.clone(), "operator@example".to_owned());
+    vec![
+        Event::DeletionsApproved(DeletionsApprovedV1 { mirror, branches, by, at_ms }),
+        Event::BranchVisibilityChanged(BranchVisibilityChangedV1 { mirror, branch: name(), hidden: true, at_ms }),
+        Event::BranchRemakeStarted(BranchRemakeStartedV1 { mirror, branch: name(), hidden: true, at_ms }),
+        Event::DeletionsHeld(DeletionsHeldV1 { mirror, branches: held, reason: 1, vanished: 12, live: 20, at_ms }),
+        Event::DeletionsReleased(DeletionsReleasedV1 { mirror, branches: released, at_ms }),
     ]
 }
 

@@ -10,7 +10,7 @@ use lakemirror_journal::event::{ArrivalExceptionV1, ArrivalsCheckedV1, Event, Ra
 use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::archived::ARCHIVED;
-use lakemirror_journal::state::mirror::{Definition, Source};
+use lakemirror_journal::state::mirror::Definition;
 use lakemirror_journal::state::policy::Policy;
 use lakemirror_journal::state::tree::WRONG_SIZE;
 
@@ -178,16 +178,7 @@ impl Desk {
     pub fn ready(policy: Policy) -> Self {
         let mut desk = Self { now_ms: 1_000_000, ..Self::default() };
         desk.start(policy);
-        for ask in [
-            Ask::Define(definition()),
-            Ask::IdentifySource(Source {
-                storage_namespace: "s3://east/sample".to_owned(),
-                default_branch: "trunk".to_owned(),
-                creation_date: 5,
-            }),
-            Ask::IntendRepository,
-            Ask::RepositoryReady { adopted: false },
-        ] {
+        for ask in [Ask::Define(definition()), Ask::IntendRepository, Ask::RepositoryReady { adopted: false }] {
             desk.ask(ask).unwrap();
         }
         desk

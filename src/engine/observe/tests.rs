@@ -146,7 +146,7 @@ impl Lakefs for Script {
     async fn delete_branch(&self, _: &str, _: &str) -> Result<(), Fault> {
         unused()
     }
-    async fn probe_object(&self, _: &str, _: &CommitId, _: &str) -> Result<SourceObject, Fault> {
+    async fn probe_object(&self, _: &str, _: &CommitId, _: &[u8]) -> Result<SourceObject, Fault> {
         unused()
     }
 }

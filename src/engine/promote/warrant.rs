@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::decide::counts_until;
+use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::state::branch::Move;
 
-use super::read_head;
+use super::slots::Slot;
 use crate::engine::board::Subject;
 use crate::engine::lease::FLIGHT;
-use crate::engine::mirror::{Ended, Patience, Site};
+use crate::engine::mirror::{Attempt, Ended, Patience, Site};
 use crate::engine::ownership::Ownership;
 use crate::engine::ports::Fault;
 
@@ -33,13 +34,42 @@ pub(super) struct Warrant<'a> {
     ownership: &'a Ownership,
     /// Until when the last answer counts, by the wall clock and by the one that nobody sets; none before the first.
     until: Option<(u64, Duration)>,
+    /// What each of its calls takes, and what others wait for.
+    slot: Slot,
     /// The branch was found where it goes: what is left of the move shows nothing new.
     arrived: bool,
 }
 
 impl<'a> Warrant<'a> {
-    pub(super) fn new(site: &'a Site, branch: &'a str, under_way: Move, ownership: &'a Ownership) -> Self {
-        Self { site, branch, under_way, ownership, until: None, arrived: false }
+    pub(super) fn new(site: &'a Site, branch: &'a str, under_way: Move, ownership: &'a Ownership, slot: Slot) -> Self {
+        Self { site, branch, under_way, ownership, until: None, slot, arrived: false }
+    }
+
+    /// Returns once the repository is known to be ours.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub(super) async fn assure(&mut self) -> Result<(), Ended> {
+        self.slot.assure(self.site, self.ownership).await
+    }
+
+    /// Where the branch is on the mirror.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub(super) async fn read_head(&mut self) -> Result<Option<CommitId>, Ended> {
+        let (site, branch) = (self.site, self.branch);
+        let subject = Subject::Branch(branch.to_owned());
+        self.slot.insist(site, &subject, || site.mirror.branch(site.name(), branch)).await
+    }
+
+    /// Waits with nothing held that others wait for: something did not go as it should.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub(super) async fn pause(&mut self, duration: Duration) -> Result<(), Ended> {
+        self.slot.release_failed();
+        self.site.pause(duration).await
     }
 
     /// Whether the move may be carried out now. If not, it was given up, or it is not under way any more.
@@ -75,8 +105,9 @@ impl<'a> Warrant<'a> {
     /// any more, the branch is where that left it. A move that has arrived is finished; another one is the journal's to
     /// give up.
     async fn reconsider(&mut self) -> Result<(), Ended> {
+        self.slot.release();
         self.site.pause(FLIGHT).await?;
-        if read_head(self.site, self.branch).await? == Some(self.under_way.to) {
+        if self.read_head().await? == Some(self.under_way.to) {
             self.arrived = true;
             return Ok(());
         }
@@ -101,13 +132,16 @@ impl<'a> Warrant<'a> {
     {
         let mut patience = Patience::default();
         loop {
-            self.ownership.assure(self.site).await?;
+            self.assure().await?;
             if !self.holds().await? {
                 break;
             }
-            if let Some(answer) = self.site.try_once(subject, call(), &mut patience).await? {
-                return Ok(Done::Answered(answer));
+            match self.site.attempt(subject, call()).await? {
+                Attempt::Answered(answer) => return Ok(Done::Answered(answer)),
+                Attempt::Failed(kind) => self.slot.back_off(self.site, kind, &mut patience).await?,
             }
+            // What was looked at before the wait is looked at again.
+            self.until = None;
         }
         self.site.board.clear(self.site.name(), subject);
         Ok(Done::GivenUp)

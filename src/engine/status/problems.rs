@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use lakemirror_journal::state::hold::HoldReason;
 use lakemirror_journal::state::mirror::{Definition, Mirror, Phase};
 
 use super::losses::losses;
-use super::{archived, BranchStanding, BranchStatus, Goings};
+use super::{archived, holds, BranchStanding, BranchStatus, Goings};
 use crate::engine::board::{Note, Subject};
 
 /// Branches that are named for one kind of problem; what ails one may ail thousands.
@@ -26,6 +27,8 @@ pub enum Topic {
     Archived(String),
     /// More branches do.
     MoreArchived,
+    /// Deletions wait for an operator.
+    DeletionsHeld(HoldReason),
     /// Something that lasts: a lakeFS, a bucket or the mirrors database that does not answer, a lease that is not held.
     Note(Subject),
     /// This branch was moved on the mirror by another writer.
@@ -89,6 +92,7 @@ pub(super) fn of(mirror: &Mirror, branches: &[BranchStatus], goings: &Goings) ->
     }
     all.extend(losses(mirror, &goings.verify.lost));
     all.extend(archived::shown(mirror));
+    all.extend(holds::problems(mirror));
     all.extend(notes(mirror, &goings.notes));
     named(branches, BranchStanding::Diverged, &mut all);
     named(branches, BranchStanding::Stuck, &mut all);

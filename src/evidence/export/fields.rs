@@ -136,6 +136,7 @@ pub fn fields(event: &Event) -> Value {
         MirrorDeletionStarted { mirror, at_ms },
         MirrorGone { mirror, at_ms },
         MirrorTaken { mirror, epoch, resumed, before, at_ms },
+        DeletionsApproved { mirror, branches, by, at_ms },
         BranchSeen { mirror, branch, head, hidden, at_ms },
         BranchMissed { mirror, branch, writer_epoch, at_ms },
         BranchTombstoned { mirror, branch, at_ms },
@@ -144,6 +145,10 @@ pub fn fields(event: &Event) -> Value {
         BranchDiverged { mirror, branch, expected, found, at_ms },
         BranchAdopted { mirror, branch, found, at_ms },
         BranchForgotten { mirror, branch, at_ms },
+        BranchVisibilityChanged { mirror, branch, hidden, at_ms },
+        BranchRemakeStarted { mirror, branch, hidden, at_ms },
+        DeletionsHeld { mirror, branches, reason, vanished, live, at_ms },
+        DeletionsReleased { mirror, branches, at_ms },
         CommitObserved {
             mirror, id, parents, committer, message, creation_date, metarange, metadata, generation, version, at_ms
         },

@@ -63,7 +63,7 @@ async fn a_lakefs_that_throttles_is_asked_once_and_then_left_in_peace_by_everybo
                 client.repository("rep").await.err(),
                 client.commit("rep", &id(1)).await.err(),
                 client.log("rep", &id(1), 10).await.err(),
-                client.probe_object("rep", &id(1), "p").await.err(),
+                client.probe_object("rep", &id(1), b"p").await.err(),
                 client.reset_branch("rep", "b", &id(1)).await.err(),
                 client.put_commit("rep", &known_commit().1).await.err(),
                 client.metadata("rep").await.err(),

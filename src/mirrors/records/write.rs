@@ -25,9 +25,11 @@ impl Records {
             return Err(CreateError::AlreadyExists { by: Box::new(by) });
         }
         let key = definition_key(&new.source_region, &new.name);
+        let forced = self.forced().await?;
         let created = self
             .modify(&key, |named: Option<Named>| {
                 let mut named = named.unwrap_or_default();
+                named.mirrors.iter_mut().for_each(|mirror| forced::bury(mirror, &forced));
                 if let Some(active) = named.active() {
                     return Err(CreateError::AlreadyExists { by: Box::new(active.clone()) });
                 }
@@ -127,6 +129,7 @@ impl Records {
     pub async fn remove_tombstones(&self, region: &str, age: Duration) -> Result<u64, RecordsError> {
         let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let Some(before_ms) = self.clock.wall_ms().checked_sub(age_ms) else { return Ok(0) };
+        self.accept_forced(region).await?;
         // Acknowledgements first: one that comes in between is left for the next time.
         let acks = self.acks().await?;
         let acked: BTreeSet<Incarnation> = acks.values().map(|ack| ack.incarnation).collect();
@@ -159,6 +162,8 @@ impl Records {
         }
         if listing.unreadable.is_empty() {
             removed += self.remove_orphans(region, &known, before_ms).await?;
+            removed += self.remove_forced(region, &known, before_ms).await?;
+            removed += self.remove_approvals(region, &known).await?;
         }
         Ok(removed)
     }

@@ -19,10 +19,10 @@ async fn a_mirror_is_created_listed_found_deleted_and_created_again() {
     assert_eq!((list.results[0].id.as_str(), list.pagination.next_offset.as_str()), ("m-one", "m-one"));
     assert_eq!(service.get_mirror(&caller(), "sample", "m-one").await.unwrap(), created);
 
-    service.delete_mirror(&caller(), "sample", "m-one").await.unwrap();
+    service.delete_mirror(&caller(), "sample", "m-one", Deletion::Regular).await.unwrap();
     for error in [
         service.get_mirror(&caller(), "sample", "m-one").await.unwrap_err(),
-        service.delete_mirror(&caller(), "sample", "m-one").await.unwrap_err(),
+        service.delete_mirror(&caller(), "sample", "m-one", Deletion::Regular).await.unwrap_err(),
     ] {
         assert_eq!((error.code, error.message.as_str()), (ErrorCode::NotFound, "mirror not found"));
     }
@@ -37,7 +37,10 @@ async fn a_mirror_of_another_source_or_region_is_not_found() {
     let service = &rig.service;
     let error = service.get_mirror(&caller(), "empty", "m-one").await.unwrap_err();
     assert_eq!(error.message, "mirror not found");
-    assert_eq!(service.delete_mirror(&caller(), "empty", "m-one").await.unwrap_err().code, ErrorCode::NotFound);
+    assert_eq!(
+        service.delete_mirror(&caller(), "empty", "m-one", Deletion::Regular).await.unwrap_err().code,
+        ErrorCode::NotFound
+    );
     assert!(service.list_mirrors(&caller(), "empty", &ListPage::default()).await.unwrap().results.is_empty());
     let error = service.list_mirrors(&caller(), "nowhere", &ListPage::default()).await.unwrap_err();
     assert_eq!((error.code, error.message.as_str()), (ErrorCode::NotFound, "repository not found"));
@@ -49,7 +52,7 @@ async fn a_mirror_of_another_source_or_region_is_not_found() {
         ..new_mirror("m-far")
     };
     rig.records.create(&far).await.unwrap();
-    let deletion = service.delete_mirror(&caller(), "far", "m-far").await.unwrap_err();
+    let deletion = service.delete_mirror(&caller(), "far", "m-far", Deletion::Regular).await.unwrap_err();
     let creation = service.create_mirror(&caller(), "far", creation("m-new")).await.unwrap_err();
     for error in [deletion, creation] {
         assert_eq!(error.code, ErrorCode::NotFound);
@@ -104,7 +107,7 @@ async fn a_mirror_whose_name_another_region_gave_away_first_is_told_of_it_and_ca
     assert!(found.problems[0].contains("region eu-north-1 created a mirror of this name earlier"), "{found:?}");
     let list = rig.service.list_mirrors(&caller(), "sample", &ListPage::default()).await.unwrap();
     assert_eq!(list.results, [found]);
-    rig.service.delete_mirror(&caller(), "sample", "m-one").await.unwrap();
+    rig.service.delete_mirror(&caller(), "sample", "m-one", Deletion::Regular).await.unwrap();
     assert_eq!(rig.service.get_mirror(&caller(), "sample", "m-one").await.unwrap_err().code, ErrorCode::NotFound);
     let listing = rig.records.list_definitions().await.unwrap();
     assert_eq!(listing.active("m-one").unwrap().source_region, "eu-north-1");
@@ -119,14 +122,14 @@ async fn with_the_database_down_reading_goes_on_and_changes_do_not() {
         service.create_mirror(&caller(), "sample", wanted).await.unwrap();
     }
     service.list_mirrors(&caller(), "sample", &ListPage::default()).await.unwrap();
-    service.delete_mirror(&caller(), "sample", "m-two").await.unwrap();
+    service.delete_mirror(&caller(), "sample", "m-two", Deletion::Regular).await.unwrap();
     rig.items.down.store(true, Ordering::SeqCst);
     let told = service.get_mirror(&caller(), "sample", "m-one").await.unwrap();
     assert!(told.problems[0].contains("mirrors database does not answer"), "{told:?}");
     let list = service.list_mirrors(&caller(), "sample", &ListPage::default()).await.unwrap();
     assert_eq!(list.results.len(), 1, "what was deleted before stays deleted");
     assert_eq!(service.get_mirror(&caller(), "sample", "m-two").await.unwrap_err().code, ErrorCode::NotFound);
-    let error = service.delete_mirror(&caller(), "sample", "m-one").await.unwrap_err();
+    let error = service.delete_mirror(&caller(), "sample", "m-one", Deletion::Regular).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Unavailable);
     let error = service.create_mirror(&caller(), "sample", creation("m-six")).await.unwrap_err();
     assert!(error.code == ErrorCode::Unavailable && error.message.contains("mirrors database"), "{error}");
@@ -141,7 +144,8 @@ async fn every_call_asks_the_gate_first_and_for_the_right_thing() {
         service.create_mirror(&nobody, "nowhere", creation("BAD")).await.unwrap_err(),
         service.get_mirror(&nobody, "nowhere", "m").await.unwrap_err(),
         service.list_mirrors(&nobody, "nowhere", &page).await.unwrap_err(),
-        service.delete_mirror(&nobody, "nowhere", "m").await.unwrap_err(),
+        service.delete_mirror(&nobody, "nowhere", "m", Deletion::Regular).await.unwrap_err(),
+        service.approve_deletions(&nobody, "nowhere", "m", DeletionsApproval::default()).await.unwrap_err(),
     ] {
         assert_eq!(error.code, ErrorCode::Unauthenticated, "{error}");
     }
@@ -151,6 +155,7 @@ async fn every_call_asks_the_gate_first_and_for_the_right_thing() {
         "ReadMirrors",
         "ReadMirrors",
         r#"DeleteMirror { mirror: "m" }"#,
+        r#"EditMirror { source: "nowhere" }"#,
     ];
     assert_eq!(asked, expected);
 }
@@ -163,4 +168,116 @@ async fn a_place_that_a_local_store_cleans_is_authorised_as_it_is_used() {
     rig.service.create_mirror(&caller(), "sample", asked).await.unwrap_err();
     let asked = rig.gate.0.lock().unwrap().clone();
     assert!(asked[0].contains("local://west//secret") && asked[1].contains("local://west/secret"), "{asked:?}");
+}
+
+fn far() -> NewMirror {
+    NewMirror {
+        name: "m-far".to_owned(),
+        source_repository: "far".to_owned(),
+        source_region: "us-west-2".to_owned(),
+        region: "us-east-1".to_owned(),
+        ..new_mirror("m-far")
+    }
+}
+
+async fn force(service: &MirrorService) -> Result<(), ApiError> {
+    service.delete_mirror(&caller(), "far", "m-far", Deletion::Forced).await
+}
+
+#[tokio::test]
+async fn the_mirrors_region_deletes_with_force_only_where_the_sources_region_is_silent() {
+    let rig = rig();
+    let (service, records) = (&rig.service, &rig.records);
+    let made = records.create(&far()).await.unwrap();
+    let answers = force(service).await.unwrap_err();
+    assert!(answers.code == ErrorCode::Conflict && answers.message.contains("delete the mirror at lakemirror there"));
+
+    // Its lakeFS is silent, and a process of it has just stopped: that one beats no more.
+    rig.west.down.store(true, Ordering::SeqCst);
+    records.beat("us-west-2", &heartbeat(7)).await.unwrap();
+    let regular = service.delete_mirror(&caller(), "far", "m-far", Deletion::Regular).await.unwrap_err();
+    assert!(regular.code == ErrorCode::NotFound && regular.message.contains("us-west-2"), "{regular}");
+    force(service).await.unwrap();
+    let listing = records.list_definitions().await.unwrap();
+    assert!(listing.all_active().is_empty() && listing.definitions[0].incarnation == made.incarnation);
+    assert_eq!(force(service).await.unwrap_err().code, ErrorCode::NotFound, "it is deleted");
+
+    // The region that comes back takes it over, and may give the name away again; that one is not deleted.
+    let again = NewMirror { incarnation: Incarnation([9; 16]), ..far() };
+    records.create(&again).await.unwrap();
+    assert_eq!(records.accept_forced("us-west-2").await.unwrap(), 0, "the creation did");
+    let active = records.list_definitions().await.unwrap();
+    assert_eq!(active.active("m-far").map(|one| one.incarnation), Some(again.incarnation));
+}
+
+#[tokio::test]
+async fn a_region_that_comes_back_accepts_what_was_forced() {
+    let rig = rig();
+    let made = rig.records.create(&far()).await.unwrap();
+    rig.west.down.store(true, Ordering::SeqCst);
+    force(&rig.service).await.unwrap();
+    assert_eq!(rig.records.accept_forced("us-east-1").await.unwrap(), 0, "it is not that region's to accept");
+    assert_eq!(rig.records.accept_forced("us-west-2").await.unwrap(), 1);
+    assert!(!rig.records.mark_deleted("us-west-2", "m-far", made.incarnation).await.unwrap(), "it is a tombstone");
+    assert_eq!(rig.records.accept_forced("us-west-2").await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_living_process_of_the_sources_region_is_enough_to_refuse_force() {
+    let parts = parts();
+    let clock = Beating { records: Arc::clone(&parts.records), region: "us-west-2", count: AtomicU64::new(1) };
+    let down = Fake::of(&[], BTreeMap::new());
+    down.down.store(true, Ordering::SeqCst);
+    let sources = BTreeMap::from([("us-west-2".to_owned(), Arc::new(down) as Arc<dyn Lakefs>)]);
+    let rig = Rig::of(Parts { sources, clock: Arc::new(clock), ..parts });
+    rig.records.create(&far()).await.unwrap();
+    rig.records.beat("us-west-2", &heartbeat(0)).await.unwrap();
+    let refused = force(&rig.service).await.unwrap_err();
+    assert!(refused.code == ErrorCode::Conflict && refused.message.contains("pod-far"), "{refused}");
+    let elsewhere = NewMirror {
+        name: "m-north".to_owned(),
+        region: "eu-north-1".to_owned(),
+        incarnation: Incarnation([8; 16]),
+        ..far()
+    };
+    rig.records.create(&elsewhere).await.unwrap();
+    let north = rig.service.delete_mirror(&caller(), "far", "m-north", Deletion::Forced).await.unwrap_err();
+    assert!(north.code == ErrorCode::NotFound && north.message.contains("eu-north-1"), "{north}");
+}
+
+#[tokio::test]
+async fn an_approval_is_written_for_the_driver_with_what_the_mirror_showed() {
+    let rig = rig();
+    let made = rig.records.create(&new_mirror("m-one")).await.unwrap();
+    let approve = |branches: Option<Vec<String>>| {
+        let approval = DeletionsApproval { branches };
+        async { rig.service.approve_deletions(&caller(), "sample", "m-one", approval).await }
+    };
+    assert_eq!(approve(None).await.unwrap_err().code, ErrorCode::Unavailable, "nothing is known of it");
+    let branch = |name: String| crate::mirrors::records::BranchStatus {
+        name,
+        source_commit: None,
+        promoted_commit: Some(CommitId([3; 32])),
+        state: crate::mirrors::records::BranchState::Deleting,
+        waiting: vec![crate::mirrors::records::Waiting {
+            kind: "deletion_held".to_owned(),
+            what: String::new(),
+            and_more: 0,
+            since_ms: 1,
+            checked_at_ms: None,
+        }],
+        behind_since_ms: None,
+    };
+    let branches = (0..1000).map(|number| branch(format!("b{number:04}"))).collect();
+    let status = Status { branches, ..Status::creating() };
+    rig.engine.0.lock().unwrap().insert(made.incarnation, status);
+    let first = approve(Some(vec!["b0007".to_owned()])).await.unwrap();
+    assert_eq!(first.branches, ["b0007"]);
+    let written = rig.records.approved_deletions(made.incarnation).await.unwrap();
+    assert_eq!((written.len(), written[0].head, written[0].by.as_str()), (1, Some(CommitId([3; 32])), "admin"));
+    assert_eq!(approve(Some(vec!["main".to_owned()])).await.unwrap_err().code, ErrorCode::Conflict);
+    assert_eq!(approve(None).await.unwrap().branches.len(), 1000);
+    assert_eq!(rig.records.approved_deletions(made.incarnation).await.unwrap().len(), 1001, "in items that fit");
+    let other = rig.records.approved_deletions(Incarnation([0xaa; 16])).await.unwrap();
+    assert!(other.is_empty());
 }

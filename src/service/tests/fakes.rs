@@ -238,6 +238,33 @@ impl Rig {
     }
 }
 
+/// A clock during whose naps a process of another region beats.
+pub(super) struct Beating {
+    pub(super) records: Arc<Records>,
+    pub(super) region: &'static str,
+    pub(super) count: AtomicU64,
+}
+
+#[async_trait]
+impl Clock for Beating {
+    fn wall_ms(&self) -> u64 {
+        NOW_MS
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+    async fn sleep(&self, _: Duration) {
+        let count = self.count.fetch_add(1, Ordering::SeqCst);
+        self.records.beat(self.region, &heartbeat(count)).await.unwrap();
+    }
+}
+
+pub(super) fn heartbeat(count: u64) -> crate::engine::ports::Heartbeat {
+    let text = str::to_owned;
+    let (process, node, about) = (text("p"), text("n"), text("pod-far"));
+    crate::engine::ports::Heartbeat { process, node, about, count, ended: false }
+}
+
 fn visible(lakefs: Arc<Fake>) -> Region {
     Region {
         visible: Some(Visible { lakefs, blockstore: Blockstore { scheme: Scheme::S3, identity: store("west") } }),
@@ -261,6 +288,10 @@ pub(super) fn rig() -> Rig {
         region: "us-east-1".to_owned(),
         lakefs: east.clone(),
         blockstore: Blockstore { scheme: Scheme::S3, identity: store("east") },
+        sources: BTreeMap::from([
+            ("us-east-1".to_owned(), east.clone() as Arc<dyn Lakefs>),
+            ("us-west-2".to_owned(), west.clone() as Arc<dyn Lakefs>),
+        ]),
         destinations,
         gate: gate.clone(),
         records: records.clone(),

@@ -201,7 +201,7 @@ async fn a_process_that_starts_without_the_database_answers_from_its_journal() {
     let told = rig.service.get_mirror(&caller(), "sample", "m-one").await.unwrap();
     assert_eq!(told.state, MirrorState::Stuck, "without the database nothing moves");
     assert!(told.problems[0].contains("mirrors database"), "{told:?}");
-    let error = rig.service.delete_mirror(&caller(), "sample", "m-one").await.unwrap_err();
+    let error = rig.service.delete_mirror(&caller(), "sample", "m-one", Deletion::Regular).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Unavailable);
 }
 

@@ -128,6 +128,9 @@ fn take_of_mirror(mirror: &mut Mirror, entry: &Entry<'_>) -> Result<(), Fault> {
         Kind::Branch => {
             mirror.branches.insert(text(key)?, decode(value)?);
         }
+        Kind::Hold => {
+            mirror.holds.insert(text(key)?, decode(value)?);
+        }
         Kind::Commit => {
             mirror.graph.commits.insert(CommitId(fixed(key)?), decode(value)?);
         }

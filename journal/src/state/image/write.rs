@@ -74,10 +74,13 @@ struct Entries<Out> {
 
 impl<Out: FnMut(&[u8])> Entries<Out> {
     fn put_mirror(&mut self, id: &Incarnation, mirror: &Mirror) -> Result<(), ImageError> {
-        let Mirror { branches, graph, trees, resident, .. } = mirror;
+        let Mirror { branches, holds, graph, trees, resident, .. } = mirror;
         self.put(Kind::Mirror, &id.0, &head(mirror))?;
         for (name, branch) in branches {
             self.put(Kind::Branch, name.as_bytes(), branch)?;
+        }
+        for (name, hold) in holds {
+            self.put(Kind::Hold, name.as_bytes(), hold)?;
         }
         let Graph { commits, frontier, children } = graph;
         for (id, commit) in commits {
@@ -164,6 +167,7 @@ fn head(mirror: &Mirror) -> MirrorHead {
         source,
         trouble,
         branches: _,
+        holds: _,
         graph: _,
         trees: _,
         resident: _,
