@@ -9,6 +9,7 @@
 )]
 
 mod ages;
+mod deletions;
 mod drive;
 mod golden;
 mod hostile;
