@@ -128,6 +128,8 @@ pub(crate) struct Judge {
     holders: BTreeMap<String, (Option<String>, u64)>,
     /// Commit records that were answered to a journal, and when.
     told: BTreeMap<(u64, Id), Micros>,
+    /// Whether branches of sources were hidden in any answer.
+    visibility: BTreeMap<(String, String), BTreeSet<bool>>,
     /// Heads that were answered last to a run of a process, by source and branch.
     heads_told: BTreeMap<(String, String, String), Id>,
     /// Sources that were deleted or replaced: their mirrors keep what they have.
@@ -454,15 +456,23 @@ impl Judge {
         heads.iter().enumerate().skip(from).find(|(_, head)| *head == to).map(|(place, _)| place)
     }
 
-    pub(crate) fn branch_deleted(&mut self, who: &Who, name: &str, branch: &str) {
+    /// A listing of the source was answered in which the branch was hidden, or was not.
+    pub(crate) fn visibility_answered(&mut self, repository: &str, branch: &str, hidden: bool) {
+        self.visibility.entry((repository.to_owned(), branch.to_owned())).or_default().insert(hidden);
+    }
+
+    /// `hidden` says whether it was: one that the source was seen to have otherwise may be made again.
+    pub(crate) fn branch_deleted(&mut self, who: &Who, name: &str, branch: &str, hidden: bool) {
         self.drives(who, name, "deletes a branch");
         let incarnation = self.copies.get(name).and_then(|copy| copy.incarnation.clone()).unwrap_or_default();
         let source = self.mirrors.get(&incarnation).map(|mirror| mirror.source.clone()).unwrap_or_default();
         self.not_over_others(who, name, branch, "deletes");
+        let seen = self.visibility.get(&(source.clone(), branch.to_owned()));
+        let other = seen.is_some_and(|seen| seen.contains(&!hidden));
         let missed = self.missed.get(&(who.clone(), source, branch.to_owned()));
         let late = |at: Micros| self.removal_late_max.is_some_and(|max| self.now.saturating_sub(at) > max);
         let proven = missed.is_some_and(|missed| missed.proven && !late(missed.at));
-        if !proven {
+        if !proven && !other {
             self.broken("I6", format!("{} deletes {branch} of {name}, which was not proven to be gone", who.name));
         }
         if let Some(copy) = self.copies.get_mut(name) {

@@ -114,6 +114,7 @@ impl Lakefs for Port {
             if place == Place::Source && hidden {
                 for (branch, known) in &shown {
                     world.judge.head_answered(&name, branch, known.head.0);
+                    world.judge.visibility_answered(&name, branch, known.hidden);
                 }
             }
             let shown = shown.into_iter().filter(|(_, branch)| hidden || !branch.hidden);
@@ -307,8 +308,8 @@ impl Lakefs for Port {
         let place = self.place;
         let work = move |_: &_, world: &mut World| {
             let found = find(world, place, &name, FaultKind::Refused)?;
-            found.branches.remove(&of).ok_or_else(|| absent("branch"))?;
-            world.judge.branch_deleted(&who, &name, &of);
+            let hidden = found.branches.remove(&of).ok_or_else(|| absent("branch"))?.hidden;
+            world.judge.branch_deleted(&who, &name, &of, hidden);
             world.note(|| format!("  {name} has no branch {of} any more"));
             Ok(())
         };

@@ -127,6 +127,21 @@ pub fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn deletions(desk: &mut Desk, step: &Step) {
+    let name = |branch: &u8| BRANCHES[usize::from(*branch)].to_owned();
+    let ask = match step {
+        Step::Approve(branch) => {
+            let (branch, by) = (name(branch), "operator".to_owned());
+            let head = desk.mirror().branches.get(&branch).and_then(|branch| branch.mirror);
+            Ask::ApproveDeletions { branches: vec![(branch, head)], by }
+        }
+        Step::Visibility(branch, hidden) => Ask::ObserveVisibility([(name(branch), *hidden)].into()),
+        Step::Remake(branch, hidden) => Ask::Remake { branch: name(branch), hidden: *hidden },
+        _ => return,
+    };
+    let _ = desk.ask(ask);
+}
+
 /// Takes one step; a refusal is as good as an answer.
 pub fn take(world: &World, desk: &mut Desk, step: &Step) -> Vec<Event> {
     let from = desk.journal.len();
@@ -165,17 +180,7 @@ pub fn take(world: &World, desk: &mut Desk, step: &Step) -> Vec<Event> {
             records(desk, &name(branch), usize::MAX);
             let _ = desk.ask(Ask::FinishMove { branch: name(branch) });
         }
-        Step::Approve(branch) => {
-            let (branch, by) = (name(branch), "operator".to_owned());
-            let head = desk.mirror().branches.get(&branch).and_then(|branch| branch.mirror);
-            let _ = desk.ask(Ask::ApproveDeletions { branches: vec![(branch, head)], by });
-        }
-        Step::Visibility(branch, hidden) => {
-            let _ = desk.ask(Ask::ObserveVisibility([(name(branch), *hidden)].into()));
-        }
-        Step::Remake(branch, hidden) => {
-            let _ = desk.ask(Ask::Remake { branch: name(branch), hidden: *hidden });
-        }
+        Step::Approve(_) | Step::Visibility(..) | Step::Remake(..) => deletions(desk, step),
         Step::Reconsider(branch) => drop(desk.ask(Ask::Reconsider { branch: name(branch) })),
         Step::Drive => {
             let _ = desk.ask(Ask::PlanMoves);

@@ -131,13 +131,19 @@ fn scramble(
         Event::RecordsWritten(e) => e.commits = commits[..3].to_vec(),
         Event::MoveFinished(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
         Event::MoveGivenUp(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
+        Event::TreesTakenBack(e) => e.metaranges = vec![tree],
+        Event::WrongSizesGone(e) => (e.range, (e.once, e.twice)) = (ranges[0], halves(numbers)),
+        other => scramble_about_deletions(other, branch, flags),
+    }
+}
+
+fn scramble_about_deletions(event: &mut Event, branch: String, flags: u8) {
+    match event {
         Event::BranchVisibilityChanged(e) => (e.branch, e.hidden) = (branch, flags & 1 == 1),
         Event::BranchRemakeStarted(e) => (e.branch, e.hidden) = (branch, flags & 1 == 1),
         Event::DeletionsHeld(e) => (e.branches, e.reason) = (vec![branch], flags % 3),
         Event::DeletionsApproved(e) => e.branches = vec![branch],
         Event::DeletionsReleased(e) => e.branches = vec![branch],
-        Event::TreesTakenBack(e) => e.metaranges = vec![tree],
-        Event::WrongSizesGone(e) => (e.range, (e.once, e.twice)) = (ranges[0], halves(numbers)),
         _ => {}
     }
 }

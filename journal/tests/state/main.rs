@@ -11,6 +11,7 @@
 mod ages;
 mod archived;
 mod bounds;
+mod deletions;
 mod drive;
 mod golden;
 mod hostile;
