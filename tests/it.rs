@@ -31,6 +31,8 @@ mod mismatch;
 mod mrec;
 #[path = "it/objects.rs"]
 mod objects;
+#[path = "it/outbound.rs"]
+mod outbound;
 #[path = "it/process.rs"]
 mod process;
 #[path = "it/reader.rs"]
@@ -41,6 +43,8 @@ mod sandbox;
 mod servers;
 #[path = "it/several.rs"]
 mod several;
+#[path = "it/stores.rs"]
+mod stores;
 #[path = "it/tape.rs"]
 mod tape;
 #[path = "it/upkeep.rs"]
