@@ -38,8 +38,7 @@ fn short(status: u16) -> Answer {
 }
 
 fn endless(status: u16, chunked: bool) -> Answer {
-    let length =
-        if chunked { "transfer-encoding: chunked".to_owned() } else { format!("content-length: {CLAIMED}") };
+    let length = if chunked { "transfer-encoding: chunked".to_owned() } else { format!("content-length: {CLAIMED}") };
     Answer { head: format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{length}\r\n\r\n"), endless: true }
 }
 

@@ -227,9 +227,7 @@ impl Rig {
 }
 
 fn visible(lakefs: Arc<Fake>) -> Region {
-    Region {
-        visible: Some(Visible { lakefs, blockstore: Blockstore { scheme: Scheme::S3, identity: store("west") } }),
-    }
+    Region { visible: Some(Visible { lakefs, blockstore: Blockstore { scheme: Scheme::S3, identity: store("west") } }) }
 }
 
 pub(super) fn rig() -> Rig {
