@@ -33,6 +33,8 @@ mod moves;
 mod mrec;
 #[path = "it/objects.rs"]
 mod objects;
+#[path = "it/outbound.rs"]
+mod outbound;
 #[path = "it/process.rs"]
 mod process;
 #[path = "it/reader.rs"]
@@ -45,6 +47,8 @@ mod servers;
 mod several;
 #[path = "it/source.rs"]
 mod source;
+#[path = "it/stores.rs"]
+mod stores;
 #[path = "it/tape.rs"]
 mod tape;
 #[path = "it/upkeep.rs"]

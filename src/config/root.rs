@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
+use super::AlsoServed;
 use super::limits::ID_BYTES_MAX;
 use super::problem::Place;
 use super::reader::Section;
 use super::scalar::{self, BadValue};
-use super::AlsoServed;
 use super::{Config, MirrorsDatabase, api, auth, blockstore, committed, credentials, database, journal, log, pace, policy};
 
 type Served = Vec<(String, Place, Option<AlsoServed>)>;

@@ -363,7 +363,10 @@ fn a_region_has_its_own_key_pair_and_the_common_one_is_the_default() {
     let west = ("WEST".to_owned(), "canary-west".to_owned());
 
     let plain = good(SMALLEST, &[]);
-    assert_eq!((pair(&plain.lakefs_credentials), pair(&plain.dst_credentials["us-west-2"])), (common.clone(), common.clone()));
+    assert_eq!(
+        (pair(&plain.lakefs_credentials), pair(&plain.dst_credentials["us-west-2"])),
+        (common.clone(), common.clone())
+    );
     let config = good(&changed(&[], WEST_PAIR), &[]);
     assert_eq!((pair(&config.lakefs_credentials), pair(&config.dst_credentials["us-west-2"])), (common.clone(), west));
     assert_eq!(warnings(&changed(&[], WEST_PAIR), &[]), "");

@@ -70,7 +70,9 @@ impl Transport {
         let common = "lakefs_access_key_id and lakefs_secret_access_key";
         match &self.region {
             Some(region) => {
-                format!("; correct the key of region {region}: dst_credentials.{region}, or {common}, and what it may do")
+                format!(
+                    "; correct the key of region {region}: dst_credentials.{region}, or {common}, and what it may do"
+                )
             }
             None => format!("; correct {common}, and what the key may do"),
         }

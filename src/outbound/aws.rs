@@ -20,8 +20,8 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use bytes::BytesMut;
 
-use super::proxy::{Proxies, Proxy};
 use super::ERROR_BYTES_MAX;
+use super::proxy::{Proxies, Proxy};
 
 /// What the SDK may read whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

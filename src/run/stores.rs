@@ -120,7 +120,10 @@ mod tests {
         assert_eq!((profile.scan_limit, profile.attempts_max), (1000, 10));
         let (id, secret) = (Some("id".to_owned()), Some(Secret::new("s")));
         let key = DynamodbDatabase { aws_access_key_id: id, aws_secret_access_key: secret, ..table() };
-        assert!(matches!(dynamodb_settings(&key, &Proxies::default()).credentials, dynamodb::Credentials::Static { .. }));
+        assert!(matches!(
+            dynamodb_settings(&key, &Proxies::default()).credentials,
+            dynamodb::Credentials::Static { .. }
+        ));
         let chain = DynamodbDatabase { aws_profile: None, ..table() };
         assert_eq!(dynamodb_settings(&chain, &Proxies::default()).credentials, dynamodb::Credentials::Chain);
         let endpoint = "http://127.0.0.1:8000".parse().ok();

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::failure::{Failure, Kind, Outcome};
 use super::log::Durability;
 use super::model::Addressing;
+use crate::graveler::address::clean;
 
 /// The scheme of every namespace and address.
 pub(super) const SCHEME: &str = "local://";
@@ -54,13 +55,14 @@ impl Blocks {
             Some(path) if !path.starts_with(&self.root) => Err(Failure::new(Kind::Forbidden, "forbidden")),
             Some(path) => Ok(path.to_owned()),
             None => {
-                let base = namespace.strip_prefix(SCHEME).ok_or_else(bad_path)?.trim_matches('/');
-                let relative = format!("/{base}/{address}");
-                let relative = Path::new(relative.trim_end_matches('/'));
-                if base.is_empty() || !is_plain(relative) {
-                    return Err(bad_path());
+                let base = namespace.strip_prefix(SCHEME).ok_or_else(bad_path)?;
+                let relative = format!("{base}/{address}");
+                let leaves = relative.split('/').any(|part| part == "..");
+                // Doubled slashes and single dots mean nothing in a path, as in lakeFS.
+                match clean(&relative).filter(|path| !leaves && !path.is_empty()) {
+                    Some(path) if clean(base).is_some_and(|base| !base.is_empty()) => Ok(self.root.join(path)),
+                    _ => Err(bad_path()),
                 }
-                Ok(self.root.join(relative.strip_prefix("/").unwrap_or(relative)))
             }
         }
     }

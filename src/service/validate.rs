@@ -121,7 +121,9 @@ pub fn namespace(namespace: &str) -> Result<(), String> {
         return refuse("has .. as a part of its path, or . as its bucket: write out the place that is meant");
     }
     if has_disguise(rest) {
-        return refuse("hides a dot, slash, backslash or control character in a percent-escape: write out the place that is meant");
+        return refuse(
+            "hides a dot, slash, backslash or control character in a percent-escape: write out the place that is meant",
+        );
     }
     match read_as(rest) {
         Some(read) if read == rest.strip_suffix('/').unwrap_or(rest) => Ok(()),
@@ -134,7 +136,11 @@ pub fn namespace(namespace: &str) -> Result<(), String> {
 /// is refused for all.
 fn read_as(rest: &str) -> Option<String> {
     let read = Namespace::parse(&format!("s3://{rest}")).ok()?;
-    Some(if read.prefix().is_empty() { read.bucket().to_string() } else { format!("{}/{}", read.bucket(), read.prefix()) })
+    Some(if read.prefix().is_empty() {
+        read.bucket().to_string()
+    } else {
+        format!("{}/{}", read.bucket(), read.prefix())
+    })
 }
 
 /// Control characters, those that change the direction of text, and those without a shape of their own.

@@ -65,7 +65,7 @@ impl Pair {
         self.east.lake().create_repository(wanted).unwrap();
     }
 
-    fn put(&self, repository: &str, branch: &str, path: &str) {
+    pub(crate) fn put(&self, repository: &str, branch: &str, path: &str) {
         let mut upload = self.east.lake().begin_upload(repository, branch).unwrap();
         upload.pending.write(path.as_bytes()).unwrap();
         let about = Attributes { size: path.len() as i64, checksum: path.to_owned(), ..Attributes::default() };
@@ -153,7 +153,7 @@ impl Pair {
         panic!("the service does not start");
     }
 
-    fn config(&self, more: &str) -> Config {
+    pub(crate) fn config(&self, more: &str) -> Config {
         let [east, west] = &self.urls;
         let (root, blocks) =
             (self.dir.path().display(), |sandbox: &Sandbox| sandbox.lake().blocks_root().display().to_string());

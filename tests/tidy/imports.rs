@@ -54,13 +54,8 @@ const FORBIDDEN: &[(&[&str], &[&str])] = &[
 ];
 
 /// Only these may name an AWS crate.
-const NAMES_AWS: [&str; 5] = [
-    "src/objects.rs",
-    "src/objects/",
-    "src/mirrors/dynamodb.rs",
-    "src/mirrors/dynamodb/",
-    "src/outbound/aws.rs",
-];
+const NAMES_AWS: [&str; 5] =
+    ["src/objects.rs", "src/objects/", "src/mirrors/dynamodb.rs", "src/mirrors/dynamodb/", "src/outbound/aws.rs"];
 const AWS_CRATES: [&str; 4] = ["aws_sdk_", "aws_config::", "aws_smithy_", "aws_credential_types"];
 
 pub(crate) fn faults(file: &Source) -> Vec<String> {

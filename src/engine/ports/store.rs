@@ -147,11 +147,7 @@ mod tests {
             (local(a.clone(), "/data", Some(2)), local(a.clone(), "/data", Some(3)), Sameness::Different),
             (local(a.clone(), "/data", None), local(a, "/data", Some(3)), Sameness::Same),
             // The machine was started again between the two.
-            (
-                local(machine("c", "i"), "/data", Some(2)),
-                local(machine("d", "i"), "/data", Some(9)),
-                Sameness::Same,
-            ),
+            (local(machine("c", "i"), "/data", Some(2)), local(machine("d", "i"), "/data", Some(9)), Sameness::Same),
         ] {
             assert_eq!(one.compare(&other), want, "{one:?} {other:?}");
             assert_eq!(other.compare(&one), want, "{other:?} {one:?}");

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::super::{Memory, Page};
 use super::*;
-use crate::engine::ports::{Inode, Machine, StoreIdentity};
 use crate::engine::ports::CommitId;
+use crate::engine::ports::{Inode, Machine, StoreIdentity};
 
 struct Hand(AtomicU64);
 

@@ -56,10 +56,7 @@ fn s3_identity(
     let inherited = || variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"))?.parse().ok();
     let endpoint: Option<Url> = s3.endpoint.clone().or_else(inherited);
     match endpoint.as_ref().filter(|endpoint| !is_aws(endpoint)) {
-        Some(endpoint) => StoreIdentity::S3 {
-            endpoint: place(endpoint),
-            machine: is_loopback(endpoint).then(machine),
-        },
+        Some(endpoint) => StoreIdentity::S3 { endpoint: place(endpoint), machine: is_loopback(endpoint).then(machine) },
         None => {
             let named = endpoint.as_ref().and_then(Url::host_str).and_then(region_in);
             let region = named.or_else(|| s3.region.clone()).or_else(|| variable("AWS_REGION"));
@@ -151,7 +148,8 @@ mod tests {
     fn another_server_is_its_endpoint_in_one_form() {
         let of = |endpoint: &str| of(&s3(Some("us-east-1"), Some(endpoint)), none);
         let want = StoreIdentity::S3 { endpoint: "ceph.example:7480/s3".to_owned(), machine: None };
-        for endpoint in ["http://ceph.example:7480/s3", "https://CEPH.example:7480/s3/", "http://ceph.example.:7480/s3"] {
+        for endpoint in ["http://ceph.example:7480/s3", "https://CEPH.example:7480/s3/", "http://ceph.example.:7480/s3"]
+        {
             assert_eq!(of(endpoint), want, "{endpoint}");
         }
         assert_eq!(of("http://ceph.example").compare(&of("https://ceph.example:443/")), Sameness::Same);

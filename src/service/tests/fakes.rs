@@ -266,9 +266,7 @@ pub(super) fn heartbeat(count: u64) -> crate::engine::ports::Heartbeat {
 }
 
 fn visible(lakefs: Arc<Fake>) -> Region {
-    Region {
-        visible: Some(Visible { lakefs, blockstore: Blockstore { scheme: Scheme::S3, identity: store("west") } }),
-    }
+    Region { visible: Some(Visible { lakefs, blockstore: Blockstore { scheme: Scheme::S3, identity: store("west") } }) }
 }
 
 pub(super) fn rig() -> Rig {
