@@ -271,7 +271,9 @@ mod tests {
 
     #[test]
     fn listen_addresses() {
-        for (text, want) in [(":8008", ":8008"), ("0.0.0.0:80", "0.0.0.0:80"), ("127.0.0.1:0", "127.0.0.1:0"), ("[::]:80", "[::]:80")] {
+        for (text, want) in
+            [(":8008", ":8008"), ("0.0.0.0:80", "0.0.0.0:80"), ("127.0.0.1:0", "127.0.0.1:0"), ("[::]:80", "[::]:80")]
+        {
             assert_eq!(listen_address(text), Ok(want.to_owned()));
         }
         assert_eq!(listen_address("localhost:8008"), Ok("localhost:8008".to_owned()));
