@@ -41,6 +41,8 @@ mod sandbox;
 mod servers;
 #[path = "it/several.rs"]
 mod several;
+#[path = "it/startup.rs"]
+mod startup;
 #[path = "it/tape.rs"]
 mod tape;
 #[path = "it/upkeep.rs"]
