@@ -96,7 +96,13 @@ fn print_ladder(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
     upto("archived", &[Archived, Dropped], out)?;
     upto("dropped", &[Dropped, GivenUp], out)?;
     for Loss { from, to, reason, who, at_ms } in stat.ladder.iter().flat_map(|ladder| &ladder.losses) {
-        writeln!(out, "lost       records {from} to {to}, accepted by {} at {}: {}", escape::line(who), show(*at_ms), escape::line(reason))?;
+        writeln!(
+            out,
+            "lost       records {from} to {to}, accepted by {} at {}: {}",
+            escape::line(who),
+            show(*at_ms),
+            escape::line(reason)
+        )?;
     }
     let columns = ["ladder", "segments", "records", "bytes", "where"];
     let right = ["segments", "bytes"];

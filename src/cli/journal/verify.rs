@@ -161,7 +161,13 @@ fn print_snapshots(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 fn print_losses(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for Loss { from, to, reason, who, at_ms } in &report.losses {
-        writeln!(out, "lost      records {from} to {to}, accepted by {} at {}: {}", escape::line(who), show(*at_ms), escape::line(reason))?;
+        writeln!(
+            out,
+            "lost      records {from} to {to}, accepted by {} at {}: {}",
+            escape::line(who),
+            show(*at_ms),
+            escape::line(reason)
+        )?;
     }
     if report.loss_noted {
         writeln!(out, "lost      a loss was accepted just now: the next start of the service records it")?;
