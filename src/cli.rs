@@ -17,6 +17,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::fs::Mode;
 
 pub use exit::{Exit, Failure};
 
@@ -73,6 +74,8 @@ enum ConfigCommand {
 
 /// Does what the arguments say; the first is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Journals, databases and caches are this user's alone, whatever the umask that this was started with.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     match Arguments::try_parse_from(arguments) {
         Ok(arguments) => exit::report(dispatch(arguments.command)).into(),
         Err(error) => {

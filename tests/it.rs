@@ -49,6 +49,8 @@ mod several;
 mod source;
 #[path = "it/stores.rs"]
 mod stores;
+#[path = "it/startup.rs"]
+mod startup;
 #[path = "it/tape.rs"]
 mod tape;
 #[path = "it/upkeep.rs"]

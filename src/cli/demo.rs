@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure, signals};
+use super::signals::{self, HangUp};
+use super::{Exit, Failure};
 use crate::clock::system::{OsEntropy, SystemClock};
 use crate::demo::screen::Screen;
 use crate::demo::{self, DemoError, Options, Outcome, Regions};
@@ -34,7 +35,7 @@ pub(super) fn demo(arguments: &DemoArguments) -> Result<Exit, Failure> {
     let options = Options { interactive: arguments.interactive, dir: arguments.dir.clone(), regions };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::because(Exit::Io, "cannot start the runtime", error))?;
-    let ended = runtime.block_on(async { play(options, signals::stop_token()?).await });
+    let ended = runtime.block_on(async { play(options, signals::stop_token(HangUp::Ends)?).await });
     runtime.shutdown_timeout(Duration::from_millis(500));
     ended
 }

@@ -13,7 +13,7 @@ pub(super) fn stdout() -> Printable<StdoutLock<'static>> {
 
 /// Writes one line to standard output.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
-    writeln!(stdout(), "{text}").map_err(Failure::Output)
+    writeln!(io::stdout().lock(), "{}", one_line(text)).map_err(Failure::Output)
 }
 
 /// Writes one line to standard error. Where that is closed, nobody is there to be told.

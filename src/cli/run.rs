@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use clap::Args;
 use lakemirror_journal::log::OpenError;
-use rustix::fs::Mode;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure, check, signals};
+use super::signals::{self, HangUp};
+use super::{Exit, Failure, check};
 use crate::clock::system::{OsEntropy, SystemClock};
 use crate::config::{self, Config, Warning};
 use crate::logging;
@@ -33,8 +33,6 @@ pub(super) struct RunArguments {
 
 /// Runs until it is told to end.
 pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
-    // Journal, databases and caches are this user's alone, whatever the umask that this was started with.
-    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     // First the log: where it is JSON, problems of the configuration are logged as JSON too.
     let logging = Config::logging(&arguments.config, &config::process_variables());
     logging::init(logging).map_err(|error| Failure::because(Exit::Io, "cannot log", error))?;
@@ -62,7 +60,7 @@ fn serve(config: Config, until_input_ends: bool) -> Result<Exit, Failure> {
 }
 
 async fn serve_until_told(config: Config, until_input_ends: bool) -> Result<Exit, Failure> {
-    let stop = signals::stop_token()?;
+    let stop = signals::stop_token(HangUp::Ignored)?;
     if until_input_ends {
         stop_with_input(stop.clone());
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use tokio::net::TcpListener;
 
-use super::{Exit, Failure, output, signals};
+use super::signals::{self, HangUp};
+use super::{Exit, Failure, output};
 use crate::clock::Clock as _;
 use crate::clock::system::{OsEntropy, SystemClock};
 use crate::sandbox::{Credentials, Options, Sandbox};
@@ -46,7 +47,7 @@ pub(super) fn sandbox(arguments: &SandboxArguments) -> Result<Exit, Failure> {
 }
 
 async fn serve(arguments: &SandboxArguments) -> Result<Exit, Failure> {
-    let stop = signals::stop_token()?;
+    let stop = signals::stop_token(HangUp::Ends)?;
     let listen = arguments.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         Failure::because(Exit::Io, format!("cannot listen on {listen}; choose another with --listen"), error)

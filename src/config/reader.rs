@@ -310,22 +310,34 @@ impl<'r> Section<'r> {
         if self.from_environment {
             let variable = self.variable(name);
             self.reader.known.borrow_mut().insert(variable.clone());
-            if let Some(text) = self.reader.variables.get(&variable).filter(|text| !text.is_empty()) {
-                return Some(Found { text: text.clone(), place: Place::Variable(variable) });
+            let text = self.reader.variables.get(&variable);
+            let found = text.and_then(|text| self.found(name, text, Place::Variable(variable)));
+            if found.is_some() {
+                return found;
             }
         }
         let node = &self.entry(name)?.node;
         let place = Place::line(&self.reader.file, node.at);
         match &node.value {
             Value::Null => None,
-            Value::Scalar(text) if text.is_empty() => None,
-            Value::Scalar(text) => Some(Found { text: text.clone(), place }),
+            Value::Scalar(text) => self.found(name, text, place),
             other @ (Value::Sequence(_) | Value::Mapping(_)) => {
                 let what = format!("is {}, not a single value", other.kind());
                 self.reader.problem(place, self.key(name), what, "write one value after the colon");
                 None
             }
         }
+    }
+
+    /// A text as a value. Files and variables that were made with `echo` or a here-document end in a line break, which
+    /// no setting has a use for: a key with one is refused by every server.
+    fn found(&self, name: &str, text: &str, place: Place) -> Option<Found> {
+        let kept = without_line_break(text);
+        if kept.len() < text.len() {
+            let fix = "the line break is left out; write the value without it";
+            self.reader.warning(place.clone(), self.key(name), "ends in a line break", fix);
+        }
+        if kept.is_empty() { None } else { Some(Found { text: kept.to_owned(), place }) }
     }
 
     /// A single value, read by `parse`.
@@ -379,7 +391,7 @@ impl<'r> Section<'r> {
     pub(crate) fn required<T>(&self, name: &str, value: Option<T>, fix: &str) -> Option<T> {
         let written = self.entry(name).is_some_and(|entry| match &entry.node.value {
             Value::Null => false,
-            Value::Scalar(text) => !text.is_empty(),
+            Value::Scalar(text) => !without_line_break(text).is_empty(),
             Value::Sequence(_) | Value::Mapping(_) => true,
         });
         if value.is_none() && !written && self.raw(name).is_none() {
@@ -399,14 +411,7 @@ impl<'r> Section<'r> {
     }
 
     pub(crate) fn secret(&self, name: &str) -> Option<Secret> {
-        let found = self.raw(name)?;
-        // Files and variables made with a here-document or `echo` end in one, and no secret of lakeFS or a store does.
-        let trimmed = found.text.trim_end_matches(['\r', '\n']);
-        if trimmed.len() < found.text.len() {
-            let fix = "the line break is left out; write the value without it";
-            self.reader.warning(found.place, self.key(name), "ends in a line break", fix);
-        }
-        Some(Secret::new(trimmed))
+        self.raw(name).map(|found| Secret::new(found.text))
     }
 
     /// A path as given: relative ones are relative to the working directory.
@@ -465,6 +470,10 @@ impl<'r> Section<'r> {
             self.reader.warning(place, self.key(&entry.key), "this key is not known", fix);
         }
     }
+}
+
+fn without_line_break(text: &str) -> &str {
+    text.trim_end_matches(['\r', '\n'])
 }
 
 fn within_range<T: PartialOrd>(

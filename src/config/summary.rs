@@ -1,6 +1,6 @@
 //! The settings as they are logged at start: an explicit list, so that a new secret cannot slip in.
 
-use super::{Archive, Blockstore, Config, MirrorsDatabase, Recheck};
+use super::{Archive, AuthCache, Blockstore, Config, MirrorsDatabase, Recheck};
 
 /// Names as in the file, values for people.
 pub(super) fn of(config: &Config) -> Vec<(&'static str, String)> {
@@ -15,6 +15,8 @@ pub(super) fn of(config: &Config) -> Vec<(&'static str, String)> {
             list(config.dst_credentials.iter().map(|(region, pair)| format!("{region}={}", pair.access_key_id))),
         ),
         ("listen_address", config.listen_address.clone()),
+        ("logging.level", config.logging.level.word().to_owned()),
+        ("logging.format", config.logging.format.word().to_owned()),
         ("api.max_connections", config.api.max_connections.to_string()),
         ("mirrors_database", database(&config.mirrors_database)),
         ("blockstore", blockstore(&config.blockstore)),
@@ -28,7 +30,7 @@ pub(super) fn of(config: &Config) -> Vec<(&'static str, String)> {
             ),
         ),
         ("auth.api.endpoint", config.auth.api_endpoint.as_ref().map_or_else(none, ToString::to_string)),
-        ("auth.cache", if config.auth.cache.is_some() { "on" } else { "off" }.to_owned()),
+        ("auth.cache", config.auth.cache.as_ref().map_or_else(|| "off".to_owned(), cache)),
         ("auth.trusted_proxies", list(config.auth.trusted_proxies.iter().map(ToString::to_string))),
         ("journal.path", config.journal.path.display().to_string()),
         ("journal.seal", format!("{} bytes or {:?}", config.journal.seal_max_bytes, config.journal.seal_max_age)),
@@ -40,11 +42,14 @@ pub(super) fn of(config: &Config) -> Vec<(&'static str, String)> {
             "committed.local_cache.dir",
             config.committed.local_cache.dir.as_ref().map_or_else(none, |dir| dir.display().to_string()),
         ),
+        ("committed.local_cache.size_bytes", config.committed.local_cache.size_bytes.to_string()),
         ("committed.metadata_prefix", config.committed.metadata_prefix.clone()),
         ("commit_sensor.process_branches_duration", format!("{:?}", config.commit_sensor.scan_interval())),
         ("mirrors_manager.process_mirrors_interval_duration", format!("{:?}", config.mirrors_manager.interval())),
         ("validator.run_interval", recheck(config.validator.recheck())),
         ("validator.num_workers", config.validator.num_workers.to_string()),
+        ("list_mirrors_page_size", config.list_mirrors_page_size.to_string()),
+        ("list_repositories_page_size", config.list_repositories_page_size.to_string()),
         ("promotion.history", format!("{:?}", config.promotion.history).to_lowercase()),
         ("promotion.on_divergence", format!("{:?}", config.promotion.on_divergence).to_lowercase()),
         ("verification.size", format!("{:?}", config.verification.size).to_lowercase()),
@@ -88,6 +93,10 @@ fn blockstore(store: &Blockstore) -> String {
         },
         Blockstore::Gs(_) | Blockstore::Azure(_) => store.kind().to_owned(),
     }
+}
+
+fn cache(cache: &AuthCache) -> String {
+    format!("{} callers for {:?} and up to {:?} more", cache.size, cache.ttl, cache.jitter)
 }
 
 fn recheck(recheck: Recheck) -> String {

@@ -306,6 +306,35 @@ fn a_secret_that_ends_in_a_line_break_is_trimmed_with_a_warning() {
     assert!(said.contains("lakefs_secret_access_key: ends in a line break") && !said.contains("hush"), "{said}");
     let variable = [("REPLICATION_AUTH_ENCRYPT_SECRET_KEY", "canary\n")];
     assert_eq!(good(SMALLEST, &variable).auth.encrypt_secret_key.expose(), "canary");
+    assert!(warnings(SMALLEST, &variable).contains("variable REPLICATION_AUTH_ENCRYPT_SECRET_KEY: auth.encrypt"));
+}
+
+#[test]
+fn every_secret_is_trimmed_and_so_is_what_goes_with_it() {
+    let s3 = "blockstore: { type: s3, s3: { credentials: { access_key_id: \"AK\\n\", secret_access_key: \"hush\\n\", \
+              session_token: \"hush\\r\\n\" } } }\n";
+    let text = changed(&["blockstore", "mirrors_database", "also_serves", "  us-west-2"], s3)
+        + "mirrors_database: { type: postgres, postgres: { connection_string: \"postgres://u:hush@h/d\\n\" } }\n";
+    let variables = [("REPLICATION_LAKEFS_ACCESS_KEY_ID", "AKIA\n"), ("REPLICATION_REGION", "eu\r\n")];
+    let (config, warned) = load_with(&text, &variables).unwrap();
+    let Blockstore::S3(store) = config.blockstore else { panic!("not s3") };
+    let pair = store.credentials.unwrap();
+    let token = pair.session_token.unwrap();
+    assert_eq!((pair.access_key_id.as_str(), pair.secret_access_key.expose(), token.expose()), ("AK", "hush", "hush"));
+    let MirrorsDatabase::Postgres(database) = config.mirrors_database else { panic!("not postgres") };
+    assert_eq!(database.connection_string.expose(), "postgres://u:hush@h/d");
+    assert_eq!((config.lakefs_credentials.access_key_id.as_str(), config.region.as_str()), ("AKIA", "eu"));
+    let said = lines(&warned);
+    assert_eq!(said.matches("ends in a line break").count(), 6, "{said}");
+    assert!(!said.contains("hush"), "{said}");
+}
+
+#[test]
+fn a_secret_of_line_breaks_alone_is_not_set() {
+    let text = changed(&["lakefs_secret_access_key"], "lakefs_secret_access_key: \"\\n\"\n");
+    assert!(problems(&text).contains("lakefs_secret_access_key: is required and not set"));
+    let empty = [("REPLICATION_LAKEFS_SECRET_ACCESS_KEY", "\n")];
+    assert_eq!(good(SMALLEST, &empty).lakefs_credentials.secret_access_key.expose(), "wJalrXUtnFEMI...");
 }
 
 #[test]

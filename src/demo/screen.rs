@@ -138,4 +138,30 @@ mod tests {
         assert!(closed.is_cancelled());
         assert_eq!(screen.error().unwrap().kind(), io::ErrorKind::BrokenPipe);
     }
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_is_one_line_without_controls() {
+        let paper = Paper::default();
+        let clock = Arc::new(SystemClock::new());
+        let screen = Screen::new(Box::new(paper.clone()), false, clock, CancellationToken::new());
+        screen.say(Voice::Source, "main\u{1b}[2K\r\n   0.00s  verdict   forged\u{9b}1m\u{202e}");
+        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("forged") && !text.trim_end().chars().any(char::is_control), "{text:?}");
+        assert!(!text.contains('\u{202e}'), "{text:?}");
+    }
 }

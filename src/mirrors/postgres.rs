@@ -1,7 +1,8 @@
 //! The mirrors database in PostgreSQL or CockroachDB.
 //!
 //! Owns the statements and what their answers mean. Reading the connection string is [`address`]'s, encryption [`tls`]'s,
-//! connections are [`pool`]'s, the table [`layout`]'s, failures are classified in [`failure`]. Every change is one
+//! connections are [`pool`]'s, the table [`layout`]'s, failures are classified in [`failure`], failovers noticed in
+//! [`generation`]. Every change is one
 //! statement on one row, so no transaction stays open and nothing has to be undone; statements are not prepared by name,
 //! so that a connection pooler in between is no obstacle.
 //!
@@ -27,10 +28,12 @@ use crate::secret::Secret;
 
 mod address;
 mod failure;
+mod generation;
 mod layout;
 mod pool;
 mod tls;
 
+pub use generation::{Resolve, SystemResolver};
 use pool::Pool;
 
 /// Tries of one statement that the server asks to repeat.
@@ -127,10 +130,25 @@ impl Postgres {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
+        Self::open_with(settings, organization_id, Arc::new(SystemResolver), clock, entropy).await
+    }
+
+    /// As [`Postgres::open`], with a resolver of the caller's that says when a host name has moved. Connections
+    /// themselves are made with the operating system's.
+    ///
+    /// # Errors
+    /// [`OpenError`], for what needs an operator.
+    pub async fn open_with(
+        settings: &Settings,
+        organization_id: &str,
+        resolver: Arc<dyn Resolve>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenError> {
         let address = address::parse(settings.connection_string.expose())?;
         let place = address.place();
         let tls = tls::connector(&address.tls)?;
-        let pool = Pool::new(address.config, tls, settings, Arc::clone(&clock));
+        let pool = Pool::new(address.config, tls, settings, resolver, Arc::clone(&clock));
         let partition = super::partition(organization_id).into_bytes();
         let items = Self { pool, attempts: Attempts::new(clock, entropy, TRIES_MAX), partition, place };
         let contact = items.attempts.first_contact(&items.place, || items.prepare()).await;

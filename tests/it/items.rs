@@ -11,6 +11,8 @@ mod faulty_dynamodb;
 pub(crate) mod line;
 #[path = "items/postgres.rs"]
 pub(crate) mod postgres;
+#[path = "items/postgres_failover.rs"]
+mod postgres_failover;
 #[path = "items/postgres_tls.rs"]
 mod postgres_tls;
 #[path = "items/sandbox_dynamodb.rs"]

@@ -2,6 +2,8 @@
 
 #[path = "journal_explain/export.rs"]
 mod export;
+#[path = "journal_explain/hostile.rs"]
+mod hostile;
 #[path = "journal_explain/what_if.rs"]
 mod what_if;
 #[path = "journal_explain/why.rs"]

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 pub(crate) struct Server {
     /// What the script says after `READY`: where it listens, and what else there is to know.
     pub(crate) endpoint: String,
-    /// Never dropped: it is part of a static.
+    /// Ends when its input is closed, which is when this is dropped. Those in a static never are.
     _script: Child,
 }
 
@@ -34,6 +34,12 @@ pub(crate) fn dynamodb(test: &str) -> Option<&'static Server> {
 /// PostgreSQL with TLS, as `127.0.0.1:PORT CERTIFICATE-FILE`; `None`: skip.
 pub(crate) fn postgres(test: &str) -> Option<&'static Server> {
     or_skip(POSTGRES.as_ref(), "postgres", test)
+}
+
+/// A PostgreSQL of the test's own, for what would disturb others; ends when it is dropped. `None`: skip.
+pub(crate) fn own_postgres(test: &str) -> Option<Server> {
+    postgres(test)?;
+    start("postgres")
 }
 
 /// S3Proxy; `None`: skip.

@@ -53,7 +53,12 @@ pub(super) fn export(arguments: &ExportArguments) -> Result<Exit, Failure> {
         Format::Jsonl => Form::Jsonl,
         Format::Csv => Form::Csv,
     };
-    let mut out = BufWriter::new(io::stdout().lock());
+    // Escapes in JSON mean what they stand for; rows of CSV end in a CR, and escape their cells themselves.
+    let stdout: Box<dyn Write> = match form {
+        Form::Jsonl => Box::new(output::stdout()),
+        Form::Csv => Box::new(io::stdout().lock()),
+    };
+    let mut out = BufWriter::new(stdout);
     let exported = place.ask_quietly(|source| export::export(source, &span, form, &mut out));
     // What was read before a fault is evidence, too; without its last line it is not taken for the whole.
     out.flush().map_err(Failure::Output)?;

@@ -1,6 +1,7 @@
 //! An export for spreadsheets: RFC 4180, one row a record.
 //!
-//! Owns columns and quoting. A cell that a spreadsheet could take for a formula begins with an apostrophe. The payload
+//! Owns columns and quoting. A cell that a spreadsheet could take for a formula begins with an apostrophe, and characters
+//! that do not show as themselves are escaped: a row is a line, on a terminal too. The payload
 //! is left out, which no cell would hold: this form is for looking, and is not imported. The last row has the word
 //! `end`, the number of records, and the hash of the last frame: a file without it was cut.
 
@@ -10,6 +11,7 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use super::line::{Line, Trailer};
+use crate::escape;
 use crate::evidence::moment::show;
 
 /// The columns, in this order; later versions add to the right.
@@ -88,12 +90,12 @@ fn row(out: &mut dyn Write, cells: &[String]) -> io::Result<()> {
 /// A cell as it stands in the file.
 fn quoted(cell: &str) -> Cow<'_, str> {
     let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '|', '%']);
-    let special = cell.contains([',', '"', '\r', '\n', '\t']);
-    match (formula, special) {
-        (false, false) => Cow::Borrowed(cell),
+    let shown = escape::line(cell);
+    match (formula, shown.contains([',', '"'])) {
+        (false, false) => shown,
         (formula, _) => {
             let apostrophe = if formula { "'" } else { "" };
-            Cow::Owned(format!("\"{apostrophe}{}\"", cell.replace('"', "\"\"")))
+            Cow::Owned(format!("\"{apostrophe}{}\"", shown.replace('"', "\"\"")))
         }
     }
 }
@@ -109,12 +111,14 @@ mod tests {
             ("", ""),
             ("a,b", "\"a,b\""),
             ("say \"x\"", "\"say \"\"x\"\"\""),
-            ("two\r\nlines", "\"two\r\nlines\""),
+            ("two\r\nlines", r"two\r\nlines"),
+            ("\u{1b}[2K\u{9b}\u{202e}x", r"\u001b[2K\u009b\u202ex"),
+            ("\r=1", "\"'\\r=1\""),
             ("=HYPERLINK(\"x\")", "\"'=HYPERLINK(\"\"x\"\")\""),
             ("-main", "\"'-main\""),
             ("@main", "\"'@main\""),
             ("+1", "\"'+1\""),
-            ("\tx", "\"'\tx\""),
+            ("\tx", "\"'\\tx\""),
         ] {
             assert_eq!(quoted(cell), text, "{cell:?}");
         }

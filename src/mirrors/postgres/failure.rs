@@ -13,6 +13,28 @@ use crate::engine::ports::FaultKind;
 /// The longest message made of an error and its causes, in bytes.
 const MESSAGE_MAX: usize = 600;
 
+/// What a failure speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The statement: its connection is as good as before.
+    Statement,
+    /// The server or the way to it: connections that were made like this one lead no further.
+    Server,
+}
+
+/// What a failed statement or connection speaks of.
+pub(super) fn scope(error: &tokio_postgres::Error) -> Scope {
+    error.as_db_error().map_or(Scope::Server, |refusal| scope_of(refusal.code().code()))
+}
+
+/// A server that takes no writes any longer, goes down, has lost what it needs of others, or does not know us any more.
+fn scope_of(code: &str) -> Scope {
+    match (code, code.get(..2).unwrap_or_default()) {
+        ("25006" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05", _) | (_, "08" | "28") => Scope::Server,
+        _ => Scope::Statement,
+    }
+}
+
 /// A failed statement.
 pub(super) fn of(error: &tokio_postgres::Error) -> Failure {
     match error.as_db_error() {
@@ -65,7 +87,8 @@ fn classify(code: &str) -> (FaultKind, Effect, &'static str) {
         ("42P01", _) => {
             (FaultKind::Retry, Effect::None, "the table was dropped; restart this process, which makes it again")
         }
-        ("25006", _) => (FaultKind::Retry, Effect::None, "this is a standby: connect to the primary"),
+        // Over a new connection, which the primary may take.
+        ("25006", _) => (FaultKind::Retry, Effect::NoneTryAgain, "this is a standby: connect to the primary"),
         ("53300" | "57P03", _) => (FaultKind::Retry, Effect::None, ""),
         (_, "08" | "53" | "57" | "58" | "XX") => (FaultKind::Retry, Effect::Unknown, ""),
         _ => (FaultKind::Refused, Effect::None, ""),
@@ -119,6 +142,7 @@ mod tests {
             ("57P01", FaultKind::Retry, Effect::Unknown),
             ("08006", FaultKind::Retry, Effect::Unknown),
             ("53300", FaultKind::Retry, Effect::None),
+            ("25006", FaultKind::Retry, Effect::NoneTryAgain),
             ("28P01", FaultKind::Denied, Effect::None),
             ("42501", FaultKind::Denied, Effect::None),
             ("22000", FaultKind::Refused, Effect::None),
@@ -126,6 +150,17 @@ mod tests {
         ] {
             let (found, done, _) = classify(code);
             assert_eq!((found, done), (kind, effect), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_changed_is_told_from_a_statement_that_was_refused() {
+        for code in ["25006", "57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006", "08P01", "28000", "28P01"]
+        {
+            assert_eq!(scope_of(code), Scope::Server, "{code}");
+        }
+        for code in ["40001", "40P01", "23505", "42501", "42P01", "53300", "57014", "55P03", "25P02", "XX000", ""] {
+            assert_eq!(scope_of(code), Scope::Statement, "{code}");
         }
     }
 }

@@ -1,16 +1,21 @@
 //! Connections: how many, how long, and whether one can be used again.
 //!
 //! Owns their opening, the time that a statement may take and the bound on their number. A connection on which anything
-//! but the server's own refusal happened is closed, never reused: what it still has under way is not known.
+//! but the server's own refusal happened is closed, never reused: what it still has under way is not known. Where the
+//! failure speaks of the server and not of the statement, every connection of the same [generation](super::generation) is closed with it.
+//! A new connection counts only once its server has said that it takes writes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Row};
 
 use super::super::attempts::{Effect, Failure};
+use super::failure::Scope;
+use super::generation::{Generation, Generations, Names, Resolve};
 use super::tls::MakeTls;
 use super::{Parameter, Settings, failure};
 use crate::clock::Clock;
@@ -30,6 +35,8 @@ pub(super) struct Pool {
     idle_max: usize,
     lifetime: Duration,
     clock: Arc<dyn Clock>,
+    generations: Arc<Generations>,
+    names: Arc<Names>,
 }
 
 /// Closed when it is dropped.
@@ -37,19 +44,35 @@ struct Connection {
     client: Client,
     /// When it was made, by the monotonic clock.
     made: Duration,
+    generation: Generation,
 }
 
 impl Pool {
-    pub(super) fn new(mut config: Config, tls: MakeTls, settings: &Settings, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        mut config: Config,
+        tls: MakeTls,
+        settings: &Settings,
+        resolver: Arc<dyn Resolve>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
+            // One host that is silent leaves time for the others.
+            let hosts = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
+            config.connect_timeout(CONNECT_TIMEOUT / u32::try_from(hosts).unwrap_or(u32::MAX));
+        }
+        if config.get_target_session_attrs() == TargetSessionAttrs::Any {
+            // All that is done here needs the primary, and a standby may answer first.
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         if config.get_application_name().is_none() {
             config.application_name("lakemirror");
         }
+        let names = Arc::new(Names::of(&config, resolver, Arc::clone(&clock)));
         Self {
             config,
             tls,
+            names,
+            generations: Arc::default(),
             permits: Semaphore::new(settings.connections_max.clamp(1, Semaphore::MAX_PERMITS)),
             idle: Mutex::new(Vec::new()),
             idle_max: settings.idle_max,
@@ -79,12 +102,13 @@ impl Pool {
         permit: SemaphorePermit<'_>,
     ) -> Result<T, (Option<SqlState>, Failure)> {
         let Ok(answer) = answer else {
+            self.end(connection.generation);
             let message = format!("no answer within {} s", STATEMENT_TIMEOUT.as_secs());
             return Err((None, Failure::new(FaultKind::Retry, Effect::Unknown, message)));
         };
-        let refused = answer.as_ref().err().is_some_and(|error| error.as_db_error().is_some());
-        if answer.is_ok() || refused {
-            self.keep(connection);
+        match answer.as_ref().err().map(failure::scope) {
+            None | Some(Scope::Statement) => self.keep(connection),
+            Some(Scope::Server) => self.end(connection.generation),
         }
         drop(permit);
         answer.map_err(|error| (error.code().cloned(), failure::of(&error)))
@@ -100,17 +124,49 @@ impl Pool {
             }
         };
         let made = match self.take_idle() {
-            Some(connection) => connection,
+            Some(connection) => {
+                self.watch_names();
+                connection
+            }
             None => self.connect().await?,
         };
         Ok((made, permit))
     }
 
+    /// Looks at the names in the background, so that no statement over an open connection waits for a resolver.
+    fn watch_names(&self) {
+        if self.names.is_due() {
+            let (names, generations) = (Arc::clone(&self.names), Arc::clone(&self.generations));
+            tokio::spawn(async move { look(&names, &generations).await });
+        }
+    }
+
+    /// Gives up the connections of a generation, and says so once.
+    fn end(&self, generation: Generation) {
+        if self.generations.end(generation) {
+            self.idle().retain(|connection| self.is_usable(connection));
+            tracing::info!("the mirrors database's server has changed: connections are made again");
+        }
+    }
+
     async fn connect(&self) -> Result<Connection, Failure> {
-        let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.config.connect(self.tls.clone())).await;
-        let (client, driver) = match connected {
-            Ok(Ok(connected)) => connected,
-            Ok(Err(error)) => return Err(failure::of_connect(&error)),
+        let connecting = async {
+            // Before the connection, so that no move between the two is missed.
+            if self.names.is_due() {
+                look(&self.names, &self.generations).await;
+            }
+            let generation = self.generations.current();
+            (generation, self.config.connect(self.tls.clone()).await)
+        };
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
+        let (generation, (client, driver)) = match connected {
+            Ok((generation, Ok(connected))) => (generation, connected),
+            Ok((generation, Err(error))) => {
+                if error.as_db_error().is_some() && failure::scope(&error) == Scope::Server {
+                    self.end(generation);
+                }
+                return Err(failure::of_connect(&error));
+            }
             Err(_) => {
                 let message = format!("no connection within {} s", CONNECT_TIMEOUT.as_secs());
                 return Err(Failure::new(FaultKind::Retry, Effect::None, message));
@@ -122,7 +178,7 @@ impl Pool {
                 tracing::debug!("a connection to the mirrors database ended: {error}");
             }
         });
-        Ok(Connection { client, made: self.clock.monotonic() })
+        Ok(Connection { client, made: self.clock.monotonic(), generation })
     }
 
     fn take_idle(&self) -> Option<Connection> {
@@ -140,10 +196,19 @@ impl Pool {
     }
 
     fn is_usable(&self, connection: &Connection) -> bool {
-        !connection.client.is_closed() && self.clock.monotonic().saturating_sub(connection.made) < self.lifetime
+        connection.generation == self.generations.current()
+            && !connection.client.is_closed()
+            && self.clock.monotonic().saturating_sub(connection.made) < self.lifetime
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives up all connections if a name has moved.
+async fn look(names: &Names, generations: &Generations) {
+    if names.have_moved().await && generations.end(generations.current()) {
+        tracing::info!("the mirrors database's name has another address: connections are made again");
     }
 }

@@ -1,6 +1,6 @@
-//! The line to a server: a proxy that can be cut, mended, and made to swallow answers.
+//! The line to a server: a proxy that can be cut, mended, led to another server, and made to swallow answers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -21,6 +21,7 @@ pub(crate) enum State {
 pub(crate) struct Line {
     pub(crate) address: String,
     state: Arc<watch::Sender<State>>,
+    server: Arc<Mutex<String>>,
     /// Connections that go through.
     whole: watch::Sender<usize>,
 }
@@ -32,17 +33,24 @@ impl Line {
         let address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(watch::Sender::new(state));
         let whole = watch::Sender::new(0);
-        let (server, shared, count) = (server.to_owned(), Arc::clone(&state), whole.clone());
+        let server = Arc::new(Mutex::new(server.to_owned()));
+        let (behind, shared, count) = (Arc::clone(&server), Arc::clone(&state), whole.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, server.clone(), shared.subscribe(), count.clone()));
+                let server = behind.lock().unwrap().clone();
+                tokio::spawn(pass(client, server, shared.subscribe(), count.clone()));
             }
         });
-        Self { address, state, whole }
+        Self { address, state, server, whole }
     }
 
     pub(crate) fn port(&self) -> &str {
         self.address.rsplit(':').next().unwrap()
+    }
+
+    /// New connections lead to another server; those that are open stay where they are.
+    pub(crate) fn lead_to(&self, server: &str) {
+        server.clone_into(&mut self.server.lock().unwrap());
     }
 
     /// From now on; what went through is closed when this returns.
