@@ -47,10 +47,10 @@ mod servers;
 mod several;
 #[path = "it/source.rs"]
 mod source;
-#[path = "it/stores.rs"]
-mod stores;
 #[path = "it/startup.rs"]
 mod startup;
+#[path = "it/stores.rs"]
+mod stores;
 #[path = "it/tape.rs"]
 mod tape;
 #[path = "it/upkeep.rs"]

@@ -11,7 +11,9 @@ use super::limits::ID_BYTES_MAX;
 use super::problem::Place;
 use super::reader::Section;
 use super::scalar::{self, BadValue};
-use super::{Config, MirrorsDatabase, api, auth, blockstore, committed, credentials, database, journal, log, pace, policy};
+use super::{
+    Config, MirrorsDatabase, api, auth, blockstore, committed, credentials, database, journal, log, pace, policy,
+};
 
 type Served = Vec<(String, Place, Option<AlsoServed>)>;
 type Endpoints = Vec<(String, Place, Url)>;

@@ -322,7 +322,6 @@ async fn identify(site: &Site) -> Result<String, Turn> {
     Ok(default_branch)
 }
 
-
 fn names(listing: &Listing) -> BTreeSet<String> {
     listing.heads.iter().map(|branch| branch.name.clone()).collect()
 }

@@ -366,7 +366,8 @@ impl TreeWait {
         // What a look found missing may have been found since, by another one or at another tree.
         let known = need.few.len() == need.wanted as usize;
         let missing = track.looked.samples.iter().filter(|(one, _)| !known || need.few.contains(&one.ordinal));
-        let sample = |one: &(Missing, Option<Outcome>)| Sample { source: track.said.of(one.0.ordinal), ..Sample::of(one) };
+        let sample =
+            |one: &(Missing, Option<Outcome>)| Sample { source: track.said.of(one.0.ordinal), ..Sample::of(one) };
         self.samples.extend(missing.take(room).map(sample));
         self.source_has += track.said.count(SourceAnswer::HasIt);
         self.source_lost += track.said.count(SourceAnswer::Gone);

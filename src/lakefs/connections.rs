@@ -48,11 +48,7 @@ impl Connections {
     ///
     /// # Errors
     /// As [`http_client`].
-    pub(super) fn new(
-        endpoint: Endpoint,
-        ca_bundle: Option<PathBuf>,
-        proxies: Proxies,
-    ) -> Result<Self, ConnectError> {
+    pub(super) fn new(endpoint: Endpoint, ca_bundle: Option<PathBuf>, proxies: Proxies) -> Result<Self, ConnectError> {
         let http = http_client(&endpoint, ca_bundle.as_deref(), &proxies)?;
         let pool = Mutex::new(Pool { http, generation: 0, slowest: Duration::ZERO });
         Ok(Self { endpoint, ca_bundle, proxies, pool })

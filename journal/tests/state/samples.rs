@@ -22,18 +22,8 @@ fn bits(len: u32, ordinals: &[u32]) -> EncodedBits {
 
 /// In the order of the golden file's lines: that in which they came to be.
 pub fn one_of_each() -> Vec<Event> {
-    let parts = [
-        service(),
-        mirror(),
-        branch(),
-        content(),
-        moves(),
-        upkeep(),
-        taken(),
-        taken_back(),
-        archived(),
-        deletions(),
-    ];
+    let parts =
+        [service(), mirror(), branch(), content(), moves(), upkeep(), taken(), taken_back(), archived(), deletions()];
     parts.concat()
 }
 

@@ -8,7 +8,7 @@ use lakemirror_journal::state::hold::HoldReason;
 use lakemirror_journal::state::mirror::{Definition, Mirror, Phase};
 
 use super::losses::losses;
-use super::{archived, holds, BranchStanding, BranchStatus, Goings};
+use super::{BranchStanding, BranchStatus, Goings, archived, holds};
 use crate::engine::board::{Note, Subject};
 
 /// Branches that are named for one kind of problem; what ails one may ail thousands.
@@ -48,9 +48,11 @@ impl Topic {
     #[must_use]
     pub fn branch(&self) -> Option<&str> {
         match self {
-            Self::Lost(name) | Self::Archived(name) | Self::Diverged(name) | Self::Stuck(name) | Self::Note(Subject::Branch(name)) => {
-                Some(name)
-            }
+            Self::Lost(name)
+            | Self::Archived(name)
+            | Self::Diverged(name)
+            | Self::Stuck(name)
+            | Self::Note(Subject::Branch(name)) => Some(name),
             _ => None,
         }
     }

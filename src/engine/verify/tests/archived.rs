@@ -23,7 +23,10 @@ async fn problems(world: &World) -> Vec<String> {
     let looked = world.recorder.read(move |state| {
         let status = status::of(state.mirror(&MIRROR).unwrap(), &state.policy, &goings, (0, [0; 32]));
         let waiting = status.branches.into_iter().flat_map(|branch| branch.waiting);
-        waiting.map(|waiting| format!("{}: {}", waiting.kind, waiting.what)).chain(status.problems.iter().map(ToString::to_string)).collect()
+        waiting
+            .map(|waiting| format!("{}: {}", waiting.kind, waiting.what))
+            .chain(status.problems.iter().map(ToString::to_string))
+            .collect()
     });
     looked.await.unwrap()
 }

@@ -40,7 +40,6 @@ impl Hand {
     }
 }
 
-
 struct Sleeper<'a>(&'a Hand);
 
 impl Drop for Sleeper<'_> {
