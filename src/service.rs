@@ -13,7 +13,7 @@ use lakemirror_api::server::{Caller, Service};
 use lakemirror_api::types::{ListPage, Mirror, MirrorCreation, MirrorList};
 
 use crate::clock::{Clock, Entropy};
-use crate::engine::ports::{FaultKind, Incarnation, Lakefs, Repository};
+use crate::engine::ports::{Alarm, FaultKind, Incarnation, Lakefs, Repository};
 use crate::mirrors::records::{CreateError, Definition, Listing, NewMirror, Records, RecordsError, Status, Summary};
 
 pub mod answer;
@@ -66,6 +66,8 @@ pub struct Parts {
     pub records: Arc<Records>,
     /// The engine of this process.
     pub status: Arc<dyn StatusProvider>,
+    /// Raised where a store of this process fails.
+    pub alarm: Alarm,
     /// For ages.
     pub clock: Arc<dyn Clock>,
     /// For incarnations.
@@ -196,6 +198,7 @@ impl MirrorService {
                 "region {region} created a mirror of this name earlier, so that the other regions answer with that one; delete one of the two, each at its own region"
             ));
         }
+        answer.problems.extend(self.parts.alarm.raised());
         answer
     }
 

@@ -21,6 +21,8 @@ mod demo;
 mod engine;
 #[path = "it/items.rs"]
 mod items;
+#[path = "it/full.rs"]
+mod full;
 #[path = "it/journal.rs"]
 mod journal;
 #[path = "it/journal_explain.rs"]

@@ -14,6 +14,10 @@ pub use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId};
 
 use crate::engine::status::MirrorStatus;
 
+mod alarm;
+
+pub use alarm::Alarm;
+
 /// What a failed call to the outside means for the caller. One treatment each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FaultKind {

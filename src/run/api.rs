@@ -68,6 +68,7 @@ pub(super) fn service(ports: &Ports, engine: Engine) -> Arc<dyn Service> {
         gate: Arc::new(gate),
         records: Arc::clone(&ports.records),
         status: Arc::new(EngineStatus { engine, clock: Arc::clone(clock) }),
+        alarm: ports.alarm.clone(),
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
     }))

@@ -243,6 +243,7 @@ pub(super) fn rig() -> Rig {
         gate: gate.clone(),
         records: records.clone(),
         status: engine.clone(),
+        alarm: Alarm::default(),
         clock: Arc::new(Fixed),
         entropy: Arc::new(Counting::default()),
     });
