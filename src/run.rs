@@ -2,6 +2,8 @@
 //! whatever it is given, so that the demo, the tests and the simulation run the same wiring.
 
 mod api;
+pub mod definitions;
+mod gap;
 mod gate;
 mod housekeeping;
 pub mod http;
@@ -31,7 +33,7 @@ use crate::clock::{Clock, Entropy};
 use crate::config::{self, Config, MirrorsDatabase, Recheck};
 use crate::engine::lease::keeper::Process;
 use crate::engine::mirror::{Ended, Settings};
-use crate::engine::ports::{Alarm, FaultKind, Lakefs, Registry};
+use crate::engine::ports::{Alarm, FaultKind, Lakefs, LeaseTable, Registry};
 use crate::engine::recorder::{self, Halt, Ledger, Recorder, RecorderThread};
 use crate::engine::{Engine, Parts, Region};
 use crate::lakefs;
@@ -40,6 +42,8 @@ use crate::mirrors::{Dynamodb, Embedded, Items, Postgres, dynamodb, embedded, po
 use crate::objects::{self, s3};
 use crate::service::RequestLog;
 
+use definitions::{JournaledItems, ReconcileError};
+use gap::Continuity;
 use ledger::{Journal, Rhythm};
 use registry::SharedRegistry;
 use upkeep::Upkeep;
@@ -97,6 +101,9 @@ pub enum RunError {
     /// The journal stopped: nothing may be done that is not recorded.
     #[error("the journal stopped: {0}")]
     JournalStopped(String),
+    /// The mirrors database and the journal cannot be brought together.
+    #[error("the mirrors database and the journal cannot be brought together")]
+    Reconcile(#[from] ReconcileError),
     /// The volume of the journal, or of the embedded mirrors database, is full or fails.
     #[error("{0}")]
     Volume(String),
@@ -125,6 +132,8 @@ pub struct Ports {
     pub store_identities: BTreeMap<String, String>,
     /// The mirrors database.
     pub records: Arc<Records>,
+    /// The embedded mirrors database, where it is that: copied into the journal.
+    pub definitions: Option<Arc<JournaledItems>>,
     /// Raised where the embedded mirrors database, or the journal, cannot be written.
     pub alarm: Alarm,
     /// The journal's directory.
@@ -187,14 +196,15 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
         );
     }
     let alarm = Alarm::default();
-    let records = Arc::new(open_records(config, &alarm, &clock, &entropy).await?);
+    let (records, definitions) = open_records(config, &alarm, &clock, &entropy).await?;
     Ok(Ports {
         region: config.region.clone(),
         home,
         sources,
         regions,
         store_identities,
-        records,
+        records: Arc::new(records),
+        definitions,
         alarm,
         journal_path: config.journal.path.clone(),
         rhythm: rhythm(&config.journal),
@@ -213,10 +223,14 @@ async fn open_records(
     alarm: &Alarm,
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
-) -> Result<Records, RunError> {
+) -> Result<(Records, Option<Arc<JournaledItems>>), RunError> {
     let organization = &config.organization_id;
     let items: Arc<dyn Items> = match &config.mirrors_database {
-        MirrorsDatabase::Local { path } => Arc::new(Embedded::open(path, organization, alarm.clone()).await?),
+        MirrorsDatabase::Local { path } => {
+            let embedded = Embedded::open(path, organization, alarm.clone()).await?;
+            let items = Arc::new(JournaledItems::new(embedded, Arc::clone(clock)));
+            return Ok((Records::new(Arc::clone(&items) as _, Arc::clone(clock)), Some(items)));
+        }
         MirrorsDatabase::Dynamodb(table) => {
             let settings = stores::dynamodb_settings(table);
             Arc::new(Dynamodb::open(&settings, organization, Arc::clone(clock), Arc::clone(entropy)).await?)
@@ -226,7 +240,7 @@ async fn open_records(
             Arc::new(Postgres::open(&settings, organization, Arc::clone(clock), Arc::clone(entropy)).await?)
         }
     };
-    Ok(Records::new(items, Arc::clone(clock)))
+    Ok((Records::new(items, Arc::clone(clock)), None))
 }
 
 fn settings(config: &Config) -> Settings {
@@ -309,7 +323,7 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
     // Opening is left as by a crash, which the next start mends.
     let Some(opened) = stop.run_until_cancelled(open_journal(&ports)).await else { return Ok(()) };
     let (state, journal, recovery, node) = opened?;
-    let writer_epoch = journal.writer_epoch();
+    let (writer_epoch, head) = (journal.writer_epoch(), journal.head());
     let (recorder, thread) = recorder::start(state, Box::new(journal) as Box<dyn Ledger>, Arc::clone(&ports.clock))
         .map_err(|source| RunError::Io { what: "cannot start the journal's thread".to_owned(), source })?;
     let begun = begin(&recorder, &ports, writer_epoch, recovery).await;
@@ -317,7 +331,13 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
     let (dir, settings) = (ports.journal_path.clone(), ports.upkeep.clone());
     let upkeep = Upkeep::new(dir, settings, recorder.clone(), Arc::clone(&ports.clock));
     let mut upkeep = tokio::spawn(upkeep.run(stop.clone()));
-    let registry = Arc::new(SharedRegistry::new(Arc::clone(&ports.records), Arc::clone(&ports.clock)));
+    if let (Ok(()), Some(definitions)) = (&begun, &ports.definitions) {
+        startup.doing("comparing the mirrors database with the journal");
+        definitions.reconcile(recorder.clone()).await?;
+    }
+    let continuity = Continuity::new(ports.journal_path.clone(), node.clone(), head, recorder.clone());
+    let registry = SharedRegistry::new(Arc::clone(&ports.records), Arc::clone(&ports.clock));
+    let registry = Arc::new(registry.with_continuity(continuity));
     tokio::spawn(housekeeping::run(
         Arc::clone(&ports.records),
         ports.regions.keys().cloned().collect(),
@@ -329,14 +349,14 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
         sources: ports.sources.clone(),
         regions: ports.regions.clone(),
         registry: Arc::clone(&registry) as Arc<dyn Registry>,
-        table: registry,
+        table: Arc::clone(&registry) as Arc<dyn LeaseTable>,
         process: process(&ports, node),
         recorder,
         clock: Arc::clone(&ports.clock),
         entropy: Arc::clone(&ports.entropy),
         settings: Arc::clone(&ports.settings),
     });
-    startup.ready(api::service(&ports, engine.clone()));
+    startup.ready(api::service(&ports, engine.clone(), registry));
     let ended = match begun {
         Ok(()) => drive(&engine, &watched, &mut upkeep, &ports.alarm, stop).await,
         Err(_) => Err(Ended::Journal),

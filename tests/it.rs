@@ -37,6 +37,8 @@ mod objects;
 mod process;
 #[path = "it/reader.rs"]
 mod reader;
+#[path = "it/restored.rs"]
+mod restored;
 #[path = "it/sandbox.rs"]
 mod sandbox;
 #[path = "it/servers.rs"]

@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::ids::Incarnation;
 
 pub mod branch;
+pub mod database;
 pub mod graph;
 pub mod image;
 pub mod ladder;
@@ -18,6 +19,7 @@ pub mod policy;
 pub mod tree;
 
 use branch::{Divergence, Move, Presence};
+use database::Database;
 use ladder::Ladder;
 use mirror::{Definition, Mirror, Phase, Source, Trouble};
 use policy::Policy;
@@ -35,6 +37,8 @@ pub struct State {
     pub gone_ms: BTreeMap<String, u64>,
     /// How far the journal's own files are.
     pub ladder: Ladder,
+    /// The copy of the embedded mirrors database's definitions.
+    pub database: Database,
     /// Arrival checks in all.
     pub checks: u64,
     /// Facts that made no sense where they stood.
@@ -73,11 +77,13 @@ impl State {
             | Event::SegmentArchived(_)
             | Event::SegmentDropped(_)
             | Event::SnapshotTaken(_)
-            | Event::LossAcknowledged(_) => {
+            | Event::LossAcknowledged(_)
+            | Event::JournalGapFound(_) => {
                 if !self.ladder.apply(event) {
                     self.stray();
                 }
             }
+            Event::DatabaseItemWritten(_) | Event::DatabaseRebuilt(_) => self.database.apply(event),
             other => self.apply_to_mirror(other),
         }
     }
@@ -138,7 +144,10 @@ impl Event {
             | Event::SegmentArchived(_)
             | Event::SegmentDropped(_)
             | Event::SnapshotTaken(_)
-            | Event::LossAcknowledged(_) => return None,
+            | Event::LossAcknowledged(_)
+            | Event::JournalGapFound(_)
+            | Event::DatabaseItemWritten(_)
+            | Event::DatabaseRebuilt(_) => return None,
             Event::MirrorDefined(e) => e.mirror,
             Event::SourceIdentified(e) => e.mirror,
             Event::RepositoryIntended(e) => e.mirror,

@@ -125,6 +125,12 @@ impl Embedded {
         Ok(Self { shared: Arc::new(shared), place, path: path.to_owned(), lost })
     }
 
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Why the store was set aside, if it was and its content was not put back yet: what is here now is not all.
     #[must_use]
     pub fn lost(&self) -> Option<&str> {

@@ -15,8 +15,9 @@ pub use write::write;
 
 use super::State;
 
-/// The version that is written.
-pub const IMAGE_VERSION: u16 = 1;
+/// The latest version. What version 1 can hold is written as version 1, so that the digests of checkpoints that an
+/// earlier version of lakemirror wrote stay what they are; version 2 has entries of the kinds 32 to 34 as well.
+pub const IMAGE_VERSION: u16 = 2;
 
 /// `kind`, `key_len` and `value_len`, each 4 bytes.
 const ENTRY_HEADER_BYTES: usize = 12;
@@ -38,10 +39,13 @@ enum Kind {
     Range = 11,
     Metarange = 12,
     End = 13,
+    Gap = 32,
+    Database = 33,
+    DatabaseItem = 34,
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 16] = [
         Self::Service,
         Self::Loss,
         Self::Segment,
@@ -55,6 +59,9 @@ impl Kind {
         Self::Range,
         Self::Metarange,
         Self::End,
+        Self::Gap,
+        Self::Database,
+        Self::DatabaseItem,
     ];
 
     fn of(number: u32) -> Option<Self> {

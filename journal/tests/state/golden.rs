@@ -78,9 +78,12 @@ fn no_kind_is_without_a_sample() {
         Event::WrongSizesGone(_) => 34,
         Event::TreesTakenBack(_) => 35,
         Event::MoveGivenUp(_) => 36,
+        Event::JournalGapFound(_) => 37,
+        Event::DatabaseItemWritten(_) => 38,
+        Event::DatabaseRebuilt(_) => 39,
     };
     let ordinals: Vec<i32> = one_of_each().iter().map(ordinal).collect();
-    assert_eq!(ordinals, (0..37).collect::<Vec<_>>());
+    assert_eq!(ordinals, (0..40).collect::<Vec<_>>());
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn bits(len: u32, ordinals: &[u32]) -> EncodedBits {
 
 /// In the order of the golden file's lines: that in which they came to be.
 pub fn one_of_each() -> Vec<Event> {
-    [service(), mirror(), branch(), content(), moves(), upkeep(), taken(), taken_back()].concat()
+    [service(), mirror(), branch(), content(), moves(), upkeep(), taken(), taken_back(), restored()].concat()
 }
 
 fn taken() -> Vec<Event> {
@@ -39,6 +39,34 @@ fn taken_back() -> Vec<Event> {
         Event::WrongSizesGone(WrongSizesGoneV1 { mirror, range, once: vec![5, 7], twice: vec![6], at_ms }),
         Event::TreesTakenBack(TreesTakenBackV1 { mirror, metaranges: vec![MetarangeId([6; 32])], at_ms }),
         Event::MoveGivenUp(MoveGivenUpV1 { mirror, branch: name(), to: commit(2), seen: 4, at_ms }),
+    ]
+}
+
+fn restored() -> Vec<Event> {
+    let at_ms = AT_MS;
+    vec![
+        Event::JournalGapFound(JournalGapFoundV1 {
+            after: 900,
+            published: 1400,
+            hash: [13; 32],
+            mirror: "sample-mirror".to_owned(),
+            writer_epoch: 4,
+            at_ms,
+        }),
+        Event::DatabaseItemWritten(DatabaseItemWrittenV1 {
+            generation: 2,
+            key: "definitions/us-east-1/sample-mirror".to_owned(),
+            value: "{}".to_owned(),
+            removed: false,
+            at_ms,
+        }),
+        Event::DatabaseRebuilt(DatabaseRebuiltV1 {
+            found: 0,
+            generation: 3,
+            items: 1,
+            reason: "it was empty".to_owned(),
+            at_ms,
+        }),
     ]
 }
 

@@ -7,6 +7,7 @@ use rkyv::ser::allocator::ArenaHandle;
 use super::{ENTRY_HEADER_BYTES, IMAGE_VERSION, ImageError, Kind, MirrorHead, Service};
 use crate::ids::{CommitId, Incarnation};
 use crate::state::State;
+use crate::state::database::Database;
 use crate::state::graph::Graph;
 use crate::state::ladder::Ladder;
 use crate::state::mirror::Mirror;
@@ -21,8 +22,8 @@ const GATHERED_BYTES: usize = 64 * 1024;
 /// [`ImageError::Encode`]; what was given out is then no image.
 pub fn write(state: &State, out: impl FnMut(&[u8])) -> Result<(), ImageError> {
     // Every field is named here and below: one that is added does not compile before it has its place.
-    let State { writer_epoch, policy, mirrors, gone_ms, ladder, checks, strays } = state;
-    let Ladder { segments, snapshot, losses } = ladder;
+    let State { writer_epoch, policy, mirrors, gone_ms, ladder, database, checks, strays } = state;
+    let Ladder { segments, snapshot, losses, gaps } = ladder;
     let mut entries = Entries { out, gathered: Vec::new(), value: Vec::new(), count: 0 };
     let service = Service {
         writer_epoch: *writer_epoch,
@@ -31,7 +32,8 @@ pub fn write(state: &State, out: impl FnMut(&[u8])) -> Result<(), ImageError> {
         checks: *checks,
         strays: *strays,
     };
-    entries.put(Kind::Service, &IMAGE_VERSION.to_le_bytes(), &service)?;
+    let version = if gaps.is_empty() && *database == Database::default() { 1 } else { IMAGE_VERSION };
+    entries.put(Kind::Service, &version.to_le_bytes(), &service)?;
     for loss in losses {
         entries.put(Kind::Loss, &[], loss)?;
     }
@@ -43,6 +45,16 @@ pub fn write(state: &State, out: impl FnMut(&[u8])) -> Result<(), ImageError> {
     }
     for (id, mirror) in mirrors {
         entries.put_mirror(id, mirror)?;
+    }
+    for gap in gaps {
+        entries.put(Kind::Gap, &[], gap)?;
+    }
+    let Database { generation, items } = database;
+    if *generation > 0 {
+        entries.put_raw(Kind::Database, &[], &generation.to_le_bytes())?;
+    }
+    for (key, value) in items {
+        entries.put_raw(Kind::DatabaseItem, key.as_bytes(), value.as_bytes())?;
     }
     let count = entries.count;
     entries.put_raw(Kind::End, &[], &count.to_le_bytes())?;
