@@ -50,6 +50,8 @@ pub const PAGE_ITEMS_MAX: usize = 1000;
 const PAGE_BYTES: usize = 4 << 20;
 /// How long opening a store may take before it is given up.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
+/// An open that takes longer than this may hang: the next start sets the store aside.
+const OPEN_SLOW_AFTER: Duration = Duration::from_secs(2);
 
 /// The partition that holds everything of one organization, apart from lakeFS's own items in a shared table.
 #[must_use]

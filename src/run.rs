@@ -2,6 +2,8 @@
 //! whatever it is given, so that the demo, the tests and the simulation run the same wiring.
 
 mod api;
+pub mod definitions;
+mod gap;
 mod gate;
 mod housekeeping;
 pub mod http;
@@ -31,8 +33,8 @@ use crate::clock::{Clock, Entropy};
 use crate::config::{self, Config, MirrorsDatabase, Recheck};
 use crate::engine::lease::keeper::Process;
 use crate::engine::mirror::{Ended, Settings};
-use crate::engine::ports::{FaultKind, Lakefs, Registry};
-use crate::engine::recorder::{self, Ledger, Recorder};
+use crate::engine::ports::{Alarm, FaultKind, Lakefs, LeaseTable, Registry};
+use crate::engine::recorder::{self, Halt, Ledger, Recorder, RecorderThread};
 use crate::engine::{Engine, Parts, Region};
 use crate::lakefs;
 use crate::mirrors::records::Records;
@@ -41,10 +43,16 @@ use crate::objects::{self, s3};
 use crate::outbound::Proxies;
 use crate::service::RequestLog;
 
+use definitions::{JournaledItems, ReconcileError};
+use gap::Continuity;
 use ledger::{Journal, Rhythm};
 use registry::SharedRegistry;
 use upkeep::Upkeep;
 
+/// How long the API still answers after a store of this process has failed.
+const LINGER: Duration = Duration::from_secs(2);
+/// How long a journal's thread that has stopped may take to say why.
+const REASON_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long a stop may take before what is still under way is left to the next start.
 const STOP_TIME_MAX: Duration = Duration::from_secs(3);
 
@@ -91,9 +99,15 @@ pub enum RunError {
         #[source]
         source: OpenError,
     },
-    /// The journal stopped: a write or a sync failed, and nothing may be done that is not recorded.
+    /// The journal stopped: nothing may be done that is not recorded.
     #[error("the journal stopped: {0}")]
     JournalStopped(String),
+    /// The mirrors database and the journal cannot be brought together.
+    #[error("the mirrors database and the journal cannot be brought together")]
+    Reconcile(#[from] ReconcileError),
+    /// The volume of the journal, or of the embedded mirrors database, is full or fails.
+    #[error("{0}")]
+    Volume(String),
     /// The system did not give what is needed.
     #[error("{what}")]
     Io {
@@ -117,6 +131,10 @@ pub struct Ports {
     pub regions: BTreeMap<String, Region>,
     /// The mirrors database.
     pub records: Arc<Records>,
+    /// The embedded mirrors database, where it is that: copied into the journal.
+    pub definitions: Option<Arc<JournaledItems>>,
+    /// Raised where the embedded mirrors database, or the journal, cannot be written.
+    pub alarm: Alarm,
     /// The journal's directory.
     pub journal_path: PathBuf,
     /// When the journal's segments end and its frames are checkpoints.
@@ -176,13 +194,16 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
         let (scheme, store) = (stores::scheme(blockstore), stores::identity::of(blockstore, variable));
         regions.insert(region.clone(), Region { lakefs: Arc::clone(lakefs), destination, scheme, store });
     }
-    let records = Arc::new(open_records(config, &proxies, &clock, &entropy).await?);
+    let alarm = Alarm::default();
+    let (records, definitions) = open_records(config, &proxies, &alarm, &clock, &entropy).await?;
     Ok(Ports {
         region: config.region.clone(),
         home,
         sources,
         regions,
-        records,
+        records: Arc::new(records),
+        definitions,
+        alarm,
         journal_path: config.journal.path.clone(),
         rhythm: rhythm(&config.journal),
         upkeep: upkeep_settings(&config.journal, &proxies).await?,
@@ -203,12 +224,17 @@ fn variable(name: &str) -> Option<String> {
 async fn open_records(
     config: &Config,
     proxies: &Proxies,
+    alarm: &Alarm,
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
-) -> Result<Records, RunError> {
+) -> Result<(Records, Option<Arc<JournaledItems>>), RunError> {
     let organization = &config.organization_id;
     let items: Arc<dyn Items> = match &config.mirrors_database {
-        MirrorsDatabase::Local { path } => Arc::new(Embedded::open(path, organization).await?),
+        MirrorsDatabase::Local { path } => {
+            let embedded = Embedded::open(path, organization, alarm.clone()).await?;
+            let items = Arc::new(JournaledItems::new(embedded, Arc::clone(clock)));
+            return Ok((Records::new(Arc::clone(&items) as _, Arc::clone(clock)), Some(items)));
+        }
         MirrorsDatabase::Dynamodb(table) => {
             let settings = stores::dynamodb_settings(table, proxies);
             Arc::new(Dynamodb::open(&settings, organization, Arc::clone(clock), Arc::clone(entropy)).await?)
@@ -218,7 +244,7 @@ async fn open_records(
             Arc::new(Postgres::open(&settings, organization, Arc::clone(clock), Arc::clone(entropy)).await?)
         }
     };
-    Ok(Records::new(items, Arc::clone(clock)))
+    Ok((Records::new(items, Arc::clone(clock)), None))
 }
 
 fn settings(config: &Config) -> Settings {
@@ -282,7 +308,12 @@ pub async fn serve(ports: Ports, listener: TcpListener, stop: CancellationToken)
         stopping.cancelled().await;
         told.report(Unready::Stopping, "lakemirror is stopping");
     });
+    let (alarm, clock) = (ports.alarm.clone(), Arc::clone(&ports.clock));
     let outcome = work(ports, &startup, &stop).await;
+    if alarm.raised().is_some() {
+        // Long enough for a probe or a person to read why.
+        stop.run_until_cancelled(clock.sleep(LINGER)).await;
+    }
     stop.cancel();
     if tokio::time::timeout(STOP_TIME_MAX, http).await.is_err() {
         tracing::warn!("requests were still under way at the end");
@@ -293,15 +324,24 @@ pub async fn serve(ports: Ports, listener: TcpListener, stop: CancellationToken)
 async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Result<(), RunError> {
     startup.doing("replaying the journal");
     introduce(&ports, stop);
-    let (state, journal, recovery, node) = open_journal(&ports).await?;
-    let writer_epoch = journal.writer_epoch();
+    // Opening is left as by a crash, which the next start mends.
+    let Some(opened) = stop.run_until_cancelled(open_journal(&ports)).await else { return Ok(()) };
+    let (state, journal, recovery, node) = opened?;
+    let (writer_epoch, head) = (journal.writer_epoch(), journal.head());
     let (recorder, thread) = recorder::start(state, Box::new(journal) as Box<dyn Ledger>, Arc::clone(&ports.clock))
         .map_err(|source| RunError::Io { what: "cannot start the journal's thread".to_owned(), source })?;
     let begun = begin(&recorder, &ports, writer_epoch, recovery).await;
+    let watched = recorder.clone();
     let (dir, settings) = (ports.journal_path.clone(), ports.upkeep.clone());
     let upkeep = Upkeep::new(dir, settings, recorder.clone(), Arc::clone(&ports.clock));
     let mut upkeep = tokio::spawn(upkeep.run(stop.clone()));
-    let registry = Arc::new(SharedRegistry::new(Arc::clone(&ports.records), Arc::clone(&ports.clock)));
+    if let (Ok(()), Some(definitions)) = (&begun, &ports.definitions) {
+        startup.doing("comparing the mirrors database with the journal");
+        definitions.reconcile(recorder.clone()).await?;
+    }
+    let continuity = Continuity::new(ports.journal_path.clone(), node.clone(), head, recorder.clone());
+    let registry = SharedRegistry::new(Arc::clone(&ports.records), Arc::clone(&ports.clock));
+    let registry = Arc::new(registry.with_continuity(continuity));
     tokio::spawn(housekeeping::run(
         Arc::clone(&ports.records),
         ports.regions.keys().cloned().collect(),
@@ -313,38 +353,60 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
         sources: ports.sources.clone(),
         regions: ports.regions.clone(),
         registry: Arc::clone(&registry) as Arc<dyn Registry>,
-        table: registry,
+        table: Arc::clone(&registry) as Arc<dyn LeaseTable>,
         process: process(&ports, node),
         recorder,
         clock: Arc::clone(&ports.clock),
         entropy: Arc::clone(&ports.entropy),
         settings: Arc::clone(&ports.settings),
     });
-    startup.ready(api::service(&ports, engine.clone(), stop));
+    startup.ready(api::service(&ports, engine.clone(), registry, stop));
     let ended = match begun {
-        Ok(()) => drive(&engine, &mut upkeep, stop).await,
+        Ok(()) => drive(&engine, &watched, &mut upkeep, &ports.alarm, stop).await,
         Err(_) => Err(Ended::Journal),
     };
-    // It holds the recorder, whose thread ends with the last handle.
     upkeep.abort();
-    match ended {
-        Ok(()) | Err(Ended::Stopped) => Ok(()),
-        Err(Ended::Journal) => {
-            let why = tokio::task::spawn_blocking(move || thread.join()).await;
-            Err(RunError::JournalStopped(
-                why.ok().and_then(Result::err).unwrap_or_else(|| "its thread ended".to_owned()),
-            ))
-        }
-    }
+    let failed = match (ports.alarm.raised(), ended) {
+        (Some(why), _) => (Unready::Database, RunError::Volume(why)),
+        (None, Ok(()) | Err(Ended::Stopped)) => return Ok(()),
+        (None, Err(Ended::Journal)) => (Unready::Journal, why_stopped(thread, &ports.alarm).await),
+    };
+    let (unready, error) = failed;
+    tracing::error!("nothing is done any more, the process ends: {error}");
+    startup.report(unready, &error.to_string());
+    Err(error)
 }
 
-/// Runs the engine. Upkeep ends by itself only where the journal has stopped, which an engine that has nothing to do would
-/// not notice.
-async fn drive(engine: &Engine, upkeep: &mut JoinHandle<()>, stop: &CancellationToken) -> Result<(), Ended> {
+/// Runs the engine, until the journal stops, which an engine that has nothing to do would not notice, or another store
+/// of this process fails.
+async fn drive(
+    engine: &Engine,
+    recorder: &Recorder,
+    upkeep: &mut JoinHandle<()>,
+    alarm: &Alarm,
+    stop: &CancellationToken,
+) -> Result<(), Ended> {
     let mut running = pin!(engine.run(stop.clone()));
     tokio::select! {
         ended = &mut running => ended,
         _ = upkeep => if stop.is_cancelled() { running.await } else { Err(Ended::Journal) },
+        () = recorder.stopped() => Err(Ended::Journal),
+        _ = alarm.wait() => Err(Ended::Stopped),
+    }
+}
+
+/// Why the journal's thread stopped. It is not waited for for ever: what it lets go of at its end may hang on a volume
+/// that fails.
+async fn why_stopped(thread: RecorderThread, alarm: &Alarm) -> RunError {
+    let joined = tokio::time::timeout(REASON_TIME_MAX, tokio::task::spawn_blocking(move || thread.join())).await;
+    match joined {
+        Ok(Ok(Err(Halt::Volume(why)))) => {
+            alarm.raise(&why);
+            RunError::Volume(why)
+        }
+        Ok(Ok(Err(why))) => RunError::JournalStopped(why.to_string()),
+        Ok(Ok(Ok(())) | Err(_)) => RunError::JournalStopped("its thread ended".to_owned()),
+        Err(_) => RunError::Volume("the journal stopped, and its thread does not end: see to its volume".to_owned()),
     }
 }
 

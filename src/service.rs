@@ -15,7 +15,7 @@ use lakemirror_api::types::{
 };
 
 use crate::clock::{Clock, Entropy};
-use crate::engine::ports::{FaultKind, Incarnation, Lakefs, MirrorDefinition, Repository};
+use crate::engine::ports::{Alarm, FaultKind, Incarnation, Lakefs, MirrorDefinition, Repository};
 use crate::mirrors::records::{
     CreateError, Definition, Listing, NewMirror, Records, RecordsError, Stamp, Status, Summary,
 };
@@ -79,6 +79,8 @@ pub struct Parts {
     pub records: Arc<Records>,
     /// The engine of this process.
     pub status: Arc<dyn StatusProvider>,
+    /// Raised where a store of this process fails.
+    pub alarm: Alarm,
     /// For ages.
     pub clock: Arc<dyn Clock>,
     /// For incarnations.
@@ -243,6 +245,7 @@ impl MirrorService {
                  to mirror this source, create a mirror of another name; deleting one of the two (each at its own region) deletes its mirror repository with it, if it has one"
             ));
         }
+        answer.problems.extend(self.parts.alarm.raised());
         answer
     }
 

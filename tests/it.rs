@@ -21,6 +21,8 @@ mod demo;
 mod engine;
 #[path = "it/items.rs"]
 mod items;
+#[path = "it/full.rs"]
+mod full;
 #[path = "it/journal.rs"]
 mod journal;
 #[path = "it/journal_explain.rs"]
@@ -39,6 +41,8 @@ mod outbound;
 mod process;
 #[path = "it/reader.rs"]
 mod reader;
+#[path = "it/restored.rs"]
+mod restored;
 #[path = "it/sandbox.rs"]
 mod sandbox;
 #[path = "it/servers.rs"]

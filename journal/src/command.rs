@@ -107,7 +107,42 @@ pub enum UpkeepStep {
         /// Who.
         who: String,
     },
+    /// The journal lacks records that it had: what an earlier process published of it is not in it.
+    GapFound {
+        /// The last record that it had when it was opened.
+        after: Seq,
+        /// The last record that is known to have been there.
+        published: Seq,
+        /// BLAKE3 of the frame that ended with it.
+        hash: [u8; 32],
+        /// The name of the mirror that it was published with.
+        mirror: String,
+    },
+    /// An item about definitions is in the embedded mirrors database.
+    DatabaseItem {
+        /// Of the database, with this change; never less than before.
+        generation: u64,
+        /// The item's key: 1 to [`DATABASE_KEY_BYTES_MAX`] bytes.
+        key: String,
+        /// Its value, at most [`DATABASE_VALUE_BYTES_MAX`] bytes; none where it was removed.
+        value: Option<String>,
+    },
+    /// The embedded mirrors database is rebuilt from the journal's copy.
+    DatabaseRebuilt {
+        /// The generation that it had.
+        found: u64,
+        /// How many items were written or removed.
+        items: u64,
+        /// What was found.
+        reason: String,
+    },
 }
+
+/// Longest key of an item of the embedded mirrors database, in bytes.
+pub const DATABASE_KEY_BYTES_MAX: usize = 1024;
+
+/// Largest value of an item that is copied into the journal, in bytes: it has to fit into a record.
+pub const DATABASE_VALUE_BYTES_MAX: usize = 160 * 1024;
 
 /// What may be asked about a mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -83,7 +83,7 @@ pub fn decide(state: &State, command: Command) -> Result<Vec<Event>, Refused> {
             events.extend(repository::half_removed(state, at_ms));
             Ok(events)
         }
-        Command::Upkeep { step, at_ms } => upkeep::step(&state.ladder, step, at_ms),
+        Command::Upkeep { step, at_ms } => upkeep::step(state, step, at_ms),
         Command::Mirror { mirror: id, ask: Ask::Define(definition), at_ms } => {
             repository::define(state, id, definition, at_ms)
         }

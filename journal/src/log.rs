@@ -204,12 +204,12 @@ impl Log {
         if mutant::is_on("head_before_frame") {
             let generation = self.opened.slot.generation.saturating_add(1);
             let early = Slot { generation, position: next.position };
-            early.write(&mut *self.opened.head_file).map_err(|error| CommitError::io("HEAD", error))?;
+            early.write(&mut *self.opened.head_file).map_err(|error| CommitError::io(&*self.disk, "HEAD", error))?;
         }
         self.append()?;
         self.insert(next.first_seq)?;
         if !mutant::is_on("frame_unsynced") {
-            self.opened.segment.sync().map_err(|error| CommitError::io("segment", error))?;
+            self.opened.segment.sync().map_err(|error| CommitError::io(&*self.disk, "segment", error))?;
         }
         self.advance(&next)?;
         self.latched = false;
@@ -257,7 +257,8 @@ impl Log {
     fn check_fence(&self) -> Result<(), CommitError> {
         let ours = self.opened.slot;
         let after = ours.generation.saturating_add(1);
-        let other = head::read_place(&*self.opened.head_file, after).map_err(|error| CommitError::io("HEAD", error))?;
+        let other = head::read_place(&*self.opened.head_file, after)
+            .map_err(|error| CommitError::io(&*self.disk, "HEAD", error))?;
         match other {
             Some(slot) if slot.generation > ours.generation => {
                 let theirs = Some(slot.position.writer_epoch);
@@ -269,7 +270,7 @@ impl Log {
 
     fn append(&mut self) -> Result<(), CommitError> {
         let Opened { segment, segment_end, .. } = &mut self.opened;
-        let failed = |error| CommitError::io("segment", error);
+        let failed = |error| CommitError::io(&*self.disk, "segment", error);
         segment.write_at(*segment_end, &self.buffer).map_err(failed)?;
         // The two witnesses sync side by side. Which of them has an unacknowledged frame after a crash does not matter:
         // opening gives it to the other.
@@ -279,26 +280,27 @@ impl Log {
 
     fn insert(&mut self, first_seq: Seq) -> Result<(), CommitError> {
         let Opened { hot, window, segment_end, tally, .. } = &mut self.opened;
+        let failed = |error| CommitError::hot(&*self.disk, error);
         let bytes = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
         window.push(Kept { first_seq, segment: tally.start.first_seq, offset: *segment_end, bytes });
         if window.is_overfull() {
             // They go durably with the flush below; all of them are durable in the segment since earlier commits.
             while let Some(oldest) = window.pop_excess() {
-                hot.remove(oldest.first_seq).map_err(CommitError::hot)?;
+                hot.remove(oldest.first_seq).map_err(failed)?;
             }
         }
-        hot.insert(first_seq, &self.buffer).map_err(CommitError::hot)?;
+        hot.insert(first_seq, &self.buffer).map_err(failed)?;
         if mutant::is_on("frame_unsynced") {
             return Ok(());
         }
-        hot.flush().map_err(CommitError::hot)
+        hot.flush().map_err(failed)
     }
 
     /// Moves HEAD, and only then our own idea of the end.
     fn advance(&mut self, next: &Next) -> Result<(), CommitError> {
         let generation = self.opened.slot.generation.saturating_add(1);
         let slot = Slot { generation, position: next.position };
-        slot.write(&mut *self.opened.head_file).map_err(|error| CommitError::io("HEAD", error))?;
+        slot.write(&mut *self.opened.head_file).map_err(|error| CommitError::io(&*self.disk, "HEAD", error))?;
         self.opened.slot = slot;
         self.opened.position = next.position;
         self.opened.tally.add(next.wall_ms);

@@ -11,6 +11,7 @@ use crate::ids::Incarnation;
 
 pub mod archived;
 pub mod branch;
+pub mod database;
 pub mod graph;
 pub mod hold;
 pub mod image;
@@ -20,6 +21,7 @@ pub mod policy;
 pub mod tree;
 
 use branch::{Divergence, Move, Presence};
+use database::Database;
 use ladder::Ladder;
 use mirror::{Definition, Mirror, Phase, Source, Trouble};
 use policy::Policy;
@@ -37,6 +39,8 @@ pub struct State {
     pub gone_ms: BTreeMap<String, u64>,
     /// How far the journal's own files are.
     pub ladder: Ladder,
+    /// The copy of the embedded mirrors database's definitions.
+    pub database: Database,
     /// Arrival checks in all.
     pub checks: u64,
     /// Facts that made no sense where they stood.
@@ -76,11 +80,13 @@ impl State {
             | Event::SegmentArchived(_)
             | Event::SegmentDropped(_)
             | Event::SnapshotTaken(_)
-            | Event::LossAcknowledged(_) => {
+            | Event::LossAcknowledged(_)
+            | Event::JournalGapFound(_) => {
                 if !self.ladder.apply(event) {
                     self.stray();
                 }
             }
+            Event::DatabaseItemWritten(_) | Event::DatabaseRebuilt(_) => self.database.apply(event),
             other => self.apply_to_mirror(other),
         }
     }
@@ -143,7 +149,10 @@ impl Event {
             | Event::SegmentArchived(_)
             | Event::SegmentDropped(_)
             | Event::SnapshotTaken(_)
-            | Event::LossAcknowledged(_) => return None,
+            | Event::LossAcknowledged(_)
+            | Event::JournalGapFound(_)
+            | Event::DatabaseItemWritten(_)
+            | Event::DatabaseRebuilt(_) => return None,
             Event::MirrorDefined(e) => e.mirror,
             Event::SourceIdentified(e) => e.mirror,
             Event::RepositoryIntended(e) => e.mirror,

@@ -13,12 +13,19 @@ use super::signals::{self, HangUp};
 use super::{Exit, Failure, check};
 use crate::clock::system::{OsEntropy, SystemClock};
 use crate::config::{self, Config, Warning};
+use crate::engine::ports::Alarm;
 use crate::logging;
 use crate::run::http::descriptors;
 use crate::run::{self, RunError};
 
 /// Threads of the runtime. Nearly all work is waiting; decoding files has threads of its own.
 const WORKERS: usize = 2;
+
+/// How long an end that was asked for may take.
+const STOP_TIME_MAX: Duration = Duration::from_millis(4500);
+
+/// How long the end after the failure of a volume may take.
+const FAILURE_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// What to run.
 #[derive(Debug, Args)]
@@ -54,8 +61,13 @@ fn serve(config: Config, until_input_ends: bool) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::because(Exit::Io, "cannot start the runtime", error))?;
     let ended = runtime.block_on(serve_until_told(config, until_input_ends));
-    // What is still under way is repeated after the next start; waiting for it would only delay the end.
-    runtime.shutdown_timeout(Duration::from_millis(500));
+    if ended.is_ok() {
+        // What is still under way is repeated after the next start; waiting for it would only delay the end.
+        runtime.shutdown_timeout(Duration::from_millis(500));
+    } else {
+        // What it lets go of may hang on a volume that fails; it goes with the process.
+        std::mem::forget(runtime);
+    }
     ended
 }
 
@@ -70,11 +82,37 @@ async fn serve_until_told(config: Config, until_input_ends: bool) -> Result<Exit
     if let Ok(address) = listener.local_addr() {
         tracing::info!("the API listens at http://{address}");
     }
-    let mut ports = run::connect(&config, Arc::new(SystemClock::new()), Arc::new(OsEntropy)).await.map_err(failure)?;
+    let connecting = run::connect(&config, Arc::new(SystemClock::new()), Arc::new(OsEntropy));
+    let Some(ports) = stop.run_until_cancelled(connecting).await else {
+        tracing::info!("lakemirror ended before it had started");
+        return Ok(Exit::Ok);
+    };
+    let mut ports = ports.map_err(failure)?;
     ports.connections_max = allowed_connections(ports.connections_max);
+    end_in_time(&stop, &ports.alarm);
     run::serve(ports, listener, stop).await.map_err(failure)?;
     tracing::info!("lakemirror ended");
     Ok(Exit::Ok)
+}
+
+/// Ends the process where its end in order does not come to one: a store on a volume that is full or fails can hang,
+/// whatever is asked of it. Everything that was acknowledged is durable.
+fn end_in_time(stop: &CancellationToken, alarm: &Alarm) {
+    let (stop, alarm) = (stop.clone(), alarm.clone());
+    tokio::spawn(async move {
+        let (exit, time) = tokio::select! {
+            () = stop.cancelled() => (Exit::Ok, STOP_TIME_MAX),
+            _ = alarm.wait() => (Exit::Io, FAILURE_TIME_MAX),
+        };
+        // Not the runtime's: what hangs may hold up its threads.
+        std::thread::spawn(move || {
+            let (_kept, never) = std::sync::mpsc::channel::<()>();
+            let _ = never.recv_timeout(time);
+            let exit = if alarm.raised().is_some() { Exit::Io } else { exit };
+            tracing::warn!("the process ends at once: not everything has ended within {} s", time.as_secs());
+            std::process::exit(i32::from(exit.code()));
+        });
+    });
 }
 
 /// As many connections of the API as leave enough file descriptors for everything else.
@@ -112,6 +150,7 @@ fn failure(error: RunError) -> Failure {
             ..
         } => Exit::Io,
         RunError::Journal { .. } | RunError::JournalStopped(_) => Exit::Journal,
+        RunError::Volume(_) => Exit::Io,
         _ => Exit::Io,
     };
     Failure::because(exit, "lakemirror cannot go on", error)

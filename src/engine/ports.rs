@@ -19,6 +19,10 @@ pub use store::{Inode, Machine, Sameness, StoreIdentity};
 
 use crate::engine::status::MirrorStatus;
 
+mod alarm;
+
+pub use alarm::Alarm;
+
 /// What a failed call to the outside means for the caller. One treatment each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FaultKind {

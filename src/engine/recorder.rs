@@ -36,6 +36,24 @@ pub struct Entry {
 /// The digest of the state as it is after the entries that are committed; computed when a checkpoint needs it.
 pub type Digest<'a> = &'a dyn Fn() -> Result<[u8; 32], String>;
 
+/// Why the journal cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Halt {
+    /// Its volume is full or fails. The journal is sound: a start with space goes on.
+    #[error("{0}")]
+    Volume(String),
+    /// Anything else.
+    #[error("{0}")]
+    Fault(String),
+}
+
+impl From<String> for Halt {
+    fn from(why: String) -> Self {
+        Self::Fault(why)
+    }
+}
+
 /// Where facts become durable: the journal's log, or a test's.
 pub trait Ledger: Send {
     /// Makes the entries durable, in order, in frames of its own choosing, the last of which may be a checkpoint. What
@@ -43,12 +61,12 @@ pub trait Ledger: Send {
     ///
     /// # Errors
     /// What failed. Nothing may be written after an error.
-    fn commit(&mut self, entries: &[Entry], wall_ms: u64, digest: Digest<'_>) -> Result<Option<UpkeepStep>, String>;
+    fn commit(&mut self, entries: &[Entry], wall_ms: u64, digest: Digest<'_>) -> Result<Option<UpkeepStep>, Halt>;
     /// Nothing may have been committed for a while: ends a segment that is old enough, as [`Ledger::commit`] would.
     ///
     /// # Errors
     /// What failed. Nothing may be written after an error.
-    fn rest(&mut self, _wall_ms: u64) -> Result<Option<UpkeepStep>, String> {
+    fn rest(&mut self, _wall_ms: u64) -> Result<Option<UpkeepStep>, Halt> {
         Ok(None)
     }
     /// The number of the last durable record, and its frame's hash.
@@ -102,15 +120,15 @@ pub struct Recorder {
 }
 
 /// The thread itself; ends when every [`Recorder`] is gone, or with what stopped it.
-pub struct RecorderThread(JoinHandle<Result<(), String>>);
+pub struct RecorderThread(JoinHandle<Result<(), Halt>>);
 
 impl RecorderThread {
     /// Waits for the thread's end.
     ///
     /// # Errors
     /// What stopped the journal.
-    pub fn join(self) -> Result<(), String> {
-        self.0.join().unwrap_or_else(|_| Err("the journal's thread panicked".to_owned()))
+    pub fn join(self) -> Result<(), Halt> {
+        self.0.join().unwrap_or_else(|_| Err(Halt::Fault("the journal's thread panicked".to_owned())))
     }
 
     /// Whether it has ended.
@@ -206,6 +224,11 @@ impl Recorder {
         self.requests.closed().await;
     }
 
+    /// Returns when the journal's thread takes no more requests: it has stopped.
+    pub async fn stopped(&self) {
+        self.requests.closed().await;
+    }
+
     /// Ticks whenever there are new facts about the mirror (but for published summaries).
     #[must_use]
     pub fn changes(&self, mirror: Incarnation) -> Ticks {
@@ -252,13 +275,13 @@ struct Group {
 
 impl Desk {
     /// On a thread of its own.
-    fn serve(mut self) -> Result<(), String> {
+    fn serve(mut self) -> Result<(), Halt> {
         let ended = self.serve_all();
         self.turn_away();
         ended
     }
 
-    fn serve_all(&mut self) -> Result<(), String> {
+    fn serve_all(&mut self) -> Result<(), Halt> {
         self.tell_untold()?;
         while let Some(first) = self.queue.blocking_recv() {
             self.serve_group(first)?;
@@ -282,7 +305,7 @@ impl Desk {
     ///
     /// # Errors
     /// What stopped the journal.
-    pub async fn serve_here(mut self) -> Result<(), String> {
+    pub async fn serve_here(mut self) -> Result<(), Halt> {
         self.tell_untold()?;
         while let Some(first) = self.queue.recv().await {
             self.serve_group(first)?;
@@ -290,7 +313,7 @@ impl Desk {
         Ok(())
     }
 
-    fn serve_group(&mut self, first: Request) -> Result<(), String> {
+    fn serve_group(&mut self, first: Request) -> Result<(), Halt> {
         let mut group = Group::default();
         self.take(first, &mut group)?;
         while group.answers.len() < GROUP_MAX
@@ -310,7 +333,7 @@ impl Desk {
         self.queue.try_recv().ok()
     }
 
-    fn take(&mut self, request: Request, group: &mut Group) -> Result<(), String> {
+    fn take(&mut self, request: Request, group: &mut Group) -> Result<(), Halt> {
         let (command, answer) = match request {
             Request::Read(read) => {
                 group.reads.push(read);
@@ -354,7 +377,7 @@ impl Desk {
     }
 
     /// Segments that an earlier process ended, and of which it could not tell any more.
-    fn tell_untold(&mut self) -> Result<(), String> {
+    fn tell_untold(&mut self) -> Result<(), Halt> {
         let steps = self.ledger.untold(&self.state.ladder).unwrap_or_else(|why| {
             tracing::warn!("the journal's sealed segments cannot be entered, the next start tries again: {why}");
             Vec::new()
@@ -366,7 +389,7 @@ impl Desk {
     }
 
     /// Commits a step of the journal's own upkeep, and what follows from that.
-    fn tell(&mut self, step: UpkeepStep) -> Result<(), String> {
+    fn tell(&mut self, step: UpkeepStep) -> Result<(), Halt> {
         let mut next = Some(step);
         while let Some(step) = next.take() {
             let decided = decide(&self.state, Command::Upkeep { step, at_ms: self.clock.wall_ms() });
@@ -381,14 +404,14 @@ impl Desk {
         Ok(())
     }
 
-    fn commit(&mut self, entries: &[Entry]) -> Result<Option<UpkeepStep>, String> {
+    fn commit(&mut self, entries: &[Entry]) -> Result<Option<UpkeepStep>, Halt> {
         let state = &self.state;
         let digest = || image::digest(state).map_err(|error| error.to_string());
         let committed = self.ledger.commit(entries, self.clock.wall_ms(), &digest);
         if mutant::is_on("failed_write_forgotten") { Ok(committed.unwrap_or(None)) } else { committed }
     }
 
-    fn settle(&mut self, mut group: Group) -> Result<(), String> {
+    fn settle(&mut self, mut group: Group) -> Result<(), Halt> {
         self.break_on_purpose(&mut group)?;
         if !group.entries.is_empty()
             && let Some(sealed) = self.commit(&group.entries)?
@@ -408,11 +431,11 @@ impl Desk {
         for read in group.reads {
             read(&self.state, head);
         }
-        group.stop.map_or(Ok(()), |stop| Err(stop(&self.state, head)))
+        group.stop.map_or(Ok(()), |stop| Err(Halt::Fault(stop(&self.state, head))))
     }
 
     /// The breaks of [`mutant`] that a group can have.
-    fn break_on_purpose(&self, group: &mut Group) -> Result<(), String> {
+    fn break_on_purpose(&self, group: &mut Group) -> Result<(), Halt> {
         if mutant::is_on("answer_before_durable") {
             group.answers.drain(..).for_each(|(answer, facts)| drop(answer.send(facts)));
         }
@@ -431,7 +454,7 @@ impl Desk {
             group.reads.drain(..).for_each(|read| read(&self.state, self.ledger.head()));
         }
         let stop = group.stop.take_if(|_| mutant::is_on("stop_before_durable"));
-        stop.map_or(Ok(()), |stop| Err(stop(&self.state, self.ledger.head())))
+        stop.map_or(Ok(()), |stop| Err(Halt::Fault(stop(&self.state, self.ledger.head()))))
     }
 
     fn tick(&self, mut touched: Vec<Incarnation>) {

@@ -10,6 +10,7 @@ use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::branch::Branch;
+use lakemirror_journal::state::ladder::Gap;
 use lakemirror_journal::state::mirror::{Definition, Mirror};
 
 use super::begin::{begins_at, restored};
@@ -26,6 +27,8 @@ pub struct Heads {
     pub more: bool,
     /// The first record that was read one by one; what was before came from a snapshot.
     pub begins_at: u64,
+    /// Gaps: the journal was restored from an older copy, and what branches showed meanwhile is not in it.
+    pub gaps: Vec<Gap>,
     /// Mirrors that were not gone, by incarnation.
     pub mirrors: BTreeMap<Incarnation, MirrorHeads>,
 }
@@ -99,6 +102,7 @@ impl Replay for Follow {
     fn restore(&mut self, snapshot: &SnapshotHeader, image: &[u8]) -> Result<(), ReplayRefused> {
         let state = restored(snapshot, image)?;
         self.heads.mirrors = state.mirrors.iter().map(|(id, mirror)| (*id, MirrorHeads::of(mirror))).collect();
+        self.heads.gaps.clone_from(&state.ladder.gaps);
         self.heads.at = End::of(snapshot);
         Ok(())
     }
@@ -136,6 +140,7 @@ impl Heads {
                     branches: BTreeMap::new(),
                 });
             }
+            Event::JournalGapFound(e) => self.gaps.push(Gap::of(e)),
             Event::MirrorGone(e) => drop(self.mirrors.remove(&e.mirror)),
             Event::MirrorTaken(e) if !e.resumed => {
                 if let Some(mirror) = self.mirrors.get_mut(&e.mirror) {

@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 use lakemirror_journal::codec::CodecError;
 use lakemirror_journal::log::{Footer, FrameHash, OpenError, ScanError, ScanReport};
-use lakemirror_journal::state::ladder::{Ladder, Loss};
+use lakemirror_journal::state::ladder::{Gap, Ladder, Loss};
 
 pub use self::ladder::Dropped;
 pub use self::snapshots::SnapshotSeen;
@@ -74,6 +74,8 @@ pub struct Report {
     pub dropped: Vec<Dropped>,
     /// Losses that were accepted.
     pub losses: Vec<Loss>,
+    /// Gaps that were found: the journal was restored from an older copy.
+    pub gaps: Vec<Gap>,
     /// A loss was accepted, and the next start of the service enters it into the journal.
     pub loss_noted: bool,
     /// How many of the anchors were found on the chain.
@@ -263,6 +265,7 @@ fn conclude(mut verifier: Verifier, scan: Option<ScanReport>, deep: Option<Deep>
         deep,
         snapshots: verifier.snapshots.into_values().collect(),
         dropped,
+        gaps: ladder.as_ref().map(|ladder| ladder.gaps.clone()).unwrap_or_default(),
         losses: ladder.map(|ladder| ladder.losses).unwrap_or_default(),
         loss_noted: false,
         anchors_found: verifier.anchors_found,

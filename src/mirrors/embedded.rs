@@ -2,14 +2,18 @@
 //!
 //! Owns the directory, its lock, and the order "durable, then visible": a write goes to sled and is flushed to disk on a
 //! blocking thread, then appears in the table that answers reads. Reads never touch the disk. It does not share the
-//! directory with a second process: who needs that needs a real database.
+//! directory with a second process: who needs that needs a real database. A store that does not open is set aside
+//! (`opening`); what was in it is for whoever has a copy to put back ([`Embedded::lost`]).
 //!
 //! ```text
-//! <path>/LOCK    held exclusively while open
-//! <path>/items/  sled; key = partition, 0x00, item key; value = see `stored`
+//! <path>/LOCK            held exclusively while open
+//! <path>/items/          sled; key = partition, 0x00, item key; value = see `stored`
+//! <path>/items.opening   there while `items` is being opened: what opening it came to, see `opening`
+//! <path>/items.broken.N/ a store that was set aside
+//! <path>/items.lost      there from then on until the content was put back: why it was set aside
 //! ```
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -17,9 +21,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::table::Table;
-use super::{Expect, Item, Items, OPEN_TIMEOUT, Page, PutError};
-use crate::engine::ports::{Fault, FaultKind};
+use super::{Expect, Item, Items, Page, PutError};
+use crate::engine::ports::{Alarm, Fault, FaultKind};
 
+mod opening;
 mod stored;
 
 /// Entries of one sled leaf. Small, because a flush writes whole leaves and summaries are big.
@@ -56,9 +61,9 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
-    /// The store in it does not open or holds what cannot be read.
+    /// The store in it was damaged, and there is no copy of what it held.
     #[error(
-        "the mirrors database {path} is damaged ({what}); restore the directory from a copy, or move it away and create the mirrors again"
+        "the mirrors database {path} is damaged ({what}), and the journal has no copy of it; restore the directory from a copy, or move it away and create the mirrors again"
     )]
     Damaged {
         /// The directory.
@@ -67,7 +72,9 @@ pub enum OpenError {
         what: String,
     },
     /// The store did not open in time.
-    #[error("the mirrors database {path} did not open within {seconds} s; its files are damaged or the disk hangs")]
+    #[error(
+        "the mirrors database {path} did not open within {seconds} s: start the process again, the next start sets it aside and rebuilds it from the journal"
+    )]
     TimedOut {
         /// The directory.
         path: PathBuf,
@@ -80,6 +87,8 @@ pub enum OpenError {
 pub struct Embedded {
     shared: Arc<Shared>,
     place: String,
+    path: PathBuf,
+    lost: Option<String>,
 }
 
 /// What the blocking threads need.
@@ -88,36 +97,52 @@ struct Shared {
     place: String,
     table: RwLock<Table>,
     writer: Mutex<Writer>,
+    alarm: Alarm,
     /// Released by the system when the process ends.
     _lock: File,
 }
 
 /// The one writer at a time.
 struct Writer {
-    db: Db,
+    /// There until it is dropped.
+    db: Option<Db>,
     /// The message of the first failed write. After it nothing is written any more: what is on disk is not known.
     failed: Option<String>,
 }
 
 impl Embedded {
-    /// Opens or makes the store in the directory `path`, for one organization. Blocking work is done elsewhere.
+    /// Opens or makes the store in the directory `path`, for one organization. Blocking work is done elsewhere. A write
+    /// that fails later raises `alarm`.
     ///
     /// # Errors
     /// [`OpenError`], which says what to change.
-    pub async fn open(path: &Path, organization_id: &str) -> Result<Self, OpenError> {
-        let (done, opened) = tokio::sync::oneshot::channel();
-        let (path, owned) = (path.to_owned(), path.to_owned());
-        let partition = super::partition(organization_id);
-        // A thread of its own, not the runtime's: damaged sled files can make it hang for ever, and the runtime would
-        // wait for it at its end.
-        let thread = std::thread::Builder::new().name("mirrors-open".to_owned());
-        let started = thread.spawn(move || drop(done.send(open(&owned, &partition))));
-        started.map_err(|source| OpenError::Unusable { path: path.clone(), source })?;
-        match tokio::time::timeout(OPEN_TIMEOUT, opened).await {
-            Err(_) => Err(OpenError::TimedOut { path, seconds: OPEN_TIMEOUT.as_secs() }),
-            Ok(Err(_)) => Err(OpenError::Damaged { path, what: "its store failed while opening".to_owned() }),
-            Ok(Ok(opened)) => opened.map(|shared| Self { place: shared.place.clone(), shared: Arc::new(shared) }),
-        }
+    pub async fn open(path: &Path, organization_id: &str, alarm: Alarm) -> Result<Self, OpenError> {
+        let opening::Opened { db, table, partition, lock, lost } =
+            opening::open(path, super::partition(organization_id)).await?;
+        let place = path.display().to_string();
+        let writer = Mutex::new(Writer { db: Some(db), failed: None });
+        let shared = Shared { partition, place: place.clone(), table: RwLock::new(table), writer, alarm, _lock: lock };
+        Ok(Self { shared: Arc::new(shared), place, path: path.to_owned(), lost })
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Why the store was set aside, if it was and its content was not put back yet: what is here now is not all.
+    #[must_use]
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.as_deref()
+    }
+
+    /// The content is here again: the next opening finds a store like any other.
+    ///
+    /// # Errors
+    /// [`OpenError::Unusable`].
+    pub fn restored(&self) -> Result<(), OpenError> {
+        opening::forget_loss(&self.path)
     }
 
     /// Runs a change on a blocking thread and waits for it. The change goes on if the caller goes away.
@@ -171,7 +196,7 @@ impl Shared {
         let mut writer = self.writer()?;
         let item = self.read().plan_put(&self.place, &key, value, expect)?;
         let stored = stored::encode(&item);
-        writer.durably(&self.place, |db| db.insert(self.stored_key(&key), stored).map(|_| ()))?;
+        writer.durably(self, |db| db.insert(self.stored_key(&key), stored).map(|_| ()))?;
         let version = item.version;
         self.table.write().unwrap_or_else(PoisonError::into_inner).load(key, item);
         Ok(version)
@@ -180,7 +205,7 @@ impl Shared {
     fn delete(&self, key: &str, version: u64) -> Result<(), PutError> {
         let mut writer = self.writer()?;
         self.read().plan_delete(key, version)?;
-        writer.durably(&self.place, |db| db.remove(self.stored_key(key)).map(|_| ()))?;
+        writer.durably(self, |db| db.remove(self.stored_key(key)).map(|_| ()))?;
         self.table.write().unwrap_or_else(PoisonError::into_inner).remove(key);
         Ok(())
     }
@@ -210,66 +235,38 @@ impl Shared {
 }
 
 impl Writer {
-    fn durably(&mut self, place: &str, change: impl FnOnce(&Db) -> std::io::Result<()>) -> Result<(), PutError> {
-        let done = change(&self.db).and_then(|()| self.db.flush().map(|_| ()));
+    fn durably(&mut self, shared: &Shared, change: impl FnOnce(&Db) -> std::io::Result<()>) -> Result<(), PutError> {
+        let place = &shared.place;
+        let db = self.db.as_ref().ok_or_else(|| std::io::Error::other("the store is closed"));
+        let done = db.and_then(|db| change(db).and_then(|()| db.flush().map(|_| ())));
         done.map_err(|error| {
-            self.failed = Some(error.to_string());
-            PutError::Fault(fault(place, "write to", error.to_string()))
+            let why = plain(&error);
+            shared.alarm.raise(&format!(
+                "the mirrors database at {place} cannot be written ({why}): see to the volume, then start again; nothing acknowledged is lost"
+            ));
+            let message = why.clone();
+            self.failed = Some(why);
+            PutError::Fault(fault(place, "write to", message))
         })
     }
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Closing flushes, and after a flush that failed the next one waits for ever: the files are left as they are.
+        if self.failed.is_some() {
+            std::mem::forget(self.db.take());
+        }
+    }
+}
+
+/// What the system said, without sled's own notes, which name its source files.
+fn plain(error: &std::io::Error) -> String {
+    if error.raw_os_error().is_some() { error.to_string() } else { std::io::Error::from(error.kind()).to_string() }
+}
+
 fn fault(place: &str, verb: &str, message: String) -> Fault {
     Fault { kind: FaultKind::Retry, call: format!("{verb} the mirrors database at {place}"), status: None, message }
-}
-
-fn open(path: &Path, partition: &str) -> Result<Shared, OpenError> {
-    let lock = lock(path)?;
-    let config = sled::Config::new()
-        .path(path.join("items"))
-        .cache_capacity_bytes(CACHE_BYTES)
-        .zstd_compression_level(COMPRESSION)
-        // Every write is flushed by its writer; sled's own flusher would end the process at its first failure.
-        .flush_every_ms(None);
-    let db: Db = config.open().map_err(|source| unusable(path, source))?;
-    let mut prefix = partition.as_bytes().to_vec();
-    prefix.push(0);
-    let mut table = Table::default();
-    for entry in db.scan_prefix(&prefix) {
-        let (key, value) = entry.map_err(|source| unusable(path, source))?;
-        let (key, item) = stored::decode(key.get(prefix.len()..).unwrap_or_default(), &value)
-            .map_err(|what| OpenError::Damaged { path: path.to_owned(), what: what.to_string() })?;
-        table.load(key, item);
-    }
-    Ok(Shared {
-        partition: prefix,
-        place: path.display().to_string(),
-        table: RwLock::new(table),
-        writer: Mutex::new(Writer { db, failed: None }),
-        _lock: lock,
-    })
-}
-
-/// Makes the directory and takes its lock, before sled writes anything into it.
-fn lock(path: &Path) -> Result<File, OpenError> {
-    std::fs::create_dir_all(path).map_err(|source| unusable(path, source))?;
-    let mut options = File::options();
-    let file = options.create(true).truncate(false).write(true).open(path.join("LOCK"));
-    let file = file.map_err(|source| unusable(path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(unusable(path, source)),
-    }
-}
-
-fn unusable(path: &Path, source: std::io::Error) -> OpenError {
-    match source.kind() {
-        std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => {
-            OpenError::Damaged { path: path.to_owned(), what: source.to_string() }
-        }
-        _ => OpenError::Unusable { path: path.to_owned(), source },
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Ports;
 use super::gate::LakefsGate;
-use super::registry::shown;
+use super::registry::{SharedRegistry, shown};
 use crate::auth::{Authenticator, Authorizer, CacheSettings, Directory};
 use crate::clock::Clock;
 use crate::engine::Engine;
@@ -19,6 +19,7 @@ use crate::service::{Blockstore, MirrorService, Parts, Region, Scheme, StatusPro
 
 struct EngineStatus {
     engine: Engine,
+    registry: Arc<SharedRegistry>,
     clock: Arc<dyn Clock>,
 }
 
@@ -26,7 +27,9 @@ struct EngineStatus {
 impl StatusProvider for EngineStatus {
     async fn status(&self, incarnation: Incarnation) -> Option<Status> {
         let status = self.engine.status(&incarnation).await?;
-        Some(shown(&status, self.clock.wall_ms()))
+        let mut shown = shown(&status, self.clock.wall_ms());
+        shown.problems.splice(0..0, self.registry.problem());
+        Some(shown)
     }
 
     async fn known(&self) -> Vec<MirrorDefinition> {
@@ -35,7 +38,12 @@ impl StatusProvider for EngineStatus {
 }
 
 /// Builds the service, which watches the processes of all regions until stopped.
-pub(super) fn service(ports: &Ports, engine: Engine, stop: &CancellationToken) -> Arc<dyn Service> {
+pub(super) fn service(
+    ports: &Ports,
+    engine: Engine,
+    registry: Arc<SharedRegistry>,
+    stop: &CancellationToken,
+) -> Arc<dyn Service> {
     let cache = ports.auth.cache.as_ref().map(|cache| CacheSettings {
         size: usize::try_from(cache.size).unwrap_or(usize::MAX),
         ttl: cache.ttl,
@@ -73,7 +81,8 @@ pub(super) fn service(ports: &Ports, engine: Engine, stop: &CancellationToken) -
         destinations,
         gate: Arc::new(gate),
         records: Arc::clone(&ports.records),
-        status: Arc::new(EngineStatus { engine, clock: Arc::clone(clock) }),
+        status: Arc::new(EngineStatus { engine, registry, clock: Arc::clone(clock) }),
+        alarm: ports.alarm.clone(),
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
     }));

@@ -18,7 +18,7 @@ use lakemirror_journal::state::State;
 use lakemirror_journal::state::image;
 use lakemirror_journal::state::ladder::Ladder;
 
-use crate::engine::recorder::{Digest, Entry, Ledger};
+use crate::engine::recorder::{Digest, Entry, Halt, Ledger};
 
 pub use rebuild::{Rebuild, RebuildError};
 
@@ -133,13 +133,13 @@ impl Journal {
             || wall_ms.abs_diff(self.checkpoint_wall_ms) >= self.rhythm.checkpoint_age_ms_max
     }
 
-    fn seal(&mut self) -> Result<UpkeepStep, String> {
+    fn seal(&mut self) -> Result<UpkeepStep, Halt> {
         let sealed = self.log.seal().map_err(|error| stopped(&error))?;
         self.worked = false;
         Ok(sealed_step(&sealed.footer))
     }
 
-    fn commit_frame(&mut self, entries: &[Entry], wall_ms: u64, mark: u64) -> Result<(), String> {
+    fn commit_frame(&mut self, entries: &[Entry], wall_ms: u64, mark: u64) -> Result<(), Halt> {
         let records: Vec<RawRecord<'_>> = entries.iter().map(|entry| raw(&entry.payload)).collect();
         let checks = entries.iter().map(|entry| entry.checks).sum();
         self.worked |= entries.iter().any(|entry| !UPKEEP_KINDS.contains(&entry.payload.kind));
@@ -154,7 +154,7 @@ impl Journal {
 }
 
 impl Ledger for Journal {
-    fn commit(&mut self, entries: &[Entry], wall_ms: u64, digest: Digest<'_>) -> Result<Option<UpkeepStep>, String> {
+    fn commit(&mut self, entries: &[Entry], wall_ms: u64, digest: Digest<'_>) -> Result<Option<UpkeepStep>, Halt> {
         let mut rest = entries;
         if rest.is_empty() {
             return Ok(None);
@@ -179,7 +179,7 @@ impl Ledger for Journal {
         }
     }
 
-    fn rest(&mut self, wall_ms: u64) -> Result<Option<UpkeepStep>, String> {
+    fn rest(&mut self, wall_ms: u64) -> Result<Option<UpkeepStep>, Halt> {
         if !self.worked || self.log.open_segment().frames == 0 || !self.fills_segment(0, wall_ms) {
             return Ok(None);
         }
@@ -263,8 +263,9 @@ fn frame_bytes(entries: &[Entry]) -> usize {
 }
 
 /// Why the journal cannot go on, for somebody who has the volume.
-fn stopped(error: &CommitError) -> String {
-    format!("{}; see to the volume and start again, nothing that was acknowledged is lost", error_chain(error))
+fn stopped(error: &CommitError) -> Halt {
+    let why = error_chain(error);
+    if error.is_volume() { Halt::Volume(why) } else { Halt::Fault(why) }
 }
 
 /// An error and its causes, joined by colons.

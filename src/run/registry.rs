@@ -1,10 +1,11 @@
 //! The mirrors database as the engine's registry: records of one organization, statuses in the words of the API.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::gap::Continuity;
 use crate::clock::Clock;
 use crate::engine::ports::{
     ApprovedDeletion, Fault, FaultKind, Heartbeat, Incarnation, LeaseTable, MirrorDefinition, Owner, Registry,
@@ -19,13 +20,42 @@ use crate::mirrors::records::{
 pub struct SharedRegistry {
     records: Arc<Records>,
     clock: Arc<dyn Clock>,
+    continuity: Option<Continuity>,
 }
 
 impl SharedRegistry {
     /// Over these records.
     #[must_use]
     pub fn new(records: Arc<Records>, clock: Arc<dyn Clock>) -> Self {
-        Self { records, clock }
+        Self { records, clock, continuity: None }
+    }
+
+    /// The same, which finds out whether the journal still is what was published of it.
+    #[must_use]
+    pub fn with_continuity(self, continuity: Continuity) -> Self {
+        Self { continuity: Some(continuity), ..self }
+    }
+
+    /// What is wrong with the journal, for every mirror's problems.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.continuity.as_ref().and_then(Continuity::problem)
+    }
+
+    /// Before anything else is done with what the database says.
+    async fn compare(&self, definitions: &[MirrorDefinition]) -> Result<(), Fault> {
+        let Some(continuity) = self.continuity.as_ref().filter(|continuity| continuity.is_open()) else {
+            return Ok(());
+        };
+        let call = "read what was published";
+        let summaries = self.records.summaries().await.map_err(|error| self.fault(call, &error))?;
+        let mut owners = BTreeMap::new();
+        let regions: BTreeSet<&str> = definitions.iter().map(|definition| definition.region.as_str()).collect();
+        for region in regions {
+            owners.extend(self.records.owners(region).await.map_err(|error| self.fault(call, &error))?);
+        }
+        continuity.compare(&summaries, &owners, self.clock.wall_ms()).await;
+        Ok(())
     }
 
     fn fault(&self, call: &str, error: &RecordsError) -> Fault {
@@ -51,7 +81,9 @@ impl Registry for SharedRegistry {
             .definitions
             .into_iter()
             .filter(|definition| definition.is_active() || !done.contains(&definition.incarnation));
-        Ok(open.map(defined).collect())
+        let open: Vec<MirrorDefinition> = open.map(defined).collect();
+        self.compare(&open).await?;
+        Ok(open)
     }
 
     async fn acknowledge_deletion(&self, definition: &MirrorDefinition, epoch: u64) -> Result<(), Fault> {
@@ -66,12 +98,20 @@ impl Registry for SharedRegistry {
         number: u64,
         status: &MirrorStatus,
     ) -> Result<(), Fault> {
+        let mut shown = shown(status, self.clock.wall_ms());
+        if let Some(continuity) = &self.continuity {
+            if let Some(head) = &mut shown.journal_head {
+                head.journal = Some(continuity.node.clone());
+            }
+            shown.problems.splice(0..0, continuity.problem());
+            shown.problems.truncate(records::PROBLEMS_MAX);
+        }
         let summary = Summary {
             incarnation: definition.incarnation,
             name: definition.name.clone(),
             stamp: Stamp { epoch, seq: number },
             written_at_ms: self.clock.wall_ms(),
-            status: shown(status, self.clock.wall_ms()),
+            status: shown,
         };
         let published = self.records.put_summary(&definition.region, &summary).await;
         match published.map_err(|error| self.fault("publish a summary", &error))? {
@@ -108,7 +148,12 @@ impl LeaseTable for SharedRegistry {
     }
 
     async fn owners(&self, region: &str) -> Result<BTreeMap<Incarnation, Owner>, Fault> {
-        self.records.owners(region).await.map_err(|error| self.fault("read who drives what", &error))
+        let owners = self.records.owners(region).await;
+        let mut owners = owners.map_err(|error| self.fault("read who drives what", &error))?;
+        if let Some(continuity) = &self.continuity {
+            continuity.mark(&mut owners);
+        }
+        Ok(owners)
     }
 
     async fn write_owner(&self, region: &str, mirror: &Incarnation, owner: &Owner) -> Result<Option<u64>, Fault> {
@@ -157,7 +202,7 @@ pub fn shown(status: &MirrorStatus, now_ms: u64) -> Status {
         problems: status.problems.iter().take(records::PROBLEMS_MAX).map(ToString::to_string).collect(),
         lag_seconds: status.behind_since_ms.map_or(0, |since| now_ms.saturating_sub(since) / 1000),
         behind_since_ms: status.behind_since_ms,
-        journal_head: Some(JournalHead { seq: status.journal_seq, hash: hex::encode(status.journal_hash) }),
+        journal_head: Some(JournalHead { seq: status.journal_seq, hash: hex::encode(status.journal_hash), journal: None }),
     }
 }
 

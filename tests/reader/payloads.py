@@ -37,6 +37,9 @@ KINDS = {
     (6, 1): ("SegmentDropped", "first u64, last u64, hash h32, archived bool, at_ms u64"),
     (7, 1): ("SnapshotTaken", "seq u64, digest h32, bytes u64, at_ms u64"),
     (8, 1): ("LossAcknowledged", "from u64, to u64, reason text, who text, at_ms u64"),
+    (9, 1): ("JournalGapFound", "after u64, published u64, hash h32, mirror text, writer_epoch u64, at_ms u64"),
+    (10, 1): ("DatabaseItemWritten", "generation u64, key text, value text, removed bool, at_ms u64"),
+    (11, 1): ("DatabaseRebuilt", "found u64, generation u64, items u64, reason text, at_ms u64"),
     (16, 1): ("MirrorDefined", "mirror h16, name text, source_repository text, source_region text, region text,"
               " storage_namespace text, at_ms u64"),
     (17, 1): ("SourceIdentified", "mirror h16, storage_namespace text, default_branch text, creation_date i64, at_ms u64"),

@@ -4,12 +4,17 @@
 //! Steps may be repeated: one that the ladder has already gives no facts.
 
 use super::Refused;
-use crate::command::UpkeepStep;
-use crate::event::{Event, LossAcknowledgedV1, SegmentArchivedV1, SegmentDroppedV1, SegmentSealedV1, SnapshotTakenV1};
+use crate::command::{DATABASE_KEY_BYTES_MAX, DATABASE_VALUE_BYTES_MAX, UpkeepStep};
+use crate::event::{
+    DatabaseItemWrittenV1, DatabaseRebuiltV1, Event, JournalGapFoundV1, LossAcknowledgedV1, SegmentArchivedV1, SegmentDroppedV1, SegmentSealedV1, SnapshotTakenV1,
+};
 use crate::ids::Seq;
+use crate::state::State;
+use crate::state::database::Database;
 use crate::state::ladder::{Ladder, Segment, Stage};
 
-pub(super) fn step(ladder: &Ladder, step: UpkeepStep, at_ms: u64) -> Result<Vec<Event>, Refused> {
+pub(super) fn step(state: &State, step: UpkeepStep, at_ms: u64) -> Result<Vec<Event>, Refused> {
+    let ladder = &state.ladder;
     let event = match step {
         UpkeepStep::Sealed { first, last, frames, bytes, checks, hash, last_frame } => {
             let sealed = SegmentSealedV1 { first, last, frames, bytes, checks, hash, last_frame, at_ms };
@@ -27,6 +32,20 @@ pub(super) fn step(ladder: &Ladder, step: UpkeepStep, at_ms: u64) -> Result<Vec<
         }
         UpkeepStep::LossAcknowledged { from, to, reason, who } => {
             lose(ladder, LossAcknowledgedV1 { from, to, reason, who, at_ms })?.map(Event::LossAcknowledged)
+        }
+        UpkeepStep::GapFound { after, published, hash, mirror } => {
+            let writer_epoch = state.writer_epoch;
+            let gap = JournalGapFoundV1 { after, published, hash, mirror, writer_epoch, at_ms };
+            find_gap(ladder, gap)?.map(Event::JournalGapFound)
+        }
+        UpkeepStep::DatabaseItem { generation, key, value } => {
+            let (removed, value) = (value.is_none(), value.unwrap_or_default());
+            let written = DatabaseItemWrittenV1 { generation, key, value, removed, at_ms };
+            write_item(&state.database, written)?.map(Event::DatabaseItemWritten)
+        }
+        UpkeepStep::DatabaseRebuilt { found, items, reason } => {
+            let generation = state.database.generation.max(found).saturating_add(1);
+            Some(Event::DatabaseRebuilt(DatabaseRebuiltV1 { found, generation, items, reason, at_ms }))
         }
     };
     Ok(event.into_iter().collect())
@@ -110,6 +129,30 @@ fn snapshot(ladder: &Ladder, taken: SnapshotTakenV1) -> Result<Option<SnapshotTa
         Some(known) if known.seq >= taken.seq => Ok(None),
         _ => Ok(Some(taken)),
     }
+}
+
+fn find_gap(ladder: &Ladder, gap: JournalGapFoundV1) -> Result<Option<JournalGapFoundV1>, Refused> {
+    if gap.published == 0 {
+        return rule("a gap is of records that were there".to_owned());
+    }
+    let known = ladder.gaps.iter().any(|known| (known.published, known.hash) == (gap.published, gap.hash));
+    Ok((!known).then_some(gap))
+}
+
+fn write_item(
+    database: &Database,
+    written: DatabaseItemWrittenV1,
+) -> Result<Option<DatabaseItemWrittenV1>, Refused> {
+    let DatabaseItemWrittenV1 { generation, key, value, removed, .. } = &written;
+    if key.is_empty() || key.len() > DATABASE_KEY_BYTES_MAX || value.len() > DATABASE_VALUE_BYTES_MAX {
+        return rule(format!("an item of the mirrors database with {} bytes is too large to be copied", value.len()));
+    }
+    if *generation < database.generation {
+        let newest = database.generation;
+        return rule(format!("an item of generation {generation} comes after generation {newest}"));
+    }
+    let same = database.items.get(key) == Some(value).filter(|_| !removed);
+    Ok((!same || *generation > database.generation).then_some(written))
 }
 
 fn lose(ladder: &Ladder, lost: LossAcknowledgedV1) -> Result<Option<LossAcknowledgedV1>, Refused> {

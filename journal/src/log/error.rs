@@ -3,6 +3,8 @@
 
 use std::io;
 
+use super::disk::Disk;
+use super::disk::real::SymbolicLink;
 use super::frame::FRAME_VERSION;
 use super::hot::HotError;
 use super::replay::ReplayRefused;
@@ -39,6 +41,14 @@ pub enum OpenError {
         path: String,
         /// What the operating system said.
         source: io::Error,
+    },
+    /// A symbolic link is where a file or directory of the journal should be.
+    #[error(
+        "{path} is a symbolic link, and none is followed below the journal's directory: put the file or directory itself there, then start again"
+    )]
+    Linked {
+        /// The link.
+        path: String,
     },
     /// Another process has it.
     #[error("the journal in {path} is in use by another process: stop that one, or configure another directory")]
@@ -201,6 +211,9 @@ pub enum OpenError {
 impl OpenError {
     /// Sorts a failure of the disk.
     pub(super) fn io(action: &'static str, path: String, source: io::Error) -> Self {
+        if let Some(link) = SymbolicLink::within(&source) {
+            return Self::Linked { path: link.path.clone() };
+        }
         match source.kind() {
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Self::NotWritable { path, source },
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path, source },
@@ -246,27 +259,35 @@ pub enum CommitError {
         /// Which one.
         what: &'static str,
     },
-    /// No space is left.
+    /// No space is left, or no file can be made any more.
     #[error(
-        "no space is left for {what}: free some on the journal's volume and start again; nothing acknowledged is lost"
+        "no space is left for the {what} of the journal in {path}: free space or files on that volume and start again; nothing acknowledged is lost"
     )]
     DiskFull {
         /// What was being written.
         what: &'static str,
+        /// The journal's directory.
+        path: String,
         /// What the operating system said.
         source: io::Error,
     },
     /// Writing or syncing failed.
-    #[error("writing the {what} failed: the process has to end; check the volume, then start again")]
+    #[error(
+        "writing the {what} of the journal in {path} failed: the process has to end; check that volume, then start again"
+    )]
     Io {
         /// What was being written.
         what: &'static str,
+        /// The journal's directory.
+        path: String,
         /// What the operating system said.
         source: io::Error,
     },
     /// The hot store failed.
-    #[error("the hot store failed: the process has to end; nothing acknowledged is lost")]
+    #[error("the hot store of the journal in {path} failed: the process has to end; nothing acknowledged is lost")]
     Hot {
+        /// The journal's directory.
+        path: String,
         /// What it said.
         source: HotError,
     },
@@ -285,19 +306,26 @@ pub enum CommitError {
 
 impl CommitError {
     /// Sorts a failure of the disk.
-    pub(super) fn io(what: &'static str, source: io::Error) -> Self {
+    pub(super) fn io(disk: &dyn Disk, what: &'static str, source: io::Error) -> Self {
+        let path = disk.show("");
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { what, source },
-            _ => Self::Io { what, source },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { what, path, source },
+            _ => Self::Io { what, path, source },
         }
     }
 
     /// Sorts a failure of the hot store.
-    pub(super) fn hot(source: HotError) -> Self {
+    pub(super) fn hot(disk: &dyn Disk, source: HotError) -> Self {
         match source {
-            HotError::Io(error) if error.kind() == io::ErrorKind::StorageFull => Self::io("hot store", error),
-            source => Self::Hot { source },
+            HotError::Io(error) => Self::io(disk, "hot store", error),
+            source => Self::Hot { path: disk.show(""), source },
         }
+    }
+
+    /// Whether reading or writing failed: the volume is full or fails, and the journal itself is sound.
+    #[must_use]
+    pub fn is_volume(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::Io { .. })
     }
 }
 

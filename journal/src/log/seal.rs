@@ -69,13 +69,16 @@ impl Log {
         let frames_hash = *opened.hasher.finalize().as_bytes();
         let footer = opened.tally.footer(&opened.position, opened.segment_end, frames_hash);
         let written = opened.segment.write_at(opened.segment_end, &footer.encode());
-        written.and_then(|()| opened.segment.sync()).map_err(|error| CommitError::io("segment's footer", error))?;
+        written
+            .and_then(|()| opened.segment.sync())
+            .map_err(|error| CommitError::io(&*self.disk, "segment's footer", error))?;
         Ok(footer)
     }
 
     /// The new file is there before the old name goes: an opening that finds the new name knows where to go on.
     fn begin_segment(&mut self, footer: &Footer) -> Result<(), CommitError> {
-        let failed = |error| CommitError::io("new segment", error);
+        let disk = &*self.disk;
+        let failed = |error| CommitError::io(disk, "new segment", error);
         let mut next =
             self.disk.open(&segment::open_path(footer.last_seq.saturating_add(1)), Access::Create).map_err(failed)?;
         next.sync().map_err(failed)?;

@@ -16,7 +16,7 @@ pub use write::write;
 use super::State;
 
 /// The latest version. What version 1 can hold is written as version 1, so that the digests of checkpoints that an
-/// earlier version of lakemirror wrote stay what they are; version 2 adds entries of the kinds 14 and 15.
+/// earlier version of lakemirror wrote stay what they are; version 2 adds entries of the kinds 14, 15 and 32 to 34.
 pub const IMAGE_VERSION: u16 = 2;
 
 /// `kind`, `key_len` and `value_len`, each 4 bytes.
@@ -42,10 +42,13 @@ enum Kind {
     Archive = 14,
     Archived = 15,
     Hold = 44,
+    Gap = 32,
+    Database = 33,
+    DatabaseItem = 34,
 }
 
 impl Kind {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 19] = [
         Self::Service,
         Self::Loss,
         Self::Segment,
@@ -62,6 +65,9 @@ impl Kind {
         Self::Archive,
         Self::Archived,
         Self::Hold,
+        Self::Gap,
+        Self::Database,
+        Self::DatabaseItem,
     ];
 
     fn of(number: u32) -> Option<Self> {

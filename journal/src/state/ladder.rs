@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Event, LossAcknowledgedV1, SegmentArchivedV1, SegmentDroppedV1, SegmentSealedV1};
+use crate::event::{Event, JournalGapFoundV1, LossAcknowledgedV1, SegmentArchivedV1, SegmentDroppedV1, SegmentSealedV1};
 use crate::ids::Seq;
 
 mod stage;
@@ -74,6 +74,32 @@ pub struct Loss {
     pub at_ms: u64,
 }
 
+/// Records that the journal had and has not: it was restored from an older copy.
+#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Gap {
+    /// The last record that it had when it was opened.
+    pub after: Seq,
+    /// The last record that is known to have been there.
+    pub published: Seq,
+    /// BLAKE3 of the frame that ended with it.
+    pub hash: [u8; 32],
+    /// The name of the mirror that it was published with.
+    pub mirror: String,
+    /// The writer epoch of the process that noticed.
+    pub writer_epoch: u64,
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+impl Gap {
+    /// As the fact says it.
+    #[must_use]
+    pub fn of(e: &JournalGapFoundV1) -> Self {
+        let JournalGapFoundV1 { after, published, hash, mirror, writer_epoch, at_ms } = e.clone();
+        Self { after, published, hash, mirror, writer_epoch, at_ms }
+    }
+}
+
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ladder {
@@ -83,6 +109,8 @@ pub struct Ladder {
     pub snapshot: Option<Snapshot>,
     /// What was lost, in the order in which it was acknowledged.
     pub losses: Vec<Loss>,
+    /// Gaps, in the order in which they were found.
+    pub gaps: Vec<Gap>,
 }
 
 impl Ladder {
@@ -116,6 +144,10 @@ impl Ladder {
             }
             Event::LossAcknowledged(e) => {
                 self.losses.push(loss(e));
+                true
+            }
+            Event::JournalGapFound(e) => {
+                self.gaps.push(Gap::of(e));
                 true
             }
             _ => false,

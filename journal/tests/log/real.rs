@@ -1,11 +1,14 @@
 //! Real files and sled.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use lakemirror_journal::log::disk::Disk as _;
 use lakemirror_journal::log::disk::real::RealDisk;
+use lakemirror_journal::log::hot::HotOpener as _;
+use lakemirror_journal::log::hot::sled_store::SledOpener;
 use lakemirror_journal::log::{Log, OpenError, Options, Recovery, RecoveryAction, scan};
 
 use super::support::{NEW, SEGMENT, Seen, commit};
@@ -171,4 +174,75 @@ fn the_hot_store_stays_small() {
 fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn links_below_the_directory_are_refused_and_named_and_the_directory_may_be_one() {
+    for path in ["HEAD", "FORMAT", "LOCK", SEGMENT, "seg", "hot", "hot/metadata"] {
+        let root = tempfile::tempdir().unwrap();
+        let (mut log, _, _) = open(&root.path().join("journal")).unwrap();
+        commit(&mut log, &[b"kept"]).unwrap();
+        drop(log);
+        let place = root.path().join("journal").join(path);
+        let foreign = root.path().join("foreign");
+        fs::rename(&place, &foreign).unwrap();
+        symlink(&foreign, &place).unwrap();
+        let before = tree(&foreign);
+        match open(&root.path().join("journal")).map(|_| ()) {
+            Err(OpenError::Linked { path: named }) => assert_eq!(Path::new(&named), place),
+            other => panic!("{path}: {other:?}"),
+        }
+        assert_eq!(tree(&foreign), before, "{path} was written through");
+        fs::remove_file(&place).unwrap();
+        fs::rename(&foreign, &place).unwrap();
+        symlink(root.path().join("journal"), root.path().join("link")).unwrap();
+        let (_, _, seen) = open(&root.path().join("link")).unwrap();
+        assert_eq!(seen.payloads(), [b"kept"], "{path}");
+    }
+}
+
+/// Every file below a path, and its bytes.
+fn tree(at: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    if at.is_file() {
+        return vec![(at.to_owned(), fs::read(at).unwrap())];
+    }
+    let mut paths: Vec<_> = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().flat_map(|path| tree(path)).collect()
+}
+
+/// A hot store whose opening never ends: its log is a pipe that nobody writes to.
+fn block(dir: &Path) {
+    let logs = fs::read_dir(dir.join("hot/metadata")).unwrap().map(|entry| entry.unwrap().path());
+    let log = logs.into_iter().find(|path| path.to_string_lossy().contains("log")).unwrap();
+    fs::remove_file(&log).unwrap();
+    assert!(Command::new("mkfifo").arg(&log).status().unwrap().success());
+}
+
+#[test]
+fn the_first_opening_after_one_that_took_long_sets_the_store_aside() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().to_owned();
+    let (mut log, _, _) = open(&dir).unwrap();
+    commit(&mut log, &[b"kept"]).unwrap();
+    drop(log);
+    block(&dir);
+    // Whoever opens it never comes back, as a process that is killed.
+    let hanging = dir.clone();
+    std::thread::spawn(move || {
+        drop(SledOpener::new(&hanging, 600).open().map(drop));
+    });
+    let marker = dir.join("hot.opening");
+    until(|| fs::read(&marker).ok().as_deref() == Some(&[u8::MAX]));
+    let (_, recovery, seen) = open(&dir).unwrap();
+    assert!(matches!(recovery.actions[..], [RecoveryAction::HotRebuilt { frames: 1, .. }]), "{recovery:?}");
+    assert_eq!(seen.payloads(), [b"kept"]);
+    assert!(!marker.exists());
+}
+
+/// Waits for a condition.
+fn until(mut holds: impl FnMut() -> bool) {
+    while !holds() {
+        std::thread::yield_now();
+    }
 }

@@ -85,9 +85,12 @@ fn no_kind_is_without_a_sample() {
         Event::BranchRemakeStarted(_) => 41,
         Event::DeletionsHeld(_) => 42,
         Event::DeletionsReleased(_) => 43,
+        Event::JournalGapFound(_) => 44,
+        Event::DatabaseItemWritten(_) => 45,
+        Event::DatabaseRebuilt(_) => 46,
     };
     let ordinals: Vec<i32> = one_of_each().iter().map(ordinal).collect();
-    assert_eq!(ordinals, (0..44).collect::<Vec<_>>());
+    assert_eq!(ordinals, (0..47).collect::<Vec<_>>());
 }
 
 #[test]

@@ -128,6 +128,9 @@ fn scramble(
         Event::SegmentDropped(e) => (e.first, e.last, e.archived) = (times[0], times[1], flags > 99),
         Event::SnapshotTaken(e) => (e.seq, e.digest[0]) = (times[0], flags),
         Event::LossAcknowledged(e) => (e.from, e.to) = (times[0], times[1]),
+        Event::JournalGapFound(e) => (e.after, e.published) = (times[0], times[1]),
+        Event::DatabaseItemWritten(e) => (e.generation, e.key, e.removed) = (times[0], branch, flags > 99),
+        Event::DatabaseRebuilt(e) => (e.found, e.generation) = (times[0], times[1]),
         Event::RecordsWritten(e) => e.commits = commits[..3].to_vec(),
         Event::MoveFinished(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
         Event::MoveGivenUp(e) => (e.branch, e.to, e.seen) = (branch, commits[0], times[0]),
@@ -206,6 +209,15 @@ fn step(event: &Event) -> Option<UpkeepStep> {
         Event::LossAcknowledged(e) => {
             UpkeepStep::LossAcknowledged { from: e.from, to: e.to, reason: e.reason, who: e.who }
         }
+        Event::JournalGapFound(e) => {
+            UpkeepStep::GapFound { after: e.after, published: e.published, hash: e.hash, mirror: e.mirror }
+        }
+        Event::DatabaseItemWritten(e) => UpkeepStep::DatabaseItem {
+            generation: e.generation,
+            key: e.key,
+            value: (!e.removed).then_some(e.value),
+        },
+        Event::DatabaseRebuilt(e) => UpkeepStep::DatabaseRebuilt { found: e.found, items: e.items, reason: e.reason },
         _ => return None,
     })
 }

@@ -20,7 +20,7 @@ pub struct Files {
 
 impl Files {
     pub fn is_about(event: &Event) -> bool {
-        matches!(event.kind().0, 4..=8)
+        matches!(event.kind().0, 4..=11)
     }
 
     /// Takes one fact; says what is wrong about it.

@@ -22,8 +22,19 @@ fn bits(len: u32, ordinals: &[u32]) -> EncodedBits {
 
 /// In the order of the golden file's lines: that in which they came to be.
 pub fn one_of_each() -> Vec<Event> {
-    let parts =
-        [service(), mirror(), branch(), content(), moves(), upkeep(), taken(), taken_back(), archived(), deletions()];
+    let parts = [
+        service(),
+        mirror(),
+        branch(),
+        content(),
+        moves(),
+        upkeep(),
+        taken(),
+        taken_back(),
+        archived(),
+        deletions(),
+        restored(),
+    ];
     parts.concat()
 }
 
@@ -70,6 +81,34 @@ fn deletions() -> Vec<Event> {
         Event::BranchRemakeStarted(BranchRemakeStartedV1 { mirror, branch: name(), hidden: true, at_ms }),
         Event::DeletionsHeld(DeletionsHeldV1 { mirror, branches: held, reason: 1, vanished: 12, live: 20, at_ms }),
         Event::DeletionsReleased(DeletionsReleasedV1 { mirror, branches: released, at_ms }),
+    ]
+}
+
+fn restored() -> Vec<Event> {
+    let at_ms = AT_MS;
+    vec![
+        Event::JournalGapFound(JournalGapFoundV1 {
+            after: 900,
+            published: 1400,
+            hash: [13; 32],
+            mirror: "sample-mirror".to_owned(),
+            writer_epoch: 4,
+            at_ms,
+        }),
+        Event::DatabaseItemWritten(DatabaseItemWrittenV1 {
+            generation: 2,
+            key: "definitions/us-east-1/sample-mirror".to_owned(),
+            value: "{}".to_owned(),
+            removed: false,
+            at_ms,
+        }),
+        Event::DatabaseRebuilt(DatabaseRebuiltV1 {
+            found: 0,
+            generation: 3,
+            items: 1,
+            reason: "it was empty".to_owned(),
+            at_ms,
+        }),
     ]
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::table::{Align, Table};
+use super::verify::{gap, print_gaps};
 use super::{Exit, Failure, Place, Printing, remark_on_beginning, remark_on_moment, unwritten};
 use crate::cli::output;
 use crate::evidence::heads::{self, BranchHead, Heads};
@@ -59,6 +60,7 @@ fn print(heads: &Heads, moment: Option<Moment>, out: &mut dyn Write) -> io::Resu
         None if heads.at.seq == 0 => writeln!(out, "the journal has no records yet")?,
         None => writeln!(out, "after the last record, {}, of {}", heads.at.seq, show(heads.at.wall_ms))?,
     }
+    print_gaps(&heads.gaps, out)?;
     let columns = ["mirror", "incarnation", "branch", "commit", "since", "record", "but"];
     let mut table = Table::new(&columns.map(|name| (name, if name == "record" { Align::Right } else { Align::Left })));
     for (id, mirror) in &heads.mirrors {
@@ -133,6 +135,7 @@ fn as_json(heads: &Heads, moment: Option<Moment>) -> Value {
         "committed_ms": heads.at.wall_ms,
         "journal_goes_on": heads.more,
         "begins_at": heads.begins_at,
+        "gaps": heads.gaps.iter().map(gap).collect::<Vec<_>>(),
         "branches": branches.collect::<Vec<_>>(),
     })
 }

@@ -8,7 +8,7 @@ use lakemirror_journal::state::ladder::{Loss, Snapshot};
 use serde_json::{Value, json};
 
 use super::table::{Align, Table, bytes};
-use super::verify::loss;
+use super::verify::{gap, loss, print_gaps};
 use super::{Exit, Failure, Place, Printing, unwritten};
 use crate::cli::output;
 use crate::escape;
@@ -104,6 +104,7 @@ fn print_ladder(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
             escape::line(reason)
         )?;
     }
+    print_gaps(stat.ladder.as_ref().map(|ladder| ladder.gaps.as_slice()).unwrap_or_default(), out)?;
     let columns = ["ladder", "segments", "records", "bytes", "where"];
     let right = ["segments", "bytes"];
     let align = |name| if right.contains(&name) { Align::Right } else { Align::Left };
@@ -226,6 +227,7 @@ fn as_json(stat: &Stat) -> Value {
             "at_ms": snapshot.at_ms,
         })),
         "losses": stat.ladder.iter().flat_map(|ladder| &ladder.losses).map(loss).collect::<Vec<_>>(),
+        "gaps": stat.ladder.iter().flat_map(|ladder| &ladder.gaps).map(gap).collect::<Vec<_>>(),
         "segments": segments.collect::<Vec<_>>(),
         "kinds": kinds.collect::<Vec<_>>(),
         "writers": writers.collect::<Vec<_>>(),

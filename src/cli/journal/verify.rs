@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::Args;
-use lakemirror_journal::state::ladder::Loss;
+use lakemirror_journal::state::ladder::{Gap, Loss};
 use serde_json::{Value, json};
 
 use super::table::bytes;
@@ -64,6 +64,7 @@ fn print(report: &Report, anchors: usize, out: &mut dyn Write) -> io::Result<()>
     print_dropped(report, out)?;
     print_snapshots(report, out)?;
     print_losses(report, out)?;
+    print_gaps(&report.gaps, out)?;
     print_head(report, out)?;
     if let Some(deep) = &report.deep {
         let Deep { from, records, checks, strays, checkpoints } = deep;
@@ -175,6 +176,28 @@ fn print_losses(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// `stat` and `heads` have them, too.
+pub(super) fn print_gaps(gaps: &[Gap], out: &mut dyn Write) -> io::Result<()> {
+    for Gap { after, published, mirror, at_ms, .. } in gaps {
+        writeln!(
+            out,
+            "gap       the journal was restored from an older copy: what it had after record {after}, up to record {published} at least, is not in it (noticed at {}, by mirror {})",
+            show(*at_ms),
+            escape::line(mirror)
+        )?;
+    }
+    Ok(())
+}
+
+/// A gap as an object.
+pub(super) fn gap(gap: &Gap) -> Value {
+    let Gap { after, published, hash, mirror, writer_epoch, at_ms } = gap;
+    json!({
+        "after": after, "published": published, "hash": hex::encode(hash), "mirror": mirror,
+        "writer_epoch": writer_epoch, "at_ms": at_ms,
+    })
+}
+
 fn print_head(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let Some(scan) = &report.scan else { return Ok(()) };
     write!(out, "HEAD      agrees: record {} was acknowledged last", scan.durable_seq)?;
@@ -217,6 +240,7 @@ fn as_json(report: &Report) -> Value {
         "dropped": report.dropped.iter().map(dropped).collect::<Vec<_>>(),
         "snapshots": report.snapshots.iter().map(snapshot).collect::<Vec<_>>(),
         "losses": report.losses.iter().map(loss).collect::<Vec<_>>(),
+        "gaps": report.gaps.iter().map(gap).collect::<Vec<_>>(),
         "loss_noted": report.loss_noted,
         "anchors_found": report.anchors_found,
         "problems": report.problems,

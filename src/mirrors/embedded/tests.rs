@@ -26,7 +26,7 @@ fn crash_image(of: &Path, to: &Path) {
 async fn every_acknowledged_write_is_there_after_a_crash() {
     let directory = tempfile::tempdir().unwrap();
     let live = directory.path().join("live");
-    let items = Embedded::open(&live, "acme").await.unwrap();
+    let items = Embedded::open(&live, "acme", Alarm::default()).await.unwrap();
     let mut versions = Vec::new();
     for round in 0..12u32 {
         versions.push(put(&items, &format!("k/{round:02}"), &"v".repeat(round as usize * 100), Expect::Absent).await);
@@ -35,7 +35,7 @@ async fn every_acknowledged_write_is_there_after_a_crash() {
         }
         let image = directory.path().join(format!("image-{round}"));
         crash_image(&live, &image);
-        let survived = Embedded::open(&image, "acme").await.unwrap();
+        let survived = Embedded::open(&image, "acme", Alarm::default()).await.unwrap();
         let expected = items.query("k/", None, 100).await.unwrap();
         assert_eq!(survived.query("k/", None, 100).await.unwrap(), expected, "after {round}");
     }
@@ -44,10 +44,10 @@ async fn every_acknowledged_write_is_there_after_a_crash() {
 #[tokio::test]
 async fn versions_go_on_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
-    let items = Embedded::open(directory.path(), "acme").await.unwrap();
+    let items = Embedded::open(directory.path(), "acme", Alarm::default()).await.unwrap();
     let before = put(&items, "a", "1", Expect::Absent).await;
     drop(items);
-    let items = Embedded::open(directory.path(), "acme").await.unwrap();
+    let items = Embedded::open(directory.path(), "acme", Alarm::default()).await.unwrap();
     let after = put(&items, "a", "2", Expect::Version(before)).await;
     assert!(after > before);
 }
@@ -55,22 +55,22 @@ async fn versions_go_on_after_a_restart() {
 #[tokio::test]
 async fn organizations_do_not_see_each_other() {
     let directory = tempfile::tempdir().unwrap();
-    let items = Embedded::open(directory.path(), "acme").await.unwrap();
+    let items = Embedded::open(directory.path(), "acme", Alarm::default()).await.unwrap();
     put(&items, "a", "1", Expect::Absent).await;
     drop(items);
-    let items = Embedded::open(directory.path(), "acm").await.unwrap();
+    let items = Embedded::open(directory.path(), "acm", Alarm::default()).await.unwrap();
     assert_eq!(items.query("", None, 10).await.unwrap(), Page::default());
 }
 
 #[tokio::test]
 async fn a_second_opener_is_told_who_is_in_the_way() {
     let directory = tempfile::tempdir().unwrap();
-    let first = Embedded::open(directory.path(), "acme").await.unwrap();
-    let error = Embedded::open(directory.path(), "acme").await.err().unwrap();
+    let first = Embedded::open(directory.path(), "acme", Alarm::default()).await.unwrap();
+    let error = Embedded::open(directory.path(), "acme", Alarm::default()).await.err().unwrap();
     assert!(matches!(error, OpenError::InUse { .. }), "{error}");
     assert!(error.to_string().contains("in use by another process"), "{error}");
     drop(first);
-    Embedded::open(directory.path(), "acme").await.unwrap();
+    Embedded::open(directory.path(), "acme", Alarm::default()).await.unwrap();
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn an_unusable_path_says_so() {
     let file = directory.path().join("file");
     std::fs::write(&file, "x").unwrap();
     for path in [file.clone(), file.join("below"), Path::new("/proc/lakemirror").to_owned()] {
-        let error = Embedded::open(&path, "acme").await.err().unwrap();
+        let error = Embedded::open(&path, "acme", Alarm::default()).await.err().unwrap();
         assert!(matches!(error, OpenError::Unusable { .. }), "{error:?}");
         assert!(error.to_string().contains("mirrors_database.local.path"), "{error}");
     }
@@ -88,14 +88,14 @@ async fn an_unusable_path_says_so() {
 #[tokio::test]
 async fn nothing_is_written_after_a_failed_write() {
     let directory = tempfile::tempdir().unwrap();
-    let items = Embedded::open(directory.path(), "acme").await.unwrap();
+    let items = Embedded::open(directory.path(), "acme", Alarm::default()).await.unwrap();
     put(&items, "a", "1", Expect::Absent).await;
     let broken =
-        items.change(|shared| shared.writer()?.durably("here", |_| Err(std::io::Error::other("no space left")))).await;
+        items.change(|shared| shared.writer()?.durably(shared, |_| Err(std::io::ErrorKind::StorageFull.into()))).await;
     assert!(matches!(broken, Err(PutError::Fault(_))));
     let error = items.put("b", Bytes::new(), Expect::Any).await.unwrap_err();
     let PutError::Fault(fault) = error else { panic!("{error}") };
-    assert!(fault.message.contains("no space left") && fault.message.contains("restart"), "{fault}");
+    assert!(fault.message.contains("no storage space") && fault.message.contains("restart"), "{fault}");
     assert_eq!(items.get("b").await.unwrap(), None);
     assert!(items.get("a").await.unwrap().is_some(), "reading goes on");
 }
@@ -103,7 +103,7 @@ async fn nothing_is_written_after_a_failed_write() {
 #[tokio::test]
 async fn a_conflict_does_not_stop_writing() {
     let directory = tempfile::tempdir().unwrap();
-    let items = Embedded::open(directory.path(), "acme").await.unwrap();
+    let items = Embedded::open(directory.path(), "acme", Alarm::default()).await.unwrap();
     assert!(items.put("a", Bytes::new(), Expect::Version(7)).await.is_err());
     put(&items, "a", "1", Expect::Absent).await;
 }

@@ -120,6 +120,9 @@ pub struct JournalHead {
     pub seq: u64,
     /// BLAKE3 of the frame that ends with it, in hexadecimal digits.
     pub hash: String,
+    /// The journal's id. Older versions did not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
 }
 
 /// What is known of a mirror.

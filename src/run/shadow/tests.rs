@@ -88,7 +88,7 @@ impl Service {
 
     fn end(self) -> (tempfile::TempDir, Result<(), String>) {
         drop(self.recorder);
-        (self.dir, self.thread.join())
+        (self.dir, self.thread.join().map_err(|halt| halt.to_string()))
     }
 }
 

@@ -65,7 +65,7 @@ async fn a_mirror_of_another_source_or_region_is_not_found() {
 async fn status_comes_from_the_engine_or_from_the_database() {
     let rig = rig();
     let definition = rig.records.create(&new_mirror("m-one")).await.unwrap();
-    let head = |seq| Some(crate::mirrors::records::JournalHead { seq, hash: "ab".repeat(32) });
+    let head = |seq| Some(crate::mirrors::records::JournalHead { seq, hash: "ab".repeat(32), journal: None });
     let status =
         Status { state: crate::mirrors::records::MirrorState::Synced, journal_head: head(41), ..Status::creating() };
     let summary = Summary {

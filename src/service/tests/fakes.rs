@@ -294,6 +294,7 @@ pub(super) fn rig() -> Rig {
         gate: gate.clone(),
         records: records.clone(),
         status: engine.clone(),
+        alarm: Alarm::default(),
         clock: clock.clone(),
         entropy: Arc::new(Counting::default()),
     });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lakemirror::engine::ports::Alarm;
 use lakemirror::mirrors::{Embedded, Memory};
 
 use super::conformance::{Backend, conformance};
@@ -13,7 +14,7 @@ async fn memory(_test: &str) -> Option<Backend> {
 /// One process has one organization; that others in the directory are not seen is tested where it is opened.
 async fn embedded(_test: &str) -> Option<Backend> {
     let directory = tempfile::tempdir().unwrap();
-    let items = Embedded::open(&directory.path().join("new/deep"), "acme").await.unwrap();
+    let items = Embedded::open(&directory.path().join("new/deep"), "acme", Alarm::default()).await.unwrap();
     Some(Backend { items: Arc::new(items), neighbour: None, _kept: Some(directory) })
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::clock::Still;
 use crate::codec;
 use crate::command::{Ask, UpkeepStep};
-use crate::engine::recorder::{self, Digest, Entry, Ledger, RecordError, Recorder, RecorderThread};
+use crate::engine::recorder::{self, Digest, Entry, Halt, Ledger, RecordError, Recorder, RecorderThread};
 use crate::event::Event;
 use crate::ids::Incarnation;
 use crate::state::State;
@@ -95,14 +95,14 @@ fn due(after: &mut Option<u32>) -> bool {
 }
 
 impl Ledger for Slow {
-    fn commit(&mut self, entries: &[Entry], _wall_ms: u64, _digest: Digest<'_>) -> Result<Option<UpkeepStep>, String> {
+    fn commit(&mut self, entries: &[Entry], _wall_ms: u64, _digest: Digest<'_>) -> Result<Option<UpkeepStep>, Halt> {
         assert!(!self.paper.durable().failed, "written after a write had failed");
         point();
         if due(&mut self.fails_after) {
             // A part may have been written: nobody can know.
             self.write(entries.get(1..).unwrap_or_default());
             self.paper.durable().failed = true;
-            return Err("the disk is full".to_owned());
+            return Err(Halt::Volume("the disk is full".to_owned()));
         }
         self.write(entries);
         point();

@@ -1,19 +1,43 @@
 //! The port on the operating system's file system. Files are readable by their owner alone (0600), directories too
 //! (0700).
+//!
+//! Nothing below the root is reached through a symbolic link: each name is opened in the directory before it, and a
+//! link in its place is an error that names it ([`SymbolicLink`]). The root itself may be one.
 
 mod file;
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread;
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::{Access, Disk, DiskFile, LockGuard};
 use file::RealFile;
 
-const FILE_MODE: u32 = 0o600;
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const DIR_MODE: u32 = 0o700;
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// A symbolic link where a file or directory of the tree was expected. Inside of an [`io::Error`].
+#[derive(Debug, thiserror::Error)]
+#[error("{path} is a symbolic link, which is not followed: put the file or directory itself there")]
+pub struct SymbolicLink {
+    /// The link.
+    pub path: String,
+}
+
+impl SymbolicLink {
+    /// The link that an error is about.
+    #[must_use]
+    pub fn within(error: &io::Error) -> Option<&Self> {
+        error.get_ref().and_then(|inner| inner.downcast_ref())
+    }
+}
 
 /// The tree under one directory.
 #[derive(Debug, Clone)]
@@ -31,6 +55,64 @@ impl RealDisk {
     fn path(&self, relative: &str) -> PathBuf {
         if relative.is_empty() { self.root.clone() } else { self.root.join(relative) }
     }
+
+    /// Opens the directory that has the last name of `relative`; gives both. Without a name, the root is meant.
+    fn parent<'a>(&self, relative: &'a str) -> io::Result<(OwnedFd, &'a str)> {
+        let mut dir = rustix::fs::openat(CWD, &self.root, DIRECTORY, Mode::empty())?;
+        let Some((parents, name)) = relative.rsplit_once('/') else {
+            return Ok((dir, if relative.is_empty() { "." } else { relative }));
+        };
+        for parent in parents.split('/') {
+            dir = self.open_in(&dir, parent, relative, DIRECTORY)?;
+        }
+        Ok((dir, name))
+    }
+
+    /// Opens `name` in `dir`, which is part of the path `relative`, unless it is a link.
+    fn open_in(&self, dir: &OwnedFd, name: &str, relative: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        let opened = rustix::fs::openat(dir, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, FILE_MODE);
+        opened.map_err(|errno| self.explain(dir, name, relative, errno))
+    }
+
+    /// What the system refused, or the link that it refused it for.
+    fn explain(&self, dir: &OwnedFd, name: &str, relative: &str, errno: Errno) -> io::Error {
+        let link = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_symlink());
+        if !link {
+            return errno.into();
+        }
+        let up_to = relative.split('/').position(|part| part == name).map_or(usize::MAX, |place| place + 1);
+        let path: Vec<&str> = relative.split('/').take(up_to).collect();
+        io::Error::other(SymbolicLink { path: self.show(&path.join("/")) })
+    }
+
+    fn open_file(&self, relative: &str, flags: OFlags) -> io::Result<File> {
+        let (dir, name) = self.parent(relative)?;
+        Ok(self.open_in(&dir, name, relative, flags)?.into())
+    }
+
+    /// Looks for links in a directory of the tree, for code that opens its files by their names. A directory that is
+    /// missing has none.
+    ///
+    /// # Errors
+    /// The first one that is found, as [`SymbolicLink`].
+    pub fn refuse_links(&self, dir: &str) -> io::Result<()> {
+        let found = match self.open_file(dir, DIRECTORY) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            found => found?,
+        };
+        drop(found);
+        for entry in fs::read_dir(self.path(dir))? {
+            let entry = entry?;
+            let name = format!("{dir}/{}", entry.file_name().to_string_lossy());
+            match entry.file_type()? {
+                kind if kind.is_symlink() => return Err(io::Error::other(SymbolicLink { path: self.show(&name) })),
+                kind if kind.is_dir() => self.refuse_links(&name)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Disk for RealDisk {
@@ -39,47 +121,67 @@ impl Disk for RealDisk {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let opened = self.open_file(dir, DIRECTORY)?;
         let mut names = Vec::new();
-        for entry in fs::read_dir(self.path(dir))? {
+        for entry in Dir::read_from(&opened)? {
             let entry = entry?;
-            let slash = if entry.file_type()?.is_dir() { "/" } else { "" };
-            names.push(format!("{}{slash}", entry.file_name().to_string_lossy()));
+            let name = entry.file_name().to_string_lossy();
+            if name == "." || name == ".." {
+                continue;
+            }
+            let is_dir = match entry.file_type() {
+                // Not every file system says.
+                FileType::Unknown => {
+                    let found = rustix::fs::statat(&opened, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+                    FileType::from_raw_mode(found.st_mode).is_dir()
+                }
+                known => known.is_dir(),
+            };
+            names.push(format!("{name}{}", if is_dir { "/" } else { "" }));
         }
         names.sort();
         Ok(names)
     }
 
     fn open(&self, path: &str, access: Access) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(access != Access::Read)
-            .create(access == Access::Create)
-            .truncate(false)
-            .mode(FILE_MODE)
-            .open(self.path(path))?;
-        Ok(Box::new(RealFile::new(file)))
+        let flags = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::Write => OFlags::RDWR,
+            Access::Create => OFlags::RDWR | OFlags::CREATE,
+        };
+        Ok(Box::new(RealFile::new(self.open_file(path, flags)?)))
     }
 
     fn make_dir(&self, path: &str) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(DIR_MODE).create(self.path(path))
+        if path.is_empty() {
+            return DirBuilder::new().recursive(true).mode(DIR_MODE).create(&self.root);
+        }
+        let (dir, name) = self.parent(path)?;
+        match rustix::fs::mkdirat(&dir, name, Mode::RWXU) {
+            Ok(()) => Ok(()),
+            // Perhaps it is a link, or a file.
+            Err(Errno::EXIST) => self.open_in(&dir, name, path, DIRECTORY).map(drop),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the caller syncs the file before and the directory after")]
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path(from), self.path(to))
+        // The caller syncs the file before and the directory after.
+        let ((from_dir, from), (to_dir, to)) = (self.parent(from)?, self.parent(to)?);
+        Ok(rustix::fs::renameat(&from_dir, from, &to_dir, to)?)
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
-        fs::remove_file(self.path(path))
+        let (dir, name) = self.parent(path)?;
+        Ok(rustix::fs::unlinkat(&dir, name, AtFlags::empty())?)
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        File::open(self.path(dir))?.sync_all()
+        self.open_file(dir, OFlags::RDONLY)?.sync_all()
     }
 
     fn try_lock(&self, path: &str) -> io::Result<Option<LockGuard>> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(self.path(path))?;
+        let file = self.open_file(path, OFlags::RDWR | OFlags::CREATE)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(RealLock(file)))),
             Err(TryLockError::WouldBlock) => Ok(None),

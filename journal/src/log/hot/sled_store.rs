@@ -4,8 +4,12 @@
 //! - No flusher thread: `flush` is called by the one writer, once per frame.
 //! - Opening runs on a thread with a deadline, because a damaged metadata log makes it spin for ever. A spinning thread
 //!   cannot be stopped, so the process has to end; and sled panics on other damage, which ends a release build. So a
-//!   marker file counts the attempts before each open: a process that finds two of them, or one that hung, does not
-//!   open the store again but has it set aside. The marker needs no sync: it has to outlive a process, not the machine.
+//!   marker file counts the attempts before each open, and says while an open takes long that it may hang: a process
+//!   that finds two attempts, or one that took long, does not open the store again but has it set aside, however the
+//!   other one ended. The marker needs no sync: it has to outlive a process, not the machine.
+//! - A flush that failed leaves its epoch open, and the next one waits for it for ever; closing a store flushes. So a
+//!   store that has failed, or has changes that were not flushed, is never closed: it is left as it is, with its files
+//!   and its lock, until the process ends. What it holds beyond its last flush was acknowledged to nobody.
 //! - Opening runs the external program `sync` (twice; sled does that); without one it only logs.
 
 use std::io;
@@ -34,8 +38,11 @@ const MARKER: &str = "hot.opening";
 /// Outside of the frames' keys: a store that has it was made to its end.
 const MADE_KEY: &[u8] = &[0];
 const ATTEMPTS_MAX: u8 = 2;
-/// In the marker's first byte: the last attempt hung.
+/// In the marker's first byte: the last attempt took long or hung.
 const HUNG: u8 = u8::MAX;
+/// An open that takes longer than this may hang. A sound store takes milliseconds; one that is set aside for nothing
+/// costs its rebuild.
+const SLOW_AFTER: Duration = Duration::from_secs(2);
 
 type Db = sled::Db<LEAF_FANOUT>;
 
@@ -73,6 +80,12 @@ impl SledOpener {
         }
     }
 
+    /// sled opens its files by their names, and would follow a link.
+    fn refuse_links(&self) -> io::Result<()> {
+        self.disk.refuse_links(HOT_DIR)?;
+        self.disk.refuse_links(NEW_DIR)
+    }
+
     /// Makes a store under another name and gives it its own once it is whole: a process that is killed in the middle
     /// of sled's first writes leaves a store that sled panics on ("had no minimum node").
     fn make(&self) -> Result<(), HotError> {
@@ -85,10 +98,10 @@ impl SledOpener {
             std::fs::remove_dir_all(&new)?;
         }
         self.disk.make_dir(NEW_DIR)?;
-        let db = open_and_walk(&new)?;
-        db.insert(MADE_KEY, MADE_KEY)?;
-        db.flush()?;
-        drop(db);
+        let mut store = SledStore::new(open_and_walk(&new)?);
+        store.change(|db| db.insert(MADE_KEY, MADE_KEY).map(drop))?;
+        store.flush()?;
+        drop(store);
         self.disk.rename(NEW_DIR, HOT_DIR)?;
         Ok(self.disk.sync_dir("")?)
     }
@@ -101,8 +114,15 @@ impl SledOpener {
             let _ = give.send(open_and_walk(&dir));
         };
         thread::Builder::new().name("hot-open".to_owned()).spawn(open)?;
-        match take.recv_timeout(Duration::from_secs(self.open_seconds_max)) {
-            Ok(opened) => Ok(opened?),
+        let patience = Duration::from_secs(self.open_seconds_max);
+        let mut opened = take.recv_timeout(patience.min(SLOW_AFTER));
+        if matches!(opened, Err(RecvTimeoutError::Timeout)) {
+            // Before the long wait: whoever loses patience with this process first may kill it.
+            self.mark(HUNG)?;
+            opened = take.recv_timeout(patience.saturating_sub(SLOW_AFTER));
+        }
+        match opened {
+            Ok(opened) => Ok(opened.map_err(plain)?),
             Err(RecvTimeoutError::Timeout) => Err(HotError::Hung { seconds: self.open_seconds_max }),
             Err(RecvTimeoutError::Disconnected) => Err(HotError::Panicked),
         }
@@ -141,15 +161,16 @@ impl HotOpener for SledOpener {
         if attempts >= ATTEMPTS_MAX {
             return Err(HotError::Deadly { attempts: u32::from(if attempts == HUNG { 1 } else { attempts }) });
         }
+        self.refuse_links()?;
         self.make()?;
         self.mark(attempts.saturating_add(1))?;
         let opened = self.open_by_deadline();
         match &opened {
-            // Kept in the marker, so that the next process does not wait again.
-            Err(HotError::Hung { .. }) => self.mark(HUNG)?,
+            // The marker stays, so that the next process does not wait again.
+            Err(HotError::Hung { .. }) => {}
             _ => self.unmark()?,
         }
-        Ok(Box::new(SledStore { db: opened? }))
+        Ok(Box::new(SledStore::new(opened?)))
     }
 
     fn set_aside(&mut self, label: u64) -> io::Result<Option<String>> {
@@ -165,8 +186,39 @@ impl HotOpener for SledOpener {
     }
 }
 
+/// An open store. It is closed only while everything is flushed and nothing has failed.
 struct SledStore {
-    db: Db,
+    /// There until it is dropped.
+    db: Option<Db>,
+    is_flushed: bool,
+}
+
+impl SledStore {
+    fn new(db: Db) -> Self {
+        Self { db: Some(db), is_flushed: true }
+    }
+
+    fn db(&self) -> Result<&Db, HotError> {
+        self.db.as_ref().ok_or_else(|| io::Error::other("the hot store is closed").into())
+    }
+
+    fn change(&mut self, change: impl FnOnce(&Db) -> io::Result<()>) -> Result<(), HotError> {
+        self.is_flushed = false;
+        Ok(change(self.db()?).map_err(plain)?)
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        if !self.is_flushed {
+            std::mem::forget(self.db.take());
+        }
+    }
+}
+
+/// The operating system's error without sled's own notes, which name its source files.
+fn plain(error: io::Error) -> io::Error {
+    if error.raw_os_error().is_some() { error } else { error.kind().into() }
 }
 
 fn key(first_seq: Seq) -> [u8; 9] {
@@ -184,27 +236,27 @@ fn number(key: &[u8]) -> Option<Seq> {
 
 impl HotStore for SledStore {
     fn insert(&mut self, first_seq: Seq, frame: &[u8]) -> Result<(), HotError> {
-        self.db.insert(key(first_seq), frame)?;
-        Ok(())
+        self.change(|db| db.insert(key(first_seq), frame).map(drop))
     }
 
     fn remove(&mut self, first_seq: Seq) -> Result<(), HotError> {
-        self.db.remove(key(first_seq))?;
-        Ok(())
+        self.change(|db| db.remove(key(first_seq)).map(drop))
     }
 
     fn flush(&mut self) -> Result<(), HotError> {
-        self.db.flush()?;
+        self.change(|db| db.flush().map(drop))?;
+        self.is_flushed = true;
         Ok(())
     }
 
     fn get(&self, first_seq: Seq) -> Result<Option<Vec<u8>>, HotError> {
-        Ok(self.db.get(key(first_seq))?.map(|value| value.to_vec()))
+        let found = self.db()?.get(key(first_seq)).map_err(plain)?;
+        Ok(found.map(|value| value.to_vec()))
     }
 
     fn each(&self, visit: &mut dyn FnMut(Seq, &[u8])) -> Result<(), HotError> {
-        for entry in self.db.range(key(0)..=key(Seq::MAX)) {
-            let (key, frame) = entry?;
+        for entry in self.db()?.range(key(0)..=key(Seq::MAX)) {
+            let (key, frame) = entry.map_err(plain)?;
             if let Some(first_seq) = number(&key) {
                 visit(first_seq, &frame);
             }

@@ -8,6 +8,7 @@ use std::io;
 
 use crate::ids::Seq;
 use crate::log::disk::Disk;
+use crate::log::disk::real::SymbolicLink;
 use crate::log::error::OpenError;
 use crate::log::frame::{Frame, FrameHash};
 use crate::log::hot::{HotError, HotStore};
@@ -122,7 +123,8 @@ pub(in crate::log) fn mendable(error: HotError, disk: &dyn Disk) -> Result<Strin
             | io::ErrorKind::WouldBlock
             | io::ErrorKind::OutOfMemory
     );
-    if surroundings || io.raw_os_error().is_some_and(|code| NO_HANDLES.contains(&code)) {
+    let linked = SymbolicLink::within(&io).is_some();
+    if linked || surroundings || io.raw_os_error().is_some_and(|code| NO_HANDLES.contains(&code)) {
         return Err(match io.kind() {
             io::ErrorKind::WouldBlock => OpenError::InUse { path: disk.show("") },
             _ => OpenError::io("open", disk.show("hot"), io),

@@ -94,6 +94,11 @@ impl<'a> Reader<'a> {
             Kind::Gone => {
                 self.state.gone_ms.insert(text(key)?, u64::from_le_bytes(fixed(value)?));
             }
+            Kind::Gap => self.state.ladder.gaps.push(decode(value)?),
+            Kind::Database => self.state.database.generation = u64::from_le_bytes(fixed(value)?),
+            Kind::DatabaseItem => {
+                self.state.database.items.insert(text(key)?, text(value)?);
+            }
             Kind::Mirror => {
                 self.end_mirror();
                 self.mirror = Some((Incarnation(fixed(key)?), mirror(decode(value)?)));
@@ -149,7 +154,16 @@ fn take_of_mirror(mirror: &mut Mirror, entry: &Entry<'_>) -> Result<(), Fault> {
         Kind::Metarange => {
             mirror.trees.metaranges.insert(MetarangeId(fixed(key)?), decode(value)?);
         }
-        Kind::Service | Kind::Archive | Kind::Loss | Kind::Segment | Kind::Gone | Kind::Mirror | Kind::End => {
+        Kind::Service
+        | Kind::Archive
+        | Kind::Loss
+        | Kind::Segment
+        | Kind::Gone
+        | Kind::Mirror
+        | Kind::End
+        | Kind::Gap
+        | Kind::Database
+        | Kind::DatabaseItem => {
             return Err("it is not of a mirror".to_owned());
         }
     }

@@ -10,6 +10,7 @@ use super::{ENTRY_HEADER_BYTES, ImageError, Kind, MirrorHead, Service};
 use crate::ids::{CommitId, Incarnation};
 use crate::state::State;
 use crate::state::archived::Archived;
+use crate::state::database::Database;
 use crate::state::graph::Graph;
 use crate::state::ladder::Ladder;
 use crate::state::mirror::Mirror;
@@ -25,8 +26,8 @@ const GATHERED_BYTES: usize = 64 * 1024;
 /// [`ImageError::Encode`]; what was given out is then no image.
 pub fn write(state: &State, out: impl FnMut(&[u8])) -> Result<(), ImageError> {
     // Every field is named here and below: one that is added does not compile before it has its place.
-    let State { writer_epoch, policy, mirrors, gone_ms, ladder, checks, strays } = state;
-    let Ladder { segments, snapshot, losses } = ladder;
+    let State { writer_epoch, policy, mirrors, gone_ms, ladder, database, checks, strays } = state;
+    let Ladder { segments, snapshot, losses, gaps } = ladder;
     let mut entries = Entries { out, gathered: Vec::new(), value: Vec::new(), count: 0 };
     let service = Service {
         writer_epoch: *writer_epoch,
@@ -35,7 +36,7 @@ pub fn write(state: &State, out: impl FnMut(&[u8])) -> Result<(), ImageError> {
         checks: *checks,
         strays: *strays,
     };
-    let version: u16 = if is_of_version_1(state) { 1 } else { 2 };
+    let version: u16 = if is_of_version_1(state) && gaps.is_empty() && *database == Database::default() { 1 } else { 2 };
     entries.put(Kind::Service, &version.to_le_bytes(), &service)?;
     if policy.archived == ArchivedRule::Block {
         entries.put_raw(Kind::Archive, &[], &[])?;
@@ -51,6 +52,16 @@ pub fn write(state: &State, out: impl FnMut(&[u8])) -> Result<(), ImageError> {
     }
     for (id, mirror) in mirrors {
         entries.put_mirror(id, mirror)?;
+    }
+    for gap in gaps {
+        entries.put(Kind::Gap, &[], gap)?;
+    }
+    let Database { generation, items } = database;
+    if *generation > 0 {
+        entries.put_raw(Kind::Database, &[], &generation.to_le_bytes())?;
+    }
+    for (key, value) in items {
+        entries.put_raw(Kind::DatabaseItem, key.as_bytes(), value.as_bytes())?;
     }
     let count = entries.count;
     entries.put_raw(Kind::End, &[], &count.to_le_bytes())?;

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Entropy};
 use crate::engine::ports::*;
-use crate::engine::recorder::{self, Digest, Entry as Fact, Ledger, Recorder};
+use crate::engine::recorder::{self, Digest, Entry as Fact, Halt, Ledger, Recorder};
 use crate::engine::verify::status::VerifyStatus;
 use crate::engine::verify::{Settings, Verifier};
 use crate::graveler::entry::{AddressType, Entry};
@@ -74,7 +74,7 @@ impl Entropy for Hand {
 pub(in crate::engine) struct NoDisk;
 
 impl Ledger for NoDisk {
-    fn commit(&mut self, _: &[Fact], _: u64, _: Digest<'_>) -> Result<Option<UpkeepStep>, String> {
+    fn commit(&mut self, _: &[Fact], _: u64, _: Digest<'_>) -> Result<Option<UpkeepStep>, Halt> {
         Ok(None)
     }
     fn head(&self) -> (u64, [u8; 32]) {

@@ -25,7 +25,7 @@ fn waiting(number: u32, what: usize) -> BranchStatus {
 
 fn summary(branches: Vec<BranchStatus>) -> Summary {
     let counts = Counts { branches: branches.len() as u64, ..Counts::default() };
-    let journal_head = Some(JournalHead { seq: 9_000_000, hash: "ab".repeat(32) });
+    let journal_head = Some(JournalHead { seq: 9_000_000, hash: "ab".repeat(32), journal: None });
     Summary {
         incarnation: Incarnation([7; 16]),
         name: "sample-mirror".to_owned(),

@@ -79,7 +79,7 @@ pub(crate) fn stopped() {
         block_on(asker).unwrap();
     }
     block_on(stop).unwrap();
-    assert_eq!(thread.join().unwrap_err(), "enough");
+    assert_eq!(thread.join().unwrap_err().to_string(), "enough");
     must_have_stopped(&recorder, &paper);
 }
 
@@ -99,6 +99,6 @@ pub(crate) fn failed() {
         drop(recorder);
         return thread.join().unwrap();
     }
-    assert_eq!(thread.join().unwrap_err(), "the disk is full");
+    assert_eq!(thread.join().unwrap_err().to_string(), "the disk is full");
     must_have_stopped(&recorder, &paper);
 }

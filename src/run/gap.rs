@@ -1,0 +1,214 @@
+//! Whether the journal still is what this node published of it: a volume that was restored from a copy is an older one.
+//!
+//! Every summary in the mirrors database has the journal's id and its head at that time. Records have numbers without
+//! holes and frames are chained by their hashes, so a journal that has the newest published frame has all before it. One
+//! that has not is behind what it did: the gap is recorded, and where the branches are is found out again. Compared once,
+//! when the database first answers and before any mirror is taken.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lakemirror_journal::command::{Command, UpkeepStep};
+use lakemirror_journal::ids::{Incarnation, Seq};
+use lakemirror_journal::log::{
+    FrameInfo, RawRecord, Replay, ReplayRefused, ScanOptions, ScanStart, SnapshotHeader, scan_with,
+};
+
+use crate::engine::ports::Owner;
+use crate::engine::recorder::Recorder;
+use crate::mirrors::records::Summary;
+
+/// The journal as it was opened.
+pub struct Continuity {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Its id.
+    pub node: String,
+    /// Its last record, and the hash of that record's frame.
+    pub opened: (Seq, [u8; 32]),
+    /// For the record of the gap.
+    pub recorder: Recorder,
+    outcome: Mutex<Outcome>,
+}
+
+#[derive(Debug, Clone, Default)]
+enum Outcome {
+    #[default]
+    NotCompared,
+    Whole,
+    Gap(Gap),
+}
+
+#[derive(Debug, Clone)]
+struct Gap {
+    text: String,
+    /// The leases' epochs up to which the journal does not have its own history.
+    epochs: BTreeMap<Incarnation, u64>,
+}
+
+/// The newest head that this node published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Published {
+    seq: Seq,
+    hash: [u8; 32],
+    mirror: String,
+}
+
+impl Continuity {
+    /// Of the journal in `dir` with the id `node`, which ended with `opened` when it was opened.
+    #[must_use]
+    pub fn new(dir: PathBuf, node: String, opened: (Seq, [u8; 32]), recorder: Recorder) -> Self {
+        Self { dir, node, opened, recorder, outcome: Mutex::default() }
+    }
+
+    /// Whether the comparison is still to be made.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(*self.outcome(), Outcome::NotCompared)
+    }
+
+    /// Compares with what was published, and with who drove what then; records a gap.
+    pub async fn compare(
+        &self,
+        summaries: &BTreeMap<Incarnation, Summary>,
+        owners: &BTreeMap<Incarnation, Owner>,
+        at_ms: u64,
+    ) {
+        let published = newest(&self.node, summaries, owners);
+        let outcome = match published {
+            Some(published) if self.lacks(&published).await => {
+                let epochs = owners.iter().map(|(mirror, owner)| (*mirror, owner.epoch)).collect();
+                match self.record(&published, at_ms).await {
+                    true => Outcome::Gap(Gap { text: self.text(&published), epochs }),
+                    false => Outcome::Whole,
+                }
+            }
+            _ => Outcome::Whole,
+        };
+        if let Outcome::Gap(gap) = &outcome {
+            tracing::error!("{}", gap.text);
+        }
+        *self.outcome() = outcome;
+    }
+
+    /// What is to be said of it while this process runs.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        match &*self.outcome() {
+            Outcome::Gap(gap) => Some(gap.text.clone()),
+            Outcome::NotCompared | Outcome::Whole => None,
+        }
+    }
+
+    /// Who drives what, as it is to be taken: what this node drove before the gap counts as driven by another, whose
+    /// history the journal does not have.
+    pub fn mark(&self, owners: &mut BTreeMap<Incarnation, Owner>) {
+        let outcome = self.outcome();
+        let Outcome::Gap(gap) = &*outcome else { return };
+        for (mirror, owner) in owners.iter_mut() {
+            let before = gap.epochs.get(mirror).is_some_and(|epoch| owner.epoch <= *epoch);
+            if before && owner.node == self.node {
+                owner.node = format!("{}, before it was restored", self.node);
+            }
+        }
+    }
+
+    fn outcome(&self) -> MutexGuard<'_, Outcome> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn text(&self, published: &Published) -> String {
+        format!(
+            "the journal at {} was restored from an older copy: it ended with record {} when it was opened, and this node had published record {} of it; what happened in between is not in it, and where the branches of the mirrors are is found out again",
+            self.dir.display(),
+            self.opened.0,
+            published.seq
+        )
+    }
+
+    async fn lacks(&self, published: &Published) -> bool {
+        match published.seq.cmp(&self.opened.0) {
+            std::cmp::Ordering::Greater => true,
+            std::cmp::Ordering::Equal => published.hash != self.opened.1,
+            std::cmp::Ordering::Less => {
+                let (dir, seq) = (self.dir.clone(), published.seq);
+                let found = tokio::task::spawn_blocking(move || hash_of_frame(dir, seq)).await;
+                // What is not at hand any more says nothing.
+                found.ok().flatten().is_some_and(|hash| hash != published.hash)
+            }
+        }
+    }
+
+    /// Whether it is news, or was not followed by anything yet.
+    async fn record(&self, published: &Published, at_ms: u64) -> bool {
+        let Published { seq, hash, mirror } = published.clone();
+        let after = self.opened.0.min(seq.saturating_sub(1));
+        let step = UpkeepStep::GapFound { after, published: seq, hash, mirror };
+        let recorded = self.recorder.command(Command::Upkeep { step, at_ms }).await;
+        recorded.map_or(true, |facts| !facts.is_empty()) || self.opened.0 < seq
+    }
+}
+
+/// The newest head that `node` published. A summary that does not say which journal it is from is of the node that has
+/// the lease of its epoch.
+fn newest(
+    node: &str,
+    summaries: &BTreeMap<Incarnation, Summary>,
+    owners: &BTreeMap<Incarnation, Owner>,
+) -> Option<Published> {
+    let of_node = summaries.values().filter_map(|summary| {
+        let head = summary.status.journal_head.as_ref()?;
+        let ours = match &head.journal {
+            Some(journal) => journal == node,
+            None => owners
+                .get(&summary.incarnation)
+                .is_some_and(|owner| owner.node == node && owner.epoch == summary.stamp.epoch),
+        };
+        let hash = hex::decode(&head.hash).ok()?.try_into().ok()?;
+        ours.then(|| Published { seq: head.seq, hash, mirror: summary.name.clone() })
+    });
+    of_node.filter(|published| published.seq > 0).max_by_key(|published| published.seq)
+}
+
+/// The hash of the frame that ends with record `seq`; none where no frame ends there, or it is not at hand.
+fn hash_of_frame(dir: PathBuf, seq: Seq) -> Option<[u8; 32]> {
+    let options = ScanOptions {
+        start: ScanStart::NewestSnapshotAtOrBefore(seq),
+        stop_after: Some(seq),
+        ..ScanOptions::default()
+    };
+    let mut find = Find { seq, end: None };
+    scan_with(&dir, &options, &mut find).ok()?;
+    // A frame that goes on beyond it is another one than the one that was published, too.
+    find.end.map(|(last, hash)| if last == seq { hash } else { [0; 32] })
+}
+
+struct Find {
+    seq: Seq,
+    end: Option<(Seq, [u8; 32])>,
+}
+
+impl Replay for Find {
+    fn record(&mut self, _: Seq, _: RawRecord<'_>, _: &FrameInfo) -> Result<(), ReplayRefused> {
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: &FrameInfo) -> Result<(), ReplayRefused> {
+        if frame.last_seq >= self.seq && self.end.is_none() {
+            self.end = Some((frame.last_seq, frame.hash));
+        }
+        Ok(())
+    }
+
+    fn wants_records(&self) -> bool {
+        false
+    }
+
+    fn restore(&mut self, snapshot: &SnapshotHeader, _: &[u8]) -> Result<(), ReplayRefused> {
+        if snapshot.seq == self.seq {
+            self.end = Some((snapshot.seq, snapshot.frame_hash));
+        }
+        Ok(())
+    }
+}

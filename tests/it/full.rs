@@ -1,0 +1,231 @@
+//! A volume of a process's own stores fills up while it runs: the process says so and ends by itself with 74, and goes on
+//! where it was once there is space. The volumes are real and small; making them needs root.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use lakemirror::demo::service::Api;
+use lakemirror::demo::source::{Source, table};
+use lakemirror::demo::stage::{MIRROR, listen};
+use lakemirror::engine::ports::Alarm;
+use lakemirror::mirrors::{Embedded, Expect, Items as _};
+use lakemirror::sandbox::replication::Behaviour;
+
+use crate::crash::{Draw, Scene, ends_in_order, scene};
+use crate::process::Process;
+
+/// Times that a volume is filled.
+const FILLS: u64 = 6;
+const SEED: u64 = 20_261_201;
+/// From the failure to the end: the bound that is promised.
+const END_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A small volume; gone with the value.
+struct Volume(PathBuf);
+
+impl Volume {
+    /// None, said aloud, where the system does not let us.
+    fn mount(at: &Path, options: &str) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
+        if mounted.as_ref().is_ok_and(|output| output.status.success()) {
+            return Some(Self(at.to_owned()));
+        }
+        println!("SKIPPED: no volume can be mounted here, which needs root: {mounted:?}");
+        None
+    }
+
+    /// Fills it but for some bytes.
+    fn fill(&self, left: u64) {
+        let mut file = File::create(self.0.join("filler")).unwrap();
+        while file.write_all(&[7; 4096]).is_ok() {}
+        let length = file.metadata().unwrap().len();
+        file.set_len(length.saturating_sub(left)).unwrap();
+    }
+
+    /// Takes all inodes.
+    fn exhaust(&self) {
+        std::fs::create_dir_all(self.0.join("fillers")).unwrap();
+        for number in 0.. {
+            if File::create(self.0.join(format!("fillers/{number}"))).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn free(&self) {
+        drop(std::fs::remove_file(self.0.join("filler")));
+        drop(std::fs::remove_dir_all(self.0.join("fillers")));
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        // Lazily: a process that a failed test leaves may still be in it.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// A mirror in sync, and what works on it.
+struct Running {
+    scene: Scene,
+    source: Source,
+    api: Api,
+    process: Process,
+    commits: u64,
+}
+
+impl Running {
+    async fn start(dir: &Path, change: impl FnOnce(String) -> String) -> Self {
+        let scene = scene(dir).await;
+        scene.stage.replication.behave(Behaviour { lost_one_in: 0, straggler_one_in: 0, ..Behaviour::default() });
+        let (listener, address) = listen().await.unwrap();
+        drop(listener);
+        std::fs::write(dir.join("config.yaml"), change(scene.stage.config(&address))).unwrap();
+        let source = Source::new(scene.stage.source.clone(), scene.checker.clone());
+        source.create().await.unwrap();
+        let api = Api::new(&format!("http://{address}")).unwrap();
+        let process = scene.start();
+        let mut running = Self { scene, source, api, process, commits: 0 };
+        running.scene.until("the mirror's creation", async || running.api.create().await.is_ok()).await;
+        running.goes_on().await;
+        running
+    }
+
+    async fn commit(&mut self) -> String {
+        self.commits += 1;
+        let n = self.commits;
+        self.source.commit("main", &format!("Change {n}"), &table(&format!("t/{n}"), 3, n)).await.unwrap()
+    }
+
+    async fn goes_on(&mut self) {
+        let head = self.commit().await;
+        let shown = || self.scene.stage.west.lake().get_branch(MIRROR, "main").ok();
+        self.scene.until("a promotion", async || shown().as_ref() == Some(&head)).await;
+    }
+
+    /// Works until the process ends by itself, as one whose volume is full.
+    async fn ends_full(&mut self, path: &Path) {
+        let clock = lakemirror::clock::system::SystemClock::new();
+        let said = dir_log(&self.scene).len();
+        let text = |scene: &Scene| dir_log(scene).get(said..).unwrap_or_default().to_owned();
+        let mut failed_at = None;
+        let mut status = None;
+        while status.is_none() {
+            if failed_at.is_none() {
+                self.commit().await;
+            }
+            status = self.process.ended();
+            let now = lakemirror::clock::Clock::monotonic(&clock);
+            if failed_at.is_none() && text(&self.scene).contains("nothing is done any more") {
+                failed_at = Some(now);
+            }
+            assert!(failed_at.is_none_or(|at| now - at < END_TIME_MAX), "it hangs:\n{}", self.scene.log());
+            lakemirror::clock::Clock::sleep(&clock, Duration::from_millis(20)).await;
+        }
+        assert_eq!(status.and_then(|status| status.code()), Some(74), "{}", self.scene.log());
+        let text = text(&self.scene);
+        assert!(text.contains(&path.display().to_string()), "the volume is named: {text}");
+        assert!(!text.contains(".rs"), "no source file is: {text}");
+    }
+}
+
+fn dir_log(scene: &Scene) -> String {
+    std::fs::read_to_string(scene.stage.dir().join("lakemirror.log")).unwrap_or_default()
+}
+
+async fn fills(what: &str, times: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(what);
+    let Some(volume) = Volume::mount(&path, "size=24m") else { return };
+    let mut running = Running::start(dir.path(), |config| config).await;
+    let mut draw = Draw(SEED);
+    for _ in 0..times {
+        volume.fill(draw.below(if what == "journal" { 12 } else { 1 }) * 4096);
+        running.ends_full(&path).await;
+        volume.free();
+        running.process = running.scene.start();
+        running.goes_on().await;
+    }
+    running.scene.holds();
+    ends_in_order(&running.scene, &mut running.process).await;
+    running.scene.stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_whose_volume_is_full_ends_the_process_and_goes_on_with_space() {
+    fills("journal", FILLS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirrors_database_whose_volume_is_full_ends_the_process_and_goes_on_with_space() {
+    fills("mirrors", 1).await;
+}
+
+#[tokio::test]
+async fn a_full_mirrors_database_raises_its_alarm_is_let_go_of_at_once_and_keeps_what_it_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mirrors");
+    let Some(volume) = Volume::mount(&path, "size=16m") else { return };
+    let mut draw = Draw(SEED);
+    let mut kept = 0u64;
+    for _ in 0..FILLS {
+        let alarm = Alarm::default();
+        let items = Embedded::open(&path, "acme", alarm.clone()).await.unwrap();
+        for number in 0..kept {
+            assert!(items.get(&format!("k/{number:08}")).await.unwrap().is_some(), "{number} of {kept}");
+        }
+        volume.fill(draw.below(40) * 4096);
+        let value = bytes::Bytes::from(vec![7; 100 + draw.below(4000) as usize]);
+        while items.put(&format!("k/{kept:08}"), value.clone(), Expect::Any).await.is_ok() {
+            kept += 1;
+        }
+        let why = alarm.raised().unwrap();
+        assert!(why.contains(&path.display().to_string()) && !why.contains(".rs"), "{why}");
+        // This would wait for ever.
+        drop(items);
+        volume.free();
+        // What is left open has the lock of the store until the process ends: the next one is another copy.
+        let copy = dir.path().join("copy");
+        copy_tree(&path, &copy);
+        for entry in std::fs::read_dir(&path).unwrap() {
+            let entry = entry.unwrap().path();
+            if entry.is_dir() { std::fs::remove_dir_all(entry).unwrap() } else { std::fs::remove_file(entry).unwrap() }
+        }
+        copy_tree(&copy, &path);
+        std::fs::remove_dir_all(&copy).unwrap();
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_whose_volume_has_no_inodes_ends_the_process_and_goes_on_with_some() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let Some(volume) = Volume::mount(&path, "size=64m,nr_inodes=400") else { return };
+    // Small segments: the next one needs a file.
+    let small = |config: String| config.replace("journal\" }", "journal\", seal: { max_bytes: 65536 } }");
+    let mut running = Running::start(dir.path(), small).await;
+    volume.exhaust();
+    running.ends_full(&path).await;
+    volume.free();
+    running.process = running.scene.start();
+    running.goes_on().await;
+    ends_in_order(&running.scene, &mut running.process).await;
+    running.scene.stage.close().await;
+}
