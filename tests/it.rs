@@ -19,10 +19,10 @@ mod crash;
 mod demo;
 #[path = "it/engine.rs"]
 mod engine;
-#[path = "it/items.rs"]
-mod items;
 #[path = "it/full.rs"]
 mod full;
+#[path = "it/items.rs"]
+mod items;
 #[path = "it/journal.rs"]
 mod journal;
 #[path = "it/journal_explain.rs"]

@@ -64,8 +64,7 @@ impl JournaledItems {
     pub async fn reconcile(&self, journal: Recorder) -> Result<(), ReconcileError> {
         let mut generation = self.generation.lock().await;
         let found = self.found().await?;
-        let (copy, mirrors) =
-            journal.read(|state: &State| (state.database.clone(), state.mirrors.len())).await?;
+        let (copy, mirrors) = journal.read(|state: &State| (state.database.clone(), state.mirrors.len())).await?;
         let lost = self.inner.lost().map(str::to_owned);
         *generation = match lost {
             Some(what) if copy.generation == 0 => {
@@ -111,13 +110,7 @@ impl JournaledItems {
     }
 
     /// The database takes over what the journal has.
-    async fn rebuild(
-        &self,
-        journal: &Recorder,
-        copy: &Database,
-        found: u64,
-        why: &str,
-    ) -> Result<u64, ReconcileError> {
+    async fn rebuild(&self, journal: &Recorder, copy: &Database, found: u64, why: &str) -> Result<u64, ReconcileError> {
         let (there, mut changed) = (self.items().await?, 0);
         for (key, value) in &copy.items {
             if there.get(key).is_none_or(|item| item.value != value.as_bytes()) {

@@ -202,7 +202,11 @@ pub fn shown(status: &MirrorStatus, now_ms: u64) -> Status {
         problems: status.problems.iter().take(records::PROBLEMS_MAX).map(ToString::to_string).collect(),
         lag_seconds: status.behind_since_ms.map_or(0, |since| now_ms.saturating_sub(since) / 1000),
         behind_since_ms: status.behind_since_ms,
-        journal_head: Some(JournalHead { seq: status.journal_seq, hash: hex::encode(status.journal_hash), journal: None }),
+        journal_head: Some(JournalHead {
+            seq: status.journal_seq,
+            hash: hex::encode(status.journal_hash),
+            journal: None,
+        }),
     }
 }
 

@@ -59,9 +59,11 @@ impl Running {
         let head = self.commit().await;
         self.shows(&head).await;
         // Published, too.
-        let synced = async || self.api.mirror().await.is_ok_and(|mirror| {
-            mirror.branches.iter().any(|branch| branch.promoted_commit_id.as_ref() == Some(&head))
-        });
+        let synced = async || {
+            self.api.mirror().await.is_ok_and(|mirror| {
+                mirror.branches.iter().any(|branch| branch.promoted_commit_id.as_ref() == Some(&head))
+            })
+        };
         self.scene.until("a mirror in sync", synced).await;
     }
 
@@ -86,7 +88,9 @@ impl Running {
     /// It hangs in its start; SIGTERM ends it within its time.
     async fn ends_while_it_opens(&mut self, marker: &str) {
         let path = self.path(marker);
-        self.scene.until("an opening that takes long", async || std::fs::read(&path).is_ok_and(|mark| mark == [255])).await;
+        self.scene
+            .until("an opening that takes long", async || std::fs::read(&path).is_ok_and(|mark| mark == [255]))
+            .await;
         let clock = SystemClock::new();
         let begun = clock.monotonic();
         self.process.signal("TERM");

@@ -287,7 +287,9 @@ impl Start {
         };
         *self.recorder.lock().unwrap_or_else(PoisonError::into_inner) = None;
         match ended {
-            Err(_) => Err(desk.await.map_or_else(|end| end.to_string(), |end| end.err().map(|halt| halt.to_string()).unwrap_or_default())),
+            Err(_) => Err(desk
+                .await
+                .map_or_else(|end| end.to_string(), |end| end.err().map(|halt| halt.to_string()).unwrap_or_default())),
             Ok(()) => Ok(()),
         }
     }

@@ -6,7 +6,8 @@
 use super::Refused;
 use crate::command::{DATABASE_KEY_BYTES_MAX, DATABASE_VALUE_BYTES_MAX, UpkeepStep};
 use crate::event::{
-    DatabaseItemWrittenV1, DatabaseRebuiltV1, Event, JournalGapFoundV1, LossAcknowledgedV1, SegmentArchivedV1, SegmentDroppedV1, SegmentSealedV1, SnapshotTakenV1,
+    DatabaseItemWrittenV1, DatabaseRebuiltV1, Event, JournalGapFoundV1, LossAcknowledgedV1, SegmentArchivedV1,
+    SegmentDroppedV1, SegmentSealedV1, SnapshotTakenV1,
 };
 use crate::ids::Seq;
 use crate::state::State;
@@ -139,10 +140,7 @@ fn find_gap(ladder: &Ladder, gap: JournalGapFoundV1) -> Result<Option<JournalGap
     Ok((!known).then_some(gap))
 }
 
-fn write_item(
-    database: &Database,
-    written: DatabaseItemWrittenV1,
-) -> Result<Option<DatabaseItemWrittenV1>, Refused> {
+fn write_item(database: &Database, written: DatabaseItemWrittenV1) -> Result<Option<DatabaseItemWrittenV1>, Refused> {
     let DatabaseItemWrittenV1 { generation, key, value, removed, .. } = &written;
     if key.is_empty() || key.len() > DATABASE_KEY_BYTES_MAX || value.len() > DATABASE_VALUE_BYTES_MAX {
         return rule(format!("an item of the mirrors database with {} bytes is too large to be copied", value.len()));

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Event, JournalGapFoundV1, LossAcknowledgedV1, SegmentArchivedV1, SegmentDroppedV1, SegmentSealedV1};
+use crate::event::{
+    Event, JournalGapFoundV1, LossAcknowledgedV1, SegmentArchivedV1, SegmentDroppedV1, SegmentSealedV1,
+};
 use crate::ids::Seq;
 
 mod stage;

@@ -212,11 +212,9 @@ fn step(event: &Event) -> Option<UpkeepStep> {
         Event::JournalGapFound(e) => {
             UpkeepStep::GapFound { after: e.after, published: e.published, hash: e.hash, mirror: e.mirror }
         }
-        Event::DatabaseItemWritten(e) => UpkeepStep::DatabaseItem {
-            generation: e.generation,
-            key: e.key,
-            value: (!e.removed).then_some(e.value),
-        },
+        Event::DatabaseItemWritten(e) => {
+            UpkeepStep::DatabaseItem { generation: e.generation, key: e.key, value: (!e.removed).then_some(e.value) }
+        }
         Event::DatabaseRebuilt(e) => UpkeepStep::DatabaseRebuilt { found: e.found, items: e.items, reason: e.reason },
         _ => return None,
     })

@@ -36,7 +36,8 @@ pub fn write(state: &State, out: impl FnMut(&[u8])) -> Result<(), ImageError> {
         checks: *checks,
         strays: *strays,
     };
-    let version: u16 = if is_of_version_1(state) && gaps.is_empty() && *database == Database::default() { 1 } else { 2 };
+    let version: u16 =
+        if is_of_version_1(state) && gaps.is_empty() && *database == Database::default() { 1 } else { 2 };
     entries.put(Kind::Service, &version.to_le_bytes(), &service)?;
     if policy.archived == ArchivedRule::Block {
         entries.put_raw(Kind::Archive, &[], &[])?;
