@@ -261,7 +261,7 @@ pub enum CommitError {
     },
     /// No space is left, or no file can be made any more.
     #[error(
-        "no space is left for the {what} of the journal in {path}: free space or files on that volume and start again; nothing acknowledged is lost"
+        "no space is left for the {what} of the journal in {path}: free some space or files on that volume and start again; nothing acknowledged is lost"
     )]
     DiskFull {
         /// What was being written.

@@ -18,7 +18,7 @@ use crate::evidence::begin::restored;
 use crate::evidence::decode;
 
 /// Kinds of records about the journal's own files.
-const UPKEEP_KINDS: std::ops::RangeInclusive<u16> = 4..=8;
+const UPKEEP_KINDS: std::ops::RangeInclusive<u16> = 4..=9;
 
 /// What was found.
 pub(super) struct Verifier {
