@@ -1,6 +1,7 @@
 //! Branches that are gone at the source and wait for an operator, or were made again there with another visibility.
 
 use lakemirror_journal::command::Ask;
+use lakemirror_journal::decide::counts_until;
 use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::state::mirror::Source;
 use lakemirror_journal::state::policy::Policy;
@@ -24,7 +25,7 @@ fn gone(desk: &mut Desk, listed: &[(&str, u8)], proven: &[&str]) -> Vec<String> 
         desk.see(listed, proven);
     }
     desk.now_ms += 1000;
-    let proven_gone = proven.iter().map(|name| (*name).to_owned()).collect();
+    let proven_gone = proven.iter().map(|name| ((*name).to_owned(), u64::MAX)).collect();
     let events = desk.ask(Ask::PlanRemovals { proven_gone }).unwrap();
     events.iter().filter_map(|event| event.branch().map(ToOwned::to_owned)).collect()
 }
@@ -131,7 +132,7 @@ fn a_refused_move_does_not_hold_up_the_removal_of_its_branch() {
     desk.see(&[("a", 0)], &[]);
     desk.arrive(&world, &[0], &[0]);
     assert_eq!(desk.ask(Ask::PlanMoves).unwrap().len(), 1);
-    let until = |desk: &Desk| lakemirror_journal::decide::counts_until(&desk.state, desk.mirror(), "a").unwrap();
+    let until = |desk: &Desk| counts_until(&desk.state, desk.mirror(), "a", desk.now_ms).unwrap();
     assert!(until(&desk) > desk.now_ms);
     desk.see(&[], &["a"]);
     desk.see(&[], &["a"]);
