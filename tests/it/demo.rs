@@ -127,7 +127,7 @@ fn three_regions_hold_and_a_second_start_resumes() {
             "GET sample-west in us-east-1: main at",
             "GET sample-eu in us-east-1: main",
             "1 missing: orders/round-1/part-002.csv",
-            "s old)",
+            "(status ",
             "sample-eu's main stays at",
             "let go to eu-central-1",
             "PROMOTED  sample-eu   main",

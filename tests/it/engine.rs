@@ -435,7 +435,7 @@ async fn sizes_and_imports_count_as_configured() {
     std::fs::write(&file, "another size").unwrap();
     let sized = pair.commit("four", "main");
     let waiting = service
-        .status("four", "four-m", "main", |main| main.to_string().contains("sized (12 bytes, its entry says 5)"))
+        .status("four", "four-m", "main", |main| main.to_string().contains(": 12 bytes, its entry says 5"))
         .await;
     assert_eq!(waiting["promoted_commit_id"], json!(first), "{waiting}");
     service.stop().await;

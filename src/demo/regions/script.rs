@@ -247,7 +247,7 @@ impl Script<'_> {
             ),
             waiting => (Voice::Waiting, waiting.join("; ")),
         };
-        let age = mirror.status_age_seconds.map_or("of now".to_owned(), |age| format!("{age} s old"));
+        let age = mirror.status_age_seconds.map_or("as published".to_owned(), |age| format!("{age} s old"));
         self.screen.say(voice, &format!("GET {} in {}: {what} (status {age})", mirror.id, mirror.source_region));
     }
 

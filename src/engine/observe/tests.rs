@@ -355,9 +355,10 @@ async fn every_missing_branch_is_asked_about_in_time() {
     world.source.alone.lock().unwrap().insert("b-100".into(), FaultKind::Refused);
     world.source.asked();
     for turn in 0..3 {
-        assert_eq!(world.turn().await.is_err(), turn == 0);
+        // Those that are gone are held by now, and not asked about again; the odd one is, in its turn.
+        assert_eq!(world.turn().await.is_err(), turn != 1);
     }
     let asked = world.source.asked();
     let different: BTreeSet<&String> = asked.iter().collect();
-    assert_eq!((asked.len(), different.len()), (600, 500));
+    assert_eq!((asked.len(), different.len()), (501, 500));
 }
