@@ -75,16 +75,8 @@ fn scramble(
     let branch = ["a", "b"][usize::from(flags & 1)].to_owned();
     match event {
         Event::ServiceStarted(e) => e.writer_epoch = times[0],
-        Event::PolicySet(e) => {
-            (e.history, e.size, e.imports, e.on_divergence) =
-                (flags & 1, flags >> 1 & 1, flags >> 2 & 3, flags >> 4 & 1);
-            (e.evidence_age_ms_max, e.deletion_grace_ms, e.deletion_permille_max) =
-                (times[0], times[1], numbers[0] as u16);
-        }
-        Event::PolicySetV2(e) => {
-            (e.size, e.archived, e.imports) = (flags >> 1 & 1, flags & 1, flags >> 2 & 3);
-            (e.evidence_age_ms_max, e.deletion_grace_ms) = (times[0], times[1]);
-        }
+        Event::PolicySet(e) => scramble_policy_1(e, times, numbers, flags),
+        Event::PolicySetV2(e) => scramble_policy(e, times, flags),
         Event::ArchivedShown(e) => (e.range, e.ordinals) = (ranges[0], numbers.to_vec()),
         Event::TroubleNoted(e) => {
             e.text = ["", "the source lost", "the source repository was deleted and made again"][usize::from(flags % 3)]
@@ -149,6 +141,16 @@ fn scramble_about_deletions(event: &mut Event, branch: String, flags: u8) {
         Event::DeletionsReleased(e) => e.branches = vec![branch],
         _ => {}
     }
+}
+
+fn scramble_policy_1(e: &mut PolicySetV1, times: &[u64], numbers: &[u32], flags: u8) {
+    (e.history, e.size, e.imports, e.on_divergence) = (flags & 1, flags >> 1 & 1, flags >> 2 & 3, flags >> 4 & 1);
+    (e.evidence_age_ms_max, e.deletion_grace_ms, e.deletion_permille_max) = (times[0], times[1], numbers[0] as u16);
+}
+
+fn scramble_policy(e: &mut PolicySetV2, times: &[u64], flags: u8) {
+    (e.size, e.archived, e.imports) = (flags >> 1 & 1, flags & 1, flags >> 2 & 3);
+    (e.evidence_age_ms_max, e.deletion_grace_ms) = (times[0], times[1]);
 }
 
 fn halves(numbers: &[u32]) -> (Vec<u32>, Vec<u32>) {

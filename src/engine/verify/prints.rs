@@ -12,6 +12,7 @@ use lakemirror_journal::ids::RangeId;
 
 use super::Shop;
 use super::files::{Miss, blocking, damaged_range};
+use super::track::Tracks;
 use crate::graveler::range;
 
 /// Numbers that are kept for one mirror: 8 bytes each.
@@ -75,6 +76,24 @@ impl Prints {
         let all = self.known.values().map(|print| print.len()).sum::<usize>();
         let distinct: HashSet<u64> = self.known.values().flat_map(|print| print.iter().copied()).collect();
         self.shared = all.saturating_sub(distinct.len()) as u64;
+    }
+}
+
+impl Tracks {
+    /// By how much the missing entries that are known one by one outnumber the objects: one that several ranges miss is
+    /// one that is missing.
+    pub(super) fn repeated(&self) -> u64 {
+        let (mut entries, mut objects) = (0u64, HashSet::new());
+        for need in self.plan.trees.iter().flat_map(|tree| &tree.ranges) {
+            let kept = self.ranges.get(&need.id).and_then(|track| track.kept.as_deref());
+            let known = need.few.len() == need.wanted as usize;
+            let still = kept.into_iter().flatten().filter(|one| !known || need.few.contains(&one.ordinal));
+            for place in still.filter_map(|one| one.place.as_ref().ok()) {
+                entries += 1;
+                objects.insert(place);
+            }
+        }
+        entries.saturating_sub(objects.len() as u64)
     }
 }
 
