@@ -124,7 +124,7 @@ fn questions(sample: &Sample, other: &Sample, text: &str, config: &str) -> Vec<V
         &["verify", path],
         &["verify", path, "--deep"],
         &["heads", path],
-        &["heads", path, "--at", "9"],
+        &["heads", path, "--at", "12"],
         &["log", path, "lake"],
         &["log", path, "lake", text],
         &["log", path, "lake", "no such\u{1b}[2K\nbranch"],
