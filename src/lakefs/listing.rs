@@ -141,8 +141,11 @@ mod tests {
         ids.iter().map(item).collect()
     }
 
+    /// A page: whether there is another one, after what, and its items.
+    type Leaf<'a> = (bool, &'a str, &'a [(&'static str, u8)]);
+
     /// The names and heads that come of the pages, and whether something is wrong.
-    fn gathered(pages: &[(bool, &str, &[(&'static str, u8)])]) -> (Vec<(String, u8)>, bool) {
+    fn gathered(pages: &[Leaf<'_>]) -> (Vec<(String, u8)>, bool) {
         let mut gathering = Gathering::default();
         for (more, next, ids) in pages {
             if gathering.page(&pagination(*more, next, ids.len()), items(ids), 1).unwrap() == Then::End {
@@ -159,15 +162,14 @@ mod tests {
 
     #[test]
     fn a_listing_in_order_has_nothing_wrong() {
-        let pages: [(bool, &str, &[(&'static str, u8)]); 3] =
-            [(true, "b", &[("a", 1), ("b", 2)]), (true, "c", &[("c", 3)]), (false, "", &[])];
+        let pages: [Leaf<'_>; 3] = [(true, "b", &[("a", 1), ("b", 2)]), (true, "c", &[("c", 3)]), (false, "", &[])];
         assert_eq!(gathered(&pages), (names(&[("a", 1), ("b", 2), ("c", 3)]), false));
     }
 
     #[test]
     fn what_is_good_in_a_bad_listing_is_kept() {
-        type Pages<'a> = &'a [(bool, &'a str, &'a [(&'static str, u8)])];
-        let cases: [(&str, Pages<'_>, &[(&str, u8)]); 8] = [
+        type Case<'a> = (&'a str, &'a [Leaf<'a>], &'a [(&'a str, u8)]);
+        let cases: [Case<'_>; 8] = [
             ("a branch twice", &[(false, "", &[("a", 1), ("a", 1), ("b", 2)])], &[("a", 1), ("b", 2)]),
             ("twice, apart", &[(false, "", &[("a", 1), ("b", 2), ("a", 1)])], &[("a", 1), ("b", 2)]),
             ("two heads", &[(false, "", &[("a", 1), ("a", 2), ("a", 3), ("b", 2)])], &[("b", 2)]),

@@ -34,7 +34,7 @@ impl Volume {
         if mounted.as_ref().is_ok_and(|output| output.status.success()) {
             return Some(Self(at.to_owned()));
         }
-        println!("SKIPPED: no volume can be mounted here, which needs root: {mounted:?}");
+        crate::servers::aloud(&format!("SKIPPED: no volume can be mounted here, which needs root: {mounted:?}"));
         None
     }
 

@@ -56,7 +56,7 @@ fn or_skip<'a>(server: Option<&'a Server>, name: &str, test: &str) -> Option<&'a
 }
 
 /// Past the capture of the test harness, which shows nothing of tests that pass.
-fn aloud(line: &str) {
+pub(crate) fn aloud(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

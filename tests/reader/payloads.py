@@ -29,7 +29,7 @@ KINDS = {
     (1, 1): ("ServiceStarted", "writer_epoch u64, software text, at_ms u64"),
     (2, 1): ("PolicySet", "history u8, size u8, imports u8, on_divergence u8, evidence_age_ms_max u64,"
              " deletion_grace_ms u64, deletion_permille_max u16"),
-    (2, 2): ("PolicySetV2", "history u8, size u8, archived u8, imports u8, on_divergence u8, evidence_age_ms_max u64,"
+    (2, 2): ("PolicySet", "history u8, size u8, archived u8, imports u8, on_divergence u8, evidence_age_ms_max u64,"
              " deletion_grace_ms u64, deletion_permille_max u16"),
     (3, 1): ("JournalRecovered", "text text, at_ms u64"),
     (4, 1): ("SegmentSealed", "first u64, last u64, frames u64, bytes u64, checks u64, hash h32, last_frame h32, at_ms u64"),

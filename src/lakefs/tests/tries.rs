@@ -127,12 +127,16 @@ async fn connections_that_went_silent_are_all_given_up_at_once() {
     let three =
         || async { tokio::join!(client.branch("r", "main"), client.branch("r", "main"), client.branch("r", "main")) };
     let (one, two, three_) = three().await;
-    (one.unwrap(), two.unwrap(), three_.unwrap());
+    for answer in [one, two, three_] {
+        answer.unwrap();
+    }
     assert_eq!(server.connections(), 3, "so many are in the pool");
     // One of the three says nothing more: its call is answered all the same, and the other two are not tried.
     client.branch("r", "main").await.unwrap();
     let (one, two, three_) = three().await;
-    (one.unwrap(), two.unwrap(), three_.unwrap());
+    for answer in [one, two, three_] {
+        answer.unwrap();
+    }
     let seen = server.finish();
     assert!(seen[3].connection <= 3, "over a connection of the pool");
     assert!(seen[4..].iter().all(|seen| seen.connection > 3), "{:?}", &seen[4..]);

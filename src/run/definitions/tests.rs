@@ -78,7 +78,8 @@ async fn a_database_that_is_lost_in_any_way_is_rebuilt_with_its_deletions() {
     rig.items.delete("definitions/us-east-1/other", other.version).await.unwrap();
     rig.end().await;
 
-    let damages: [(&str, fn(&Path, &Path)); 5] = [
+    type Damage = (&'static str, fn(&Path, &Path));
+    let damages: [Damage; 5] = [
         ("removed", |mirrors, _| std::fs::remove_dir_all(mirrors).unwrap()),
         ("an older copy", |mirrors, older| put_back(older, mirrors)),
         ("zeroed", |mirrors, _| each_file(&mirrors.join("items"), &|bytes| bytes.fill(0))),

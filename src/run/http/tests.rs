@@ -7,6 +7,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::clock::system::SystemClock;
 
 /// Time that passes when it is told to.
 struct Hand(watch::Sender<Duration>);
@@ -71,6 +72,11 @@ impl World {
     }
 }
 
+/// Lets what is under way get on, in real time.
+async fn nap(duration: Duration) {
+    SystemClock::new().sleep(duration).await;
+}
+
 const REQUEST: &str = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
 async fn answer(stream: &mut TcpStream) -> String {
@@ -94,7 +100,7 @@ async fn closed_after(world: &World, stream: &mut TcpStream) -> u64 {
         tokio::select! {
             biased;
             _ = &mut end => return (world.clock.monotonic() - begun).as_secs(),
-            () = tokio::time::sleep(Duration::from_millis(1)) => world.pass(1).await,
+            () = nap(Duration::from_millis(1)) => world.pass(1).await,
         }
         assert!(world.clock.monotonic() - begun < Duration::from_secs(120), "never");
     }
@@ -134,13 +140,13 @@ async fn where_all_places_are_taken_the_one_that_is_silent_longest_makes_room() 
     world.pass(1).await;
     let mut second = world.say("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
     // The two have their places before a third comes.
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    nap(Duration::from_millis(20)).await;
     let mut third = world.say(REQUEST).await;
     let took = closed_after(&world, &mut first).await;
     assert!(took < 5, "{took}");
     let ticking = async {
         loop {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            nap(Duration::from_millis(1)).await;
             world.pass(1).await;
         }
     };
@@ -159,9 +165,9 @@ async fn a_stop_waits_for_answers_and_for_nobody_who_is_silent() {
     let mut idle = world.say(REQUEST).await;
     answer(&mut idle).await;
     let mut slow = world.say("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    nap(Duration::from_millis(20)).await;
     world.stop.cancel();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    nap(Duration::from_millis(20)).await;
     assert!(!world.served.is_finished(), "the request under way is answered first");
     world.go.notify_one();
     assert!(answer(&mut slow).await.ends_with("slow"));

@@ -61,10 +61,10 @@ impl Pair {
         for _ in 0..seconds {
             self.rig.clock.pass(SECOND);
             let now = self.rig.clock.monotonic().as_secs();
-            if self.alive && now % 5 == 0 && !self.rig.items.down.load(Ordering::SeqCst) {
+            if self.alive && now.is_multiple_of(5) && !self.rig.items.down.load(Ordering::SeqCst) {
                 self.beat().await;
             }
-            if now % 3 == 0 {
+            if now.is_multiple_of(3) {
                 self.rig.service.look(&mut self.watch).await;
             }
         }

@@ -40,6 +40,8 @@ impl Replay for Ignore {
 pub(super) struct World {
     pub(super) log: Log,
     pub(super) second: u64,
+    /// When the last frame was committed, milliseconds since 1970.
+    wall_ms: u64,
 }
 
 impl World {
@@ -47,7 +49,7 @@ impl World {
     pub(super) fn new(dir: &Path) -> Self {
         let identity = NewJournal { uuid: [9; 16], wall_ms: NOON };
         let log = Log::open(dir, &Options::default(), identity, &mut Ignore).unwrap().0;
-        let mut world = Self { log, second: 0 };
+        let mut world = Self { log, second: 0, wall_ms: 0 };
         let started = ServiceStartedV1 { writer_epoch: 1, software: "0.1.0".into(), at_ms: at(0) };
         world.add(&[Event::ServiceStarted(started)]);
         world.add(&[
@@ -69,7 +71,7 @@ impl World {
     /// A journal that is there already.
     pub(super) fn reopen(dir: &Path) -> Self {
         let identity = NewJournal { uuid: [0; 16], wall_ms: 0 };
-        Self { log: Log::open(dir, &Options::default(), identity, &mut Ignore).unwrap().0, second: 1000 }
+        Self { log: Log::open(dir, &Options::default(), identity, &mut Ignore).unwrap().0, second: 1000, wall_ms: 0 }
     }
 
     /// One commit of the journal, a second after the one before.
@@ -83,7 +85,15 @@ impl World {
             Event::ArrivalsChecked(batch) => lakemirror_journal::state::checks_of(batch),
             _ => 0,
         });
-        self.log.commit(&records, checks.sum(), at(self.second), 0).unwrap();
+        // No frame is older than what it holds.
+        let stamps = events.iter().map(|event| match event {
+            Event::ArrivalsChecked(batch) => batch.finished_ms,
+            Event::RangeRead(read) => read.at_ms,
+            Event::MoveStarted(started) => started.at_ms,
+            _ => 0,
+        });
+        self.wall_ms = stamps.chain([at(self.second), self.wall_ms]).max().unwrap_or_default();
+        self.log.commit(&records, checks.sum(), self.wall_ms, 0).unwrap();
         self.second += 1;
     }
 }
