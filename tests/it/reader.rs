@@ -73,9 +73,7 @@ impl Replay for Ours {
             return Ok(());
         }
         let event = codec::decode(record.kind, record.version, record.payload).unwrap();
-        let shown = format!("{event:?}");
-        let name = shown.split_once('(').unwrap().0.to_owned();
-        *self.kinds.entry(name).or_default() += 1;
+        *self.kinds.entry(event.name().to_owned()).or_default() += 1;
         self.state.apply(&event);
         Ok(())
     }

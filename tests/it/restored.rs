@@ -170,6 +170,7 @@ async fn a_journal_that_was_restored_from_a_copy_is_noticed_and_mirroring_goes_o
         running.stop().await;
     }
     running.process = running.scene.start();
+    running.goes_on().await;
     running.close().await;
 }
 
