@@ -15,7 +15,7 @@ mod lakefs {
     use walk::{Order, Walk};
 
     pub fn read(data: &[u8]) {
-        for order in [Order::Exact, Order::Filtered, Order::Any] {
+        for order in [Order::Filtered, Order::Any] {
             walk_over(data, order);
         }
         for line in data.split(|byte| *byte == b'\n') {
@@ -41,9 +41,6 @@ mod lakefs {
             all.extend(page.results.iter().map(|one| one.id.to_string()));
             if order != Order::Any {
                 assert!(all.windows(2).all(|two| two[0] < two[1]), "{order:?}: {all:?}");
-            }
-            if order == Order::Exact && more {
-                assert_eq!(all.last().map(String::as_str), Some(walk.after()));
             }
             if !more {
                 return;

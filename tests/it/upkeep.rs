@@ -196,7 +196,7 @@ async fn a_prefix_of_a_bucket_is_an_archive_like_a_directory() {
     let (dir, downloaded) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut service = Service::archiving(dir.path(), Some(Archive::S3(Box::new(archive.clone()))));
     service.define().await;
-    for _ in 0..20 {
+    for _ in 0..30 {
         service.work().await;
     }
     let live = service.state().await;
