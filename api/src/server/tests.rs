@@ -251,6 +251,7 @@ async fn every_answer_matches_the_document_that_is_served() {
     assert!(document["openapi"].as_str().unwrap().starts_with("3."), "{}", document["openapi"]);
     let one = "/service/replication/v1/repositories/{repository}/mirrors/{mirror}";
     let many = "/service/replication/v1/repositories/{repository}/mirrors";
+    let approve = "/service/replication/v1/repositories/{repository}/mirrors/{mirror}/deletions/approve";
     let mut described = 0;
     for (method, template, path, sent) in [
         ("POST", many, MIRRORS.to_owned(), body()),
@@ -260,6 +261,8 @@ async fn every_answer_matches_the_document_that_is_served() {
         ("GET", one, format!("{MIRRORS}/m"), String::new()),
         ("DELETE", one, format!("{MIRRORS}/m"), String::new()),
         ("DELETE", one, format!("{MIRRORS}/gone"), String::new()),
+        ("POST", approve, format!("{MIRRORS}/m/deletions/approve"), r#"{"branches": ["a"]}"#.to_owned()),
+        ("POST", approve, format!("{MIRRORS}/m/deletions/approve"), "[]".to_owned()),
         ("GET", "/_health", "/_health".to_owned(), String::new()),
         ("GET", "/livez", "/livez".to_owned(), String::new()),
         ("GET", "/readyz", "/readyz".to_owned(), String::new()),
@@ -275,9 +278,9 @@ async fn every_answer_matches_the_document_that_is_served() {
         }
         described += 1;
     }
-    assert_eq!(described, 10);
+    assert_eq!(described, 12);
     let paths: BTreeSet<_> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(paths, [one, many, "/_health", "/livez", "/readyz", OPENAPI_PATH].into());
+    assert_eq!(paths, [one, many, approve, "/_health", "/livez", "/readyz", OPENAPI_PATH].into());
     let sent = &document["paths"][many]["post"]["requestBody"]["content"]["application/json"]["schema"];
     matches_schema(&document, sent, &serde_json::from_str(&body()).unwrap(), "creation");
 }
