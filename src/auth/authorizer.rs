@@ -51,6 +51,14 @@ impl Authorizer {
         if missing.is_empty() { Ok(()) } else { Err(AuthError::NotPermitted { user: user.name.clone(), missing }) }
     }
 
+    /// Asks for the user's policies, so that they are remembered.
+    ///
+    /// # Errors
+    /// As [`Authorizer::authorize`], without `NotPermitted`.
+    pub async fn learn(&self, user: &User) -> Result<(), AuthError> {
+        self.policies(&user.name, Freshness::Current).await.map(drop)
+    }
+
     async fn policies(&self, user: &str, freshness: Freshness) -> Result<Policies, AuthError> {
         let call = async {
             match self.directory.policies(user).await {

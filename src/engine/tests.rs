@@ -67,6 +67,7 @@ impl LeaseTable for Database {
 /// A process that knows of one mirror, and takes it after something has happened in the database.
 pub(super) struct Loop {
     clock: Arc<Hand>,
+    pub(super) lake: Arc<SourceLake>,
     engine: Engine,
     roster: Roster,
     database: Arc<Database>,
@@ -96,7 +97,8 @@ impl Loop {
             deleted: false,
         });
         let (recorder, _) = recorder::start(state, Box::new(NoDisk), clock.clone()).unwrap();
-        let lakefs: Arc<dyn Lakefs> = Arc::new(SourceLake::default());
+        let lake = Arc::new(SourceLake::default());
+        let lakefs: Arc<dyn Lakefs> = lake.clone();
         let region = Region {
             lakefs: Arc::clone(&lakefs),
             destination: Arc::new(Store::default()),
@@ -127,7 +129,7 @@ impl Loop {
         let mut roster = Roster::new(leases, Board::new(clock.clone()));
         assert!(engine.read(&mut roster).await);
         roster.leases.look().await.unwrap();
-        Self { clock, engine, roster, database, stop: CancellationToken::new() }
+        Self { clock, lake, engine, roster, database, stop: CancellationToken::new() }
     }
 
     /// Its mirror's, which nothing works at.
@@ -142,7 +144,7 @@ impl Loop {
         (self.site(), clock)
     }
 
-    async fn take(&mut self) {
+    pub(super) async fn take(&mut self) {
         self.engine.take(REGION, &[ID], &mut self.roster, &self.stop).await.unwrap();
     }
 

@@ -98,6 +98,12 @@ impl Client {
             Transport { connections, throttle, endpoint, region, authorization, unspeakable, clock, entropy };
         Ok(Self { transport, page_size })
     }
+
+    /// The `Authorization` header of the replication user at this lakeFS.
+    #[must_use]
+    pub fn own_authorization(&self) -> Secret {
+        Secret::new(self.transport.authorization.to_str().unwrap_or_default().to_owned())
+    }
 }
 
 impl fmt::Debug for Client {

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::engine::ports::{Incarnation, Lakefs, MirrorDefinition, StoreIdentity};
 use crate::mirrors::records::Status;
-use crate::service::{Blockstore, MirrorService, Parts, Region, Scheme, StatusProvider, Visible};
+use crate::service::{Blockstore, Gate, MirrorService, Parts, Region, Scheme, StatusProvider, Visible};
 
 struct EngineStatus {
     engine: Engine,
@@ -52,11 +52,11 @@ pub(super) fn service(
     let directory = || Arc::clone(&ports.home) as Arc<dyn Directory>;
     let (clock, entropy) = (&ports.clock, &ports.entropy);
     let key = ports.auth.encrypt_secret_key.clone();
-    let gate = LakefsGate {
+    let gate = Arc::new(LakefsGate {
         authenticator: Authenticator::new(directory(), key, Arc::clone(clock), Arc::clone(entropy), cache),
         authorizer: Authorizer::new(directory(), Arc::clone(clock), Arc::clone(entropy), cache),
         trusted_proxies: ports.auth.trusted_proxies.clone(),
-    };
+    });
     let blockstore = |region: &str, scheme: &str| Blockstore {
         scheme: if scheme == "local" { Scheme::Local } else { Scheme::S3 },
         identity: ports.regions.get(region).map_or(StoreIdentity::Unknown, |region| region.store.clone()),
@@ -79,14 +79,16 @@ pub(super) fn service(
         blockstore: blockstore(&ports.region, home_scheme),
         sources: ports.sources.clone(),
         destinations,
-        gate: Arc::new(gate),
+        gate: Arc::clone(&gate) as Arc<dyn Gate>,
         records: Arc::clone(&ports.records),
         status: Arc::new(EngineStatus { engine, registry, clock: Arc::clone(clock) }),
         alarm: ports.alarm.clone(),
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
     }));
-    let (watching, stop) = (Arc::clone(&service), stop.clone());
-    tokio::spawn(async move { watching.watch(stop).await });
+    let (watching, until) = (Arc::clone(&service), stop.clone());
+    tokio::spawn(async move { watching.watch(until).await });
+    let (own, clock, until) = (ports.home.own_authorization(), Arc::clone(clock), stop.clone());
+    tokio::spawn(async move { gate.remember(&own, &*clock, until).await });
     service
 }

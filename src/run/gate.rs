@@ -1,13 +1,20 @@
 //! The API's question "who is this, and may they?" put to lakeFS.
 
-use async_trait::async_trait;
-use lakemirror_api::server::Caller;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use ipnet::IpNet;
+use lakemirror_api::server::Caller;
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, AuthError, Authenticator, Authorizer, Freshness};
+use crate::clock::Clock;
 use crate::engine::ports::FaultKind;
+use crate::secret::Secret;
 use crate::service::{Action, Denied, Gate, User};
+
+/// How often the replication user's own credentials and permissions are asked for.
+const REMEMBER_EVERY: Duration = Duration::from_secs(60);
 
 /// Credentials and permissions by lakeFS.
 pub(super) struct LakefsGate {
@@ -43,6 +50,24 @@ impl Gate for LakefsGate {
     }
 }
 
+impl LakefsGate {
+    /// Asks about the replication user again and again until stopped. An installation with one user then has a status
+    /// during an outage of its lakeFS also where nobody asked for one before it.
+    pub(super) async fn remember(&self, own: &Secret, clock: &dyn Clock, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            stop.run_until_cancelled(self.remember_once(own)).await;
+            stop.run_until_cancelled(clock.sleep(REMEMBER_EVERY)).await;
+        }
+    }
+
+    async fn remember_once(&self, own: &Secret) {
+        // What fails here is reported by the engine's health checks.
+        if let Ok(user) = self.authenticator.authenticate(Some(own.expose()), Freshness::Current).await {
+            drop(self.authorizer.learn(&user).await);
+        }
+    }
+}
+
 fn denied(error: AuthError) -> Denied {
     let text = error.to_string();
     match error {
@@ -60,3 +85,6 @@ fn denied(error: AuthError) -> Denied {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

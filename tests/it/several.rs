@@ -336,6 +336,76 @@ async fn without_its_database_a_process_verifies_and_moves_nothing() {
     pair.promoted("one-m", "main", &third).await;
 }
 
+/// Waits until a process says of a mirror what is wanted.
+async fn told(at: &Region, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let mut last = Value::Null;
+    for _ in 0..6000 {
+        let (status, mirror) = at.call("GET", "/repositories/one/mirrors/one-m", None).await;
+        if status == 200 && wanted(&mirror) {
+            return mirror;
+        }
+        last = mirror;
+        nap().await;
+    }
+    panic!("{what}: {last:#}");
+}
+
+fn is_well(mirror: &Value) -> bool {
+    mirror["state"] == "synced" && mirror["problems"] == json!([]) && mirror["lag_seconds"] == 0
+}
+
+fn complains(mirror: &Value, of: &str) -> bool {
+    let problems = mirror["problems"].to_string();
+    mirror["state"] == "stuck" && problems.contains(of) && problems.contains("(since 20")
+}
+
+/// What does not answer is told at both ends, with its name and since when, in the state too, and is over when it is; and a
+/// driver that was killed is told by those who live.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_gone_is_told_from_either_region() {
+    let Some(database) = sql("what is gone is told", "gone_is_told").await else { return };
+    let world = World { pair: Pair::open().await, database };
+    let pair = &world.pair;
+    pair.create("one");
+    let (east, west) = (world.start("east", "east"), world.start("west", "west"));
+    let first = pair.push("one", "main", "a");
+    create(&east, "one", "west", "one-m").await;
+    pair.promoted("one-m", "main", &first).await;
+    for at in [&east, &west] {
+        told(at, "all is well", is_well).await;
+    }
+    told(&east, "its age is known", |mirror| mirror["status_age_seconds"].as_u64().is_some_and(|age| age < 15)).await;
+
+    for (lakefs, other, text) in [
+        (&pair.west, [&east, &west], "the mirror's lakeFS (region west)"),
+        (&pair.east, [&west, &east], "the source's lakeFS (region east)"),
+    ] {
+        lakefs.faults().set_unreachable(true);
+        // Also by the process whose own lakeFS it is: it remembers its own credentials.
+        for at in other {
+            told(at, text, |mirror| complains(mirror, text)).await;
+        }
+        lakefs.faults().set_unreachable(false);
+        for at in [&east, &west] {
+            told(at, "it is over", is_well).await;
+        }
+    }
+
+    west.process.kill();
+    let _unseen = pair.push("one", "main", "b");
+    let gone =
+        |mirror: &Value| mirror["state"] == "unknown" && mirror["problems"].to_string().contains("does not answer");
+    let mirror = told(&east, "the driver is silent", gone).await;
+    let lag = mirror["lag_seconds"].as_u64().unwrap_or_default();
+    assert!(lag > 0, "{mirror:#}");
+    told(&east, "the lag grows", |mirror| mirror["lag_seconds"].as_u64() > Some(lag)).await;
+    let west = world.start("west", "west");
+    told(&east, "it is back", is_well).await;
+    west.process.signal("TERM");
+    let (code, said) = west.process.end(PATIENCE);
+    assert_eq!(code, 0, "{said}");
+}
+
 /// What the journal of a process says happened to the mirror, read beside the running process.
 fn journal(world: &World, name: &str) -> String {
     let directory = world.pair.dir.path().join(format!("{name}-journal"));

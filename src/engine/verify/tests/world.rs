@@ -147,6 +147,10 @@ pub(in crate::engine) struct SourceLake {
     /// Objects about which it contradicts itself.
     pub(super) broken: Mutex<BTreeSet<String>>,
     pub(super) probes: Mutex<Vec<String>>,
+    /// As a mirror: its branches, and what its repository is marked with.
+    pub(in crate::engine) heads: Mutex<Vec<BranchHead>>,
+    pub(in crate::engine) marks: Mutex<BTreeMap<String, String>>,
+    pub(in crate::engine) listings: AtomicU64,
 }
 
 fn unused<T>() -> Result<T, Fault> {
@@ -162,7 +166,8 @@ impl Lakefs for SourceLake {
         unused()
     }
     async fn branches(&self, _: &str, _: bool) -> Result<Vec<BranchHead>, Fault> {
-        unused()
+        self.listings.fetch_add(1, Ordering::Relaxed);
+        Ok(self.heads.lock().unwrap().clone())
     }
     async fn branch(&self, _: &str, _: &str) -> Result<CommitId, Fault> {
         unused()
@@ -180,7 +185,7 @@ impl Lakefs for SourceLake {
         unused()
     }
     async fn metadata(&self, _: &str) -> Result<BTreeMap<String, String>, Fault> {
-        unused()
+        Ok(self.marks.lock().unwrap().clone())
     }
     async fn set_metadata(&self, _: &str, _: &BTreeMap<String, String>) -> Result<(), Fault> {
         unused()
