@@ -37,6 +37,8 @@ mod mrec;
 mod objects;
 #[path = "it/outbound.rs"]
 mod outbound;
+#[path = "it/peers.rs"]
+mod peers;
 #[path = "it/process.rs"]
 mod process;
 #[path = "it/reader.rs"]

@@ -197,7 +197,7 @@ fn standing(
     if mirror.phase != Phase::Ready {
         return (Standing::Creating, note(&Subject::Repository).or_else(|| note(&Subject::Source)));
     }
-    let stuck = problems.iter().find(|problem| matches!(problem.topic, Topic::Stuck(_)));
+    let stuck = problems.iter().find(|problem| matches!(problem.topic, Topic::Stuck(_) | Topic::Diverged(_)));
     match stuck {
         Some(stuck) => (Standing::Stuck, Some(stuck.to_string())),
         None if branches.iter().all(|branch| branch.standing == BranchStanding::Level) && !branches.is_empty() => {
