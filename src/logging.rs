@@ -1,24 +1,30 @@
 //! The log: to standard error, as text or as JSON lines, times in UTC.
 //!
 //! Owns what is let through: our own records from the configured level on, other crates' only from `WARN`, because
-//! their records are per request. Set up once per process, by the command; libraries only emit.
+//! their records are per request; a warning that repeats once in five minutes ([`repeats`]). Set up once per process, by
+//! the command; libraries only emit.
+
+mod repeats;
 
 use std::fmt::Debug;
 use std::io::IsTerminal;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use tracing::Level;
 use tracing::field::Field;
 use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{self, FormatFields, Writer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
+use crate::clock::Clock;
+use crate::clock::system::SystemClock;
 use crate::config::{LogFormat, LogLevel, Logging};
 use crate::escape;
+use repeats::Repeats;
 
 /// The crates whose records are ours.
 const OWN_CRATES: [&str; 3] = ["lakemirror", "lakemirror_journal", "lakemirror_api"];
@@ -37,23 +43,22 @@ pub struct AlreadySetUp;
 /// If the process has a log already.
 pub fn init(logging: Logging) -> Result<(), AlreadySetUp> {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let subscriber = Registry::default().with(layer(logging, color, std::io::stderr));
+    let subscriber = Registry::default().with(layer(logging, color, std::io::stderr, Arc::new(SystemClock::new())));
     subscriber.try_init().map_err(|_| AlreadySetUp)?;
     // There is one log, so there was no format before.
     let _first = FORMAT.set(logging.format);
     Ok(())
 }
 
-fn layer<W>(logging: Logging, color: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
+fn layer<W>(logging: Logging, color: bool, writer: W, clock: Arc<dyn Clock>) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let filter = filter(logging.level).and(Repeats::new(clock));
     match logging.format {
-        LogFormat::Text => {
-            lines.with_ansi(color).fmt_fields(one_line_fields()).with_filter(filter(logging.level)).boxed()
-        }
-        LogFormat::Json => lines.with_ansi(false).json().flatten_event(true).with_filter(filter(logging.level)).boxed(),
+        LogFormat::Text => lines.with_ansi(color).fmt_fields(one_line_fields()).with_filter(filter).boxed(),
+        LogFormat::Json => lines.with_ansi(false).json().flatten_event(true).with_filter(filter).boxed(),
     }
 }
 
@@ -87,7 +92,23 @@ fn filter(level: LogLevel) -> Targets {
 mod tests {
     use super::*;
     use std::io::Write;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    /// A clock that stands until it is moved.
+    #[derive(Default)]
+    struct Hand(Mutex<Duration>);
+
+    #[async_trait::async_trait]
+    impl Clock for Hand {
+        fn wall_ms(&self) -> u64 {
+            0
+        }
+        fn monotonic(&self) -> Duration {
+            *self.0.lock().unwrap()
+        }
+        async fn sleep(&self, _: Duration) {}
+    }
 
     #[derive(Clone, Default)]
     struct Captured(Arc<Mutex<Vec<u8>>>);
@@ -105,7 +126,9 @@ mod tests {
     fn logged(level: LogLevel, format: LogFormat) -> String {
         let captured = Captured::default();
         let writer = captured.clone();
-        let subscriber = Registry::default().with(layer(Logging { level, format }, false, move || writer.clone()));
+        let clock = Arc::new(Hand::default());
+        let layer = layer(Logging { level, format }, false, move || writer.clone(), clock);
+        let subscriber = Registry::default().with(layer);
         tracing::subscriber::with_default(subscriber, || {
             tracing::debug!(target: "lakemirror::engine", "own debug");
             tracing::info!(target: "lakemirror_journal::log", mirror = "m1", "own info");
@@ -134,7 +157,8 @@ mod tests {
         for format in [LogFormat::Text, LogFormat::Json] {
             let captured = Captured::default();
             let writer = captured.clone();
-            let layer = layer(Logging { level: LogLevel::Info, format }, false, move || writer.clone());
+            let clock = Arc::new(Hand::default());
+            let layer = layer(Logging { level: LogLevel::Info, format }, false, move || writer.clone(), clock);
             tracing::subscriber::with_default(Registry::default().with(layer), || {
                 tracing::warn!(target: "lakemirror", branch = hostile, reason = %hostile, "moved {hostile}");
             });
@@ -159,5 +183,24 @@ mod tests {
             assert!(record["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
         }
         assert!(json.contains("\"mirror\":\"m1\"") && json.contains("\"level\":\"INFO\""), "{json}");
+    }
+
+    #[test]
+    fn an_equal_warning_is_logged_once_in_five_minutes() {
+        let (captured, clock) = (Captured::default(), Arc::new(Hand::default()));
+        let writer = captured.clone();
+        let logging = Logging { level: LogLevel::Info, format: LogFormat::Text };
+        let layer = layer(logging, false, move || writer.clone(), clock.clone());
+        tracing::subscriber::with_default(Registry::default().with(layer), || {
+            for _ in 0..600 {
+                tracing::warn!(target: "lakemirror", mirror = "m1", "cannot");
+                tracing::info!(target: "lakemirror", "now and then");
+                *clock.0.lock().unwrap() += Duration::from_secs(1);
+            }
+            tracing::warn!(target: "lakemirror", mirror = "m2", "cannot");
+        });
+        let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+        assert_eq!((count("m1"), count("m2"), count("now and then")), (2, 1, 600));
     }
 }

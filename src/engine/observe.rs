@@ -85,9 +85,12 @@ impl From<Ended> for Turn {
     }
 }
 
-/// How often a quiet source is asked which of its branches are hidden: a branch that was deleted and made again between
-/// two listings, at the same head, is found by that alone.
-const VISIBILITY_INTERVAL: Duration = Duration::from_secs(300);
+/// How often a quiet source is asked which of its branches are hidden, at most: a branch that was deleted and created
+/// again between two listings, at the same head, is found by that alone.
+const VISIBILITY_INTERVAL_MIN: Duration = Duration::from_secs(15);
+
+/// And in how many listings once, so that the question adds a quarter to what a quiet source is asked.
+const VISIBILITY_LISTINGS: u32 = 4;
 
 #[derive(Default)]
 struct Watch {
@@ -125,7 +128,8 @@ impl Watch {
         self.leave_out(site, &mut heads);
         let now = site.clock.monotonic();
         let same = |quiet: &Quiet| quiet.heads == heads && quiet.until.is_none_or(|until| now < until);
-        let overdue = self.compared.is_none_or(|at| now.saturating_sub(at) >= VISIBILITY_INTERVAL);
+        let every = VISIBILITY_INTERVAL_MIN.max(site.settings.scan_interval * VISIBILITY_LISTINGS);
+        let overdue = self.compared.is_none_or(|at| now.saturating_sub(at) >= every);
         if overdue || !self.quiet.as_ref().is_some_and(same) {
             self.quiet = None;
             self.follow(site, heads, flaw.is_none(), overdue).await?;

@@ -68,7 +68,10 @@ async fn silent_peers_take_no_descriptor_that_mirroring_needs() {
     // Enough commits for the journal to open files of its own meanwhile.
     let mut head = String::new();
     for number in 0..20 {
-        head = source.commit("main", &format!("Change {number}"), &table(&format!("t/{number}"), 3, number)).await.unwrap();
+        head = source
+            .commit("main", &format!("Change {number}"), &table(&format!("t/{number}"), 3, number))
+            .await
+            .unwrap();
     }
     let shows = || scene.stage.west.lake().get_branch(MIRROR, "main").ok();
     scene.until("a promotion beside silent peers", async || shows().as_deref() == Some(&head)).await;

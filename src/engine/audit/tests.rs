@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use lakemirror_journal::event::MirrorDefinedV1;
 use lakemirror_journal::command::Command;
 use lakemirror_journal::decide::decide;
+use lakemirror_journal::event::MirrorDefinedV1;
 use lakemirror_journal::event::{BranchAdoptedV1, MoveFinishedV1};
 use lakemirror_journal::ids::Incarnation;
 use lakemirror_journal::state::State;
