@@ -25,7 +25,9 @@ impl Observer for RequestLog {
     }
 
     fn answered(&self, id: &str, method: &str, route: &str, path: &str, status: u16) {
-        if status >= 500 {
+        // Why a process is not ready is logged where that is found out, and not with each probe.
+        let is_probe = matches!(route, "/livez" | "/readyz" | "/_health");
+        if status >= 500 && !is_probe {
             tracing::warn!(id, method, route, path, status, "request failed");
         } else {
             tracing::debug!(id, method, route, path, status, "request answered");
