@@ -263,17 +263,33 @@ impl MirrorService {
         }
     }
 
-    /// What is defined, of now or of before; where the database was never read, what this process's journal knows.
+    /// What is defined. While the database does not answer: what it said before, with what this process's journal knows.
     async fn definitions(&self) -> Result<Listing, ApiError> {
-        let error = match self.known.definitions().await {
-            Ok(listing) => return Ok(listing),
-            Err(error) => error,
-        };
-        let own = self.parts.status.known().await;
-        match own.is_empty() {
-            true => Err(database(error)),
-            false => Ok(Listing { definitions: own.into_iter().map(journaled).collect(), ..Listing::default() }),
+        let known = self.known.definitions().await;
+        if known.is_ok() && self.known.outage().is_none() {
+            return known.map_err(database);
         }
+        let own = self.parts.status.known().await;
+        let mut listing = match known {
+            Ok(before) => before,
+            Err(error) if own.is_empty() => return Err(database(error)),
+            Err(_) => Listing::default(),
+        };
+        let is_new = |one: &MirrorDefinition| listing.definitions.iter().all(|of| of.incarnation != one.incarnation);
+        let new: Vec<Definition> = own.into_iter().filter(is_new).map(journaled).collect();
+        listing.definitions.extend(new);
+        Ok(listing)
+    }
+
+    /// As [`Self::find`], where a mirror that is not known may be one that was created since the database answered last.
+    fn find_known<'a>(&self, listing: &'a Listing, source: &str, mirror: &str) -> Result<&'a Definition, ApiError> {
+        self.find(listing, source, mirror).map_err(|missing| match self.known.outage() {
+            Some(outage) => unavailable(format!(
+                "mirror {mirror} is not known here, and the mirrors database does not answer: {}",
+                outage.text
+            )),
+            None => missing,
+        })
     }
 
     async fn may(&self, caller: &Caller, action: Action<'_>) -> Result<User, ApiError> {
@@ -333,7 +349,7 @@ impl Service for MirrorService {
     async fn get_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<Mirror, ApiError> {
         self.may(caller, Action::ReadMirrors).await?;
         let listing = self.definitions().await?;
-        let definition = self.find(&listing, source, mirror)?;
+        let definition = self.find_known(&listing, source, mirror)?;
         let summary = self.known.summary(definition).await;
         Ok(self.answer(definition, &listing, summary.as_ref()).await)
     }

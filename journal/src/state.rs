@@ -18,6 +18,7 @@ pub mod image;
 pub mod ladder;
 pub mod mirror;
 pub mod policy;
+pub mod transition;
 pub mod tree;
 
 use branch::{Divergence, Move, Presence};
@@ -62,15 +63,7 @@ impl State {
             Event::PolicySetV2(set) => self.set_policy(Policy::from_event(set)),
             Event::JournalRecovered(_) => {}
             Event::MirrorDefined(defined) => {
-                let definition = Definition {
-                    name: defined.name.clone(),
-                    source_repository: defined.source_repository.clone(),
-                    source_region: defined.source_region.clone(),
-                    region: defined.region.clone(),
-                    storage_namespace: defined.storage_namespace.clone(),
-                    created_ms: defined.at_ms,
-                };
-                self.mirrors.entry(defined.mirror).or_insert_with(|| Mirror::new(definition));
+                self.mirrors.entry(defined.mirror).or_insert_with(|| Mirror::new(Definition::of(defined)));
             }
             Event::MirrorGone(gone) => match self.mirrors.remove(&gone.mirror) {
                 Some(mirror) => drop(self.gone_ms.insert(mirror.definition.name, gone.at_ms)),
@@ -211,8 +204,8 @@ impl Mirror {
             Event::TroubleNoted(e) => self.trouble = Some(Trouble { text: e.text.clone(), since_ms: e.at_ms }),
             Event::MirrorDeletionStarted(_) => self.phase = Phase::Deleting,
             Event::SummaryPublished(e) => self.published = e.number,
-            Event::MirrorTaken(e) if e.resumed => {}
-            Event::MirrorTaken(e) => self.begin_anew(e.at_ms),
+            Event::MirrorTaken(e) if self.forgets_branches(e.resumed) => self.begin_anew(e.at_ms),
+            Event::MirrorTaken(_) => {}
             _ => return false,
         }
         true

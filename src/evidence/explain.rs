@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
+use lakemirror_journal::state::State;
 use lakemirror_journal::state::tree::Grade;
 
 use self::graph::{At, Collect, Commit, Graph, Tree};
@@ -86,9 +87,10 @@ pub struct Sum {
 /// As for every reading; [`EvidenceError::NotSeen`] if the journal never saw the mirror, the branch or the commit.
 pub fn find(source: &Source, request: &Request<'_>) -> Result<Found, EvidenceError> {
     let wanted = Wanted::new(request.mirror);
-    let mut collect = Collect { wanted, graphs: BTreeMap::new(), end: At { seq: 0, at_ms: 0 } };
+    let end = At { seq: 0, at_ms: 0 };
+    let mut collect = Collect { wanted, graphs: BTreeMap::new(), end, state: State::default() };
     let scan = source.read(&mut collect)?;
-    let Collect { wanted, graphs, end } = collect;
+    let Collect { wanted, graphs, end, .. } = collect;
     let begins_at = begins_at(&scan);
     let not_seen = |text: String| {
         let before = if begins_at > 1 { format!(" ({})", not_all_at_hand(begins_at)) } else { String::new() };

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use lakemirror_journal::event::Event;
 use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
+use lakemirror_journal::state::State;
 use lakemirror_journal::state::branch::Branch;
 use lakemirror_journal::state::ladder::Gap;
 use lakemirror_journal::state::mirror::{Definition, Mirror};
+use lakemirror_journal::state::transition::{self, BranchChange, Change, Transition};
 
 use super::begin::{begins_at, restored};
 use super::moment::Moment;
@@ -75,15 +76,28 @@ pub struct Shown {
 /// As for every reading; and [`EvidenceError::NotSeen`] for a record's number that the journal has not come to, and for a
 /// moment before what is at hand.
 pub fn heads(source: &Source, moment: Option<Moment>) -> Result<Heads, EvidenceError> {
-    let mut follow = Follow { moment, heads: Heads::default() };
+    let mut follow =
+        Follow { moment, state: State::default(), marks: BTreeMap::new(), heads: Heads::default() };
     let scan = source.read(&mut follow)?;
     moment.map_or(Ok(()), |moment| moment.check(&follow.heads.at, scan.snapshot.as_ref()))?;
-    Ok(Heads { more: scan.stopped, begins_at: begins_at(&scan), ..follow.heads })
+    Ok(Heads { more: scan.stopped, begins_at: begins_at(&scan), ..follow.answer() })
 }
 
+/// The state, and which records put the branches where it has them.
 struct Follow {
     moment: Option<Moment>,
+    state: State,
+    marks: BTreeMap<Incarnation, BTreeMap<String, Marks>>,
     heads: Heads,
+}
+
+/// The records that say what the state has of a branch, as far as they are at hand.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks {
+    /// What it shows: the record, its time, and whether it was found there.
+    shown: Option<(u64, u64, bool)>,
+    moving: Option<u64>,
+    diverged: Option<u64>,
 }
 
 impl Replay for Follow {
@@ -92,7 +106,9 @@ impl Replay for Follow {
             return Err(ReplayRefused::stop());
         }
         if let Some(event) = decode_about_branches(&record)? {
-            self.heads.apply(seq, &event);
+            self.heads.gaps.extend(transition::gap(&event).map(Gap::of));
+            let Self { state, marks, .. } = self;
+            state.observe(&event, |transition| mark(marks, seq, &transition));
         }
         let frame_hash = (seq == frame.last_seq).then_some(frame.hash);
         self.heads.at = End { seq, wall_ms: frame.wall_ms, frame_hash };
@@ -100,88 +116,66 @@ impl Replay for Follow {
     }
 
     fn restore(&mut self, snapshot: &SnapshotHeader, image: &[u8]) -> Result<(), ReplayRefused> {
-        let state = restored(snapshot, image)?;
-        self.heads.mirrors = state.mirrors.iter().map(|(id, mirror)| (*id, MirrorHeads::of(mirror))).collect();
-        self.heads.gaps.clone_from(&state.ladder.gaps);
+        self.state = restored(snapshot, image)?;
+        self.heads.gaps.clone_from(&self.state.ladder.gaps);
         self.heads.at = End::of(snapshot);
         Ok(())
     }
 }
 
+/// Notes which record put a branch where the state has it now.
+fn mark(marks: &mut BTreeMap<Incarnation, BTreeMap<String, Marks>>, seq: u64, transition: &Transition<'_>) {
+    let Change::Branch { name, change } = &transition.change else { return };
+    let branches = marks.entry(transition.mirror).or_default();
+    let mark = branches.entry((*name).to_owned()).or_default();
+    match change {
+        BranchChange::MoveStarted(_) => mark.moving = Some(seq),
+        BranchChange::MoveFinished { .. } => mark.shown = Some((seq, transition.at_ms, false)),
+        BranchChange::Adopted { .. } => mark.shown = Some((seq, transition.at_ms, true)),
+        BranchChange::Diverged { .. } => mark.diverged = Some(seq),
+        _ => {}
+    }
+}
+
+impl Follow {
+    /// What the state says, with the records that say so.
+    fn answer(mut self) -> Heads {
+        let none = BTreeMap::new();
+        let mirrors = self.state.mirrors.iter().map(|(id, mirror)| {
+            let marks = self.marks.get(id).unwrap_or(&none);
+            (*id, MirrorHeads::of(mirror, marks))
+        });
+        self.heads.mirrors = mirrors.collect();
+        self.heads
+    }
+}
+
 impl MirrorHeads {
-    fn of(mirror: &Mirror) -> Self {
+    fn of(mirror: &Mirror, marks: &BTreeMap<String, Marks>) -> Self {
         let Definition { name, source_repository, .. } = &mirror.definition;
-        let branches = mirror.branches.iter().map(|(name, branch)| (name.clone(), BranchHead::of(branch)));
+        let branches = mirror.branches.iter().map(|(name, branch)| {
+            let marks = marks.get(name).copied().unwrap_or_default();
+            (name.clone(), BranchHead::of(branch, marks))
+        });
         let branches = branches.filter(|(_, head)| *head != BranchHead::default()).collect();
         Self { name: name.clone(), source_repository: source_repository.clone(), branches }
     }
 }
 
 impl BranchHead {
-    fn of(branch: &Branch) -> Self {
-        // One that never moved was taken over where it was.
-        let adopted = (branch.moved_ms == 0).then_some(true);
-        let shown = |commit| Shown { commit, seq: None, since_ms: branch.moved_ms, adopted };
+    fn of(branch: &Branch, marks: Marks) -> Self {
+        let shown = |commit| match marks.shown {
+            Some((seq, since_ms, adopted)) => Shown { commit, seq: Some(seq), since_ms, adopted: Some(adopted) },
+            // A snapshot tells of it. One that never moved was taken over where it was.
+            None => {
+                let adopted = (branch.moved_ms == 0).then_some(true);
+                Shown { commit, seq: None, since_ms: branch.moved_ms, adopted }
+            }
+        };
         Self {
             shown: branch.mirror.map(shown),
-            moving: branch.moving.map(|under_way| (under_way.to, None)),
-            diverged: branch.strayed().map(|divergence| (divergence.found, None)),
-        }
-    }
-}
-
-impl Heads {
-    fn apply(&mut self, seq: u64, event: &Event) {
-        match event {
-            Event::MirrorDefined(e) => {
-                self.mirrors.entry(e.mirror).or_insert_with(|| MirrorHeads {
-                    name: e.name.clone(),
-                    source_repository: e.source_repository.clone(),
-                    branches: BTreeMap::new(),
-                });
-            }
-            Event::JournalGapFound(e) => self.gaps.push(Gap::of(e)),
-            Event::MirrorGone(e) => drop(self.mirrors.remove(&e.mirror)),
-            Event::MirrorTaken(e) if !e.resumed => {
-                if let Some(mirror) = self.mirrors.get_mut(&e.mirror) {
-                    mirror.branches.clear();
-                }
-            }
-            other => {
-                let Some(mirror) = other.mirror().and_then(|id| self.mirrors.get_mut(&id)) else { return };
-                mirror.apply(seq, other);
-            }
-        }
-    }
-}
-
-impl MirrorHeads {
-    fn apply(&mut self, seq: u64, event: &Event) {
-        match event {
-            Event::MoveStarted(e) => {
-                self.branches.entry(e.branch.clone()).or_default().moving = Some((e.to, Some(seq)));
-            }
-            Event::MoveFinished(e) => {
-                let shown = Shown { commit: e.to, seq: Some(seq), since_ms: e.at_ms, adopted: Some(false) };
-                self.branches.insert(e.branch.clone(), BranchHead { shown: Some(shown), ..BranchHead::default() });
-            }
-            Event::MoveGivenUp(e) => {
-                if let Some(head) = self.branches.get_mut(&e.branch) {
-                    head.moving = None;
-                }
-                self.branches.retain(|_, head| *head != BranchHead::default());
-            }
-            Event::BranchAdopted(e) => {
-                let shown = Shown { commit: e.found, seq: Some(seq), since_ms: e.at_ms, adopted: Some(true) };
-                self.branches.insert(e.branch.clone(), BranchHead { shown: Some(shown), ..BranchHead::default() });
-            }
-            Event::BranchDiverged(e) => {
-                let head = self.branches.entry(e.branch.clone()).or_default();
-                (head.diverged, head.moving) = (Some((e.found, Some(seq))), None);
-            }
-            Event::BranchRemoved(e) => drop(self.branches.remove(&e.branch)),
-            Event::BranchForgotten(e) => drop(self.branches.remove(&e.branch)),
-            _ => {}
+            moving: branch.moving.map(|under_way| (under_way.to, marks.moving)),
+            diverged: branch.strayed().map(|divergence| (divergence.found, marks.diverged)),
         }
     }
 }

@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use lakemirror_journal::event::{Event, MoveStartedV1};
+use lakemirror_journal::event::MoveStartedV1;
 use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::State;
+use lakemirror_journal::state::transition::{BranchChange, Change, Transition};
 
 use super::begin::{beginning, not_at_hand};
 use super::mirrors::{Wanted, never_seen};
@@ -75,7 +76,8 @@ pub fn reflog(
     for (id, mirror) in snapshot.iter().flat_map(|(_, state)| &state.mirrors) {
         wanted.add(*id, &mirror.definition.name);
     }
-    let mut follow = Follow { wanted, branch: request.branch, branches: BTreeMap::new(), snapshot, print };
+    let (state, branches) = (State::default(), BTreeMap::new());
+    let mut follow = Follow { wanted, branch: request.branch, state, branches, snapshot, print };
     let scan = source.read_oldest(&mut follow)?;
     follow.learn();
     let begins_at = scan.proven_from.max(1);
@@ -86,19 +88,14 @@ pub fn reflog(
     }
 }
 
-/// What is remembered of a branch.
-#[derive(Default)]
-struct Known {
-    seen: Option<CommitId>,
-    shown: Option<CommitId>,
-    started: Option<(u64, Box<MoveStartedV1>)>,
-}
-
 struct Follow<'a> {
     wanted: Wanted,
     branch: Option<&'a str>,
-    branches: BTreeMap<(Incarnation, String), Known>,
-    /// The oldest state that is known, where the first records are not at hand: it says where branches were.
+    /// The state that records are told by; without one, records say what they say themselves.
+    state: State,
+    /// Branches that were named, and the record that began the move under way, with its evidence.
+    branches: BTreeMap<(Incarnation, String), Option<(u64, CommitId, String)>>,
+    /// The oldest state that is known, where the first records are not at hand.
     snapshot: Option<(SnapshotHeader, State)>,
     print: &'a mut dyn FnMut(&Line) -> io::Result<()>,
 }
@@ -109,37 +106,43 @@ impl Replay for Follow<'_> {
             self.learn();
         }
         let Some(event) = decode_about_branches(&record)? else { return Ok(()) };
-        if let Event::MirrorDefined(defined) = &event {
-            self.wanted.define(defined);
+        let mut told = None;
+        self.state.observe(&event, |transition| told = Some(transition));
+        let Some(transition) = told else { return Ok(()) };
+        if let Change::Defined(definition) = &transition.change {
+            self.wanted.add(transition.mirror, &definition.name);
         }
-        let Some(mirror) = event.mirror().filter(|id| self.wanted.name(id).is_some()) else { return Ok(()) };
-        let told = match event.branch() {
-            Some(name) => {
-                let known = self.branches.entry((mirror, name.to_owned())).or_default();
-                told_of_branch(seq, &event, known)
-            }
-            None => told_of_mirror(&event),
-        };
-        let Some(told) = told else { return Ok(()) };
-        if event.branch().is_some() && self.branch.is_some_and(|only| event.branch() != Some(only)) {
+        if self.wanted.name(&transition.mirror).is_none() {
             return Ok(());
         }
-        let Told { at_ms, side, what, from, to, why } = told;
-        let (branch, committed_ms) = (event.branch().map(ToOwned::to_owned), frame.wall_ms);
-        (self.print)(&Line { seq, at_ms, committed_ms, mirror, branch, side, what, from, to, why })
-            .map_err(output_failed)
+        self.line(seq, &transition, frame.wall_ms)
     }
 }
 
 impl Follow<'_> {
-    /// Takes from the snapshot where branches were after its record.
+    fn line(&mut self, seq: u64, transition: &Transition<'_>, committed_ms: u64) -> Result<(), ReplayRefused> {
+        let (mirror, at_ms) = (transition.mirror, transition.at_ms);
+        let (branch, told) = match &transition.change {
+            Change::Branch { name, change } => {
+                let begun = self.branches.entry((mirror, (*name).to_owned())).or_default();
+                (Some((*name).to_owned()), told_of_branch(seq, change, begun))
+            }
+            other => (None, told_of_mirror(other)),
+        };
+        let is_asked_for = |name: &String| self.branch.is_none_or(|only| name == only);
+        let Some(told) = told.filter(|_| branch.as_ref().is_none_or(is_asked_for)) else { return Ok(()) };
+        let Told { side, what, from, to, why } = told;
+        (self.print)(&Line { seq, at_ms, committed_ms, mirror, branch, side, what, from, to, why })
+            .map_err(output_failed)
+    }
+
+    /// Goes on with the state in the snapshot.
     fn learn(&mut self) {
         let Some((_, state)) = self.snapshot.take() else { return };
-        for (id, mirror) in state.mirrors.iter().filter(|(id, _)| self.wanted.name(id).is_some()) {
-            for (name, branch) in &mirror.branches {
-                let known = self.branches.entry((*id, name.clone())).or_default();
-                (known.seen, known.shown) =
-                    (Some(branch.head).filter(|_| branch.tombstone_ms.is_none()), branch.mirror);
+        self.state = state;
+        for (id, mirror) in self.state.mirrors.iter().filter(|(id, _)| self.wanted.name(id).is_some()) {
+            for name in mirror.branches.keys() {
+                self.branches.entry((*id, name.clone())).or_default();
             }
         }
     }
@@ -162,7 +165,6 @@ impl Follow<'_> {
 
 /// A line without what every line has.
 struct Told {
-    at_ms: u64,
     side: Side,
     what: &'static str,
     from: Option<CommitId>,
@@ -171,8 +173,8 @@ struct Told {
 }
 
 impl Told {
-    fn new(side: Side, at_ms: u64, what: &'static str) -> Self {
-        Self { at_ms, side, what, from: None, to: None, why: String::new() }
+    fn of(side: Side, what: &'static str) -> Self {
+        Self { side, what, from: None, to: None, why: String::new() }
     }
 
     fn because(self, why: impl Into<String>) -> Self {
@@ -184,99 +186,95 @@ impl Told {
     }
 }
 
-fn told_of_mirror(event: &Event) -> Option<Told> {
-    let mirror = |at_ms, what| Told::new(Side::Mirror, at_ms, what);
-    Some(match event {
-        Event::MirrorDefined(e) => mirror(e.at_ms, "defined")
-            .because(format!("{} mirrors {} of {} in {}", e.name, e.source_repository, e.source_region, e.region)),
-        Event::SourceIdentified(e) => Told::new(Side::Source, e.at_ms, "identified")
-            .because(format!("{}, default branch {}", e.storage_namespace, e.default_branch)),
-        Event::RepositoryIntended(e) => mirror(e.at_ms, "creating").because("the repository is about to be made"),
-        Event::RepositoryReady(e) if e.adopted => {
-            mirror(e.at_ms, "ready").because("the repository was there already: its history begins here")
-        }
-        Event::RepositoryReady(e) => mirror(e.at_ms, "ready").because("the repository was made"),
-        Event::TroubleNoted(e) if e.text.is_empty() => mirror(e.at_ms, "well").because("the trouble is over"),
-        Event::TroubleNoted(e) => mirror(e.at_ms, "trouble").because(&e.text),
-        Event::MirrorDeletionStarted(e) => mirror(e.at_ms, "deleting").because("deletion was asked for"),
-        Event::MirrorGone(e) => mirror(e.at_ms, "gone").because("the repository is gone"),
-        Event::MirrorTaken(e) if e.resumed => {
-            mirror(e.at_ms, "taken").because(format!("driven by this process, lease epoch {}", e.epoch))
-        }
-        Event::MirrorTaken(e) => mirror(e.at_ms, "taken").because(format!(
-            "driven by this process, lease epoch {}; before by {}: where the branches are is found out again",
-            e.epoch, e.before
+fn told_of_mirror(change: &Change<'_>) -> Option<Told> {
+    let mirror = |what| Told::of(Side::Mirror, what);
+    Some(match change {
+        Change::Defined(new) => mirror("defined").because(format!(
+            "{} mirrors {} of {} in {}",
+            new.name, new.source_repository, new.source_region, new.region
         )),
-        _ => return None,
+        Change::SourceIdentified(source) => Told::of(Side::Source, "identified")
+            .because(format!("{}, default branch {}", source.storage_namespace, source.default_branch)),
+        Change::RepositoryIntended => mirror("creating").because("the repository is about to be made"),
+        Change::RepositoryReady { adopted: true } => {
+            mirror("ready").because("the repository was there already: its history begins here")
+        }
+        Change::RepositoryReady { adopted: false } => mirror("ready").because("the repository was made"),
+        Change::TroubleEnded => mirror("well").because("the trouble is over"),
+        Change::TroubleBegan(text) => mirror("trouble").because(*text),
+        Change::DeletionStarted => mirror("deleting").because("deletion was asked for"),
+        Change::Gone => mirror("gone").because("the repository is gone"),
+        Change::Taken { fact, .. } if fact.resumed => {
+            mirror("taken").because(format!("driven by this process, lease epoch {}", fact.epoch))
+        }
+        Change::Taken { fact, .. } => mirror("taken").because(format!(
+            "driven by this process, lease epoch {}; before by {}: where the branches are is found out again",
+            fact.epoch, fact.before
+        )),
+        Change::CommitObserved(_)
+        | Change::RecordsWritten(_)
+        | Change::MetarangeRead(_)
+        | Change::Branch { .. } => return None,
     })
 }
 
-fn told_of_branch(seq: u64, event: &Event, known: &mut Known) -> Option<Told> {
-    match event {
-        Event::BranchSeen(e) => {
-            let from = known.seen.replace(e.head);
-            let told = Told::new(Side::Source, e.at_ms, "seen").moved(from, Some(e.head));
-            Some(if e.hidden { told.because("hidden") } else { told })
+/// The line of a branch; `begun` is the record that began the move under way.
+fn told_of_branch(
+    seq: u64,
+    change: &BranchChange<'_>,
+    begun: &mut Option<(u64, CommitId, String)>,
+) -> Option<Told> {
+    let source = |what| Told::of(Side::Source, what);
+    let mirror = |what| Told::of(Side::Mirror, what);
+    Some(match change {
+        BranchChange::Seen { before, head, hidden, .. } => {
+            let told = source("seen").moved(*before, Some(*head));
+            if *hidden { told.because("hidden") } else { told }
         }
-        Event::BranchMissed(e) => Some(
-            Told::new(Side::Source, e.at_ms, "missed")
-                .moved(known.seen, None)
-                .because("listing, repository and branch said that it is gone"),
-        ),
-        Event::BranchTombstoned(e) => Some(
-            Told::new(Side::Source, e.at_ms, "gone")
-                .moved(known.seen.take(), None)
-                .because("missed twice: its time of grace begins"),
-        ),
-        other => told_of_shown(seq, other, known),
-    }
-}
-
-fn told_of_shown(seq: u64, event: &Event, known: &mut Known) -> Option<Told> {
-    let mirror = |at_ms, what| Told::new(Side::Mirror, at_ms, what);
-    Some(match event {
-        Event::MoveStarted(e) => {
-            known.started = Some((seq, Box::new(e.clone())));
-            mirror(e.at_ms, "moving").moved(e.from, Some(e.to)).because(evidence(e))
+        BranchChange::Missed { before } => {
+            source("missed").moved(*before, None).because("listing, repository and branch said that it is gone")
         }
-        Event::MoveFinished(e) => {
-            known.shown = Some(e.to);
-            let why = match known.started.take().filter(|(_, started)| started.to == e.to) {
-                Some((started_seq, started)) => format!("started by record {started_seq}: {}", evidence(&started)),
-                None => format!("seen head {}", e.seen),
+        BranchChange::Tombstoned { before } => {
+            source("gone").moved(*before, None).because("missed twice: its grace period begins")
+        }
+        BranchChange::VisibilityChanged { .. } => return None,
+        BranchChange::MoveStarted(started) => {
+            let why = evidence(started);
+            *begun = Some((seq, started.to, why.clone()));
+            mirror("moving").moved(started.from, Some(started.to)).because(why)
+        }
+        BranchChange::MoveFinished { from, to, seen, .. } => {
+            let why = match begun.take().filter(|(_, began, _)| began == to) {
+                Some((record, _, evidence)) => format!("started by record {record}: {evidence}"),
+                None => format!("seen head {seen}"),
             };
-            mirror(e.at_ms, "moved").moved(e.from, Some(e.to)).because(why)
+            mirror("moved").moved(*from, Some(*to)).because(why)
         }
-        Event::MoveGivenUp(e) => {
-            known.started = None;
-            mirror(e.at_ms, "given up")
-                .moved(known.shown, Some(e.to))
-                .because("its evidence had become too old before it was carried out")
+        BranchChange::MoveGivenUp { shown, to, .. } => {
+            *begun = None;
+            let why = "its evidence had become too old before it was carried out";
+            mirror("given up").moved(*shown, Some(*to)).because(why)
         }
-        Event::BranchAdopted(e) => mirror(e.at_ms, "adopted")
-            .moved(known.shown.replace(e.found), Some(e.found))
-            .because("found there, a past head of the source"),
-        Event::BranchDiverged(e) => {
-            known.started = None;
-            mirror(e.at_ms, "diverged")
-                .moved(e.expected, e.found)
-                .because("somebody else changed it: it was expected at the first, and found at the second")
+        BranchChange::Adopted { shown, found } => {
+            mirror("adopted").moved(*shown, Some(*found)).because("found there, a past head of the source")
         }
-        Event::BranchRemovalStarted(e) => {
-            mirror(e.at_ms, "removing").moved(known.shown, None).because("the time of grace is over")
+        BranchChange::Diverged { expected, found } => {
+            *begun = None;
+            let why = "somebody else changed it: it was expected at the first, and found at the second";
+            mirror("diverged").moved(*expected, *found).because(why)
         }
-        Event::BranchRemakeStarted(e) => {
-            let why = if e.hidden { "hidden" } else { "visible" };
-            mirror(e.at_ms, "removing")
-                .moved(known.shown, None)
-                .because(format!("the source made it again as a {why} branch: it is created again at once"))
+        BranchChange::RemovalStarted { shown } => {
+            mirror("removing").moved(*shown, None).because("the grace period is over")
         }
-        Event::BranchForgotten(e) => {
-            known.shown = None;
-            mirror(e.at_ms, "forgotten").because("where it is on the mirror is found out again")
+        BranchChange::RemakeStarted { shown, hidden } => {
+            let why = if *hidden { "hidden" } else { "visible" };
+            let why = format!("the source made it again as a {why} branch: it is created again at once");
+            mirror("removing").moved(*shown, None).because(why)
         }
-        Event::BranchRemoved(e) => mirror(e.at_ms, "removed").moved(known.shown.take(), None),
-        _ => return None,
+        BranchChange::Forgotten { .. } => {
+            mirror("forgotten").because("where it is on the mirror is found out again")
+        }
+        BranchChange::Removed { shown, .. } => mirror("removed").moved(*shown, None),
     })
 }
 

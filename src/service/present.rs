@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::drivers::{Heard, Silence, Who, millis};
+use super::drivers::{Heard, SILENT_AFTER, Silence, Who, millis};
 use crate::engine::status::{STUCK_AFTER_MS, time};
 use crate::mirrors::records::{BranchState, MirrorState, Status};
 
@@ -59,7 +59,11 @@ pub fn published(status: Status, heard: &Heard, outage: Option<&Outage>, region:
         };
         unconfirmed(&mut status, why);
     } else if let Some(outage) = outage {
-        status.problems.insert(0, outage.problem(now_ms));
+        match outage.lasting >= SILENT_AFTER {
+            // Nobody can confirm it, also where its driver was never heard.
+            true => unconfirmed(&mut status, outage.problem(now_ms)),
+            false => status.problems.insert(0, outage.problem(now_ms)),
+        }
     }
     let age_seconds = heard.age.or(heard.silence.as_ref().map(|silence| silence.lasting)).map(|age| age.as_secs());
     Present { status, lag_seconds, age_seconds }

@@ -88,12 +88,16 @@ impl Branch {
         }
     }
 
+    /// The number that a head gets which is seen now; none for the one that was seen last and waits.
+    pub(crate) fn number_of(&self, head: CommitId) -> Option<u64> {
+        let is_last = self.pending.last().is_some_and(|last| last.commit == head);
+        (!is_last).then(|| self.seen.saturating_add(1))
+    }
+
     pub(crate) fn see(&mut self, head: CommitId, at_ms: u64) {
         (self.presence, self.tombstone_ms, self.head) = (Presence::There, None, head);
-        if self.pending.last().map(|last| last.commit) == Some(head) {
-            return;
-        }
-        self.seen = self.seen.saturating_add(1);
+        let Some(number) = self.number_of(head) else { return };
+        self.seen = number;
         self.pending.push(SeenHead { seen: self.seen, commit: head, at_ms });
         if self.pending.len() > PENDING_MAX {
             let half = self.pending.len() / 2;

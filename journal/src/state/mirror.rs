@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::event::MirrorDefinedV1;
 use crate::ids::{CommitId, MetarangeId};
 use crate::state::branch::Branch;
 use crate::state::graph::Graph;
@@ -36,6 +37,19 @@ pub struct Definition {
     pub storage_namespace: String,
     /// When it was created, milliseconds since 1970.
     pub created_ms: u64,
+}
+
+impl Definition {
+    pub(crate) fn of(fact: &MirrorDefinedV1) -> Self {
+        Self {
+            name: fact.name.clone(),
+            source_repository: fact.source_repository.clone(),
+            source_region: fact.source_region.clone(),
+            region: fact.region.clone(),
+            storage_namespace: fact.storage_namespace.clone(),
+            created_ms: fact.at_ms,
+        }
+    }
 }
 
 /// Who the source repository is: it changes when the repository is deleted and made again under its name.
@@ -119,12 +133,15 @@ impl Mirror {
         }
     }
 
+    /// Whether a taking of the mirror says that its branches may be elsewhere by now: another process drove it, and it was
+    /// there to be driven.
+    pub(crate) fn forgets_branches(&self, resumed: bool) -> bool {
+        !resumed && self.phase == Phase::Ready
+    }
+
     /// Another process drove the mirror meanwhile: where its branches are is to be found out again, and what the source
     /// shows is to be seen and promoted as if for the first time. What was seen of commits and objects stays true.
     pub(crate) fn begin_anew(&mut self, at_ms: u64) {
-        if self.phase != Phase::Ready {
-            return;
-        }
         self.adopted_ms = Some(at_ms);
         self.holds.clear();
         // The trees of the heads stay: most of them are needed again at once, the next move lets the others go.

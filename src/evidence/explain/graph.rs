@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use lakemirror_journal::event::{CommitObservedV1, Event, MetarangeReadV1, MoveStartedV1};
 use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
+use lakemirror_journal::state::State;
+use lakemirror_journal::state::transition::{BranchChange, Change, Transition};
 
 use crate::evidence::begin::restored;
 use crate::evidence::decode;
@@ -97,10 +99,17 @@ pub struct Branch {
     pub moves: Vec<Move>,
     /// Since when it is gone at the source, if it is.
     pub tombstoned: Option<At>,
-    /// Since when it is gone from the mirror, if it is.
-    pub removed: Option<At>,
-    nth: u64,
-    pending: Option<(CommitId, u64)>,
+    /// Since when it is gone from the mirror, or where it is there is not known, if so.
+    pub away: Option<Away>,
+}
+
+/// Why a branch of the mirror shows nothing that this journal knows of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Away {
+    /// It is gone from the mirror.
+    Removed(At),
+    /// Another process may have moved it: where it is was to be found out again.
+    Unknown(At),
 }
 
 /// One mirror.
@@ -126,6 +135,8 @@ pub(super) struct Collect {
     pub(super) wanted: Wanted,
     pub(super) graphs: BTreeMap<Incarnation, Graph>,
     pub(super) end: At,
+    /// What is known of mirrors and branches; content is only told.
+    pub(super) state: State,
 }
 
 impl Replay for Collect {
@@ -139,23 +150,26 @@ impl Replay for Collect {
             return Ok(());
         }
         let event = decode(&record)?;
-        if let Event::MirrorDefined(defined) = &event
-            && self.wanted.define(defined)
-        {
-            let graph = || Graph { name: defined.name.clone(), defined: seq, ..Graph::default() };
-            self.graphs.entry(defined.mirror).or_insert_with(graph);
-        }
-        if let Some(graph) = event.mirror().and_then(|mirror| self.graphs.get_mut(&mirror)) {
-            graph.apply(seq, event);
-        }
+        let Self { wanted, graphs, state, .. } = self;
+        observe(state, &event, |transition| {
+            if let Change::Defined(definition) = &transition.change
+                && wanted.add(transition.mirror, &definition.name)
+            {
+                let graph = || Graph { name: definition.name.clone(), defined: seq, ..Graph::default() };
+                graphs.entry(transition.mirror).or_insert_with(graph);
+            }
+            if let Some(graph) = graphs.get_mut(&transition.mirror) {
+                graph.take(seq, &transition);
+            }
+        });
         Ok(())
     }
 
     fn restore(&mut self, snapshot: &SnapshotHeader, image: &[u8]) -> Result<(), ReplayRefused> {
-        let state = restored(snapshot, image)?;
-        for (id, mirror) in state.mirrors {
-            if self.wanted.add(id, &mirror.definition.name) {
-                self.graphs.insert(id, restore::graph(mirror));
+        self.state = restored(snapshot, image)?;
+        for (id, mirror) in &self.state.mirrors {
+            if self.wanted.add(*id, &mirror.definition.name) {
+                self.graphs.insert(*id, restore::graph(mirror));
             }
         }
         self.end = At { seq: snapshot.seq, at_ms: snapshot.wall_ms };
@@ -164,30 +178,37 @@ impl Replay for Collect {
 }
 
 impl Graph {
-    fn apply(&mut self, seq: u64, event: Event) {
-        match event {
-            Event::CommitObserved(e) => self.observe(seq, e),
-            Event::MetarangeRead(e) => self.read_tree(seq, &e),
-            Event::RecordsWritten(e) => {
-                for id in &e.commits {
+    fn take(&mut self, seq: u64, transition: &Transition<'_>) {
+        let at = At { seq, at_ms: transition.at_ms };
+        match &transition.change {
+            Change::CommitObserved(e) => self.observe(at, e),
+            Change::MetarangeRead(e) => self.read_tree(at, e),
+            Change::RecordsWritten(commits) => {
+                for id in *commits {
                     let commit = self.commits.get_mut(id);
-                    commit.map(|commit| commit.written.get_or_insert(At { seq, at_ms: e.at_ms }));
+                    commit.map(|commit| commit.written.get_or_insert(at));
                 }
             }
-            other => {
-                let Some(name) = other.branch().map(ToOwned::to_owned) else { return };
-                self.branches.entry(name).or_default().apply(seq, other);
+            Change::Taken { forgets: true, .. } => self.branches.values_mut().for_each(|branch| branch.forget(at)),
+            Change::Branch { name, change } if transition.is_applied => {
+                if !self.branches.contains_key(*name) {
+                    self.branches.insert((*name).to_owned(), Branch::default());
+                }
+                if let Some(branch) = self.branches.get_mut(*name) {
+                    branch.take(at, change);
+                }
             }
+            _ => {}
         }
     }
 
-    fn observe(&mut self, seq: u64, e: CommitObservedV1) {
+    fn observe(&mut self, at: At, e: &CommitObservedV1) {
         let message = e.message.lines().next().unwrap_or_default();
         let commit = Commit {
-            at: At { seq, at_ms: e.at_ms },
-            parents: e.parents,
+            at,
+            parents: e.parents.clone(),
             metarange: e.metarange,
-            committer: e.committer,
+            committer: e.committer.clone(),
             message: message.chars().take(MESSAGE_LETTERS_MAX).collect(),
             creation_date: e.creation_date,
             written: None,
@@ -195,11 +216,11 @@ impl Graph {
         self.commits.entry(e.id).or_insert(commit);
     }
 
-    fn read_tree(&mut self, seq: u64, e: &MetarangeReadV1) {
+    fn read_tree(&mut self, at: At, e: &MetarangeReadV1) {
         let Self { trees, ranges, index, .. } = self;
         let tree = trees.entry(e.metarange).or_default();
         if e.first == 0 {
-            tree.under_way = Some((At { seq, at_ms: e.at_ms }, Vec::new()));
+            tree.under_way = Some((at, Vec::new()));
         }
         let Some((_, listed)) = tree.under_way.as_mut().filter(|(_, listed)| listed.len() == e.first as usize) else {
             return;
@@ -215,7 +236,7 @@ impl Graph {
         if listed.len() == e.total as usize
             && let Some((first, listed)) = tree.under_way.take()
         {
-            tree.readings.push((first, seq));
+            tree.readings.push((first, at.seq));
             tree.ranges = listed;
         }
     }
@@ -226,53 +247,56 @@ impl Graph {
     }
 }
 
+/// Takes a fact: what it says of mirrors and branches becomes part of the state, content is only told.
+fn observe<'a>(state: &mut State, event: &'a Event, tell: impl FnOnce(Transition<'a>)) {
+    match state.transition(event) {
+        Some(content) if content.change.is_content() => tell(content),
+        _ => state.observe(event, tell),
+    }
+}
+
 impl Branch {
-    fn apply(&mut self, seq: u64, event: Event) {
-        match event {
-            Event::BranchSeen(e) => {
+    fn take(&mut self, at: At, change: &BranchChange<'_>) {
+        match change {
+            BranchChange::Seen { head, new, .. } => {
                 self.tombstoned = None;
-                if self.pending.map(|(commit, _)| commit) != Some(e.head) {
-                    self.nth += 1;
-                    self.pending = Some((e.head, self.nth));
-                    self.seen.push(Seen { at: At { seq, at_ms: e.at_ms }, commit: e.head, nth: self.nth });
-                }
+                self.seen.extend(new.map(|nth| Seen { at, commit: *head, nth }));
             }
-            Event::BranchTombstoned(e) => {
-                (self.tombstoned, self.pending) = (Some(At { seq, at_ms: e.at_ms }), None);
-            }
-            Event::BranchRemoved(e) => {
-                self.removed = Some(At { seq, at_ms: e.at_ms });
-                if self.tombstoned.is_some() {
-                    (self.nth, self.pending) = (0, None);
-                }
-            }
-            Event::MoveStarted(e) => {
-                let (from, to, nth, at) = (e.from, e.to, e.seen, At { seq, at_ms: e.at_ms });
-                let started = Some((at, Box::new(e)));
+            BranchChange::Tombstoned { .. } => self.tombstoned = Some(at),
+            BranchChange::Removed { .. } => self.away = Some(Away::Removed(at)),
+            BranchChange::Forgotten { .. } => self.forget(at),
+            BranchChange::MoveStarted(started) => {
+                let (from, to, nth) = (started.from, started.to, started.seen);
+                let started = Some((at, Box::new((*started).clone())));
                 self.moves.push(Move { from, to, nth, started, finished: None, adopted: false, diverged: None });
             }
             // Its head waits again, as if it had never been begun.
-            Event::MoveGivenUp(e) => {
-                drop(self.moves.pop_if(|last| last.to == e.to && last.finished.is_none() && last.diverged.is_none()));
+            BranchChange::MoveGivenUp { to, .. } => {
+                drop(self.moves.pop_if(|last| last.to == *to && last.finished.is_none() && last.diverged.is_none()));
             }
-            Event::MoveFinished(e) => self.finish(e.from, e.to, e.seen, At { seq, at_ms: e.at_ms }),
-            Event::BranchAdopted(e) => {
-                let from = self.shown().map(|shown| shown.to);
-                let finished = Some(At { seq, at_ms: e.at_ms });
-                let found = Move { from, to: e.found, nth: 0, started: None, finished, adopted: true, diverged: None };
-                (self.removed, _) = (None, self.moves.push(found));
+            BranchChange::MoveFinished { from, to, seen, .. } => self.finish(*from, *to, *seen, at),
+            BranchChange::Adopted { shown, found } => {
+                let (from, to, finished) = (*shown, *found, Some(at));
+                self.moves.push(Move { from, to, nth: 0, started: None, finished, adopted: true, diverged: None });
+                self.away = None;
             }
-            Event::BranchDiverged(e) => {
+            BranchChange::Diverged { .. } => {
                 let last = self.moves.last_mut();
-                last.map(|last| last.diverged.get_or_insert(At { seq, at_ms: e.at_ms }));
+                last.map(|last| last.diverged.get_or_insert(at));
             }
             _ => {}
         }
     }
 
+    /// Where it is on the mirror is not known any more; a move that was under way is not carried on.
+    fn forget(&mut self, at: At) {
+        self.away = Some(Away::Unknown(at));
+        drop(self.moves.pop_if(|last| last.finished.is_none() && last.diverged.is_none()));
+    }
+
     /// A move that was begun ends; without one, the branch was there already.
     fn finish(&mut self, from: Option<CommitId>, to: CommitId, nth: u64, at: At) {
-        self.removed = None;
+        self.away = None;
         match self.moves.last_mut().filter(|last| last.to == to && last.finished.is_none()) {
             Some(last) => last.finished = Some(at),
             None => {
@@ -280,12 +304,11 @@ impl Branch {
                 self.moves.push(there);
             }
         }
-        self.pending = self.pending.filter(|(_, pending)| *pending > nth);
     }
 
-    /// The move that brought the branch of the mirror where it is, as far as this journal moved it.
+    /// The move that brought the branch of the mirror where it is, as far as this journal knows where that is.
     #[must_use]
     pub fn shown(&self) -> Option<&Move> {
-        self.moves.iter().rev().find(|found| found.finished.is_some()).filter(|_| self.removed.is_none())
+        self.moves.iter().rev().find(|found| found.finished.is_some()).filter(|_| self.away.is_none())
     }
 }

@@ -30,3 +30,11 @@ fn ones_own_status_is_stuck_while_the_database_is_away() {
     assert!(problem.contains("connection refused (since 1970-01-01T00:00:39.000Z)"), "{problem}");
     assert_eq!(own(status(MirrorState::Failed), Some(&outage), 1).status.state, MirrorState::Failed);
 }
+
+#[test]
+fn what_was_known_before_an_outage_is_not_the_present_even_where_no_driver_was_heard() {
+    let outage = |seconds| Outage { text: "refused".to_owned(), lasting: Duration::from_secs(seconds) };
+    let of = |seconds| published(status(MirrorState::Synced), &Heard::default(), Some(&outage(seconds)), "west", 1);
+    assert_eq!((of(5).status.state, of(5).status.problems.len()), (MirrorState::Synced, 1));
+    assert_eq!((of(14).status.state, of(14).status.problems.len()), (MirrorState::Unknown, 1));
+}

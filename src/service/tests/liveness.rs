@@ -228,3 +228,17 @@ async fn what_fails_stays_failed_although_nobody_confirms_it() {
     assert_eq!((told.state, told.problems.len()), (MirrorState::Failed, 1));
     assert!(pair.mirror != Incarnation([0; 16]));
 }
+
+#[tokio::test]
+async fn what_was_created_since_the_database_answered_last_is_503_and_never_404() {
+    let rig = rig();
+    let read = async |mirror: &str| rig.service.get_mirror(&caller(), "sample", mirror).await;
+    rig.records.create(&new_mirror("m-one")).await.unwrap();
+    read("m-one").await.unwrap();
+    assert_eq!(read("m-two").await.unwrap_err().code, ErrorCode::NotFound);
+    rig.items.down.store(true, Ordering::SeqCst);
+    read("m-one").await.unwrap();
+    let error = read("m-two").await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unavailable, "{error:?}");
+    assert!(error.message.contains("m-two") && error.message.contains("database"), "{}", error.message);
+}

@@ -14,28 +14,28 @@ fn at(at_ms: u64) -> At {
 }
 
 /// The graph of a mirror in a snapshot.
-pub(super) fn graph(mirror: Mirror) -> Graph {
-    let mut graph = Graph { name: mirror.definition.name, ..Graph::default() };
-    for (id, found) in mirror.graph.commits {
-        let (committer, message, creation_date) = found.record.map_or_else(Default::default, |record| {
+pub(super) fn graph(mirror: &Mirror) -> Graph {
+    let mut graph = Graph { name: mirror.definition.name.clone(), ..Graph::default() };
+    for (id, found) in &mirror.graph.commits {
+        let (committer, message, creation_date) = found.record.as_ref().map_or_else(Default::default, |record| {
             let message = record.message.lines().next().unwrap_or_default();
-            (record.committer, message.chars().take(MESSAGE_LETTERS_MAX).collect(), record.creation_date)
+            (record.committer.clone(), message.chars().take(MESSAGE_LETTERS_MAX).collect(), record.creation_date)
         });
-        let (parents, metarange) = (found.parents, found.metarange);
+        let (parents, metarange) = (found.parents.clone(), found.metarange);
         let written = found.recorded.then_some(at(0));
-        graph.commits.insert(id, Commit { at: at(0), parents, metarange, committer, message, creation_date, written });
+        graph.commits.insert(*id, Commit { at: at(0), parents, metarange, committer, message, creation_date, written });
     }
     for (index, range) in (0u32..).zip(&mirror.trees.ranges) {
         graph.ranges.push((range.id, range.entries));
         graph.index.insert(range.id, index);
     }
-    for (id, found) in mirror.trees.metaranges {
+    for (id, found) in &mirror.trees.metaranges {
         if found.is_read() && !found.let_go {
-            let (readings, ranges) = (vec![(at(found.read_ms), 0)], found.ranges);
-            graph.trees.insert(id, Tree { readings, ranges, under_way: None });
+            let (readings, ranges) = (vec![(at(found.read_ms), 0)], found.ranges.clone());
+            graph.trees.insert(*id, Tree { readings, ranges, under_way: None });
         }
     }
-    graph.branches = mirror.branches.into_iter().map(|(name, found)| (name, branch(&found))).collect();
+    graph.branches = mirror.branches.iter().map(|(name, found)| (name.clone(), branch(found))).collect();
     graph
 }
 
@@ -56,8 +56,6 @@ fn branch(found: &BranchState) -> Branch {
         seen: seen.collect(),
         moves,
         tombstoned: found.tombstone_ms.map(at),
-        removed: None,
-        nth: found.seen,
-        pending: found.pending.last().map(|head| (head.commit, head.seen)),
+        away: None,
     }
 }
