@@ -76,8 +76,7 @@ pub struct Shown {
 /// As for every reading; and [`EvidenceError::NotSeen`] for a record's number that the journal has not come to, and for a
 /// moment before what is at hand.
 pub fn heads(source: &Source, moment: Option<Moment>) -> Result<Heads, EvidenceError> {
-    let mut follow =
-        Follow { moment, state: State::default(), marks: BTreeMap::new(), heads: Heads::default() };
+    let mut follow = Follow { moment, state: State::default(), marks: BTreeMap::new(), heads: Heads::default() };
     let scan = source.read(&mut follow)?;
     moment.map_or(Ok(()), |moment| moment.check(&follow.heads.at, scan.snapshot.as_ref()))?;
     Ok(Heads { more: scan.stopped, begins_at: begins_at(&scan), ..follow.answer() })

@@ -77,7 +77,7 @@ pub fn reflog(
         wanted.add(*id, &mirror.definition.name);
     }
     let (state, branches) = (State::default(), BTreeMap::new());
-    let mut follow = Follow { wanted, branch: request.branch, state, branches, snapshot, print };
+    let mut follow = Follow { wanted, branch: request.branch, state, is_whole: false, branches, snapshot, print };
     let scan = source.read_oldest(&mut follow)?;
     follow.learn();
     let begins_at = scan.proven_from.max(1);
@@ -91,8 +91,10 @@ pub fn reflog(
 struct Follow<'a> {
     wanted: Wanted,
     branch: Option<&'a str>,
-    /// The state that records are told by; without one, records say what they say themselves.
+    /// The state that records are told by.
     state: State,
+    /// Whether the state is that of the journal, and not only of the records that are at hand.
+    is_whole: bool,
     /// Branches that were named, and the record that began the move under way, with its evidence.
     branches: BTreeMap<(Incarnation, String), Option<(u64, CommitId, String)>>,
     /// The oldest state that is known, where the first records are not at hand.
@@ -105,10 +107,14 @@ impl Replay for Follow<'_> {
         if self.snapshot.as_ref().is_some_and(|(header, _)| header.seq < seq) {
             self.learn();
         }
+        self.is_whole |= seq == 1;
         let Some(event) = decode_about_branches(&record)? else { return Ok(()) };
         let mut told = None;
         self.state.observe(&event, |transition| told = Some(transition));
-        let Some(transition) = told else { return Ok(()) };
+        // Without the state, a record about what is not known says what it says itself.
+        let Some(transition) = told.filter(|told: &Transition<'_>| told.is_applied || !self.is_whole) else {
+            return Ok(());
+        };
         if let Change::Defined(definition) = &transition.change {
             self.wanted.add(transition.mirror, &definition.name);
         }
@@ -139,7 +145,7 @@ impl Follow<'_> {
     /// Goes on with the state in the snapshot.
     fn learn(&mut self) {
         let Some((_, state)) = self.snapshot.take() else { return };
-        self.state = state;
+        (self.state, self.is_whole) = (state, true);
         for (id, mirror) in self.state.mirrors.iter().filter(|(id, _)| self.wanted.name(id).is_some()) {
             for name in mirror.branches.keys() {
                 self.branches.entry((*id, name.clone())).or_default();
@@ -207,23 +213,19 @@ fn told_of_mirror(change: &Change<'_>) -> Option<Told> {
         Change::Taken { fact, .. } if fact.resumed => {
             mirror("taken").because(format!("driven by this process, lease epoch {}", fact.epoch))
         }
-        Change::Taken { fact, .. } => mirror("taken").because(format!(
-            "driven by this process, lease epoch {}; before by {}: where the branches are is found out again",
-            fact.epoch, fact.before
-        )),
-        Change::CommitObserved(_)
-        | Change::RecordsWritten(_)
-        | Change::MetarangeRead(_)
-        | Change::Branch { .. } => return None,
+        Change::Taken { fact, forgets } => {
+            let again = if *forgets { ": where the branches are is found out again" } else { "" };
+            let why = format!("driven by this process, lease epoch {}; before by {}{again}", fact.epoch, fact.before);
+            mirror("taken").because(why)
+        }
+        Change::CommitObserved(_) | Change::RecordsWritten(_) | Change::MetarangeRead(_) | Change::Branch { .. } => {
+            return None;
+        }
     })
 }
 
 /// The line of a branch; `begun` is the record that began the move under way.
-fn told_of_branch(
-    seq: u64,
-    change: &BranchChange<'_>,
-    begun: &mut Option<(u64, CommitId, String)>,
-) -> Option<Told> {
+fn told_of_branch(seq: u64, change: &BranchChange<'_>, begun: &mut Option<(u64, CommitId, String)>) -> Option<Told> {
     let source = |what| Told::of(Side::Source, what);
     let mirror = |what| Told::of(Side::Mirror, what);
     Some(match change {
@@ -271,9 +273,7 @@ fn told_of_branch(
             let why = format!("the source made it again as a {why} branch: it is created again at once");
             mirror("removing").moved(*shown, None).because(why)
         }
-        BranchChange::Forgotten { .. } => {
-            mirror("forgotten").because("where it is on the mirror is found out again")
-        }
+        BranchChange::Forgotten { .. } => mirror("forgotten").because("where it is on the mirror is found out again"),
         BranchChange::Removed { shown, .. } => mirror("removed").moved(*shown, None),
     })
 }

@@ -1,5 +1,7 @@
 //! Questions about a journal, asked of the built command, of a journal that was written for it.
 
+#[path = "journal/agree.rs"]
+mod agree;
 #[path = "journal/answers.rs"]
 mod answers;
 #[path = "journal/damage.rs"]

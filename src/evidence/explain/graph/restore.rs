@@ -52,10 +52,5 @@ fn branch(found: &BranchState) -> Branch {
         moves.push(Move { from: under_way.from, ..one(under_way.to, under_way.seen) });
     }
     let seen = found.pending.iter().map(|head| Seen { at: at(head.at_ms), commit: head.commit, nth: head.seen });
-    Branch {
-        seen: seen.collect(),
-        moves,
-        tombstoned: found.tombstone_ms.map(at),
-        away: None,
-    }
+    Branch { seen: seen.collect(), moves, tombstoned: found.tombstone_ms.map(at), away: None }
 }
