@@ -79,9 +79,11 @@ pub struct Mirror {
     pub counts: Counts,
     /// What somebody should look at.
     pub problems: Vec<String>,
-    /// Seconds since the oldest head that is not yet promoted was seen; 0 when level, null where nothing is known.
+    /// How many seconds the mirror is behind, computed when it is read: since the oldest head was seen that is not promoted,
+    /// or since the source or the driver was last heard. 0 when in sync, null where nothing is known.
     pub lag_seconds: Option<u64>,
-    /// How old all this is; null where this process drives the mirror itself and so knows, or nothing is known yet.
+    /// Seconds since the driver of the mirror last confirmed this status, by its heartbeat. Null where this process drives the
+    /// mirror itself, and until it has seen a heartbeat.
     pub status_age_seconds: Option<u64>,
     /// The journal behind all this, to be noted elsewhere and given to `journal verify --anchor SEQ:HASH`; null where
     /// nothing is known.
@@ -113,7 +115,8 @@ pub enum MirrorState {
     Failed,
     /// It is deleted, its repository not gone yet.
     Deleting,
-    /// A state that only a newer lakemirror knows.
+    /// Nobody confirms the state: the driver or the mirrors database does not answer. `state_message` has the last known
+    /// state. Also a state that only a newer lakemirror knows.
     #[serde(other)]
     Unknown,
 }

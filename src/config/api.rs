@@ -5,7 +5,7 @@ use super::reader::Section;
 /// `api`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Api {
-    /// `api.max_connections`: connections at a time; more wait. Default 1024.
+    /// `api.max_connections`: connections at a time; beyond that, the one that was silent longest is closed. Default 1024.
     pub max_connections: u64,
 }
 
