@@ -2,8 +2,12 @@
 //!
 //! Fields are only ever added. Readers ignore fields that they do not know; the body of a creation may not have any.
 
+mod wait_kind;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use wait_kind::WaitKind;
 
 /// What lakeFS answers at most on one page.
 pub const PAGE_RESULTS_MAX: usize = 1000;
@@ -160,16 +164,29 @@ pub enum BranchState {
 /// One thing that a branch waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Waiting {
-    /// Its kind in one word, such as `object` or `range`.
-    pub kind: String,
-    /// What it is: a key, an id, an answer.
+    /// What sort of thing it is.
+    pub kind: WaitKind,
+    /// What it is, for people.
     pub what: String,
+    /// How many objects are missing, where it waits for objects.
+    pub objects_missing: Option<u64>,
+    /// Some of the objects, at most three.
+    pub objects: Vec<WaitingObject>,
     /// How many more of this kind are not listed.
     pub and_more: u64,
     /// Since when, in seconds since 1970.
     pub since: i64,
     /// When it was last looked for, in seconds since 1970; null if not yet.
     pub last_checked: Option<i64>,
+}
+
+/// An object that a branch waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WaitingObject {
+    /// Its path in the repository; bytes that are not UTF-8 are escaped.
+    pub path: String,
+    /// Where it should be: a URI in the mirror's bucket.
+    pub uri: String,
 }
 
 /// How much there is.

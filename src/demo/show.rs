@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use lakemirror_api::types::{Branch, BranchState, Mirror};
+use lakemirror_api::types::{Branch, BranchState, Mirror, Waiting};
 
 use super::screen::{Screen, Voice, short};
 use super::service::Api;
@@ -112,8 +112,10 @@ pub(super) fn waiting(branch: &Branch) -> Option<String> {
 
 /// Whether a branch is said to wait for this one object and for nothing else.
 pub(super) fn waits_for_one(branch: &Branch, path: &str) -> bool {
-    let alone = format!(": 1 missing: {path} ");
-    matches!(branch.waiting.as_slice(), [only] if only.and_more == 0 && only.what.contains(&alone))
+    let is_alone = |only: &Waiting| {
+        only.and_more == 0 && only.objects_missing == Some(1) && only.objects.iter().any(|object| object.path == path)
+    };
+    matches!(branch.waiting.as_slice(), [only] if is_alone(only))
 }
 
 /// Content ids of 64 digits, cut to what people compare.
@@ -157,13 +159,17 @@ fn moved(seen: &Move) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lakemirror_api::types::{WaitKind, WaitingObject};
+
     use super::*;
 
     #[test]
     fn one_object_is_waited_for_when_it_is_named_alone() {
-        let wait = |what: &str, and_more| lakemirror_api::types::Waiting {
-            kind: "objects".to_owned(),
-            what: format!("objects of commit abababababab: {what}"),
+        let wait = |path: &str, objects_missing, and_more| Waiting {
+            kind: WaitKind::Objects,
+            what: "objects".to_owned(),
+            objects_missing: Some(objects_missing),
+            objects: vec![WaitingObject { path: path.to_owned(), uri: "s3://west/key".to_owned() }],
             and_more,
             since: 1,
             last_checked: None,
@@ -176,13 +182,12 @@ mod tests {
             waiting,
         };
         let waits = |waiting| waits_for_one(&branch(waiting), "a/2.csv");
-        let named = "1 missing: a/2.csv (west/key)";
-        assert!(waits(vec![wait(named, 0)]));
-        for other in ["5 missing", "5 not looked for yet", "2 missing: a/2.csv (west/key)", "1 missing: a/2.csv.gz (k)"]
-        {
-            assert!(!waits(vec![wait(other, 0)]), "{other}");
+        let alone = || wait("a/2.csv", 1, 0);
+        assert!(waits(vec![alone()]));
+        for other in [wait("a/2.csv", 2, 0), wait("a/2.csv.gz", 1, 0), wait("a/2.csv", 0, 0), wait("a/2.csv", 1, 1)] {
+            assert!(!waits(vec![other.clone()]), "{other:?}");
         }
-        assert!(!waits(vec![wait(named, 1)]) && !waits(vec![wait(named, 0), wait("2 missing", 0)]) && !waits(vec![]));
+        assert!(!waits(vec![alone(), wait("b", 2, 0)]) && !waits(vec![]));
     }
 
     #[test]

@@ -11,12 +11,12 @@ mod waits;
 
 use std::collections::BTreeMap;
 
+use lakemirror_api::types::WaitKind;
 use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::state::branch::Branch;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
 use lakemirror_journal::state::policy::Policy;
 
-pub use self::holds::DELETION_HELD;
 pub use self::problems::{Problem, Topic, time};
 use crate::engine::board::{Note, Subject};
 use crate::engine::verify::status::VerifyStatus;
@@ -24,16 +24,36 @@ use crate::engine::verify::status::VerifyStatus;
 /// One thing that a branch waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// `commit`, `metarange`, `range`, `objects`, `wrong_size`, `archived`, `history`, `divergence`, `deletion`, `deletion_held`, `promotion`, `fault`.
-    pub kind: &'static str,
+    /// What sort of thing it is.
+    pub kind: WaitKind,
     /// What, for people.
     pub what: String,
+    /// How many objects are missing, where it waits for objects.
+    pub objects_missing: Option<u64>,
+    /// Some of the objects.
+    pub objects: Vec<WaitingObject>,
     /// How many more of the same kind.
     pub and_more: u64,
     /// Since when, milliseconds since 1970.
     pub since_ms: u64,
     /// When it was last looked for, milliseconds since 1970.
     pub checked_ms: Option<u64>,
+}
+
+/// An object that a branch waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingObject {
+    /// Its path in the repository, escaped.
+    pub path: String,
+    /// Where it should be: a URI.
+    pub uri: String,
+}
+
+impl Waiting {
+    /// One thing that is no object.
+    fn new(kind: WaitKind, what: String, since_ms: u64) -> Self {
+        Self { kind, what, objects_missing: None, objects: Vec::new(), and_more: 0, since_ms, checked_ms: None }
+    }
 }
 
 /// Where a branch stands.
@@ -222,13 +242,8 @@ fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, goings: &Goings) 
         _ => waits(mirror, branch, standing, goings),
     };
     if let Some(note) = goings.notes.get(&Subject::Branch(name.to_owned())) {
-        waiting.push(Waiting {
-            kind: "fault",
-            what: note.text.clone(),
-            and_more: 0,
-            since_ms: note.since_ms,
-            checked_ms: Some(note.last_ms),
-        });
+        let fault = Waiting::new(WaitKind::Fault, note.text.clone(), note.since_ms);
+        waiting.push(Waiting { checked_ms: Some(note.last_ms), ..fault });
     }
     BranchStatus {
         name: name.to_owned(),
@@ -245,16 +260,18 @@ fn is_overdue(branch: &Branch, now_ms: u64) -> bool {
 }
 
 fn waits(mirror: &Mirror, branch: &Branch, standing: BranchStanding, goings: &Goings) -> Vec<Waiting> {
-    let say = |kind, what, since_ms| vec![Waiting { kind, what, and_more: 0, since_ms, checked_ms: None }];
+    let say = |kind, what, since_ms| vec![Waiting::new(kind, what, since_ms)];
     match standing {
         BranchStanding::Promoting => Vec::new(),
         // What is looked for again of a head that the mirror shows; nothing as long as it is whole.
         BranchStanding::Level => {
             branch.mirror.map_or_else(Vec::new, |head| waits::content(mirror, &head, branch.moved_ms, goings))
         }
-        BranchStanding::Deleting => {
-            say("deletion", "the branch is gone at the source".to_owned(), branch.tombstone_ms.unwrap_or_default())
-        }
+        BranchStanding::Deleting => say(
+            WaitKind::Deletion,
+            "the branch is gone at the source".to_owned(),
+            branch.tombstone_ms.unwrap_or_default(),
+        ),
         BranchStanding::Diverged => branch.strayed().map_or_else(Vec::new, |divergence| {
             let show = |id: Option<CommitId>| id.map_or("nothing".to_owned(), |id| id.to_string());
             let what = format!(
@@ -262,11 +279,11 @@ fn waits(mirror: &Mirror, branch: &Branch, standing: BranchStanding, goings: &Go
                 show(divergence.found),
                 show(divergence.expected)
             );
-            say("divergence", what, divergence.since_ms)
+            say(WaitKind::Divergence, what, divergence.since_ms)
         }),
         BranchStanding::Waiting | BranchStanding::Stuck => match (branch.moving, branch.pending.last()) {
             (Some(under_way), _) => {
-                say("promotion", format!("its move to {} on the mirror", under_way.to), under_way.at_ms)
+                say(WaitKind::Promotion, format!("its move to {} on the mirror", under_way.to), under_way.at_ms)
             }
             (None, Some(head)) => waits::content(mirror, &head.commit, head.at_ms, goings),
             (None, None) => Vec::new(),

@@ -32,7 +32,7 @@ pub use definition::{Definition, NewMirror, Stamp, contested};
 use seen::Seen;
 pub use stored::ITEM_BYTES_MAX;
 pub use summary::{
-    BranchState, BranchStatus, Counts, JournalHead, MirrorState, PROBLEMS_MAX, Status, Summary, Waiting,
+    BranchState, BranchStatus, Counts, JournalHead, MirrorState, PROBLEMS_MAX, Status, Summary, Waiting, WaitingObject,
 };
 
 /// Most tombstones that one name keeps. Each lasts until the mirror repository is gone and 30 days have passed.

@@ -230,8 +230,14 @@ fn shown_branch(branch: &BranchStatus) -> records::BranchStatus {
 
 fn shown_waiting(waiting: &Waiting) -> records::Waiting {
     records::Waiting {
-        kind: waiting.kind.to_owned(),
+        kind: waiting.kind,
         what: waiting.what.clone(),
+        objects_missing: waiting.objects_missing,
+        objects: waiting
+            .objects
+            .iter()
+            .map(|one| records::WaitingObject { path: one.path.clone(), uri: one.uri.clone() })
+            .collect(),
         and_more: waiting.and_more,
         since_ms: waiting.since_ms,
         checked_at_ms: waiting.checked_ms,

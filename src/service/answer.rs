@@ -46,8 +46,14 @@ fn branch(branch: &BranchStatus) -> wire::Branch {
 
 fn waiting(waiting: &Waiting) -> wire::Waiting {
     wire::Waiting {
-        kind: waiting.kind.clone(),
+        kind: waiting.kind,
         what: waiting.what.clone(),
+        objects_missing: waiting.objects_missing,
+        objects: waiting
+            .objects
+            .iter()
+            .map(|one| wire::WaitingObject { path: one.path.clone(), uri: one.uri.clone() })
+            .collect(),
         and_more: waiting.and_more,
         since: seconds(waiting.since_ms),
         last_checked: waiting.checked_at_ms.map(seconds),

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lakemirror_api::error::{ApiError, ErrorCode};
+use lakemirror_api::types::WaitKind;
 
 use crate::engine::ports::{ApprovedDeletion, CommitId};
-use crate::engine::status::DELETION_HELD;
 use crate::mirrors::records::Status;
 
 /// Names that a refusal lists, at most.
@@ -28,8 +28,8 @@ pub(super) fn choose(
     before: &[ApprovedDeletion],
     named: Option<&[String]>,
 ) -> Result<Chosen, ApiError> {
-    let is_held = |kind: &str| kind == DELETION_HELD;
-    let held = status.branches.iter().filter(|branch| branch.waiting.iter().any(|waiting| is_held(&waiting.kind)));
+    let is_held = |kind: WaitKind| kind == WaitKind::DeletionHeld;
+    let held = status.branches.iter().filter(|branch| branch.waiting.iter().any(|waiting| is_held(waiting.kind)));
     let held: BTreeMap<&str, Option<CommitId>> =
         held.map(|branch| (branch.name.as_str(), branch.promoted_commit)).collect();
     let approved: BTreeSet<&str> = before.iter().map(|one| one.branch.as_str()).collect();
@@ -56,8 +56,9 @@ pub(super) fn choose(
         let more = unknown.len().saturating_sub(NAMES_MAX);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let text = format!(
-            "nothing was approved: the deletion of {}{more} is not held; the mirror's status says which are (waiting kind {DELETION_HELD})",
-            shown.join(", ")
+            "nothing was approved: the deletion of {}{more} is not held; the mirror's status says which are (waiting kind {})",
+            shown.join(", "),
+            WaitKind::DeletionHeld.name()
         );
         return Err(ApiError::new(ErrorCode::Conflict, text));
     }
@@ -71,21 +72,27 @@ mod tests {
     use crate::mirrors::records::{BranchState, BranchStatus, Waiting};
 
     fn status() -> Status {
-        let branch = |name: &str, kind: &str| BranchStatus {
+        let branch = |name: &str, kind: WaitKind| BranchStatus {
             name: name.to_owned(),
             source_commit: None,
             promoted_commit: Some(CommitId([1; 32])),
             state: BranchState::Deleting,
             waiting: vec![Waiting {
-                kind: kind.to_owned(),
+                kind,
                 what: String::new(),
+                objects_missing: None,
+                objects: Vec::new(),
                 and_more: 0,
                 since_ms: 1,
                 checked_at_ms: None,
             }],
             behind_since_ms: None,
         };
-        let branches = vec![branch("a", DELETION_HELD), branch("b", DELETION_HELD), branch("c", "deletion")];
+        let branches = vec![
+            branch("a", WaitKind::DeletionHeld),
+            branch("b", WaitKind::DeletionHeld),
+            branch("c", WaitKind::Deletion),
+        ];
         Status { branches, ..Status::creating() }
     }
 

@@ -287,7 +287,7 @@ fn said(id: &str, status: &Status, history: bool) -> Vec<String> {
         said.push(format!("status {id:.8} {state_message:?} {counts:?}"));
     }
     for BranchStatus { name, source_commit, promoted_commit, state, waiting, .. } in branches {
-        let waiting: Vec<(&String, &String)> = waiting.iter().map(|one| (&one.kind, &one.what)).collect();
+        let waiting: Vec<(&str, &String)> = waiting.iter().map(|one| (one.kind.name(), &one.what)).collect();
         let (source, shown) = (source_commit.map(|id| id.to_string()), promoted_commit.map(|id| id.to_string()));
         said.push(format!("status {id:.8} {name} {source:?} {shown:?} {state:?} {waiting:?}"));
     }

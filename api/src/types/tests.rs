@@ -21,8 +21,10 @@ pub(crate) fn mirror(id: &str) -> Mirror {
             promoted_commit_id: None,
             state: BranchState::Waiting,
             waiting: vec![Waiting {
-                kind: "object".to_owned(),
-                what: "s3://west/sample/data/a".to_owned(),
+                kind: WaitKind::Objects,
+                what: "1 object".to_owned(),
+                objects_missing: Some(1),
+                objects: vec![WaitingObject { path: "a".to_owned(), uri: "s3://west/sample/data/a".to_owned() }],
                 and_more: 2,
                 since: 1,
                 last_checked: None,

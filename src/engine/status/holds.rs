@@ -1,14 +1,12 @@
 //! Held deletions in words: at the branch, and among the mirror's problems.
 
+use lakemirror_api::types::WaitKind;
 use lakemirror_journal::state::hold::{Hold, HoldReason};
 use lakemirror_journal::state::mirror::Mirror;
 
 use super::Waiting;
 use super::problems::{Problem, Topic};
 use crate::engine::holds::{how_to_approve, names, reason};
-
-/// The kind of what a branch waits for whose deletion an operator has to approve.
-pub const DELETION_HELD: &str = "deletion_held";
 
 /// One problem for each reason.
 pub(super) fn problems(mirror: &Mirror) -> Vec<Problem> {
@@ -36,7 +34,7 @@ pub(super) fn waiting(mirror: &Mirror, hold: &Hold) -> Waiting {
         reason(hold.reason),
         how(mirror)
     );
-    Waiting { kind: DELETION_HELD, what, and_more: 0, since_ms: hold.since_ms, checked_ms: None }
+    Waiting::new(WaitKind::DeletionHeld, what, hold.since_ms)
 }
 
 fn how(mirror: &Mirror) -> String {

@@ -1,10 +1,11 @@
 //! What keeps a head from being promoted, in words: what the verifier waits for, its own tree first.
 
+use lakemirror_api::types::WaitKind;
 use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::state::mirror::{Definition, Mirror};
 
 use super::problems::scheme;
-use super::{Goings, Waiting};
+use super::{Goings, Waiting, WaitingObject};
 use crate::engine::verify::status::{Counts, Sample, SourceAnswer, TreeWait, WaitsFor};
 
 /// Commits that one branch's status looks into, at most.
@@ -20,13 +21,13 @@ pub(super) fn content(mirror: &Mirror, head: &CommitId, since_ms: u64, goings: &
     }
     let Some(commit) = mirror.graph.get(head) else {
         let what = format!("the record of commit {head} at the source");
-        return vec![Waiting { kind: "commit", what, and_more: 0, since_ms, checked_ms: None }];
+        return vec![Waiting::new(WaitKind::Commit, what, since_ms)];
     };
     let mut found = Vec::new();
     if !commit.rooted && !commit.recorded {
         let known = mirror.graph.frontier.len();
         let what = format!("the records of its ancestors at the source, {known} of which were not read yet");
-        found.push(Waiting { kind: "history", what, and_more: 0, since_ms, checked_ms: None });
+        found.push(Waiting::new(WaitKind::History, what, since_ms));
     }
     let mut waits = goings.verify.waits_of(mirror, head, COMMITS_MAX);
     // What a tree waits for at another tree is told there.
@@ -67,13 +68,13 @@ fn tree(of: &Definition, wait: &TreeWait) -> Waiting {
     let commit: String = wait.commit.to_string().chars().take(12).collect();
     let file = wait.file.as_deref().unwrap_or("that was not found");
     let (kind, mut what) = match wait.waits_for {
-        WaitsFor::MetarangeFile => ("metarange", format!("the metarange file {file} of commit {commit}")),
+        WaitsFor::MetarangeFile => (WaitKind::Metarange, format!("the metarange file {file} of commit {commit}")),
         WaitsFor::RangeFiles => {
-            ("range", format!("{} range files of commit {commit}, such as {file}", wait.counts.range_files))
+            (WaitKind::Range, format!("{} range files of commit {commit}, such as {file}", wait.counts.range_files))
         }
-        WaitsFor::Objects if is_of_sizes_alone(&wait.counts) => ("wrong_size", objects(&wait.counts, &commit)),
-        WaitsFor::Objects if is_archived_alone(&wait.counts) => ("archived", objects(&wait.counts, &commit)),
-        WaitsFor::Objects => ("objects", objects(&wait.counts, &commit)),
+        WaitsFor::Objects if is_of_sizes_alone(&wait.counts) => (WaitKind::WrongSize, objects(&wait.counts, &commit)),
+        WaitsFor::Objects if is_archived_alone(&wait.counts) => (WaitKind::Archived, objects(&wait.counts, &commit)),
+        WaitsFor::Objects => (WaitKind::Objects, objects(&wait.counts, &commit)),
     };
     let samples: Vec<String> = wait.samples.iter().map(|one| sample(of, one)).collect();
     if !samples.is_empty() {
@@ -85,7 +86,10 @@ fn tree(of: &Definition, wait: &TreeWait) -> Waiting {
         what.push_str(&format!(" ({fault})"));
     }
     let checked_ms = (wait.checked_ms > 0).then_some(wait.checked_ms);
-    Waiting { kind, what, and_more: 0, since_ms: wait.since_ms, checked_ms }
+    let objects_missing = (wait.waits_for == WaitsFor::Objects).then_some(wait.counts.missing);
+    let objects = wait.samples.iter().map(|one| WaitingObject { path: one.path.clone(), uri: place(of, one) });
+    let objects = objects.collect();
+    Waiting { objects_missing, objects, checked_ms, ..Waiting::new(kind, what, wait.since_ms) }
 }
 
 /// What the source said of what is missing; nothing where it was not asked.
@@ -133,11 +137,7 @@ fn objects(counts: &Counts, commit: &str) -> String {
 
 /// One object: its path, and where it should be as a URI.
 pub(super) fn sample(of: &Definition, sample: &Sample) -> String {
-    let scheme = scheme(of);
-    let place = match &sample.object {
-        Ok((bucket, key)) => format!("{scheme}://{bucket}/{key}"),
-        Err(why) => why.clone(),
-    };
+    let place = place(of, sample);
     let found = match (sample.found, sample.archived) {
         (_, Some(class)) => format!(": in storage class {class}"),
         (Some(found), None) => format!(": {found} bytes, its entry says {}", sample.size),
@@ -149,6 +149,14 @@ pub(super) fn sample(of: &Definition, sample: &Sample) -> String {
         None => "",
     };
     format!("{} ({place}{found}{source})", sample.path)
+}
+
+/// Where an object should be, as a URI; why its address names no place, where it names none.
+fn place(of: &Definition, sample: &Sample) -> String {
+    match &sample.object {
+        Ok((bucket, key)) => format!("{}://{bucket}/{key}", scheme(of)),
+        Err(why) => why.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -169,7 +177,7 @@ mod tests {
         }
     }
 
-    fn said(counts: Counts) -> (&'static str, String) {
+    fn said(counts: Counts) -> (WaitKind, String) {
         let commit = CommitId([0xab; 32]);
         let waiting = tree(
             &definition(),
@@ -199,16 +207,20 @@ mod tests {
     fn only_what_was_looked_for_and_not_found_is_said_to_be_missing() {
         let (none, one) = (Counts::default(), Counts { wrong_size: 1, ..Counts::default() });
         for (counts, kind, what) in [
-            (one, "wrong_size", "1 of another size than their entries"),
-            (Counts { missing: 2, ..one }, "objects", "2 missing, 1 of another size than their entries"),
+            (one, WaitKind::WrongSize, "1 of another size than their entries"),
+            (Counts { missing: 2, ..one }, WaitKind::Objects, "2 missing, 1 of another size than their entries"),
             (
                 Counts { archived: 2, ..none },
-                "archived",
+                WaitKind::Archived,
                 "2 in an archive class: restore them, or set verification.archived: report",
             ),
-            (Counts { unasked: 5, ..none }, "objects", "5 not looked for yet"),
-            (Counts { unasked: 5, ..one }, "objects", "5 not looked for yet, 1 of another size than their entries"),
-            (none, "objects", "to be checked"),
+            (Counts { unasked: 5, ..none }, WaitKind::Objects, "5 not looked for yet"),
+            (
+                Counts { unasked: 5, ..one },
+                WaitKind::Objects,
+                "5 not looked for yet, 1 of another size than their entries",
+            ),
+            (none, WaitKind::Objects, "to be checked"),
         ] {
             assert_eq!(said(counts), (kind, format!("objects of commit abababababab: {what} (region west)")));
         }

@@ -3,6 +3,7 @@
 //! It is also the shape in which the engine tells this process's API about mirrors that it drives itself. How it lies in
 //! the database is [`super::stored`]'s.
 
+use lakemirror_api::types::WaitKind;
 use serde::{Deserialize, Serialize};
 
 use super::definition::Stamp;
@@ -54,13 +55,28 @@ pub enum BranchState {
     Unknown,
 }
 
+/// An object that a branch waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingObject {
+    /// Its path in the repository, escaped.
+    pub path: String,
+    /// Where it should be: a URI.
+    pub uri: String,
+}
+
 /// One thing that a branch waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// Its kind in one word, such as `object`, `range`, `metarange`, `commit`, `source`, `permission`.
-    pub kind: String,
+    /// What sort of thing it is.
+    pub kind: WaitKind,
     /// What it is, for people: a key, an id, an answer.
     pub what: String,
+    /// How many objects are missing, where it waits for objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects_missing: Option<u64>,
+    /// Some of the objects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<WaitingObject>,
     /// How many more of this kind are not listed.
     #[serde(default)]
     pub and_more: u64,

@@ -1,6 +1,7 @@
 //! The database and its copy: which of the two is right, and that nothing is between them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 use crate::clock::system::SystemClock;
@@ -16,10 +17,22 @@ struct Rig {
     thread: RecorderThread,
 }
 
+/// The database. A child that another test starts has every lock of this process until it executes its program: then it
+/// is tried again.
+async fn opened(path: &Path) -> Embedded {
+    for _ in 0..500 {
+        match Embedded::open(path, "acme", Alarm::default()).await {
+            Err(OpenError::InUse { .. }) => SystemClock::new().sleep(Duration::from_millis(10)).await,
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("{} stays locked", path.display());
+}
+
 /// The two stores of a process that starts.
 async fn start(dir: &Path) -> Result<Rig, ReconcileError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let embedded = Embedded::open(&dir.join("mirrors"), "acme", Alarm::default()).await.unwrap();
+    let embedded = opened(&dir.join("mirrors")).await;
     let (journal, state, _) = Journal::open(&dir.join("journal"), [7; 16], 1).unwrap();
     let (recorder, thread) = recorder::start(state, Box::new(journal), Arc::clone(&clock)).unwrap();
     let items = JournaledItems::new(embedded, clock);

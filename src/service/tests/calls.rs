@@ -261,8 +261,10 @@ async fn an_approval_is_written_for_the_driver_with_what_the_mirror_showed() {
         promoted_commit: Some(CommitId([3; 32])),
         state: crate::mirrors::records::BranchState::Deleting,
         waiting: vec![crate::mirrors::records::Waiting {
-            kind: "deletion_held".to_owned(),
+            kind: lakemirror_api::types::WaitKind::DeletionHeld,
             what: String::new(),
+            objects_missing: None,
+            objects: Vec::new(),
             and_more: 0,
             since_ms: 1,
             checked_at_ms: None,

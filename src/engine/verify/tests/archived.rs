@@ -24,7 +24,7 @@ async fn problems(world: &World) -> Vec<String> {
         let status = status::of(state.mirror(&MIRROR).unwrap(), &state.policy, &goings, (0, [0; 32]));
         let waiting = status.branches.into_iter().flat_map(|branch| branch.waiting);
         waiting
-            .map(|waiting| format!("{}: {}", waiting.kind, waiting.what))
+            .map(|waiting| format!("{}: {}", waiting.kind.name(), waiting.what))
             .chain(status.problems.iter().map(ToString::to_string))
             .collect()
     });

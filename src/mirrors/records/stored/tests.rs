@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::super::{Counts, JournalHead, Status, Waiting};
+use lakemirror_api::types::WaitKind;
+
 use super::*;
 
 fn level(number: u32) -> BranchStatus {
@@ -18,8 +20,15 @@ fn level(number: u32) -> BranchStatus {
 }
 
 fn waiting(number: u32, what: usize) -> BranchStatus {
-    let waiting =
-        Waiting { kind: "object".to_owned(), what: "x".repeat(what), and_more: 3, since_ms: 1, checked_at_ms: Some(2) };
+    let waiting = Waiting {
+        kind: WaitKind::Objects,
+        what: "x".repeat(what),
+        objects_missing: None,
+        objects: Vec::new(),
+        and_more: 3,
+        since_ms: 1,
+        checked_at_ms: Some(2),
+    };
     BranchStatus { state: BranchState::Waiting, promoted_commit: None, waiting: vec![waiting], ..level(number) }
 }
 
