@@ -42,8 +42,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Entropy};
-use crate::graveler::address::Namespace;
 use board::{Board, Subject};
+use lakemirror_graveler::address::Namespace;
 use lease::fenced::Fenced;
 use lease::keeper::{Leases, Process, Taken};
 use mirror::{Ended, Settings, Site};

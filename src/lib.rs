@@ -10,7 +10,6 @@ pub mod demo;
 pub mod engine;
 pub mod escape;
 pub mod evidence;
-pub mod graveler;
 pub mod lakefs;
 pub mod logging;
 pub mod mirrors;
@@ -20,3 +19,5 @@ pub mod run;
 pub mod sandbox;
 pub mod secret;
 pub mod service;
+
+pub use lakemirror_graveler as graveler;

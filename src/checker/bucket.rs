@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use lakemirror_journal::ids::MetarangeId;
 
-use crate::graveler::entry::AddressType;
-use crate::graveler::{metarange, range};
+use lakemirror_graveler::entry::AddressType;
+use lakemirror_graveler::{metarange, range};
 
 /// Where metadata files are in a namespace.
 const METADATA: &str = "_lakefs";

@@ -15,7 +15,7 @@ use super::board::{Board, Subject};
 use super::ports::{Destination, Fault, FaultKind, Lakefs, Location};
 use super::{Parts, mirror::Site};
 use crate::clock::Clock;
-use crate::graveler::address::Namespace;
+use lakemirror_graveler::address::Namespace;
 
 /// How often each is asked.
 const INTERVAL: Duration = Duration::from_secs(10);

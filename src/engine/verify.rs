@@ -40,7 +40,7 @@ use super::ports::{Destination, Lakefs, Outcome};
 use super::recorder::Recorder;
 use super::ticker::Ticks;
 use crate::clock::{Clock, Entropy};
-use crate::graveler::address::Namespace;
+use lakemirror_graveler::address::Namespace;
 
 /// The state is looked at no more often than this, however much happens.
 const REFRESH_MIN: Duration = Duration::from_millis(25);

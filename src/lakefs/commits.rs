@@ -9,7 +9,7 @@ use super::call::{Call, LOG, RECORD};
 use super::client::{Client, PAGE_ITEMS_MAX};
 use super::types::{self, NewCommit, Page};
 use crate::engine::ports::{CommitId, CommitRecord, Fault, FaultKind, Made, MetarangeId};
-use crate::graveler::commit::commit_id;
+use lakemirror_graveler::commit::commit_id;
 
 /// Why a commit that lakeFS answered is not believed.
 enum Unbelievable {

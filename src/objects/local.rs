@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::engine::ports::{Fault, FaultKind, Fetched, Location};
-use crate::graveler::address::clean;
+use lakemirror_graveler::address::clean;
 
 use super::{Costs, Found, Page, Store, fault};
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::failure::{Failure, Kind, Outcome};
 use super::log::Durability;
 use super::model::Addressing;
-use crate::graveler::address::clean;
+use lakemirror_graveler::address::clean;
 
 /// The scheme of every namespace and address.
 pub(super) const SCHEME: &str = "local://";

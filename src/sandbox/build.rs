@@ -7,8 +7,8 @@ use super::blocks::Blocks;
 use super::failure::{Failure, Outcome};
 use super::model::Addressing;
 use super::tree::Record;
-use crate::graveler::metarange::RangeInfo;
-use crate::graveler::writer::{BreakRule, MetarangeWriter, RangeWriter, WrittenRange, should_break};
+use lakemirror_graveler::metarange::RangeInfo;
+use lakemirror_graveler::writer::{BreakRule, MetarangeWriter, RangeWriter, WrittenRange, should_break};
 
 /// A tree that is being written.
 pub(super) struct Builder<'a> {

@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::failure::{Failure, Outcome};
 use super::model::{Addressing, Commit, Entry};
-use crate::graveler::entry::{self, AddressType, EntryRef, Timestamp};
-use crate::graveler::ident;
+use lakemirror_graveler::entry::{self, AddressType, EntryRef, Timestamp};
+use lakemirror_graveler::ident;
 
 /// The content id of a commit, whatever its `id` says.
 pub(super) fn commit_id(commit: &Commit) -> String {

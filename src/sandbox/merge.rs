@@ -7,7 +7,7 @@
 use super::build::Builder;
 use super::failure::{Failure, Kind, Outcome};
 use super::tree::{At, Cursor, Record, Tree};
-use crate::graveler::metarange::RangeInfo;
+use lakemirror_graveler::metarange::RangeInfo;
 
 /// Who wins a conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

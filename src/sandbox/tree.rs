@@ -12,9 +12,9 @@ use bytes::Bytes;
 use super::blocks::Blocks;
 use super::failure::{Failure, Outcome};
 use super::model::Addressing;
-use crate::graveler::metarange::{self, RangeInfo};
-use crate::graveler::table::Table;
-use crate::graveler::value::Value;
+use lakemirror_graveler::metarange::{self, RangeInfo};
+use lakemirror_graveler::table::Table;
+use lakemirror_graveler::value::Value;
 use lakemirror_journal::ids::MetarangeId;
 
 /// Bytes of files that are kept; beyond it everything is dropped.

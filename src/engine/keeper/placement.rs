@@ -6,7 +6,7 @@
 
 use crate::engine::mirror::Site;
 use crate::engine::ports::{FaultKind, MirrorDefinition, Sameness, StoreIdentity};
-use crate::graveler::address::Namespace;
+use lakemirror_graveler::address::Namespace;
 
 use super::Attempt;
 

@@ -19,9 +19,9 @@ use super::files::{Miss, blocking};
 use super::many::{Reach, scouts_of};
 use super::need::wanted;
 use crate::engine::ports::{Answer, Effort, Outcome, Wanted};
-use crate::graveler::address::Namespace;
-use crate::graveler::entry::EntryRef;
-use crate::graveler::range;
+use lakemirror_graveler::address::Namespace;
+use lakemirror_graveler::entry::EntryRef;
+use lakemirror_graveler::range;
 
 /// Up to this many missing entries of a range are kept in memory, so that looking again reads no file.
 pub(super) const KEPT_MAX: usize = 256;

@@ -13,14 +13,14 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use super::cache::Recent;
 use crate::engine::ports::{Answer, Destination, Effort, Fault, FaultKind, Fetched, Location, Outcome, Wanted};
 use crate::engine::recorder::RecordError;
-use crate::graveler::address::{Namespace, Scheme};
-use crate::graveler::metarange::{self, RangeInfo};
-use crate::graveler::range;
+use lakemirror_graveler::address::{Namespace, Scheme};
+use lakemirror_graveler::metarange::{self, RangeInfo};
+use lakemirror_graveler::range;
 
 /// The largest metarange file: some 200 bytes a range, so 300,000 ranges.
 const METARANGE_BYTES_MAX: u64 = 64 << 20;
 /// The largest range file: lakeFS closes one near 20 MiB by default.
-const RANGE_BYTES_MAX: u64 = crate::graveler::limits::FILE_BYTES_MAX;
+const RANGE_BYTES_MAX: u64 = lakemirror_graveler::limits::FILE_BYTES_MAX;
 const METARANGES_KEPT_BYTES: usize = 32 << 20;
 const RANGES_KEPT_BYTES: usize = 128 << 20;
 
@@ -208,7 +208,7 @@ fn is_there(outcome: Outcome) -> bool {
     }
 }
 
-pub(super) fn damaged_range(id: RangeId, damage: &crate::graveler::Damage) -> Miss {
+pub(super) fn damaged_range(id: RangeId, damage: &lakemirror_graveler::Damage) -> Miss {
     Miss::Damaged(format!("the range file {id} is damaged: {damage}"))
 }
 

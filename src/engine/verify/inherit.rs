@@ -7,11 +7,11 @@ use lakemirror_journal::bits::Bits;
 use lakemirror_journal::ids::RangeId;
 use lakemirror_journal::mutant;
 
-use crate::graveler::Damage;
-use crate::graveler::address::{Namespace, Reach};
-use crate::graveler::entry::EntryRef;
-use crate::graveler::range;
-use crate::graveler::table::{Records, Table};
+use lakemirror_graveler::Damage;
+use lakemirror_graveler::address::{Namespace, Reach};
+use lakemirror_graveler::entry::EntryRef;
+use lakemirror_graveler::range;
+use lakemirror_graveler::table::{Records, Table};
 
 /// A proven range whose entries may be inherited.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use lakemirror_journal::ids::RangeId;
 use super::Shop;
 use super::files::{Miss, blocking, damaged_range};
 use super::track::Tracks;
-use crate::graveler::range;
+use lakemirror_graveler::range;
 
 /// Numbers that are kept for one mirror: 8 bytes each.
 const PRINTS_MAX: usize = 1 << 20;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use lakemirror_journal::ids::RangeId;
 
-use crate::graveler::range;
+use lakemirror_graveler::range;
 
 /// How deep below the directory `_lakefs/` is looked for.
 const DEPTH_MAX: usize = 4;

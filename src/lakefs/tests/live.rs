@@ -5,8 +5,8 @@ use super::*;
 use crate::clock::Clock as _;
 use crate::clock::system::{OsEntropy, SystemClock};
 use crate::engine::ports::{BranchHead, Fault, FaultKind, Lakefs as _, Made};
-use crate::graveler::commit::commit_id;
 use crate::lakefs::CallerCredentials;
+use lakemirror_graveler::commit::commit_id;
 use std::io::Write as _;
 
 fn variable(name: &str) -> Option<String> {

@@ -7,10 +7,10 @@ use super::super::blocks::Blocks;
 use super::super::failure::{Failure, Outcome};
 use super::super::model::{Addressing, Branch, Commit, Repository};
 use super::Lake;
-use crate::graveler::metarange::{self, RangeInfo};
-use crate::graveler::range;
-use crate::graveler::value::Value;
-use crate::graveler::writer::TableWriter;
+use lakemirror_graveler::metarange::{self, RangeInfo};
+use lakemirror_graveler::range;
+use lakemirror_graveler::value::Value;
+use lakemirror_graveler::writer::TableWriter;
 use lakemirror_journal::ids::RangeId;
 
 /// Outcomes of dumps that are kept.

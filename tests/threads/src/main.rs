@@ -15,18 +15,16 @@ mod journal {
     pub mod bits;
     pub mod codec;
     pub mod command;
-    pub mod commit;
     pub mod decide;
     pub mod event;
-    pub mod ids;
-    pub mod limits;
     /// What the recorder knows of the log: how large a record may be, as in the log itself.
     pub mod log {
         /// Bytes of a record.
         pub const RECORD_BYTES_LIMIT: usize = 192 * 1024;
     }
-    pub mod mutant;
     pub mod state;
+
+    pub use lakemirror_core::{commit, ids, limits, mutant};
 }
 pub use journal::*;
 

@@ -21,8 +21,8 @@ use crate::engine::ports::*;
 use crate::engine::recorder::{self, Digest, Entry as Fact, Halt, Ledger, Recorder};
 use crate::engine::verify::status::VerifyStatus;
 use crate::engine::verify::{Settings, Verifier};
-use crate::graveler::entry::{AddressType, Entry};
-use crate::graveler::writer::{MetarangeWriter, RangeWriter};
+use lakemirror_graveler::entry::{AddressType, Entry};
+use lakemirror_graveler::writer::{MetarangeWriter, RangeWriter};
 
 pub(super) const MIRROR: Incarnation = Incarnation([7; 16]);
 

@@ -7,7 +7,7 @@ mod block;
 mod properties;
 mod table;
 
-use lakemirror_journal::ids::{MetarangeId, RangeId};
+use lakemirror_core::ids::{MetarangeId, RangeId};
 
 pub use self::table::TableWriter;
 use super::damage::Problem;

@@ -2,7 +2,7 @@
 //!
 //! Owns the numbers of the classes, as they stand in exceptions of checks, and their names.
 
-/// [`crate::event::ArrivalExceptionV1::code`]: there in an archive class; its `found` is the number of the class.
+/// `ArrivalExceptionV1::code` of the journal: there in an archive class; its `found` is the number of the class.
 pub const ARCHIVED: u8 = 5;
 
 /// S3's `GLACIER` (flexible retrieval).

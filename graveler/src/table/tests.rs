@@ -11,7 +11,7 @@ use self::forge::{Forgery, set};
 use super::*;
 
 fn data(name: &str) -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sstables").join(name)).unwrap()
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/sstables").join(name)).unwrap()
 }
 
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;

@@ -4,7 +4,7 @@
 //! content-addressed and immutable, so the *ordinal* of an entry in its range names it for ever.
 
 use bytes::Bytes;
-use lakemirror_journal::ids::RangeId;
+use lakemirror_core::ids::RangeId;
 
 use super::content::ContentHash;
 use super::damage::{Damage, Problem};

@@ -1,8 +1,8 @@
 //! The id of a commit, recomputed from its record (lakeFS `pkg/graveler/graveler.go`, `Commit.Identity`).
 //! Owns the recipe. Version and generation are not part of it, so nothing proves them.
 
-use lakemirror_journal::commit::CommitRecord;
-use lakemirror_journal::ids::CommitId;
+use lakemirror_core::commit::CommitRecord;
+use lakemirror_core::ids::CommitId;
 use sha2::{Digest, Sha256};
 
 use super::ident;

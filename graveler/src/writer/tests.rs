@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::*;
-use crate::graveler::table::Table;
+use crate::table::Table;
 
 /// Every metadata file under `tests/data`, by name.
 fn files() -> Vec<(PathBuf, Bytes)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
     let lakefs = ["basic", "emptied", "imported", "ranges", "slashed"].map(|name| format!("lakefs/{name}/objects"));
     let folders = lakefs.iter().map(String::as_str).chain(["sstables", "pebble"]);
     let mut found = Vec::new();
@@ -170,7 +170,7 @@ mod properties {
             let table = Table::open(written.bytes.clone().into()).unwrap();
             let mut reader = table.records();
             let mut found = BTreeMap::new();
-            let mut hash = crate::graveler::content::ContentHash::new();
+            let mut hash = crate::content::ContentHash::new();
             while let Some(record) = reader.next().unwrap() {
                 hash.record(record.key, record.value);
                 found.insert(record.key.to_vec(), record.value.to_vec());

@@ -39,6 +39,7 @@ fn digit(nibble: u8) -> u8 {
 }
 
 /// The first eight bytes as a number that is in the bytes' order.
+#[inline]
 fn first(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
@@ -61,12 +62,14 @@ macro_rules! hex_id {
 
         /// By bytes. Maps of ids are most of what a state is, and nearly all ids differ in their first eight bytes.
         impl Ord for $name {
+            #[inline]
             fn cmp(&self, other: &Self) -> Ordering {
                 first(&self.0).cmp(&first(&other.0)).then_with(|| self.0.cmp(&other.0))
             }
         }
 
         impl PartialOrd for $name {
+            #[inline]
             fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
                 Some(self.cmp(other))
             }
@@ -74,6 +77,7 @@ macro_rules! hex_id {
 
         /// The first eight bytes, which are as good as random.
         impl Hash for $name {
+            #[inline]
             fn hash<H: Hasher>(&self, state: &mut H) {
                 state.write_u64(first(&self.0));
             }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::super::footer::Footer;
 use super::super::physical::{self, Handle};
-use crate::graveler::varint;
+use crate::varint;
 
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 

@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn every_address_resolves_as_in_go() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/addresses.jsonl");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/addresses.jsonl");
     let (mut resolved, mut refused) = (0, 0);
     for line in std::fs::read_to_string(path).unwrap().lines() {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();

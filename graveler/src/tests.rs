@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use lakemirror_journal::commit::CommitRecord;
-use lakemirror_journal::ids::{CommitId, MetarangeId, RangeId};
+use lakemirror_core::commit::CommitRecord;
+use lakemirror_core::ids::{CommitId, MetarangeId, RangeId};
 use serde_json::Value as Json;
 
 use super::address::{Namespace, Reach};
@@ -16,7 +16,7 @@ use super::{Problem, commit, metarange, range};
 const REPOSITORIES: [&str; 6] = ["basic", "emptied", "fresh", "imported", "ranges", "slashed"];
 
 fn folder(repository: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/lakefs").join(repository)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/lakefs").join(repository)
 }
 
 fn lines(path: PathBuf) -> Vec<Json> {
@@ -163,7 +163,7 @@ fn ranges_that_contradict_themselves_are_refused() {
 
 #[test]
 fn the_synthetic_files_have_their_ids() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sstables");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/sstables");
     let vectors: Json = serde_json::from_str(&std::fs::read_to_string(root.join("vectors.json")).unwrap()).unwrap();
     for (name, vector) in vectors.as_object().unwrap() {
         let bytes: Bytes = std::fs::read(root.join(format!("{name}.sst"))).unwrap().into();

@@ -3,7 +3,7 @@
 //! Owns the `RangeData` message (lakeFS `pkg/graveler/committed/committed.proto`) and reading a whole metarange.
 
 use bytes::Bytes;
-use lakemirror_journal::ids::{MetarangeId, RangeId};
+use lakemirror_core::ids::{MetarangeId, RangeId};
 
 use super::content::ContentHash;
 use super::damage::{Damage, Problem};

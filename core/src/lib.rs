@@ -1,0 +1,7 @@
+//! What the journal, lakeFS's formats and everything around them have in common: plain values, no I/O, nothing async.
+
+pub mod archived;
+pub mod commit;
+pub mod ids;
+pub mod limits;
+pub mod mutant;
