@@ -25,13 +25,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lakemirror_ports::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
 use self::bucket::{Bucket, Tree};
 use self::history::History;
 use self::http::{Access, HttpError};
 use self::lake::{Commit, Lake};
-use crate::clock::Clock;
 
 /// Moves and violations that are kept at most; later ones are only counted.
 const KEPT_MAX: usize = 100_000;

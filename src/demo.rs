@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lakemirror_ports::clock::{Clock, Entropy};
 use tokio_util::sync::CancellationToken;
 
 use self::screen::{Screen, Voice};
@@ -37,7 +38,6 @@ use self::stage::{Plan, Stage, StageError};
 use crate::checker::compare::Report;
 use crate::checker::http::HttpError;
 use crate::checker::{CheckError, Checker};
-use crate::clock::{Clock, Entropy};
 use crate::run::RunError;
 use crate::sandbox::replication::Behaviour;
 
@@ -359,15 +359,4 @@ impl Cast {
         let _ = self.watching.await;
         self.stage.close().await;
     }
-}
-
-/// An error and its causes, joined by colons.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

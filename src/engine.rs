@@ -34,16 +34,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use lakemirror_core::ids::Incarnation;
+use lakemirror_core::mutant;
 use lakemirror_journal::command::Ask;
-use lakemirror_journal::ids::Incarnation;
-use lakemirror_journal::mutant;
 use lakemirror_journal::state::mirror::{Definition, Phase};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Entropy};
 use board::{Board, Subject};
 use lakemirror_graveler::address::Namespace;
+use lakemirror_ports::clock::{Clock, Entropy};
 use lease::fenced::Fenced;
 use lease::keeper::{Leases, Process, Taken};
 use mirror::{Ended, Settings, Site};

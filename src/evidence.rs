@@ -24,6 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lakemirror_core::causes::chain;
 use lakemirror_journal::codec::{self, CodecError};
 use lakemirror_journal::event::Event;
 use lakemirror_journal::log::{
@@ -77,19 +78,8 @@ impl EvidenceError {
     /// The message with all of its causes.
     #[must_use]
     pub fn with_causes(&self) -> String {
-        with_causes(self)
+        chain(self)
     }
-}
-
-/// An error and its causes, joined by colons.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 /// A consumer's way of ending the scan because its output is closed or full.

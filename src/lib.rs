@@ -1,14 +1,11 @@
 //! lakemirror: transactional mirroring for lakeFS, as a library so that the command, the tests and the demo share it.
 
 pub mod auth;
-pub mod backoff;
 pub mod checker;
 pub mod cli;
-pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod engine;
-pub mod escape;
 pub mod evidence;
 pub mod lakefs;
 pub mod logging;
@@ -17,7 +14,8 @@ pub mod objects;
 pub mod outbound;
 pub mod run;
 pub mod sandbox;
-pub mod secret;
 pub mod service;
 
+pub use lakemirror_core::{escape, secret};
 pub use lakemirror_graveler as graveler;
+pub use lakemirror_ports::{backoff, clock};

@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
+use lakemirror_core::escape;
 use tracing::Level;
 use tracing::field::Field;
 use tracing_subscriber::field::MakeExt;
@@ -18,7 +19,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{LogFormat, LogLevel, Logging};
-use crate::escape;
 
 /// The crates whose records are ours.
 const OWN_CRATES: [&str; 3] = ["lakemirror", "lakemirror_journal", "lakemirror_api"];

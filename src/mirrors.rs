@@ -25,7 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::engine::ports::Fault;
+use lakemirror_ports::Fault;
 
 mod attempts;
 pub mod dynamodb;

@@ -2,12 +2,12 @@
 //!
 //! Owns the port [`Store`] with its three ways to ask (get, head, list from a key), the adapters behind it
 //! ([`s3`], [`local`], [`memory`]), and [`checker::Checker`], which answers the engine's
-//! [`Destination`](crate::engine::ports::Destination) port by the cheapest mix of them. It writes to no store and
+//! [`Destination`](lakemirror_ports::Destination) port by the cheapest mix of them. It writes to no store and
 //! deletes nothing, and it knows nothing of repositories, ranges or commits: keys come in, outcomes go out.
 
 use async_trait::async_trait;
 
-use crate::engine::ports::{Fault, FaultKind, Fetched, Location};
+use lakemirror_ports::{Fault, FaultKind, Fetched, Location};
 
 pub mod checker;
 pub mod connect;
@@ -37,7 +37,7 @@ pub enum Found {
     Archived {
         /// Its length in bytes.
         size: u64,
-        /// The number of its class ([`lakemirror_journal::state::archived`]).
+        /// The number of its class ([`lakemirror_core::archived`]).
         class: u8,
     },
     /// No object is there, or the store cannot hold one of that name.

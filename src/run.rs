@@ -25,15 +25,16 @@ use lakemirror_journal::command::Command;
 use lakemirror_journal::log::OpenError;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::policy::Policy;
+use lakemirror_ports::clock::{Clock, Entropy};
+use lakemirror_ports::{Alarm, FaultKind, Lakefs, LeaseTable};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Entropy};
 use crate::config::{self, Config, MirrorsDatabase, Recheck};
 use crate::engine::lease::keeper::Process;
 use crate::engine::mirror::{Ended, Settings};
-use crate::engine::ports::{Alarm, FaultKind, Lakefs, LeaseTable, Registry};
+use crate::engine::ports::Registry;
 use crate::engine::recorder::{self, Halt, Ledger, Recorder, RecorderThread};
 use crate::engine::{Engine, Parts, Region};
 use crate::lakefs;

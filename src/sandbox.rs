@@ -45,7 +45,7 @@ use std::fs::TryLockError;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::clock::{Clock, Entropy};
+use lakemirror_ports::clock::{Clock, Entropy};
 
 /// The access key id of the AWS documentation's example pair.
 pub const EXAMPLE_ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";

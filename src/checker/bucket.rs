@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use lakemirror_journal::ids::MetarangeId;
+use lakemirror_core::ids::MetarangeId;
 
 use lakemirror_graveler::entry::AddressType;
 use lakemirror_graveler::{metarange, range};

@@ -11,7 +11,7 @@ use reqwest::{Method, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::secret::Secret;
+use lakemirror_core::secret::Secret;
 
 /// A call that takes longer has failed.
 const TIMEOUT: Duration = Duration::from_secs(15);

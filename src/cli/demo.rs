@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use lakemirror_ports::clock::system::{OsEntropy, SystemClock};
 use tokio_util::sync::CancellationToken;
 
 use super::signals::{self, HangUp};
 use super::{Exit, Failure};
-use crate::clock::system::{OsEntropy, SystemClock};
 use crate::demo::screen::Screen;
 use crate::demo::{self, DemoError, Options, Outcome, Regions};
 

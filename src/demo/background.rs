@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lakemirror_ports::clock::{Clock, Entropy};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::checker::http::HttpError;
-use crate::clock::{Clock, Entropy};
 use crate::sandbox::dynamodb::Dynamodb;
 use crate::sandbox::log::LogError;
 use crate::sandbox::replication::Replication;

@@ -16,6 +16,8 @@ mod world;
 
 use std::time::Duration;
 
+use lakemirror_ports::clock::Clock;
+
 use self::follow::Followed;
 use self::process::Process;
 use self::script::Script;
@@ -25,7 +27,6 @@ use super::show::Moves;
 use super::source::Source;
 use super::stage::access;
 use super::{DemoError, Outcome, Part, service};
-use crate::clock::Clock;
 
 /// Time between two looks at what moved, and at who is alive.
 const EVERY: Duration = Duration::from_millis(100);

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
-use crate::escape;
+use lakemirror_core::escape;
+use lakemirror_ports::clock::Clock;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ pub fn short(id: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::system::SystemClock;
+    use lakemirror_ports::clock::system::SystemClock;
 
     struct Closed;
 

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use lakemirror_api::types::Mirror;
+use lakemirror_core::causes::chain;
+use lakemirror_ports::clock::Clock;
 
 use super::DemoError;
 use super::screen::{Screen, Voice, short};
@@ -14,7 +16,6 @@ use super::source::{Source, table};
 use super::stage::{MIRROR, Stage};
 use crate::checker::http::encode;
 use crate::checker::{CheckError, Checker};
-use crate::clock::Clock;
 
 /// Nothing in the demo takes longer unless something is wrong.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -228,8 +229,7 @@ impl Script<'_> {
         what: &str,
         probe: impl AsyncFn() -> Result<Option<T>, DemoError>,
     ) -> Result<T, DemoError> {
-        let state =
-            async || self.api.mirror().await.map_or_else(|error| super::chain(&error), |mirror| status(&mirror));
+        let state = async || self.api.mirror().await.map_or_else(|error| chain(&error), |mirror| status(&mirror));
         until(self.clock, LIMIT, what, probe, state).await
     }
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lakemirror_api::types::Mirror;
+use lakemirror_core::causes::chain;
+use lakemirror_ports::clock::{Clock, Entropy};
 use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -13,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use super::DemoError;
 use super::stage::{Broken, MIRROR, MIRROR_NAMESPACE, MIRROR_REGION, SOURCE, Stage, access, listen};
 use crate::checker::http::{Http, HttpError};
-use crate::clock::{Clock, Entropy};
 use crate::config::Config;
 use crate::run;
 
@@ -122,7 +123,7 @@ impl Lakemirror {
 async fn serve(ports: run::Ports, listener: tokio::net::TcpListener, stop: CancellationToken, told: Broken) {
     let ended = run::serve(ports, listener, stop.clone()).await;
     match ended {
-        Err(error) => told.tell(format!("lakemirror ended: {}", super::chain(&error))),
+        Err(error) => told.tell(format!("lakemirror ended: {}", chain(&error))),
         Ok(()) if !stop.is_cancelled() => told.tell("lakemirror ended by itself".to_owned()),
         Ok(()) => {}
     }

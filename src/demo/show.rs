@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lakemirror_api::types::{Branch, BranchState, Mirror};
+use lakemirror_ports::clock::Clock;
 
 use super::screen::{Screen, Voice, short};
 use super::service::Api;
 use crate::checker::{Checker, Move};
-use crate::clock::Clock;
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_millis(100);

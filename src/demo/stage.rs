@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lakemirror_core::secret::Secret;
+use lakemirror_ports::clock::{Clock, Entropy};
+
 use super::background::Background;
 pub use super::background::{Broken, StageError, listen};
 use crate::checker::http::{Access, Http};
 use crate::checker::{CheckError, Checker, Setup};
-use crate::clock::{Clock, Entropy};
 use crate::sandbox::replication::{Behaviour, Replication};
 use crate::sandbox::{EXAMPLE_ACCESS_KEY_ID, EXAMPLE_SECRET_ACCESS_KEY, EXAMPLE_SECRET_KEY, Sandbox};
-use crate::secret::Secret;
 
 /// The source's region.
 pub const SOURCE_REGION: &str = "us-east-1";

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use lakemirror_core::ids::CommitId;
+use lakemirror_core::mutant;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::Event;
-use lakemirror_journal::ids::CommitId;
-use lakemirror_journal::mutant;
 use lakemirror_journal::state::branch::{Branch, Divergence};
 use lakemirror_journal::state::mirror::{Mirror, Phase};
 
@@ -254,10 +254,10 @@ async fn note_strangers(
 
 #[cfg(test)]
 mod tests {
+    use lakemirror_core::ids::Incarnation;
     use lakemirror_journal::command::Command;
     use lakemirror_journal::decide::decide;
     use lakemirror_journal::event::{BranchAdoptedV1, MoveFinishedV1};
-    use lakemirror_journal::ids::Incarnation;
     use lakemirror_journal::state::State;
     use lakemirror_journal::state::mirror::Definition;
 

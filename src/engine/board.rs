@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lakemirror_journal::ids::CommitId;
+use lakemirror_core::ids::CommitId;
+use lakemirror_ports::clock::Clock;
 
-use crate::clock::Clock;
 use crate::engine::ticker::{Ticker, Ticks};
 
 /// Notes kept at most; further subjects are left out.

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
+use lakemirror_graveler::address::Namespace;
+use lakemirror_ports::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Subject};
 use super::ports::{Destination, Fault, FaultKind, Lakefs, Location};
 use super::{Parts, mirror::Site};
-use crate::clock::Clock;
-use lakemirror_graveler::address::Namespace;
 
 /// How often each is asked.
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lakemirror_core::mutant;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::decide::KEEP_AS_IT_IS;
-use lakemirror_journal::mutant;
 use lakemirror_journal::state::mirror::{Phase, Source};
 
 use crate::engine::board::Subject;
@@ -302,8 +302,8 @@ pub async fn dismantle(site: &Site) -> Result<(), Ended> {
 
 #[cfg(test)]
 mod tests {
+    use lakemirror_core::ids::Incarnation;
     use lakemirror_journal::event::{Event, MirrorDefinedV1, MirrorGoneV1};
-    use lakemirror_journal::ids::Incarnation;
 
     use super::*;
     use crate::engine::tests::Loop;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::state::mirror::Mirror;
+use lakemirror_ports::clock::{Clock, Entropy};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Entropy};
 use crate::engine::board::{Board, Subject};
 use crate::engine::lease::Lease;
 use crate::engine::ports::{Destination, Fault, FaultKind, Lakefs, MirrorDefinition, Registry, StoreIdentity};

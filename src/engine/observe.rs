@@ -12,11 +12,11 @@ mod grace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use lakemirror_core::ids::CommitId;
+use lakemirror_core::limits::clipped;
+use lakemirror_core::mutant;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::Event;
-use lakemirror_journal::ids::CommitId;
-use lakemirror_journal::limits::clipped;
-use lakemirror_journal::mutant;
 use lakemirror_journal::state::branch::{Branch, Presence};
 use lakemirror_journal::state::mirror::Source;
 

@@ -6,8 +6,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use lakemirror_core::mutant;
 use lakemirror_journal::command::Ask;
-use lakemirror_journal::mutant;
 
 use crate::engine::board::Subject;
 use crate::engine::keeper::MARK;

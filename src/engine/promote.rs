@@ -13,10 +13,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lakemirror_core::ids::CommitId;
+use lakemirror_core::mutant;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::Event;
-use lakemirror_journal::ids::CommitId;
-use lakemirror_journal::mutant;
 use lakemirror_journal::state::branch::{Branch, Move};
 use lakemirror_journal::state::policy::DivergenceRule;
 use tokio::task::JoinSet;

@@ -150,7 +150,7 @@ async fn push(site: &Site, latest: &Latest) -> Result<(), Ended> {
         changes.mark_unchanged();
         let epoch = site.leased().await?;
         let number = site.look(|mirror| mirror.published + 1).await?.unwrap_or(1);
-        if lakemirror_journal::mutant::is_on("never_published") {
+        if lakemirror_core::mutant::is_on("never_published") {
             site.stop.cancelled().await;
         }
         if let Some(status) = latest.get()

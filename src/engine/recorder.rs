@@ -7,19 +7,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
+use lakemirror_core::ids::Incarnation;
+use lakemirror_core::mutant;
 use lakemirror_journal::codec::{self, Payload};
 use lakemirror_journal::command::{Ask, Command, UpkeepStep};
 use lakemirror_journal::decide::{Refused, decide};
 use lakemirror_journal::event::Event;
-use lakemirror_journal::ids::Incarnation;
 use lakemirror_journal::log::RECORD_BYTES_LIMIT;
-use lakemirror_journal::mutant;
 use lakemirror_journal::state::image;
 use lakemirror_journal::state::ladder::Ladder;
 use lakemirror_journal::state::{State, checks_of};
+use lakemirror_ports::clock::Clock;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::clock::Clock;
 use crate::engine::threads::thread::{self, JoinHandle};
 use crate::engine::threads::{GROUP_MAX, Mutex, QUEUE_MAX};
 use crate::engine::ticker::{Ticker, Ticks};

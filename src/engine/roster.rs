@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lakemirror_journal::ids::Incarnation;
+use lakemirror_core::ids::Incarnation;
 use lakemirror_journal::state::mirror::Definition;
 
 use super::board::{Board, Subject};

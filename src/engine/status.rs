@@ -11,7 +11,7 @@ mod waits;
 
 use std::collections::BTreeMap;
 
-use lakemirror_journal::ids::CommitId;
+use lakemirror_core::ids::CommitId;
 use lakemirror_journal::state::branch::Branch;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
 use lakemirror_journal::state::policy::Policy;

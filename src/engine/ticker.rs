@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use lakemirror_journal::mutant;
+use lakemirror_core::mutant;
 use tokio::sync::Notify;
 
 use crate::engine::threads::atomic::{AtomicU64, Ordering};

@@ -24,8 +24,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lakemirror_journal::ids::Incarnation;
+use lakemirror_core::ids::Incarnation;
+use lakemirror_graveler::address::Namespace;
 use lakemirror_journal::state::mirror::Phase;
+use lakemirror_ports::clock::{Clock, Entropy};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -39,8 +41,6 @@ use self::track::{Ended, Held, Job, Rules, Tracks};
 use super::ports::{Destination, Lakefs, Outcome};
 use super::recorder::Recorder;
 use super::ticker::Ticks;
-use crate::clock::{Clock, Entropy};
-use lakemirror_graveler::address::Namespace;
 
 /// The state is looked at no more often than this, however much happens.
 const REFRESH_MIN: Duration = Duration::from_millis(25);

@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use lakemirror_core::ids::{CommitId, Incarnation};
 use lakemirror_journal::codec;
-use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, ScanReport};
 use lakemirror_journal::state::State;
 use sha2::{Digest, Sha256};

@@ -17,7 +17,7 @@ pub mod waiting;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
+use lakemirror_core::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_journal::state::tree::Grade;
 
 use self::graph::{At, Collect, Commit, Graph, Tree};

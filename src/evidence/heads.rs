@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use lakemirror_core::ids::{CommitId, Incarnation};
 use lakemirror_journal::event::Event;
-use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::branch::Branch;
 use lakemirror_journal::state::ladder::Gap;

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use lakemirror_core::archived::{Archived, class_name};
+use lakemirror_core::commit::CommitRecord;
 use lakemirror_journal::bits::Bits;
-use lakemirror_journal::commit::CommitRecord;
-use lakemirror_journal::state::archived::{Archived, class_name};
 use lakemirror_journal::state::branch::{Branch, Presence, SeenHead};
 use lakemirror_journal::state::graph::Commit;
 use lakemirror_journal::state::mirror::{Mirror, Phase};

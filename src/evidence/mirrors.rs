@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use lakemirror_core::ids::Incarnation;
 use lakemirror_journal::event::MirrorDefinedV1;
-use lakemirror_journal::ids::Incarnation;
 
-use crate::config::suggest::did_you_mean;
+use lakemirror_core::suggest::did_you_mean;
 
 /// Fewer digits of an incarnation could be a name by chance.
 const ID_DIGITS_MIN: usize = 8;

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use lakemirror_core::ids::{CommitId, Incarnation};
 use lakemirror_journal::event::{Event, MoveStartedV1};
-use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::State;
 

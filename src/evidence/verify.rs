@@ -11,6 +11,7 @@ mod verifier;
 
 use std::str::FromStr;
 
+use lakemirror_core::causes::chain;
 use lakemirror_journal::codec::CodecError;
 use lakemirror_journal::log::{Footer, FrameHash, OpenError, ScanError, ScanReport};
 use lakemirror_journal::state::ladder::{Gap, Ladder, Loss};
@@ -19,7 +20,7 @@ pub use self::ladder::Dropped;
 pub use self::snapshots::SnapshotSeen;
 use self::verifier::Verifier;
 use super::begin::{at_end, not_at_hand};
-use super::{EvidenceError, Source, with_causes};
+use super::{EvidenceError, Source};
 
 /// After so many problems, further ones are only counted.
 const PROBLEMS_MAX: usize = 20;
@@ -189,7 +190,7 @@ fn told(
     match found {
         Ok(scan) => Ok(Some(scan)),
         Err(EvidenceError::Scan(ScanError::Unsound(error))) if !is_newer(&error) => {
-            problems.add(with_causes(&error));
+            problems.add(chain(&error));
             Ok(None)
         }
         Err(EvidenceError::Record { seq, source }) if !matches!(source, CodecError::Unknown { .. }) => {

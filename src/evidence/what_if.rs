@@ -11,8 +11,8 @@ mod shadow;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lakemirror_core::ids::{CommitId, Incarnation};
 use lakemirror_journal::event::Event;
-use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::policy::Policy;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lakemirror_ports::Fault;
 use reqwest::Method;
 
 use super::answer::message;
@@ -9,7 +10,6 @@ use super::call::{Call, PAGE, RECORD};
 use super::client::{CallerCredentials, Client};
 use super::types;
 use super::walk::Order;
-use crate::engine::ports::Fault;
 
 /// A policy attached to a user, directly or through groups, as lakeFS stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]

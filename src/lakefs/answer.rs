@@ -5,11 +5,11 @@
 
 use std::borrow::Cow;
 
+use lakemirror_ports::{Fault, FaultKind};
 use serde::Deserialize;
 
 use super::call::Call;
 use super::transport::{Reply, Transport};
-use crate::engine::ports::{Fault, FaultKind};
 
 /// The longest message that is passed on, in characters.
 const MESSAGE_CHARS: usize = 500;

@@ -1,5 +1,6 @@
 //! Calls about branches: listing them all, reading one, creating, moving, deleting.
 
+use lakemirror_ports::{BranchHead, CommitId, Fault, FaultKind, Listing, Made};
 use reqwest::Method;
 
 use super::answer::message;
@@ -7,7 +8,6 @@ use super::call::{Call, Limits, MOVE, PAGE, RECORD};
 use super::client::Client;
 use super::listing::{Gathering, Then};
 use super::types::{NewBranch, Page, Ref};
-use crate::engine::ports::{BranchHead, CommitId, Fault, FaultKind, Listing, Made};
 
 fn one(method: Method, limits: Limits, does: &str, repository: &str, branch: &str) -> Call {
     Call::new(method, limits, format!("{does} branch {branch} of repository {repository}"))

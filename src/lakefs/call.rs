@@ -6,13 +6,13 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lakemirror_ports::backoff::{Backoff, Budget};
+use lakemirror_ports::{Fault, FaultKind};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 
 use super::answer::clipped;
-use crate::backoff::{Backoff, Budget};
-use crate::engine::ports::{Fault, FaultKind};
 
 /// Everything but RFC 3986's unreserved characters, both in path segments and in query values.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

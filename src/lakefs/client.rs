@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use lakemirror_core::secret::Secret;
+use lakemirror_ports::clock::{Clock, Entropy};
 use reqwest::header::HeaderValue;
 
 use super::connect::{ConnectError, parse_endpoint};
 use super::connections::Connections;
 use super::throttle::Throttle;
 use super::transport::Transport;
-use crate::clock::{Clock, Entropy};
 use crate::outbound::Proxies;
-use crate::secret::Secret;
 
 /// The most items that lakeFS puts on a page.
 pub(super) const PAGE_ITEMS_MAX: usize = 1000;

@@ -2,14 +2,14 @@
 
 use std::cmp::Ordering;
 
+use lakemirror_graveler::commit::commit_id;
+use lakemirror_ports::{CommitId, CommitRecord, Fault, FaultKind, Made, MetarangeId};
 use reqwest::Method;
 
 use super::answer::message;
 use super::call::{Call, LOG, RECORD};
 use super::client::{Client, PAGE_ITEMS_MAX};
 use super::types::{self, NewCommit, Page};
-use crate::engine::ports::{CommitId, CommitRecord, Fault, FaultKind, Made, MetarangeId};
-use lakemirror_graveler::commit::commit_id;
 
 /// Why a commit that lakeFS answered is not believed.
 enum Unbelievable {

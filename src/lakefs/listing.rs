@@ -4,7 +4,7 @@
 //! that are gone, or hide all of them. What it says of a branch that is there is used all the same; what is wrong with it
 //! comes along, and then it proves nothing to be gone.
 
-use crate::engine::ports::{BranchHead, CommitId};
+use lakemirror_ports::{BranchHead, CommitId};
 
 use super::types::{Pagination, Ref};
 use super::walk::Budget;

@@ -15,13 +15,13 @@
 //!
 //! `Content-Range` gives the size that the *entry* records, not the stored object's.
 
+use lakemirror_ports::{CommitId, Fault, FaultKind, SourceObject};
 use reqwest::Method;
 
 use super::answer::message;
 use super::call::{Call, RECORD};
 use super::client::Client;
 use super::transport::Reply;
-use crate::engine::ports::{CommitId, Fault, FaultKind, SourceObject};
 
 fn object(does: &str, repository: &str, commit: &CommitId, path: &[u8], call: &str) -> Call {
     Call::new(

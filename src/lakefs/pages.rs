@@ -1,12 +1,12 @@
 //! Reading a listing to its end, or failing: never a part of it.
 
+use lakemirror_ports::{Fault, FaultKind};
 use serde::de::DeserializeOwned;
 
 use super::call::Call;
 use super::client::Client;
 use super::types::Page;
 use super::walk::{Budget, Order, Walk};
-use crate::engine::ports::{Fault, FaultKind};
 
 impl Client {
     /// Every item of a listing. `call` makes the request without paging parameters.

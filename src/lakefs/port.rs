@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use lakemirror_ports::{BranchHead, CommitId, CommitRecord, Fault, Lakefs, Listing, Made, Repository, SourceObject};
 
 use super::client::Client;
-use crate::engine::ports::{
-    BranchHead, CommitId, CommitRecord, Fault, Lakefs, Listing, Made, Repository, SourceObject,
-};
 
 #[async_trait]
 impl Lakefs for Client {

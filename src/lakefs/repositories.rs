@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lakemirror_ports::{Fault, FaultKind, Made, NAME_BYTES_MAX, Repository};
 use reqwest::Method;
 
 use super::answer::message;
@@ -10,7 +11,6 @@ use super::call::{Call, DELETION, PAGE, RECORD};
 use super::client::Client;
 use super::types;
 use super::walk::Order;
-use crate::engine::ports::{Fault, FaultKind, Made, NAME_BYTES_MAX, Repository};
 
 /// An id that names no file, for asking where metadata files are.
 const NO_FILE: &str = "0000000000000000000000000000000000000000000000000000000000000000";

@@ -11,11 +11,11 @@ mod writes;
 
 use std::sync::Arc;
 
+use lakemirror_core::secret::Secret;
+use lakemirror_ports::{CommitId, CommitRecord, MetarangeId};
 use server::{Server, TestClock, Zero};
 
 use super::{Client, Settings};
-use crate::engine::ports::{CommitId, CommitRecord, MetarangeId};
-use crate::secret::Secret;
 
 const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET_KEY: &str = "canary-of-a-secret-key";

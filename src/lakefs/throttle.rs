@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use jiff::fmt::rfc2822::DateTimeParser;
 
-use crate::backoff::Backoff;
-use crate::clock::Entropy;
+use lakemirror_ports::backoff::Backoff;
+use lakemirror_ports::clock::Entropy;
 
 /// The waits where the server does not say how long; also the least where it does.
 const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };

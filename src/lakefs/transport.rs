@@ -12,6 +12,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
+use lakemirror_core::causes::chain;
+use lakemirror_core::secret::Secret;
+use lakemirror_ports::backoff::{Again, Tries};
+use lakemirror_ports::clock::{Clock, Entropy};
+use lakemirror_ports::{Fault, FaultKind};
 use reqwest::header::{
     AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RANGE, RETRY_AFTER,
 };
@@ -22,10 +27,6 @@ use super::call::{Call, OnSilence};
 use super::connect::Endpoint;
 use super::connections::{Connections, Pool};
 use super::throttle::{Throttle, retry_after};
-use crate::backoff::{Again, Tries};
-use crate::clock::{Clock, Entropy};
-use crate::engine::ports::{Fault, FaultKind};
-use crate::secret::Secret;
 
 /// The longest message of a fault, in characters: whatever it repeats of an answer.
 const MESSAGE_CHARS: usize = 1000;
@@ -258,11 +259,9 @@ impl Transport {
     fn lost(&self, call: &Call, status: Option<u16>, error: reqwest::Error) -> Fault {
         let error = error.without_url();
         let mut message = if status.is_some() { "the answer was cut short".to_owned() } else { error.to_string() };
-        let mut cause = error.source();
-        while let Some(deeper) = cause {
+        if let Some(cause) = error.source() {
             message.push_str(": ");
-            message.push_str(&deeper.to_string());
-            cause = deeper.source();
+            message.push_str(&chain(cause));
         }
         // An error while building is the request's own fault and will be there again.
         let kind = if error.is_builder() { FaultKind::Refused } else { FaultKind::Retry };

@@ -12,9 +12,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
-use crate::backoff::{Again, Backoff, Budget, Tries};
-use crate::clock::{Clock, Entropy};
-use crate::engine::ports::{Fault, FaultKind};
+use lakemirror_ports::backoff::{Again, Backoff, Budget, Tries};
+use lakemirror_ports::clock::{Clock, Entropy};
+use lakemirror_ports::{Fault, FaultKind};
 
 /// How long the service waits at its start for the database's first good answer before it goes on without.
 const START_WAIT: Duration = Duration::from_secs(4);

@@ -21,15 +21,15 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use lakemirror_core::secret::Secret;
+use lakemirror_ports::clock::{Clock, Entropy};
+use lakemirror_ports::{Fault, FaultKind};
 
 use super::attempts::{Access, Attempts, Failure, on_item};
 use super::table::check_limits;
 use super::{Expect, Item, Items, PAGE_BYTES, PAGE_ITEMS_MAX, Page, PutError};
-use crate::clock::{Clock, Entropy};
-use crate::engine::ports::{Fault, FaultKind};
 use crate::outbound::Proxies;
 use crate::outbound::aws::ClientError;
-use crate::secret::Secret;
 
 mod client;
 mod failure;

@@ -19,10 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use lakemirror_ports::{Alarm, Fault, FaultKind};
 
 use super::table::Table;
 use super::{Expect, Item, Items, Page, PutError};
-use crate::engine::ports::{Alarm, Fault, FaultKind};
 
 mod opening;
 mod stored;

@@ -4,10 +4,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use lakemirror_ports::Fault;
 
 use super::table::Table;
 use super::{Expect, Item, Items, Page, PutError};
-use crate::engine::ports::Fault;
 
 /// One partition in memory.
 #[derive(Debug, Default)]

@@ -16,15 +16,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use lakemirror_core::secret::Secret;
+use lakemirror_ports::clock::{Clock, Entropy};
+use lakemirror_ports::{Fault, FaultKind};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::attempts::{Access, Attempts, Failure, on_item};
 use super::table::check_limits;
 use super::{Expect, Item, Items, PAGE_BYTES, PAGE_ITEMS_MAX, Page, PutError};
-use crate::clock::{Clock, Entropy};
-use crate::engine::ports::{Fault, FaultKind};
-use crate::secret::Secret;
 
 mod address;
 mod failure;

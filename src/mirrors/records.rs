@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lakemirror_ports::clock::Clock;
+use lakemirror_ports::{Fault, FaultKind, Incarnation};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::{Expect, Item, Items, PAGE_ITEMS_MAX, PutError};
-use crate::clock::Clock;
-use crate::engine::ports::{Fault, FaultKind, Incarnation};
 
 mod approvals;
 mod definition;

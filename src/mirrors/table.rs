@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bytes::Bytes;
+use lakemirror_ports::{Fault, FaultKind};
 
 use super::{Expect, Item, KEY_BYTES_MAX, PAGE_ITEMS_MAX, Page, PutError, VALUE_BYTES_MAX};
-use crate::engine::ports::{Fault, FaultKind};
 
 /// The items of one partition.
 #[derive(Debug, Default)]

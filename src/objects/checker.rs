@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
-use crate::clock::{Clock, Entropy};
-use crate::engine::ports::{Answer, Destination, Effort, Fault, FaultKind, Fetched, Location, Wanted};
+use lakemirror_ports::clock::{Clock, Entropy};
+use lakemirror_ports::{Answer, Destination, Effort, Fault, FaultKind, Fetched, Location, Wanted};
 
 use super::pace::{Gate, Load, Rate, pause};
 use super::plan::{Plan, shared_folder, split};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::clock::{Clock, Entropy};
-use crate::engine::ports::Destination;
+use lakemirror_ports::Destination;
+use lakemirror_ports::clock::{Clock, Entropy};
 
 use super::checker::{Checker, Limits};
 use super::{Store, local, s3};

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use crate::engine::ports::{Fault, FaultKind, Fetched, Location};
 use lakemirror_graveler::address::clean;
+use lakemirror_ports::{Fault, FaultKind, Fetched, Location};
 
 use super::{Costs, Found, Page, Store, fault};
 

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::engine::ports::{Fault, FaultKind, Fetched, Location};
+use lakemirror_ports::{Fault, FaultKind, Fetched, Location};
 
 use super::{Costs, Found, Page, Store, fault};
 

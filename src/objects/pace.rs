@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::clock::{Clock, Entropy};
+use lakemirror_ports::clock::{Clock, Entropy};
 
 /// A number of requests a second, evenly spaced, for everything that shares it.
 #[derive(Debug)]

@@ -18,7 +18,7 @@
 
 use std::ops::Range;
 
-use crate::engine::ports::{Answer, Outcome, Wanted};
+use lakemirror_ports::{Answer, Outcome, Wanted};
 
 use super::{Found, Page};
 

@@ -13,11 +13,12 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::types::EncodingType;
 use aws_smithy_types::byte_stream::ByteStream;
 use bytes::{Bytes, BytesMut};
+use lakemirror_core::causes::bounded;
+use lakemirror_core::secret::Secret;
+use lakemirror_ports::clock::Clock;
+use lakemirror_ports::{Fault, FaultKind, Fetched, Location};
 
-use crate::clock::Clock;
-use crate::engine::ports::{Fault, FaultKind, Fetched, Location};
 use crate::outbound::Proxies;
-use crate::secret::Secret;
 
 use super::list_page::{ListPageError, scan};
 use super::{Costs, Found, Page, Store, fault};
@@ -168,7 +169,7 @@ impl S3 {
             let capacity = usize::try_from(expected.min(limit)).unwrap_or(0);
             let mut whole = BytesMut::with_capacity(capacity);
             while let Some(chunk) = body.next().await {
-                let chunk = chunk.map_err(|error| answer::chain(&error))?;
+                let chunk = chunk.map_err(|error| bounded(&error, answer::MESSAGE_MAX))?;
                 let length = whole.len().saturating_add(chunk.len());
                 if u64::try_from(length).map_or(true, |length| length > limit) {
                     return Ok(None);

@@ -2,8 +2,8 @@
 //!
 //! Owns two questions to a [`Store`] and what their answers mean to an operator. Changes nothing.
 
-use crate::clock::Entropy;
-use crate::engine::ports::{Fault, FaultKind};
+use lakemirror_ports::clock::Entropy;
+use lakemirror_ports::{Fault, FaultKind};
 
 use super::{Found, Store};
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use url::{Host, Url};
 
-use crate::secret::Secret;
+use lakemirror_core::secret::Secret;
 
 /// Which proxies there are, and which servers are reached without one. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lakemirror_api::server::Service;
+use lakemirror_ports::clock::Clock;
+use lakemirror_ports::{Incarnation, Lakefs, MirrorDefinition, StoreIdentity};
 use tokio_util::sync::CancellationToken;
 
 use super::Ports;
 use super::gate::LakefsGate;
 use super::registry::{SharedRegistry, shown};
 use crate::auth::{Authenticator, Authorizer, CacheSettings, Directory};
-use crate::clock::Clock;
 use crate::engine::Engine;
-use crate::engine::ports::{Incarnation, Lakefs, MirrorDefinition, StoreIdentity};
 use crate::mirrors::records::Status;
 use crate::service::{Blockstore, MirrorService, Parts, Region, Scheme, StatusProvider, Visible};
 

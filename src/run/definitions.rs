@@ -13,10 +13,10 @@ use bytes::Bytes;
 use lakemirror_journal::command::{Command, DATABASE_VALUE_BYTES_MAX, UpkeepStep};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::database::Database;
+use lakemirror_ports::clock::Clock;
+use lakemirror_ports::{Fault, FaultKind};
 use tokio::sync::Mutex;
 
-use crate::clock::Clock;
-use crate::engine::ports::{Fault, FaultKind};
 use crate::engine::recorder::{RecordError, Recorder};
 use crate::mirrors::embedded::{Embedded, OpenError};
 use crate::mirrors::{Expect, Item, Items, PAGE_ITEMS_MAX, Page, PutError};

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use lakemirror_api::server::Caller;
+use lakemirror_ports::FaultKind;
 
 use ipnet::IpNet;
 
 use crate::auth::{self, AuthError, Authenticator, Authorizer, Freshness};
-use crate::engine::ports::FaultKind;
 use crate::service::{Action, Denied, Gate, User};
 
 /// Credentials and permissions by lakeFS.

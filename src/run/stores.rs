@@ -33,7 +33,7 @@ pub fn settings(blockstore: &Blockstore, proxies: &Proxies) -> objects::Settings
 pub fn s3_settings(s3: &S3Blockstore, proxies: &Proxies) -> objects::s3::Settings {
     let credentials = match (&s3.credentials, &s3.profile, &s3.credentials_file) {
         (Some(pair), _, _) => objects::s3::Credentials::Static {
-            access_key_id: crate::secret::Secret::new(pair.access_key_id.clone()),
+            access_key_id: lakemirror_core::secret::Secret::new(pair.access_key_id.clone()),
             secret_access_key: pair.secret_access_key.clone(),
             session_token: pair.session_token.clone(),
         },
@@ -98,7 +98,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::secret::Secret;
+    use lakemirror_core::secret::Secret;
 
     fn table() -> DynamodbDatabase {
         DynamodbDatabase {

@@ -9,8 +9,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lakemirror_ports::clock::{Clock, Entropy};
+
 use super::model::{Commit, Repository};
-use crate::clock::{Clock, Entropy};
 
 /// How long a repository's record is kept, and at most how much longer.
 const REPOSITORY: Lifetime = Lifetime { least: Duration::from_secs(5), jitter: Duration::from_secs(2) };

@@ -27,12 +27,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::serve::ListenerExt as _;
+use lakemirror_ports::clock::Clock;
 use tokio::net::TcpListener;
 
 use self::failure::Failure;
 use self::tables::Tables;
 use super::log::{Durability, Kept as _, Log, LogError};
-use crate::clock::Clock;
 
 /// The largest body that is read: DynamoDB's own limit.
 const BODY_BYTES_MAX: usize = 16 << 20;

@@ -22,6 +22,7 @@ pub use changes::{Change, ChangeKind};
 pub use commits::{CommitRecordCreation, NewCommit};
 pub use conditions::Condition;
 pub use dumps::Dump;
+use lakemirror_ports::clock::{Clock, Entropy};
 pub use listing::{Listed, Listing, Page, page_of_changes};
 pub use logs::LogQuery;
 pub use merges::{CherryPick, Merge, MergeBase, Overrides, Revert};
@@ -41,7 +42,6 @@ use super::model::{Branch, Commit, Partition, Repository, State};
 use super::mutation::Mutation;
 use super::names::Names;
 use super::tree::Trees;
-use crate::clock::{Clock, Entropy};
 
 /// The name of the one user that there is.
 pub const USER: &str = "admin";

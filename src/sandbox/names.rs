@@ -6,7 +6,7 @@
 
 use std::sync::Mutex;
 
-use crate::clock::Entropy;
+use lakemirror_ports::clock::Entropy;
 
 /// Ids after which a partition is changed.
 const IDS_PER_PARTITION: u32 = 50_000;

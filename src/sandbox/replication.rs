@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lakemirror_ports::clock::{Clock, Entropy};
 use tokio_util::sync::CancellationToken;
 
 use self::scan::{Found, Scan};
 use super::pattern;
-use crate::clock::{Clock, Entropy};
 
 /// What one turn does at most, so that it neither holds the lock nor puts off an end for long.
 const EVENTS_PER_TURN_MAX: usize = 1000;

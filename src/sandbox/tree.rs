@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use lakemirror_core::ids::MetarangeId;
+use lakemirror_graveler::metarange::{self, RangeInfo};
+use lakemirror_graveler::table::Table;
+use lakemirror_graveler::value::Value;
 
 use super::blocks::Blocks;
 use super::failure::{Failure, Outcome};
 use super::model::Addressing;
-use lakemirror_graveler::metarange::{self, RangeInfo};
-use lakemirror_graveler::table::Table;
-use lakemirror_graveler::value::Value;
-use lakemirror_journal::ids::MetarangeId;
 
 /// Bytes of files that are kept; beyond it everything is dropped.
 const CACHE_BYTES_MAX: usize = 128 << 20;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lakemirror_api::error::{ApiError, ErrorCode};
+use lakemirror_ports::{ApprovedDeletion, CommitId};
 
-use crate::engine::ports::{ApprovedDeletion, CommitId};
 use crate::engine::status::DELETION_HELD;
 use crate::mirrors::records::Status;
 

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::ports::Repository;
+use lakemirror_ports::Repository;
+
 use crate::mirrors::records::Definition;
 
 /// The metadata key that holds a mirror repository's incarnation.

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lakemirror_ports::Incarnation;
 use tokio_util::sync::CancellationToken;
 
 use super::MirrorService;
 use super::drivers::{Drivers, Heard, Reading};
-use crate::engine::ports::Incarnation;
 use crate::engine::report::{Line, Reporter};
 use crate::mirrors::records::{Definition, Summary};
 

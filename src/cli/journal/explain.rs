@@ -10,6 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use lakemirror_core::ids::RangeId;
 
 use super::{Exit, Failure, Place, Printing, remark_on_beginning};
 use crate::cli::output;
@@ -19,7 +20,6 @@ use crate::evidence::explain::range::Decision;
 use crate::evidence::explain::subject::{Subject, Verdict};
 use crate::evidence::explain::{self, Found, Request, Sum, waiting};
 use crate::evidence::{EvidenceError, Source};
-use lakemirror_journal::ids::RangeId;
 
 /// Missing objects that are named, per range.
 const MISSING_NAMED_MAX: usize = 10;

@@ -3,12 +3,12 @@
 use std::io::{self, BufWriter, Write};
 
 use clap::Args;
+use lakemirror_core::escape;
 use serde_json::json;
 
 use super::table::short;
 use super::{Exit, Failure, Place, Printing, remark_on_records};
 use crate::cli::output;
-use crate::escape;
 use crate::evidence::moment::show;
 use crate::evidence::reflog::{self, Line, Request, Side};
 

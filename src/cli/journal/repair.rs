@@ -13,10 +13,10 @@ use lakemirror_journal::log::repair::{self, Accepted, RepairError};
 use lakemirror_journal::log::{
     Acknowledgement, FrameInfo, Log, NewJournal, OpenError, Options, RawRecord, RecoveryAction, Replay, ReplayRefused,
 };
+use lakemirror_ports::clock::Clock;
+use lakemirror_ports::clock::system::SystemClock;
 
 use super::{Exit, Failure, output};
-use crate::clock::Clock;
-use crate::clock::system::SystemClock;
 use crate::evidence::Source;
 use crate::evidence::verify::{Request, verify};
 

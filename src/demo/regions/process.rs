@@ -13,8 +13,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lakemirror_ports::clock::Clock;
+
 use super::world::{Place, World};
-use crate::clock::Clock;
 use crate::demo::DemoError;
 use crate::demo::service::Api;
 use crate::sandbox::{EXAMPLE_ACCESS_KEY_ID, EXAMPLE_SECRET_ACCESS_KEY, EXAMPLE_SECRET_KEY};

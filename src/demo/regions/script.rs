@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use lakemirror_api::types::Mirror;
+use lakemirror_core::causes::chain;
+use lakemirror_ports::clock::Clock;
 
 use super::Cast;
 use super::follow::Followed;
 use super::world::{Place, Wanted};
 use crate::checker::CheckError;
 use crate::checker::http::HttpError;
-use crate::clock::Clock;
 use crate::demo::screen::{Screen, Voice, short};
 use crate::demo::script::{WITHHELD, status, until};
 use crate::demo::show::{self, Moves};
 use crate::demo::source::{Source, table};
-use crate::demo::{DemoError, Outcome, chain, verdict};
+use crate::demo::{DemoError, Outcome, verdict};
 use crate::engine::lease::DEAD_AFTER;
 
 /// Nothing in the demo takes longer unless something is wrong: the slowest is a process that takes its mirrors again.

@@ -9,8 +9,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lakemirror_ports::clock::{Clock, Entropy};
+
 use crate::checker::http::Http;
-use crate::clock::{Clock, Entropy};
 use crate::demo::background::{Background, StageError};
 use crate::demo::stage::access;
 use crate::sandbox::replication::{Behaviour, Replication};

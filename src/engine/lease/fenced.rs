@@ -12,10 +12,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lakemirror_journal::mutant;
+use lakemirror_core::mutant;
+use lakemirror_ports::clock::Clock;
 
 use super::Lease;
-use crate::clock::Clock;
 use crate::engine::ports::{
     BranchHead, CommitId, CommitRecord, Fault, FaultKind, Lakefs, Made, Repository, SourceObject,
 };

@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lakemirror_journal::ids::Incarnation;
-use lakemirror_journal::mutant;
+use lakemirror_core::ids::Incarnation;
+use lakemirror_core::mutant;
+use lakemirror_ports::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
 use super::members::Members;
 use super::plan::{Member, Plan, View, plan};
 use super::{BEAT, Lease, Pulse};
-use crate::clock::Clock;
 use crate::engine::board::{Board, Subject};
 use crate::engine::ports::{Fault, Heartbeat, LeaseTable, Owner};
 

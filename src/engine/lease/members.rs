@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lakemirror_journal::mutant;
+use lakemirror_core::mutant;
 
 use super::DEAD_AFTER;
 use super::plan::Member;

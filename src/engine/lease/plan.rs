@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lakemirror_journal::ids::Incarnation;
+use lakemirror_core::ids::Incarnation;
 
 use crate::engine::ports::Owner;
 

@@ -4,7 +4,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use lakemirror_journal::mutant;
+use lakemirror_core::mutant;
 
 use super::{FLIGHT, HOLDS};
 use crate::engine::threads::Mutex;

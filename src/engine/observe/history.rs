@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 
 use futures_util::StreamExt;
+use lakemirror_core::ids::CommitId;
+use lakemirror_core::limits::{COMMIT_BYTES_MAX, text_bytes};
+use lakemirror_core::mutant;
 use lakemirror_journal::command::Ask;
-use lakemirror_journal::ids::CommitId;
-use lakemirror_journal::limits::{COMMIT_BYTES_MAX, text_bytes};
-use lakemirror_journal::mutant;
 use lakemirror_journal::state::mirror::Mirror;
 
 use super::Turn;

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lakemirror_journal::ids::CommitId;
+use lakemirror_core::ids::CommitId;
 
-use crate::backoff::Backoff;
-use crate::clock::Entropy;
+use lakemirror_ports::backoff::Backoff;
+use lakemirror_ports::clock::Entropy;
 
 /// Commits that are remembered at most; those beyond it are asked for in every turn.
 const REMEMBERED_MAX: usize = 100_000;

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
+use lakemirror_core::ids::CommitId;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::decide::counts_until;
-use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::state::branch::Move;
 
 use super::slots::Slot;

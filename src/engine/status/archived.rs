@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lakemirror_journal::ids::MetarangeId;
-use lakemirror_journal::state::archived::class_name;
+use lakemirror_core::archived::class_name;
+use lakemirror_core::ids::MetarangeId;
 use lakemirror_journal::state::mirror::Mirror;
 
 use super::problems::{Problem, Topic};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lakemirror_journal::ids::MetarangeId;
+use lakemirror_core::ids::MetarangeId;
 use lakemirror_journal::state::mirror::{Definition, Mirror};
 
 use super::problems::{Problem, Topic};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use lakemirror_journal::ids::{CommitId, MetarangeId};
+use lakemirror_core::ids::{CommitId, MetarangeId};
 use lakemirror_journal::state::mirror::Mirror;
 use lakemirror_journal::state::policy::HistoryRule;
 use lakemirror_journal::state::tree::{Metarange, Range};

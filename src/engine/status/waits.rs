@@ -1,6 +1,6 @@
 //! What keeps a head from being promoted, in words: what the verifier waits for, its own tree first.
 
-use lakemirror_journal::ids::CommitId;
+use lakemirror_core::ids::CommitId;
 use lakemirror_journal::state::mirror::{Definition, Mirror};
 
 use super::problems::scheme;
@@ -15,7 +15,7 @@ const WAITING_MAX: usize = 10;
 
 /// What a head waits for.
 pub(super) fn content(mirror: &Mirror, head: &CommitId, since_ms: u64, goings: &Goings) -> Vec<Waiting> {
-    if lakemirror_journal::mutant::is_on("waits_for_nothing") {
+    if lakemirror_core::mutant::is_on("waits_for_nothing") {
         return Vec::new();
     }
     let Some(commit) = mirror.graph.get(head) else {
@@ -153,7 +153,7 @@ pub(super) fn sample(of: &Definition, sample: &Sample) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lakemirror_journal::ids::MetarangeId;
+    use lakemirror_core::ids::MetarangeId;
 
     use super::*;
     use crate::engine::verify::need::Role;

@@ -1,10 +1,10 @@
 //! Answers of the store, one range at a time, as the batches that the journal takes. Owns the cutting into windows;
 //! says nothing about when.
 
+use lakemirror_core::archived::ARCHIVED;
+use lakemirror_core::ids::{Incarnation, RangeId};
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::event::{ArrivalExceptionV1, ArrivalsCheckedV1};
-use lakemirror_journal::ids::{Incarnation, RangeId};
-use lakemirror_journal::state::archived::ARCHIVED;
 use lakemirror_journal::state::tree::{DELETED, FORBIDDEN, UNKNOWN, WRONG_SIZE};
 
 use crate::engine::ports::Outcome;

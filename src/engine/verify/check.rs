@@ -7,10 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lakemirror_core::ids::{CommitId, RangeId};
+use lakemirror_core::mutant;
+use lakemirror_graveler::address::Namespace;
+use lakemirror_graveler::entry::EntryRef;
+use lakemirror_graveler::range;
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::command::Ask;
-use lakemirror_journal::ids::{CommitId, RangeId};
-use lakemirror_journal::mutant;
 use tokio::sync::mpsc;
 
 use super::Shop;
@@ -19,9 +22,6 @@ use super::files::{Miss, blocking};
 use super::many::{Reach, scouts_of};
 use super::need::wanted;
 use crate::engine::ports::{Answer, Effort, Outcome, Wanted};
-use lakemirror_graveler::address::Namespace;
-use lakemirror_graveler::entry::EntryRef;
-use lakemirror_graveler::range;
 
 /// Up to this many missing entries of a range are kept in memory, so that looking again reads no file.
 pub(super) const KEPT_MAX: usize = 256;

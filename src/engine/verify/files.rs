@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use lakemirror_journal::ids::{MetarangeId, RangeId};
+use lakemirror_core::ids::{MetarangeId, RangeId};
+use lakemirror_graveler::address::{Namespace, Scheme};
+use lakemirror_graveler::metarange::{self, RangeInfo};
+use lakemirror_graveler::range;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::cache::Recent;
 use crate::engine::ports::{Answer, Destination, Effort, Fault, FaultKind, Fetched, Location, Outcome, Wanted};
 use crate::engine::recorder::RecordError;
-use lakemirror_graveler::address::{Namespace, Scheme};
-use lakemirror_graveler::metarange::{self, RangeInfo};
-use lakemirror_graveler::range;
 
 /// The largest metarange file: some 200 bytes a range, so 300,000 ranges.
 const METARANGE_BYTES_MAX: u64 = 64 << 20;

@@ -3,9 +3,9 @@
 //! Owns the comparison; which ranges may serve as a base, and what they prove, is given. Synchronous.
 
 use bytes::Bytes;
+use lakemirror_core::ids::RangeId;
+use lakemirror_core::mutant;
 use lakemirror_journal::bits::Bits;
-use lakemirror_journal::ids::RangeId;
-use lakemirror_journal::mutant;
 
 use lakemirror_graveler::Damage;
 use lakemirror_graveler::address::{Namespace, Reach};

@@ -2,7 +2,7 @@
 //!
 //! Owns the rule when something counts as lost. Nothing on the mirror follows from it: it is said, and looked for.
 
-use lakemirror_journal::state::archived::class_name;
+use lakemirror_core::archived::class_name;
 
 use super::check::{Looked, Missing};
 use super::files::Miss;

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lakemirror_core::ids::{CommitId, MetarangeId, RangeId};
+use lakemirror_core::mutant;
 use lakemirror_journal::bits::Bits;
-use lakemirror_journal::ids::{CommitId, MetarangeId, RangeId};
-use lakemirror_journal::mutant;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::Mirror;
 use lakemirror_journal::state::policy::{ArchivedRule, HistoryRule, ImportsRule, Policy, SizeRule};

@@ -8,12 +8,12 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use lakemirror_journal::ids::RangeId;
+use lakemirror_core::ids::RangeId;
+use lakemirror_graveler::range;
 
 use super::Shop;
 use super::files::{Miss, blocking, damaged_range};
 use super::track::Tracks;
-use lakemirror_graveler::range;
 
 /// Numbers that are kept for one mirror: 8 bytes each.
 const PRINTS_MAX: usize = 1 << 20;

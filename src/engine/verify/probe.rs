@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lakemirror_core::mutant;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::SourceProbedV1;
-use lakemirror_journal::mutant;
 
 use super::Shop;
 use super::check::{Missing, Suspect, paths};

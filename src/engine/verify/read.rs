@@ -2,10 +2,10 @@
 //!
 //! Flow: file of the store → verified records → command to the journal. What to read, and when, is the verifier's.
 
+use lakemirror_core::ids::{MetarangeId, RangeId};
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::RangeReadV1;
-use lakemirror_journal::ids::{MetarangeId, RangeId};
 use lakemirror_journal::state::policy::ImportsRule;
 
 use super::Shop;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use lakemirror_journal::mutant;
+use lakemirror_core::mutant;
 
 /// Up to this many missing keys of one mirror are looked for as often as can be.
 pub const FEW: u64 = 256;

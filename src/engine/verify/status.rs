@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lakemirror_journal::ids::{CommitId, MetarangeId};
+use lakemirror_core::ids::{CommitId, MetarangeId};
 use lakemirror_journal::state::mirror::Mirror;
 
 use super::loss::Loss;

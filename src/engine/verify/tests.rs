@@ -11,10 +11,10 @@ pub(in crate::engine) mod world;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lakemirror_core::ids::RangeId;
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::ArrivalsCheckedV1;
-use lakemirror_journal::ids::RangeId;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::policy::{ImportsRule, Policy};
 use lakemirror_journal::state::tree::Grade;

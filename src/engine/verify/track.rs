@@ -10,7 +10,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lakemirror_journal::ids::{MetarangeId, RangeId};
+use lakemirror_core::ids::{MetarangeId, RangeId};
 
 use super::batch::{Batch, Bounds, look};
 use super::check::{KEPT_MAX, Look, Looked, Missing, Suspect};

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use lakemirror_journal::ids::RangeId;
+use lakemirror_core::ids::RangeId;
 
 use lakemirror_graveler::range;
 

@@ -7,8 +7,8 @@ mod restore;
 
 use std::collections::BTreeMap;
 
+use lakemirror_core::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_journal::event::{CommitObservedV1, Event, MetarangeReadV1, MoveStartedV1};
-use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 
 use crate::evidence::begin::restored;

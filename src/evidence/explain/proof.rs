@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use lakemirror_core::ids::{Incarnation, RangeId};
 use lakemirror_journal::event::Event;
-use lakemirror_journal::ids::{Incarnation, RangeId};
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::policy::Policy;
 

@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lakemirror_core::archived::{ARCHIVED, Archived};
+use lakemirror_core::ids::RangeId;
 use lakemirror_journal::bits::{BITS_MAX, Bits};
 use lakemirror_journal::event::{ArchivedShownV1, ArrivalsCheckedV1, RangeReadV1, SourceProbedV1, WrongSizesGoneV1};
-use lakemirror_journal::ids::RangeId;
-use lakemirror_journal::state::archived::{ARCHIVED, Archived};
 use lakemirror_journal::state::policy::{ArchivedRule, ImportsRule, Policy, SizeRule};
 use lakemirror_journal::state::tree::{FORBIDDEN, Grade, Range, WRONG_SIZE};
 

@@ -3,7 +3,7 @@
 //! Owns finding it by name or by the first digits of its id, and the verdict. Reads nothing: the graph of the first
 //! pass goes in, subjects come out; what they rest on is `proof`'s.
 
-use lakemirror_journal::ids::CommitId;
+use lakemirror_core::ids::CommitId;
 
 use super::graph::{At, Branch, Graph, Move, Seen};
 use crate::evidence::mirrors::never_seen;

@@ -4,8 +4,8 @@
 //! Owns the reasons and their order; each says what is missing, since when, and where one could look. The objects of
 //! the head's own tree are `range`'s.
 
+use lakemirror_core::ids::{CommitId, Incarnation};
 use lakemirror_journal::event::Event;
-use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::branch::Branch;

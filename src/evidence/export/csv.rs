@@ -8,10 +8,10 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use lakemirror_core::escape;
 use serde_json::Value;
 
 use super::line::{Line, Trailer};
-use crate::escape;
 use crate::evidence::moment::show;
 
 /// The columns, in this order; later versions add to the right.

@@ -6,9 +6,9 @@
 
 use std::iter::Peekable;
 
+use lakemirror_core::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_journal::bits::EncodedBits;
 use lakemirror_journal::event::{ArrivalExceptionV1, Event};
-use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use serde_json::{Map, Value, json};
 
 /// Runs of one set that are shown.

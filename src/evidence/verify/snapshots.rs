@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use lakemirror_core::causes::chain;
 use lakemirror_journal::log::disk::real::RealDisk;
 use lakemirror_journal::log::snapshot::{self, SNAPSHOT_DIR, SnapshotFault};
 use lakemirror_journal::log::{FrameInfo, SnapshotHeader};
 use lakemirror_journal::state::image;
 
-use crate::evidence::{EvidenceError, Source, with_causes};
+use crate::evidence::{EvidenceError, Source};
 
 /// One snapshot file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +47,7 @@ fn check(disk: &RealDisk, seq: u64) -> Option<SnapshotSeen> {
     let bare = SnapshotSeen { seq, header: None, bytes: 0, on_chain: false, replayed: false, fault: None };
     Some(match snapshot::read(disk, seq) {
         Err(SnapshotFault::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return None,
-        Err(fault) => SnapshotSeen { fault: Some(with_causes(&fault)), ..bare },
+        Err(fault) => SnapshotSeen { fault: Some(chain(&fault)), ..bare },
         Ok((header, image)) => {
             let same = image::digest_of(&image) == header.state_digest;
             let fault = (!same).then(|| "its image has another digest than its header says".to_owned());

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use lakemirror_core::ids::Incarnation;
 use lakemirror_journal::event::Event;
-use lakemirror_journal::ids::Incarnation;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::Mirror;
 use lakemirror_journal::state::policy::Policy;

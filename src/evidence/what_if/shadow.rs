@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use lakemirror_core::ids::{CommitId, Incarnation};
 use lakemirror_journal::bits::Bits;
 use lakemirror_journal::command::{Ask, Command};
 use lakemirror_journal::decide::decide;
 use lakemirror_journal::event::{ArrivalsCheckedV1, Event, MoveFinishedV1, MoveStartedV1, RecordsWrittenV1};
-use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::branch::Move;
 use lakemirror_journal::state::policy::{ArchivedRule, ImportsRule, Policy};

@@ -1,9 +1,10 @@
 //! Each status and message of lakeFS, on each kind of call, and what is not lakeFS's.
 
+use lakemirror_ports::FaultKind::{self, Absent, Contradiction, Denied, Refused, Retry};
+use lakemirror_ports::{Fault, Lakefs as _};
+
 use super::server::{Server, Step, answer, error};
 use super::*;
-use crate::engine::ports::FaultKind::{self, Absent, Contradiction, Denied, Refused, Retry};
-use crate::engine::ports::{Fault, Lakefs as _};
 
 #[derive(Debug, Clone, Copy)]
 enum Ask {

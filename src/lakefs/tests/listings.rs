@@ -1,8 +1,9 @@
 //! Listings over several pages: complete or failed.
 
+use lakemirror_ports::{BranchHead, FaultKind, Lakefs as _};
+
 use super::server::{Server, Step, answer, error};
 use super::*;
-use crate::engine::ports::{BranchHead, FaultKind, Lakefs as _};
 
 fn page(has_more: bool, next: &str, names: &[&str]) -> Step {
     let results: Vec<_> =

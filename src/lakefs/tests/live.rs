@@ -1,12 +1,13 @@
 //! The client against a real lakeFS, where one is given: `LAKEMIRROR_TEST_LAKEFS_ENDPOINT`,
 //! `LAKEMIRROR_TEST_LAKEFS_ACCESS_KEY`, `LAKEMIRROR_TEST_LAKEFS_SECRET`. Makes and deletes one repository.
 
-use super::*;
-use crate::clock::Clock as _;
-use crate::clock::system::{OsEntropy, SystemClock};
-use crate::engine::ports::{BranchHead, Fault, FaultKind, Lakefs as _, Made};
-use crate::lakefs::CallerCredentials;
 use lakemirror_graveler::commit::commit_id;
+use lakemirror_ports::clock::Clock as _;
+use lakemirror_ports::clock::system::{OsEntropy, SystemClock};
+use lakemirror_ports::{BranchHead, Fault, FaultKind, Lakefs as _, Made};
+
+use super::*;
+use crate::lakefs::CallerCredentials;
 use std::io::Write as _;
 
 fn variable(name: &str) -> Option<String> {
@@ -103,7 +104,7 @@ async fn the_whole_life_of_a_mirror_on_a_real_lakefs() {
     branches_live(&client, &name, &root, &child).await;
     assert_eq!(
         client.probe_object(&name, &root.id, "a/ü +%&".as_bytes()).await,
-        Ok(crate::engine::ports::SourceObject::NoSuchPath)
+        Ok(lakemirror_ports::SourceObject::NoSuchPath)
     );
     assert_eq!(kind(client.probe_object(&name, &id(0), b"p").await), FaultKind::Refused, "no such commit");
 

@@ -1,9 +1,10 @@
 //! Reading repositories, branches, commits, logs, objects, users: the requests and the values.
 
+use lakemirror_ports::FaultKind::{Absent, Contradiction, Refused, Retry};
+use lakemirror_ports::{Fault, Lakefs as _, Repository, SourceObject};
+
 use super::server::{Server, Step, answer, answer_with, error};
 use super::*;
-use crate::engine::ports::FaultKind::{Absent, Contradiction, Refused, Retry};
-use crate::engine::ports::{Fault, Lakefs as _, Repository, SourceObject};
 use crate::lakefs::CallerCredentials;
 
 #[tokio::test]

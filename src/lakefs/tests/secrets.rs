@@ -1,8 +1,9 @@
 //! No credential in anything that is printed.
 
+use lakemirror_ports::Lakefs as _;
+
 use super::server::{Server, answer, error};
 use super::*;
-use crate::engine::ports::Lakefs as _;
 use crate::lakefs::CallerCredentials;
 
 #[tokio::test]

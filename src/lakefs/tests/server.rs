@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use crate::clock::{Clock, Entropy};
+use lakemirror_ports::clock::{Clock, Entropy};
 
 /// Waits up to this are passed at once; longer ones are time limits, which end only when the server hangs.
 const LIMIT_MIN: Duration = Duration::from_secs(3);

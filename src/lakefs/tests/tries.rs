@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use lakemirror_ports::{FaultKind, Lakefs as _, Made};
+
 use super::server::{Server, Step, answer, answer_with, error};
 use super::*;
-use crate::engine::ports::{FaultKind, Lakefs as _, Made};
 use crate::lakefs::CallerCredentials;
 
 fn branch() -> Step {

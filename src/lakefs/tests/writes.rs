@@ -1,11 +1,11 @@
 //! Calls that change something: what exactly is sent, and the end of a deletion.
 
+use lakemirror_ports::clock::Clock as _;
+use lakemirror_ports::{FaultKind, Lakefs as _, Made};
 use serde_json::{Value, json};
 
 use super::server::{Server, Step, answer, error};
 use super::*;
-use crate::clock::Clock as _;
-use crate::engine::ports::{FaultKind, Lakefs as _, Made};
 
 fn body(text: &str) -> Value {
     serde_json::from_str(text).unwrap()

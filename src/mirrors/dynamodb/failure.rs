@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use lakemirror_core::causes::bounded;
+use lakemirror_ports::FaultKind;
 
 use super::super::attempts::{Effect, Failure};
-use crate::engine::ports::FaultKind;
 
 /// The longest message made of an error and its causes, in bytes.
 const MESSAGE_MAX: usize = 600;
@@ -43,7 +44,7 @@ where
     let mut message = match error.message() {
         Some(message) => format!("{code}: {message}"),
         None if !code.is_empty() => code.to_owned(),
-        None => chain(error),
+        None => bounded(error, MESSAGE_MAX),
     };
     message.truncate(message.floor_char_boundary(MESSAGE_MAX));
     if !advice.is_empty() {
@@ -125,22 +126,6 @@ fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
         cause = error.source();
     }
     false
-}
-
-/// An error and its causes, in one line of bounded length.
-fn chain(error: &dyn Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause
-        && message.len() < MESSAGE_MAX
-    {
-        let text = error.to_string();
-        if !message.ends_with(&text) {
-            let _ = write!(message, ": {text}");
-        }
-        cause = error.source();
-    }
-    message
 }
 
 #[cfg(test)]

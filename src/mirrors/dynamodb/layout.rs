@@ -11,10 +11,10 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, MultiRegionConsistency, ScalarAttributeType,
     StreamSpecification, StreamViewType, TableDescription, TableStatus,
 };
+use lakemirror_ports::FaultKind;
 
 use super::super::attempts::{Effect, Failure};
 use super::{ITEM_KEY, PARTITION_KEY, failure};
-use crate::engine::ports::FaultKind;
 
 const NEEDED: &str = "PartitionKey (B, HASH) and ItemKey (B, RANGE)";
 

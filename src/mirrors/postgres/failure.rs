@@ -5,10 +5,11 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
+use lakemirror_core::causes::bounded;
+use lakemirror_ports::FaultKind;
 use tokio_postgres::error::DbError;
 
 use super::super::attempts::{Effect, Failure};
-use crate::engine::ports::FaultKind;
 
 /// The longest message made of an error and its causes, in bytes.
 const MESSAGE_MAX: usize = 600;
@@ -39,7 +40,7 @@ fn scope_of(code: &str) -> Scope {
 pub(super) fn of(error: &tokio_postgres::Error) -> Failure {
     match error.as_db_error() {
         Some(refusal) => of_refusal(refusal),
-        None => Failure::new(FaultKind::Retry, Effect::Unknown, chain(error)),
+        None => Failure::new(FaultKind::Retry, Effect::Unknown, bounded(error, MESSAGE_MAX)),
     }
 }
 
@@ -54,7 +55,7 @@ pub(super) fn of_connect(error: &tokio_postgres::Error) -> Failure {
         }
         _ => (FaultKind::Retry, ""),
     };
-    Failure::new(kind, Effect::None, format!("{}{advice}", chain(error)))
+    Failure::new(kind, Effect::None, format!("{}{advice}", bounded(error, MESSAGE_MAX)))
 }
 
 fn of_refusal(refusal: &DbError) -> Failure {
@@ -110,23 +111,6 @@ fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
         }
     }
     None
-}
-
-/// An error and its causes, in one line of bounded length.
-fn chain(error: &dyn Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause
-        && message.len() < MESSAGE_MAX
-    {
-        let text = error.to_string();
-        if !message.ends_with(&text) {
-            let _ = write!(message, ": {text}");
-        }
-        cause = error.source();
-    }
-    message.truncate(message.floor_char_boundary(MESSAGE_MAX));
-    message
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
-use crate::clock::Clock;
+use lakemirror_ports::clock::Clock;
 
 /// The shortest time from one look at the names to the next. Managed databases move a name that lives for 5 s.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);

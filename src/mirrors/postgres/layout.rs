@@ -3,12 +3,12 @@
 //! Owns its definition. Processes of all regions may start at once: on PostgreSQL they queue at an advisory lock, on
 //! CockroachDB, which has none, `IF NOT EXISTS` and another look are enough.
 
+use lakemirror_ports::FaultKind;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use super::super::attempts::{Effect, Failure};
 use super::pool::Pool;
-use crate::engine::ports::FaultKind;
 
 /// What lakemirror locks while it makes its table: "lakemirr" as a number.
 const LOCK: i64 = 0x6c61_6b65_6d69_7272;

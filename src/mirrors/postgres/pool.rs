@@ -8,6 +8,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lakemirror_ports::FaultKind;
+use lakemirror_ports::clock::Clock;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
@@ -18,8 +20,6 @@ use super::failure::Scope;
 use super::generation::{Generation, Generations, Names, Resolve};
 use super::tls::MakeTls;
 use super::{Parameter, Settings, failure};
-use crate::clock::Clock;
-use crate::engine::ports::FaultKind;
 
 /// Name resolution, TCP, TLS and login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

@@ -4,7 +4,7 @@
 //! An approval names the branch and what the mirror showed there. It may be read again at any time and by whoever drives
 //! the mirror then: it lets nothing else be deleted than what was approved.
 
-use crate::engine::ports::{ApprovedDeletion, CommitId};
+use lakemirror_ports::{ApprovedDeletion, CommitId};
 
 use super::*;
 

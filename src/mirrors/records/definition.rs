@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lakemirror_ports::{Incarnation, StoreIdentity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::envelope;
-use crate::engine::ports::{Incarnation, StoreIdentity};
 
 /// Where a record is in the order of its writer's records: later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]

@@ -64,12 +64,12 @@ macro_rules! text_form {
     };
 }
 
-text_form!(incarnation, crate::engine::ports::Incarnation);
-text_form!(commit_id, crate::engine::ports::CommitId);
+text_form!(incarnation, lakemirror_ports::Incarnation);
+text_form!(commit_id, lakemirror_ports::CommitId);
 
 /// Serde's form of a commit id that may be missing.
 pub(super) mod commit {
-    use crate::engine::ports::CommitId;
+    use lakemirror_ports::CommitId;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub(in crate::mirrors::records) fn serialize<S: Serializer>(

@@ -3,8 +3,9 @@
 //! A heartbeat's item is its process's alone. An owner's item is written by the processes of its region only, each time
 //! under the condition that it is as it was read; every process of a region uses the same copy of the table.
 
+use lakemirror_ports::{Heartbeat, Owner};
+
 use super::*;
-use crate::engine::ports::{Heartbeat, Owner};
 
 /// A process's heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,7 +137,7 @@ impl Records {
             stamp: Stamp { epoch: owner.epoch, seq: 0 },
         };
         let value = sealed(&key, &stored)?;
-        let blind = lakemirror_journal::mutant::is_on("taken_unconditionally");
+        let blind = lakemirror_core::mutant::is_on("taken_unconditionally");
         let expect = if blind { Expect::Any } else { owner.version.map_or(Expect::Absent, Expect::Version) };
         match self.items.put(&key, value.clone(), expect).await {
             Ok(version) => Ok(Some(version)),

@@ -7,12 +7,12 @@
 
 use std::collections::BTreeMap;
 
+use lakemirror_ports::{CommitId, Incarnation};
 use serde::{Deserialize, Serialize};
 
 use super::definition::Stamp;
 use super::envelope;
 use super::summary::{BranchState, BranchStatus, PROBLEMS_MAX, Summary};
-use crate::engine::ports::{CommitId, Incarnation};
 
 /// Largest item of a summary, in bytes.
 pub const ITEM_BYTES_MAX: usize = 99_000;

@@ -3,11 +3,11 @@
 //! It is also the shape in which the engine tells this process's API about mirrors that it drives itself. How it lies in
 //! the database is [`super::stored`]'s.
 
+use lakemirror_ports::{CommitId, Incarnation};
 use serde::{Deserialize, Serialize};
 
 use super::definition::Stamp;
 use super::envelope;
-use crate::engine::ports::{CommitId, Incarnation};
 
 /// Most problems that a summary lists.
 pub const PROBLEMS_MAX: usize = 50;

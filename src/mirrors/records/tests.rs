@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use lakemirror_ports::CommitId;
+use lakemirror_ports::{Inode, Machine, StoreIdentity};
 
 use super::super::{Memory, Page};
 use super::*;
-use crate::engine::ports::CommitId;
-use crate::engine::ports::{Inode, Machine, StoreIdentity};
 
 struct Hand(AtomicU64);
 

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
-use crate::engine::ports::{Answer, Fault, FaultKind, Outcome, Wanted};
+use lakemirror_ports::{Answer, Fault, FaultKind, Outcome, Wanted};
 
 use super::super::plan::{Plan, Step, judge};
 use super::super::{Found, Store};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::engine::ports::Outcome;
+use lakemirror_ports::Outcome;
 
 use super::super::memory::Memory;
 use super::super::{Costs, Found, Page, fault};

@@ -10,12 +10,13 @@ use std::fmt::Write as _;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
-use crate::engine::ports::{Fault, FaultKind, Fetched};
+use lakemirror_core::causes::bounded;
+use lakemirror_ports::{Fault, FaultKind, Fetched};
 
 use super::super::Found;
 
 /// The longest message made of an error and its causes, in bytes.
-const MESSAGE_MAX: usize = 600;
+pub(super) const MESSAGE_MAX: usize = 600;
 
 /// A failed GET.
 pub(super) fn get<E>(call: String, error: &SdkError<E, HttpResponse>) -> Result<Fetched, Fault>
@@ -87,7 +88,7 @@ where
     let mut message = match error.message() {
         Some(message) => format!("{code}: {message}"),
         None if !code.is_empty() => code.to_owned(),
-        None => chain(error),
+        None => bounded(error, MESSAGE_MAX),
     };
     if !advice.is_empty() {
         let _ = write!(message, " ({advice})");
@@ -144,24 +145,6 @@ fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
         cause = error.source();
     }
     false
-}
-
-/// An error and its causes, in one line of bounded length.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause
-        && message.len() < MESSAGE_MAX
-    {
-        let text = error.to_string();
-        if !message.ends_with(&text) {
-            let _ = write!(message, ": {text}");
-        }
-        cause = error.source();
-    }
-    let end = message.floor_char_boundary(MESSAGE_MAX);
-    message.truncate(end);
-    message
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! tiers), `x-amz-restore` whether a restored copy is there. A listing has the class alone.
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>.
 
-use lakemirror_journal::state::archived::{ARCHIVE_ACCESS, DEEP_ARCHIVE, DEEP_ARCHIVE_ACCESS, GLACIER};
+use lakemirror_core::archived::{ARCHIVE_ACCESS, DEEP_ARCHIVE, DEEP_ARCHIVE_ACCESS, GLACIER};
 
 /// What `x-amz-restore` says once a restored copy can be read.
 const RESTORED: &str = "ongoing-request=\"false\"";

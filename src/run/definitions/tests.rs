@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use lakemirror_ports::Alarm;
+use lakemirror_ports::clock::system::SystemClock;
+
 use super::*;
-use crate::clock::system::SystemClock;
-use crate::engine::ports::Alarm;
 use crate::engine::recorder::{self, RecorderThread};
 use crate::run::ledger::Journal;
 

@@ -3,15 +3,16 @@
 //! Commits, branches and tags each become one range of Protocol Buffers messages under a metarange; `refs_manifest.json`
 //! names the three. Message numbers: lakeFS `pkg/graveler/graveler.proto`.
 
-use super::super::blocks::Blocks;
-use super::super::failure::{Failure, Outcome};
-use super::super::model::{Addressing, Branch, Commit, Repository};
-use super::Lake;
+use lakemirror_core::ids::RangeId;
 use lakemirror_graveler::metarange::{self, RangeInfo};
 use lakemirror_graveler::range;
 use lakemirror_graveler::value::Value;
 use lakemirror_graveler::writer::TableWriter;
-use lakemirror_journal::ids::RangeId;
+
+use super::super::blocks::Blocks;
+use super::super::failure::{Failure, Outcome};
+use super::super::model::{Addressing, Branch, Commit, Repository};
+use super::Lake;
 
 /// Outcomes of dumps that are kept.
 const TASKS_MAX: usize = 1000;

@@ -99,7 +99,7 @@ async fn a_mirror_whose_name_another_region_gave_away_first_is_told_of_it_and_ca
     // Written in the other region while the two could not see each other.
     let own = rig.items.get("definitions/us-east-1/m-one").await.unwrap().unwrap();
     let text = String::from_utf8(own.value.to_vec()).unwrap();
-    let (ours, theirs) = (mine.incarnation.to_string(), crate::engine::ports::Incarnation([0; 16]).to_string());
+    let (ours, theirs) = (mine.incarnation.to_string(), lakemirror_ports::Incarnation([0; 16]).to_string());
     assert_ne!(ours, theirs);
     let text = text.replace(&ours, &theirs).replace("us-east-1", "eu-north-1").replace("sample", "other");
     rig.items.put("definitions/eu-north-1/m-one", text.into(), crate::mirrors::Expect::Absent).await.unwrap();

@@ -7,6 +7,7 @@
 //! `tests/threads/run` is the command; `docs/proof.md` says what is held.
 
 extern crate self as lakemirror_journal;
+extern crate self as lakemirror_ports;
 extern crate self as tokio;
 
 /// The journal's state machine, without its log.

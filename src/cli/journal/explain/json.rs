@@ -1,7 +1,7 @@
 //! The answer for scripts: one object a line, told apart by `what`.
 
-use lakemirror_journal::ids::RangeId;
-use lakemirror_journal::state::archived::class_name;
+use lakemirror_core::archived::class_name;
+use lakemirror_core::ids::RangeId;
 use lakemirror_journal::state::policy::Policy;
 use lakemirror_journal::state::tree::Grade;
 use serde_json::{Value, json};

@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use lakemirror_journal::ids::CommitId;
-use lakemirror_journal::state::archived::class_name;
+use lakemirror_core::archived::class_name;
+use lakemirror_core::escape;
+use lakemirror_core::ids::CommitId;
 use lakemirror_journal::state::policy::Policy;
 use lakemirror_journal::state::tree::Grade;
 
 use crate::cli::journal::table::short;
-use crate::escape;
 use crate::evidence::explain::files::Named;
 use crate::evidence::explain::graph::{At, Move};
 use crate::evidence::explain::proof::Proof;

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use lakemirror_ports::clock::system::SystemClock;
+
 use super::super::Pulse;
 use super::*;
-use crate::clock::system::SystemClock;
 
 /// A clock that a test sets. Sleeping never ends, or ends at once after moving it.
 struct Hand(std::sync::Mutex<Duration>, bool);

@@ -6,10 +6,10 @@ use lakemirror_journal::command::Ask;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::policy::{HistoryRule, Policy};
 use lakemirror_journal::state::tree::Grade;
+use lakemirror_ports::clock::Clock;
 
 use super::SECOND;
 use super::world::{Files, MIRROR, World, id, tree};
-use crate::clock::Clock;
 use crate::engine::status::{self, Goings, MirrorStatus};
 use crate::engine::verify::Settings;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lakemirror_journal::ids::{CommitId, MetarangeId, RangeId};
+use lakemirror_core::ids::{CommitId, MetarangeId, RangeId};
 
 use crate::engine::verify::need::{Plan, RangeNeed, Role, TreeNeed};
 use crate::engine::verify::track::{Rules, Tracks};

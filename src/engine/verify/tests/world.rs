@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use lakemirror_core::ids::{CommitId, Incarnation, MetarangeId, RangeId};
+use lakemirror_graveler::entry::{AddressType, Entry};
+use lakemirror_graveler::writer::{MetarangeWriter, RangeWriter};
 use lakemirror_journal::command::{Ask, UpkeepStep};
-use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::{Definition, Mirror, Source};
 use lakemirror_journal::state::tree::Grade;
+use lakemirror_ports::clock::{Clock, Entropy};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Entropy};
 use crate::engine::ports::*;
 use crate::engine::recorder::{self, Digest, Entry as Fact, Halt, Ledger, Recorder};
 use crate::engine::verify::status::VerifyStatus;
 use crate::engine::verify::{Settings, Verifier};
-use lakemirror_graveler::entry::{AddressType, Entry};
-use lakemirror_graveler::writer::{MetarangeWriter, RangeWriter};
 
 pub(super) const MIRROR: Incarnation = Incarnation([7; 16]);
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use lakemirror_journal::ids::{MetarangeId, RangeId};
+use lakemirror_core::ids::{MetarangeId, RangeId};
 
 use super::{Ended, Held, Job, PROBE_AGAIN, PROBE_BACKOFF_MAX, PROBE_BACKOFF_MIN, PROBE_COST, Track, Tracks};
 use crate::engine::verify::check::Looked;

@@ -1,7 +1,7 @@
 //! The range's proof against the state, fact by fact: what is missing, how far it is proven, how old the evidence is.
 
+use lakemirror_core::ids::{CommitId, Incarnation, MetarangeId};
 use lakemirror_journal::event::*;
-use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::policy::{DivergenceRule, HistoryRule};
 use proptest::prelude::*;

@@ -86,7 +86,7 @@ async fn what_the_dead_left_goes_after_a_day_and_nothing_else() {
         region: "west".into(),
         storage_namespace: "s3://b/p".into(),
         created_by: String::new(),
-        source_store: crate::engine::ports::StoreIdentity::Unknown,
+        source_store: lakemirror_ports::StoreIdentity::Unknown,
     };
     records.create(&known).await.unwrap();
     for mirror in [known.incarnation, MIRROR] {

@@ -32,17 +32,3 @@ fn every_class_of_failure_has_its_kind() {
         assert_eq!(classify(status, code).0, kind, "{status} {code}");
     }
 }
-
-#[test]
-fn causes_are_told_once_and_in_bounded_length() {
-    #[derive(Debug, thiserror::Error)]
-    #[error("{text}")]
-    struct Layer {
-        text: String,
-        source: Option<Box<Layer>>,
-    }
-    let layer = |text: &str, source: Option<Layer>| Layer { text: text.into(), source: source.map(Box::new) };
-    assert_eq!(chain(&layer("a", Some(layer("b", Some(layer("b", None)))))), "a: b");
-    let long = chain(&layer(&"é".repeat(1000), Some(layer("x", None))));
-    assert!(long.len() <= MESSAGE_MAX);
-}

@@ -4,7 +4,8 @@
 
 /// The nearest of `known`, if it is near enough to be a slip: same letters in another case or with other dashes, or
 /// one slip for every three letters. Ties go to the first.
-pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+#[must_use]
+pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let wanted = folded(name);
     let slips_max = (wanted.len() / 3).clamp(1, 3);
     known
@@ -15,7 +16,8 @@ pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> O
 }
 
 /// The sentence for a message, or nothing.
-pub(crate) fn did_you_mean<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
+#[must_use]
+pub fn did_you_mean<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
     nearest(name, known).map(|found| format!("did you mean `{found}`?")).unwrap_or_default()
 }
 
