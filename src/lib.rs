@@ -5,7 +5,6 @@ pub mod checker;
 pub mod cli;
 pub mod config;
 pub mod demo;
-pub mod engine;
 pub mod evidence;
 pub mod lakefs;
 pub mod logging;
@@ -17,5 +16,6 @@ pub mod sandbox;
 pub mod service;
 
 pub use lakemirror_core::{escape, secret};
+pub use lakemirror_engine as engine;
 pub use lakemirror_graveler as graveler;
 pub use lakemirror_ports::{backoff, clock};

@@ -21,6 +21,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lakemirror_api::server::{Startup, Unready, router};
+use lakemirror_engine::lease::keeper::Process;
+use lakemirror_engine::mirror::{Ended, Settings};
+use lakemirror_engine::ports::Registry;
+use lakemirror_engine::recorder::{self, Halt, Ledger, Recorder, RecorderThread};
+use lakemirror_engine::{Engine, Parts, Region};
 use lakemirror_journal::command::Command;
 use lakemirror_journal::log::OpenError;
 use lakemirror_journal::state::State;
@@ -32,11 +37,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, MirrorsDatabase, Recheck};
-use crate::engine::lease::keeper::Process;
-use crate::engine::mirror::{Ended, Settings};
-use crate::engine::ports::Registry;
-use crate::engine::recorder::{self, Halt, Ledger, Recorder, RecorderThread};
-use crate::engine::{Engine, Parts, Region};
 use crate::lakefs;
 use crate::mirrors::records::Records;
 use crate::mirrors::{Dynamodb, Embedded, Items, Postgres, dynamodb, embedded, postgres};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lakemirror_api::server::Service;
+use lakemirror_engine::Engine;
 use lakemirror_ports::clock::Clock;
 use lakemirror_ports::{Incarnation, Lakefs, MirrorDefinition, StoreIdentity};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,6 @@ use super::Ports;
 use super::gate::LakefsGate;
 use super::registry::{SharedRegistry, shown};
 use crate::auth::{Authenticator, Authorizer, CacheSettings, Directory};
-use crate::engine::Engine;
 use crate::mirrors::records::Status;
 use crate::service::{Blockstore, MirrorService, Parts, Region, Scheme, StatusProvider, Visible};
 

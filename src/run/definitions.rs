@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use lakemirror_engine::recorder::{RecordError, Recorder};
 use lakemirror_journal::command::{Command, DATABASE_VALUE_BYTES_MAX, UpkeepStep};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::database::Database;
@@ -17,7 +18,6 @@ use lakemirror_ports::clock::Clock;
 use lakemirror_ports::{Fault, FaultKind};
 use tokio::sync::Mutex;
 
-use crate::engine::recorder::{RecordError, Recorder};
 use crate::mirrors::embedded::{Embedded, OpenError};
 use crate::mirrors::{Expect, Item, Items, PAGE_ITEMS_MAX, Page, PutError};
 

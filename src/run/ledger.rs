@@ -19,7 +19,7 @@ use lakemirror_journal::state::State;
 use lakemirror_journal::state::image;
 use lakemirror_journal::state::ladder::Ladder;
 
-use crate::engine::recorder::{Digest, Entry, Halt, Ledger};
+use lakemirror_engine::recorder::{Digest, Entry, Halt, Ledger};
 
 pub use rebuild::{Rebuild, RebuildError};
 

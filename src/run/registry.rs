@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lakemirror_core::causes::chain;
+use lakemirror_engine::ports::Registry;
+use lakemirror_engine::status::{BranchStanding, BranchStatus, MirrorStatus, Standing, Waiting};
 use lakemirror_ports::clock::Clock;
 use lakemirror_ports::{
     ApprovedDeletion, Fault, FaultKind, Heartbeat, Incarnation, LeaseTable, MirrorDefinition, Owner,
 };
 
 use super::gap::Continuity;
-use crate::engine::ports::Registry;
-use crate::engine::status::{BranchStanding, BranchStatus, MirrorStatus, Standing, Waiting};
 use crate::mirrors::records::{
     self, BranchState, Counts, Definition, JournalHead, MirrorState, Published, Records, RecordsError, Stamp, Status,
     Summary,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use lakemirror_core::causes::chain;
 use lakemirror_core::ids::Seq;
+use lakemirror_engine::recorder::{RecordError, Recorder};
 use lakemirror_journal::command::{Command, UpkeepStep};
 use lakemirror_journal::log::disk::Disk as _;
 use lakemirror_journal::log::disk::real::RealDisk;
@@ -24,7 +25,6 @@ use lakemirror_ports::clock::Clock;
 
 use super::ledger::mismatch::{image_path, write_image};
 use super::ledger::{Rebuild, RebuildError};
-use crate::engine::recorder::{RecordError, Recorder};
 
 /// How many snapshots are kept: the newest, and those for the case that it is not sound.
 pub const SNAPSHOTS_KEPT: usize = 3;

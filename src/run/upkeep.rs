@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use lakemirror_core::causes::chain;
 use lakemirror_core::ids::Seq;
+use lakemirror_engine::recorder::{RecordError, Recorder};
 use lakemirror_journal::command::{Command, UpkeepStep};
 use lakemirror_journal::log::disk::real::RealDisk;
 use lakemirror_journal::log::{
@@ -24,7 +25,6 @@ use lakemirror_journal::state::ladder::Ladder;
 use lakemirror_ports::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::recorder::{RecordError, Recorder};
 use crate::objects::s3;
 use crate::run::shadow::{ShadowError, take_snapshot};
 use plan::{Rules, Step};

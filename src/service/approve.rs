@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lakemirror_api::error::{ApiError, ErrorCode};
+use lakemirror_engine::status::DELETION_HELD;
 use lakemirror_ports::{ApprovedDeletion, CommitId};
 
-use crate::engine::status::DELETION_HELD;
 use crate::mirrors::records::Status;
 
 /// Names that a refusal lists, at most.

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use lakemirror_engine::lease::{DEAD_AFTER, LOOK};
 use lakemirror_ports::{Fault, FaultKind, Heartbeat};
 
 use super::Parts;
-use crate::engine::lease::{DEAD_AFTER, LOOK};
 use crate::mirrors::records::{Definition, RecordsError};
 
 /// What still answers of a region, for people; none where nothing does.

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use lakemirror_engine::status::{STUCK_AFTER_MS, time};
+
 use super::drivers::{Heard, Silence, Who, millis};
-use crate::engine::status::{STUCK_AFTER_MS, time};
 use crate::mirrors::records::{BranchState, MirrorState, Status};
 
 /// What is to be answered.

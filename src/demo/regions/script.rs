@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lakemirror_api::types::Mirror;
 use lakemirror_core::causes::chain;
+use lakemirror_engine::lease::DEAD_AFTER;
 use lakemirror_ports::clock::Clock;
 
 use super::Cast;
@@ -16,7 +17,6 @@ use crate::demo::script::{WITHHELD, status, until};
 use crate::demo::show::{self, Moves};
 use crate::demo::source::{Source, table};
 use crate::demo::{DemoError, Outcome, verdict};
-use crate::engine::lease::DEAD_AFTER;
 
 /// Nothing in the demo takes longer unless something is wrong: the slowest is a process that takes its mirrors again.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -1,5 +1,6 @@
 //! The ledger on a journal in a directory of its own: when checkpoints come, segments end, and states are refused.
 
+use lakemirror_engine::recorder::RecordError;
 use lakemirror_journal::codec;
 use lakemirror_journal::command::Command;
 use lakemirror_journal::decide::{Refused, decide};
@@ -7,7 +8,6 @@ use lakemirror_journal::event::{Event, ServiceStartedV1};
 use lakemirror_journal::log::{FrameInfo, Replay, ReplayRefused, scan};
 
 use super::*;
-use crate::engine::recorder::RecordError;
 
 const NEVER: Rhythm = Rhythm {
     seal_bytes_max: u64::MAX,
@@ -216,7 +216,7 @@ async fn a_fact_that_no_record_holds_is_refused_and_the_journal_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, state, _) = Journal::open(dir.path(), [7; 16], 1000).unwrap();
     let clock = std::sync::Arc::new(lakemirror_ports::clock::system::SystemClock::new());
-    let (recorder, _thread) = crate::engine::recorder::start(state, Box::new(journal), clock).unwrap();
+    let (recorder, _thread) = lakemirror_engine::recorder::start(state, Box::new(journal), clock).unwrap();
     let acknowledged = |reason: String| {
         let step = UpkeepStep::LossAcknowledged { from: 1, to: 2, reason, who: "somebody".into() };
         recorder.command(Command::Upkeep { step, at_ms: 1 })

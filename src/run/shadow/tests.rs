@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lakemirror_core::ids::Incarnation;
+use lakemirror_engine::recorder::{self, Entry, Ledger as _, RecorderThread};
 use lakemirror_journal::codec;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::{Event, ServiceStartedV1};
@@ -12,7 +13,6 @@ use lakemirror_journal::log::{RecoveryAction, ScanReport};
 use lakemirror_journal::state::mirror::Definition;
 
 use super::*;
-use crate::engine::recorder::{self, Entry, Ledger as _, RecorderThread};
 use crate::run::ledger::{Journal, Rhythm};
 
 /// Every commit is a checkpoint.

@@ -27,6 +27,7 @@ mod journal {
 
     pub use lakemirror_core::{commit, ids, limits, mutant};
 }
+pub use engine::{threads, ticker};
 pub use journal::*;
 
 pub mod clock;
