@@ -16,7 +16,7 @@ use lakemirror_api::types::{
 use lakemirror_ports::clock::{Clock, Entropy};
 use lakemirror_ports::{Alarm, FaultKind, Incarnation, Lakefs, MirrorDefinition, Repository};
 
-use crate::mirrors::records::{
+use lakemirror_mirrors::records::{
     CreateError, Definition, Listing, NewMirror, Records, RecordsError, Stamp, Status, Summary,
 };
 

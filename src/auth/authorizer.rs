@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use lakemirror_lakefs::Policy;
 use lakemirror_ports::FaultKind;
 use lakemirror_ports::clock::{Clock, Entropy};
 
@@ -13,7 +14,6 @@ use super::authenticator::User;
 use super::cache::{Answers, CacheSettings, Freshness};
 use super::directory::Directory;
 use super::{AuthError, policy};
-use crate::lakefs::Policy;
 
 type Policies = Option<Arc<Vec<Policy>>>;
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use lakemirror_ports::Fault;
 
-use crate::lakefs::{CallerCredentials, Client, Policy};
+use lakemirror_lakefs::{CallerCredentials, Client, Policy};
 
 /// The users of an installation and what they may do.
 #[async_trait]

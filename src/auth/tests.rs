@@ -9,11 +9,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac as _};
 use lakemirror_core::secret::Secret;
+use lakemirror_lakefs::{CallerCredentials, Policy, Statement};
 use lakemirror_ports::FaultKind;
 use lakemirror_ports::clock::{Clock, Entropy};
 
 use super::*;
-use crate::lakefs::{CallerCredentials, Policy, Statement};
 
 const KEY: &str = "signing-canary";
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lakemirror_api::server::Service;
 use lakemirror_engine::Engine;
+use lakemirror_mirrors::records::Status;
 use lakemirror_ports::clock::Clock;
 use lakemirror_ports::{Incarnation, Lakefs, MirrorDefinition, StoreIdentity};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,6 @@ use super::Ports;
 use super::gate::LakefsGate;
 use super::registry::{SharedRegistry, shown};
 use crate::auth::{Authenticator, Authorizer, CacheSettings, Directory};
-use crate::mirrors::records::Status;
 use crate::service::{Blockstore, MirrorService, Parts, Region, Scheme, StatusProvider, Visible};
 
 struct EngineStatus {

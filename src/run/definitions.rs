@@ -18,8 +18,8 @@ use lakemirror_ports::clock::Clock;
 use lakemirror_ports::{Fault, FaultKind};
 use tokio::sync::Mutex;
 
-use crate::mirrors::embedded::{Embedded, OpenError};
-use crate::mirrors::{Expect, Item, Items, PAGE_ITEMS_MAX, Page, PutError};
+use lakemirror_mirrors::embedded::{Embedded, OpenError};
+use lakemirror_mirrors::{Expect, Item, Items, PAGE_ITEMS_MAX, Page, PutError};
 
 /// What is copied: which mirrors there are, and which deletions are done.
 const COPIED: [&str; 2] = ["definitions/", "acks/"];

@@ -17,7 +17,7 @@ use lakemirror_journal::log::{
 };
 use lakemirror_ports::Owner;
 
-use crate::mirrors::records::Summary;
+use lakemirror_mirrors::records::Summary;
 
 /// The journal as it was opened.
 pub struct Continuity {

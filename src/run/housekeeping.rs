@@ -11,7 +11,7 @@ use lakemirror_core::causes::chain;
 use lakemirror_ports::clock::{Clock, Entropy};
 use tokio_util::sync::CancellationToken;
 
-use crate::mirrors::records::{Records, RecordsError};
+use lakemirror_mirrors::records::{Records, RecordsError};
 
 /// How often it is done, the first time within this.
 const HOUR: Duration = Duration::from_secs(3600);

@@ -7,16 +7,16 @@ use async_trait::async_trait;
 use lakemirror_core::causes::chain;
 use lakemirror_engine::ports::Registry;
 use lakemirror_engine::status::{BranchStanding, BranchStatus, MirrorStatus, Standing, Waiting};
+use lakemirror_mirrors::records::{
+    self, BranchState, Counts, Definition, JournalHead, MirrorState, Published, Records, RecordsError, Stamp, Status,
+    Summary,
+};
 use lakemirror_ports::clock::Clock;
 use lakemirror_ports::{
     ApprovedDeletion, Fault, FaultKind, Heartbeat, Incarnation, LeaseTable, MirrorDefinition, Owner,
 };
 
 use super::gap::Continuity;
-use crate::mirrors::records::{
-    self, BranchState, Counts, Definition, JournalHead, MirrorState, Published, Records, RecordsError, Stamp, Status,
-    Summary,
-};
 
 /// The records, with the clock that stamps what is published.
 pub struct SharedRegistry {

@@ -22,10 +22,10 @@ use lakemirror_journal::log::{
     verify_segment,
 };
 use lakemirror_journal::state::ladder::Ladder;
+use lakemirror_objects::s3;
 use lakemirror_ports::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
-use crate::objects::s3;
 use crate::run::shadow::{ShadowError, take_snapshot};
 use plan::{Rules, Step};
 

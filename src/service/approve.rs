@@ -6,7 +6,7 @@ use lakemirror_api::error::{ApiError, ErrorCode};
 use lakemirror_engine::status::DELETION_HELD;
 use lakemirror_ports::{ApprovedDeletion, CommitId};
 
-use crate::mirrors::records::Status;
+use lakemirror_mirrors::records::Status;
 
 /// Names that a refusal lists, at most.
 const NAMES_MAX: usize = 10;
@@ -68,7 +68,7 @@ pub(super) fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mirrors::records::{BranchState, BranchStatus, Waiting};
+    use lakemirror_mirrors::records::{BranchState, BranchStatus, Waiting};
 
     fn status() -> Status {
         let branch = |name: &str, kind: &str| BranchStatus {

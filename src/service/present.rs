@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use lakemirror_engine::status::{STUCK_AFTER_MS, time};
+use lakemirror_mirrors::records::{BranchState, MirrorState, Status};
 
 use super::drivers::{Heard, Silence, Who, millis};
-use crate::mirrors::records::{BranchState, MirrorState, Status};
 
 /// What is to be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,8 +19,19 @@ pub(crate) struct Function {
 /// Directories that hold no source of ours.
 const NOT_OURS: [&str; 3] = ["target", ".git", "data"];
 /// Where what is shipped is, apart from tests, benches and fuzz targets.
-const PRODUCT: [&str; 7] =
-    ["src/", "api/src/", "core/src/", "engine/src/", "graveler/src/", "journal/src/", "ports/src/"];
+const PRODUCT: [&str; 11] = [
+    "src/",
+    "adapters/lakefs/src/",
+    "adapters/mirrors/src/",
+    "adapters/objects/src/",
+    "adapters/outbound/src/",
+    "api/src/",
+    "core/src/",
+    "engine/src/",
+    "graveler/src/",
+    "journal/src/",
+    "ports/src/",
+];
 /// Endings of the files that are looked at.
 const ENDINGS: [&str; 8] = [".rs", ".md", ".toml", ".yaml", ".yml", ".sh", ".json", ".java"];
 

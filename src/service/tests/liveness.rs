@@ -1,9 +1,9 @@
 //! What is answered about a mirror of another region while its driver lives, and once it does not.
 
+use lakemirror_mirrors::records::{BranchState, BranchStatus, MirrorState as State};
 use lakemirror_ports::{Heartbeat, Owner};
 
 use super::*;
-use crate::mirrors::records::{BranchState, BranchStatus, MirrorState as State};
 use crate::service::watch::Watch;
 
 const SECOND: Duration = Duration::from_secs(1);

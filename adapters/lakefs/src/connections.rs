@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lakemirror_outbound::Proxies;
+
 use super::connect::{ConnectError, Endpoint, http_client};
-use crate::outbound::Proxies;
 
 /// The brief wait is at least so many times the slowest of the last answers.
 const SLOWEST_TIMES: u32 = 3;

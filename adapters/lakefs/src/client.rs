@@ -9,6 +9,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lakemirror_core::secret::Secret;
+use lakemirror_outbound::Proxies;
 use lakemirror_ports::clock::{Clock, Entropy};
 use reqwest::header::HeaderValue;
 
@@ -16,7 +17,6 @@ use super::connect::{ConnectError, parse_endpoint};
 use super::connections::Connections;
 use super::throttle::Throttle;
 use super::transport::Transport;
-use crate::outbound::Proxies;
 
 /// The most items that lakeFS puts on a page.
 pub(super) const PAGE_ITEMS_MAX: usize = 1000;

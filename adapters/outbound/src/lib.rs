@@ -3,6 +3,7 @@
 //!
 //! The environment is read once ([`Proxies::of_process`]); the clients of lakeFS, S3 and DynamoDB all get what was read.
 
+#[cfg(feature = "aws")]
 pub mod aws;
 pub mod proxy;
 

@@ -11,9 +11,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{Credentials as StaticCredentials, Region, SharedHttpClient};
+use lakemirror_outbound::aws::{self, Bodies};
 
 use super::{Credentials, OpenError, Settings};
-use crate::outbound::aws::{self, Bodies};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// One attempt, with the search for credentials before it and the answer's body.

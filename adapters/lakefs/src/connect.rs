@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::Certificate;
 use url::Url;
 
-use crate::outbound::Proxies;
+use lakemirror_outbound::Proxies;
 
 /// How long a connection may take to open, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

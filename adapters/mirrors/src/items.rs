@@ -1,24 +1,4 @@
-//! The mirrors database: the one thing that the processes of all regions share.
-//!
-//! Owns the low-level port ([`Items`]: one partition of keys and versioned values, single-item conditional writes, ordered
-//! queries) and what is kept in it ([`records`]). Knows nothing of lakeFS, of the engine or of HTTP. Values flow in from
-//! the API (definitions) and the engine (summaries, acknowledgements) and out to both.
-//!
-//! # Layout
-//! Everything of one organization is in the partition [`partition`]`(organization_id)`, `lakemirror/<organization id>`.
-//! Within it every item has **one writer**, named by its key, is self-contained, and carries `(epoch, seq)`:
-//!
-//! | item key | written by | what |
-//! |---|---|---|
-//! | `definitions/<source region>/<mirror name>` | the source's region | the mirror of that name, and tombstones of earlier ones |
-//! | `summaries/<region>/<incarnation>` | the mirror's region | its status, when it changed |
-//! | `branches/<region>/<incarnation>/<of>-<part>` | the mirror's region | some of its branches, when they are many |
-//! | `acks/<region>/<incarnation>` | the mirror's region | the mirror repository of that incarnation is gone |
-//! | `heartbeats/<region>/<process>` | that process of the region | it lives |
-//! | `owners/<region>/<incarnation>` | the mirror's region | which of its processes drives the mirror |
-//!
-//! So the same code runs on one region's table, on tables replicated with or without strong consistency, and on SQL: no
-//! write ever touches two items, and nothing is written first in order to be pointed to later.
+//! The low-level port: one partition of keys and versioned values, single-item conditional writes, ordered queries.
 
 use std::time::Duration;
 
@@ -27,19 +7,6 @@ use bytes::Bytes;
 
 use lakemirror_ports::Fault;
 
-mod attempts;
-pub mod dynamodb;
-pub mod embedded;
-pub mod memory;
-pub mod postgres;
-pub mod records;
-mod table;
-
-pub use dynamodb::Dynamodb;
-pub use embedded::Embedded;
-pub use memory::Memory;
-pub use postgres::Postgres;
-
 /// Longest item key, in bytes: DynamoDB's limit for a sort key is 1024.
 pub const KEY_BYTES_MAX: usize = 1024;
 /// Largest value, in bytes: DynamoDB's limit for an item is 400 KB, names and the other attributes included.
@@ -47,11 +14,11 @@ pub const VALUE_BYTES_MAX: usize = 384 * 1024;
 /// Most items of one page.
 pub const PAGE_ITEMS_MAX: usize = 1000;
 /// A page of a database server ends with the value that takes it over this, so that memory is bounded.
-const PAGE_BYTES: usize = 4 << 20;
+pub(crate) const PAGE_BYTES: usize = 4 << 20;
 /// How long opening a store may take before it is given up.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// An open that takes longer than this may hang: the next start sets the store aside.
-const OPEN_SLOW_AFTER: Duration = Duration::from_secs(2);
+pub(crate) const OPEN_SLOW_AFTER: Duration = Duration::from_secs(2);
 
 /// The partition that holds everything of one organization, apart from lakeFS's own items in a shared table.
 #[must_use]

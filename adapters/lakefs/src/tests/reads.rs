@@ -5,7 +5,7 @@ use lakemirror_ports::{Fault, Lakefs as _, Repository, SourceObject};
 
 use super::server::{Server, Step, answer, answer_with, error};
 use super::*;
-use crate::lakefs::CallerCredentials;
+use crate::CallerCredentials;
 
 #[tokio::test]
 async fn a_repository_is_read_as_it_is() {

@@ -51,13 +51,11 @@ macro_rules! text_form {
         pub(super) mod $name {
             use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-            pub(in crate::mirrors::records) fn serialize<S: Serializer>(id: &$id, to: S) -> Result<S::Ok, S::Error> {
+            pub(in crate::records) fn serialize<S: Serializer>(id: &$id, to: S) -> Result<S::Ok, S::Error> {
                 to.collect_str(id)
             }
 
-            pub(in crate::mirrors::records) fn deserialize<'de, D: Deserializer<'de>>(
-                from: D,
-            ) -> Result<$id, D::Error> {
+            pub(in crate::records) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<$id, D::Error> {
                 <$id>::parse(&String::deserialize(from)?).map_err(D::Error::custom)
             }
         }
@@ -72,19 +70,14 @@ pub(super) mod commit {
     use lakemirror_ports::CommitId;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(in crate::mirrors::records) fn serialize<S: Serializer>(
-        id: &Option<CommitId>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(in crate::records) fn serialize<S: Serializer>(id: &Option<CommitId>, to: S) -> Result<S::Ok, S::Error> {
         match id {
             Some(id) => to.collect_str(id),
             None => to.serialize_none(),
         }
     }
 
-    pub(in crate::mirrors::records) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<CommitId>, D::Error> {
+    pub(in crate::records) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<CommitId>, D::Error> {
         let text: Option<String> = Option::deserialize(from)?;
         text.map(|text| CommitId::parse(&text)).transpose().map_err(D::Error::custom)
     }

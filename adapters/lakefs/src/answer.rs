@@ -16,22 +16,22 @@ const MESSAGE_CHARS: usize = 500;
 
 /// lakeFS's exact messages that decide something (lakeFS 1.84, `pkg/graveler`, `pkg/api`, `pkg/auth`).
 pub(super) mod message {
-    pub(in crate::lakefs) const REPOSITORY_NOT_FOUND: &str = "repository not found";
-    pub(in crate::lakefs) const BRANCH_NOT_FOUND: &str = "branch not found";
-    pub(in crate::lakefs) const COMMIT_NOT_FOUND: &str = "commit not found";
+    pub(crate) const REPOSITORY_NOT_FOUND: &str = "repository not found";
+    pub(crate) const BRANCH_NOT_FOUND: &str = "branch not found";
+    pub(crate) const COMMIT_NOT_FOUND: &str = "commit not found";
     /// A log from a commit that is not there.
-    pub(in crate::lakefs) const REF_NOT_FOUND: &str = "ref: not found";
+    pub(crate) const REF_NOT_FOUND: &str = "ref: not found";
     /// A path, or the commit it was to be in.
-    pub(in crate::lakefs) const NOT_FOUND: &str = "not found";
-    pub(in crate::lakefs) const NO_DATA: &str = "No data";
-    pub(in crate::lakefs) const BRANCH_EXISTS: &str = "branch already exists: not unique";
-    pub(in crate::lakefs) const COMMIT_EXISTS: &str = "commit already exists: not unique";
-    pub(in crate::lakefs) const REPOSITORY_EXISTS: &str = "error creating repository: not unique";
-    pub(in crate::lakefs) const READ_ONLY: &str = "read-only repository";
-    pub(in crate::lakefs) const DEFAULT_BRANCH: &str = "cannot delete repository default branch";
+    pub(crate) const NOT_FOUND: &str = "not found";
+    pub(crate) const NO_DATA: &str = "No data";
+    pub(crate) const BRANCH_EXISTS: &str = "branch already exists: not unique";
+    pub(crate) const COMMIT_EXISTS: &str = "commit already exists: not unique";
+    pub(crate) const REPOSITORY_EXISTS: &str = "error creating repository: not unique";
+    pub(crate) const READ_ONLY: &str = "read-only repository";
+    pub(crate) const DEFAULT_BRANCH: &str = "cannot delete repository default branch";
     /// A user asked for by name (`pkg/auth`: the bare words of a missing key).
-    pub(in crate::lakefs) const USER_NOT_FOUND: &str = NOT_FOUND;
-    pub(in crate::lakefs) const NOT_IMPLEMENTED: &str = "Not Implemented";
+    pub(crate) const USER_NOT_FOUND: &str = NOT_FOUND;
+    pub(crate) const NOT_IMPLEMENTED: &str = "Not Implemented";
 }
 
 /// Every error body of lakeFS.

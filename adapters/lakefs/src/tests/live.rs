@@ -7,7 +7,7 @@ use lakemirror_ports::clock::system::{OsEntropy, SystemClock};
 use lakemirror_ports::{BranchHead, Fault, FaultKind, Lakefs as _, Made};
 
 use super::*;
-use crate::lakefs::CallerCredentials;
+use crate::CallerCredentials;
 use std::io::Write as _;
 
 fn variable(name: &str) -> Option<String> {
@@ -63,7 +63,7 @@ async fn the_whole_life_of_a_mirror_on_a_real_lakefs() {
         page_size: 1,
         region: None,
         ca_bundle: None,
-        proxies: crate::outbound::Proxies::default(),
+        proxies: lakemirror_outbound::Proxies::default(),
     };
     let client = Client::new(settings, clock.clone(), Arc::new(OsEntropy)).unwrap();
     let name = format!("lakemirror-test-{}", clock.wall_ms());

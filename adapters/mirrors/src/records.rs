@@ -42,7 +42,6 @@ const ATTEMPTS_MAX: usize = 8;
 
 /// Why a record could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum RecordsError {
     /// The database did not answer or refused.
     #[error("the mirrors database failed")]
@@ -65,7 +64,6 @@ pub enum RecordsError {
 
 /// Why a mirror was not created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum CreateError {
     /// The name is taken.
     #[error("a mirror of this name exists")]

@@ -18,7 +18,7 @@ use lakemirror_core::secret::Secret;
 use lakemirror_ports::clock::Clock;
 use lakemirror_ports::{Fault, FaultKind, Fetched, Location};
 
-use crate::outbound::Proxies;
+use lakemirror_outbound::Proxies;
 
 use super::list_page::{ListPageError, scan};
 use super::{Costs, Found, Page, Store, fault};

@@ -6,7 +6,7 @@ use lakemirror_ports::{FaultKind, Lakefs as _, Made};
 
 use super::server::{Server, Step, answer, answer_with, error};
 use super::*;
-use crate::lakefs::CallerCredentials;
+use crate::CallerCredentials;
 
 fn branch() -> Step {
     answer(200, &format!(r#"{{"commit_id":"{}","id":"main"}}"#, id(1)))

@@ -32,7 +32,7 @@ fn client_with(endpoint: &str, clock: Arc<TestClock>) -> Client {
         secret_access_key: Secret::from(SECRET_KEY),
         page_size: 1000,
         ca_bundle: None,
-        proxies: crate::outbound::Proxies::default(),
+        proxies: lakemirror_outbound::Proxies::default(),
     };
     Client::new(settings, clock, Arc::new(Zero)).unwrap()
 }

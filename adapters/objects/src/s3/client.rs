@@ -15,10 +15,10 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     Credentials as StaticCredentials, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
 };
+use lakemirror_outbound::aws::{self, Bodies, ClientError};
 use thiserror::Error;
 
 use super::{Checksums, Credentials, Settings};
-use crate::outbound::aws::{self, Bodies, ClientError};
 
 /// Settings that cannot work.
 #[derive(Debug, Error)]

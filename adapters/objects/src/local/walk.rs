@@ -7,10 +7,11 @@
 use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
+use lakemirror_graveler::address::clean;
+
 use super::super::Page;
 use super::links::{LinkError, end_of, follow};
 use super::means_absent;
-use lakemirror_graveler::address::clean;
 
 /// Directories deeper than this below the bucket are not walked. S3's keys have at most 1,024 bytes.
 const DEPTH_MAX: usize = 512;

@@ -4,7 +4,7 @@ use lakemirror_ports::Lakefs as _;
 
 use super::server::{Server, answer, error};
 use super::*;
-use crate::lakefs::CallerCredentials;
+use crate::CallerCredentials;
 
 #[tokio::test]
 async fn nothing_prints_the_secret_even_if_the_server_repeats_it() {
@@ -25,7 +25,7 @@ async fn nothing_prints_the_secret_even_if_the_server_repeats_it() {
         page_size: 1,
         region: None,
         ca_bundle: None,
-        proxies: crate::outbound::Proxies::default(),
+        proxies: lakemirror_outbound::Proxies::default(),
     };
     printed += &format!("{:?}", settings.secret_access_key);
     let error = Client::new(settings, Arc::<TestClock>::default(), Arc::new(Zero)).unwrap_err();
@@ -43,7 +43,7 @@ fn a_secret_that_no_header_can_carry_is_refused_unseen() {
         page_size: 1,
         region: None,
         ca_bundle: None,
-        proxies: crate::outbound::Proxies::default(),
+        proxies: lakemirror_outbound::Proxies::default(),
     };
     // Base64 can carry anything.
     Client::new(settings, Arc::<TestClock>::default(), Arc::new(Zero)).unwrap();
