@@ -5,7 +5,6 @@ pub mod checker;
 pub mod cli;
 pub mod config;
 pub mod demo;
-pub mod evidence;
 pub mod logging;
 pub mod run;
 pub mod sandbox;
@@ -13,6 +12,7 @@ pub mod service;
 
 pub use lakemirror_core::{escape, secret};
 pub use lakemirror_engine as engine;
+pub use lakemirror_evidence as evidence;
 pub use lakemirror_graveler as graveler;
 pub use lakemirror_lakefs as lakefs;
 pub use lakemirror_mirrors as mirrors;

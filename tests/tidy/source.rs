@@ -19,7 +19,7 @@ pub(crate) struct Function {
 /// Directories that hold no source of ours.
 const NOT_OURS: [&str; 3] = ["target", ".git", "data"];
 /// Where what is shipped is, apart from tests, benches and fuzz targets.
-const PRODUCT: [&str; 11] = [
+const PRODUCT: [&str; 12] = [
     "src/",
     "adapters/lakefs/src/",
     "adapters/mirrors/src/",
@@ -28,6 +28,7 @@ const PRODUCT: [&str; 11] = [
     "api/src/",
     "core/src/",
     "engine/src/",
+    "evidence/src/",
     "graveler/src/",
     "journal/src/",
     "ports/src/",

@@ -7,6 +7,8 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args;
+use lakemirror_evidence::Source;
+use lakemirror_evidence::verify::{Request, verify};
 use lakemirror_journal::codec::{self, Payload};
 use lakemirror_journal::event::{Event, JournalRecoveredV1, LossAcknowledgedV1};
 use lakemirror_journal::log::repair::{self, Accepted, RepairError};
@@ -17,8 +19,6 @@ use lakemirror_ports::clock::Clock;
 use lakemirror_ports::clock::system::SystemClock;
 
 use super::{Exit, Failure, output};
-use crate::evidence::Source;
-use crate::evidence::verify::{Request, verify};
 
 /// A reason is for people; it has to fit into a record with room to spare.
 const REASON_BYTES_MAX: usize = 4096;

@@ -11,9 +11,9 @@ use lakemirror_core::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_journal::event::{CommitObservedV1, Event, MetarangeReadV1, MoveStartedV1};
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 
-use crate::evidence::begin::restored;
-use crate::evidence::decode;
-use crate::evidence::mirrors::Wanted;
+use crate::begin::restored;
+use crate::decode;
+use crate::mirrors::Wanted;
 
 /// Letters of a commit's message that are kept.
 const MESSAGE_LETTERS_MAX: usize = 80;

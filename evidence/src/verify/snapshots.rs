@@ -11,7 +11,7 @@ use lakemirror_journal::log::snapshot::{self, SNAPSHOT_DIR, SnapshotFault};
 use lakemirror_journal::log::{FrameInfo, SnapshotHeader};
 use lakemirror_journal::state::image;
 
-use crate::evidence::{EvidenceError, Source};
+use crate::{EvidenceError, Source};
 
 /// One snapshot file.
 #[derive(Debug, Clone, PartialEq, Eq)]

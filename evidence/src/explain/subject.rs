@@ -6,7 +6,7 @@
 use lakemirror_core::ids::CommitId;
 
 use super::graph::{At, Branch, Graph, Move, Seen};
-use crate::evidence::mirrors::never_seen;
+use crate::mirrors::never_seen;
 
 /// Digits that a commit's beginning has at least.
 const DIGITS_MIN: usize = 4;

@@ -16,8 +16,8 @@ use lakemirror_journal::state::policy::{ArchivedRule, ImportsRule, Policy};
 use lakemirror_journal::state::tree::Grade;
 
 use super::Key;
-use crate::evidence::explain::graph::At;
-use crate::evidence::moment::show;
+use crate::explain::graph::At;
+use crate::moment::show;
 
 /// Which rules hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

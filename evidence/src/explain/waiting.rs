@@ -14,9 +14,9 @@ use lakemirror_journal::state::policy::{ArchivedRule, HistoryRule, ImportsRule};
 use lakemirror_journal::state::tree::Grade;
 
 use super::subject::Subject;
-use crate::evidence::begin::restored;
-use crate::evidence::moment::show;
-use crate::evidence::{EvidenceError, Source, decode};
+use crate::begin::restored;
+use crate::moment::show;
+use crate::{EvidenceError, Source, decode};
 
 /// Ancestors that are named.
 const ANCESTORS_NAMED_MAX: usize = 10;

@@ -1,23 +1,4 @@
-//! The journal as evidence: questions about a journal's directory, answered from its segments alone.
-//!
-//! Owns one way of reading ([`Source::read`]) and what can go wrong in it; each question is a consumer of that one scan
-//! in a file under `evidence/`. Nothing here writes into the journal, takes its lock, opens the hot store, or prints:
-//! directories in; plain answers out, or an [`EvidenceError`] that says what to do.
-
-pub mod begin;
-pub mod diff;
-pub mod explain;
-pub mod export;
-pub mod heads;
-pub mod import;
-pub mod json;
-pub mod mirrors;
-pub mod moment;
-pub mod reflog;
-pub mod replay;
-pub mod stat;
-pub mod verify;
-pub mod what_if;
+//! Where a journal is read from, the one way of reading it, and what can go wrong in it.
 
 use std::error::Error;
 use std::io;
@@ -45,7 +26,6 @@ pub struct Source {
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum EvidenceError {
     /// The directory holds no sound journal.
     #[error(transparent)]
@@ -83,7 +63,7 @@ impl EvidenceError {
 }
 
 /// A consumer's way of ending the scan because its output is closed or full.
-fn output_failed(error: io::Error) -> ReplayRefused {
+pub(crate) fn output_failed(error: io::Error) -> ReplayRefused {
     ReplayRefused(Box::new(error))
 }
 
@@ -159,7 +139,7 @@ fn sort(error: OpenError) -> EvidenceError {
     }
 }
 
-fn refused(seq: u64, cause: Box<dyn Error + Send + Sync>) -> EvidenceError {
+pub(crate) fn refused(seq: u64, cause: Box<dyn Error + Send + Sync>) -> EvidenceError {
     let cause = match cause.downcast::<CodecError>() {
         Ok(source) => return EvidenceError::Record { seq, source: *source },
         Err(cause) => cause,
@@ -171,7 +151,7 @@ fn refused(seq: u64, cause: Box<dyn Error + Send + Sync>) -> EvidenceError {
 }
 
 /// The fact in a record.
-fn decode(record: &RawRecord<'_>) -> Result<Event, ReplayRefused> {
+pub(crate) fn decode(record: &RawRecord<'_>) -> Result<Event, ReplayRefused> {
     codec::decode(record.kind, record.version, record.payload).map_err(|error| ReplayRefused(Box::new(error)))
 }
 
@@ -180,7 +160,7 @@ fn decode(record: &RawRecord<'_>) -> Result<Event, ReplayRefused> {
 const CONTENT_KINDS: std::ops::RangeInclusive<u16> = 49..=55;
 
 /// The fact in a record, unless it is one about content.
-fn decode_about_branches(record: &RawRecord<'_>) -> Result<Option<Event>, ReplayRefused> {
+pub(crate) fn decode_about_branches(record: &RawRecord<'_>) -> Result<Option<Event>, ReplayRefused> {
     if CONTENT_KINDS.contains(&record.kind) {
         return Ok(None);
     }

@@ -14,8 +14,8 @@ use lakemirror_journal::state::{State, checks_of};
 
 use super::snapshots::SnapshotSeen;
 use super::{Deep, Problems, Proven, Request};
-use crate::evidence::begin::restored;
-use crate::evidence::decode;
+use crate::begin::restored;
+use crate::decode;
 
 /// Kinds of records about the journal's own files.
 const UPKEEP_KINDS: std::ops::RangeInclusive<u16> = 4..=9;

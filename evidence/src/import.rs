@@ -19,7 +19,6 @@ const LINE_BYTES_MAX: u64 = 64 << 20;
 
 /// Why no journal was made.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Refused {
     /// The file cannot be read.
     #[error("cannot read {path}")]

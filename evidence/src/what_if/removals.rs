@@ -12,7 +12,7 @@ use lakemirror_journal::state::mirror::Mirror;
 use lakemirror_journal::state::policy::Policy;
 
 use super::Verdict;
-use crate::evidence::explain::graph::At;
+use crate::explain::graph::At;
 
 /// A branch whose time of grace began.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use lakemirror_journal::state::policy::Policy;
 
 use super::graph::At;
 use super::range::{Decision, RangeProof};
-use crate::evidence::begin::restored;
-use crate::evidence::{EvidenceError, Source, decode};
+use crate::begin::restored;
+use crate::{EvidenceError, Source, decode};
 
 /// The evidence of some ranges.
 #[derive(Debug, Clone, PartialEq, Eq)]
