@@ -1,13 +1,10 @@
 //! lakemirror: transactional mirroring for lakeFS, as a library so that the command, the tests and the demo share it.
 
 pub mod auth;
-pub mod checker;
 pub mod cli;
 pub mod config;
-pub mod demo;
 pub mod logging;
 pub mod run;
-pub mod sandbox;
 pub mod service;
 
 pub use lakemirror_core::{escape, secret};
@@ -19,3 +16,5 @@ pub use lakemirror_mirrors as mirrors;
 pub use lakemirror_objects as objects;
 pub use lakemirror_outbound as outbound;
 pub use lakemirror_ports::{backoff, clock};
+#[cfg(feature = "demo")]
+pub use lakemirror_sandbox::{checker, demo, sandbox};

@@ -19,7 +19,7 @@ pub(crate) struct Function {
 /// Directories that hold no source of ours.
 const NOT_OURS: [&str; 3] = ["target", ".git", "data"];
 /// Where what is shipped is, apart from tests, benches and fuzz targets.
-const PRODUCT: [&str; 12] = [
+const PRODUCT: [&str; 13] = [
     "src/",
     "adapters/lakefs/src/",
     "adapters/mirrors/src/",
@@ -32,6 +32,7 @@ const PRODUCT: [&str; 12] = [
     "graveler/src/",
     "journal/src/",
     "ports/src/",
+    "sandbox/src/",
 ];
 /// Endings of the files that are looked at.
 const ENDINGS: [&str; 8] = [".rs", ".md", ".toml", ".yaml", ".yml", ".sh", ".json", ".java"];

@@ -125,6 +125,7 @@ async fn play(cast: &Cast, part: &Part<'_>, moves: &[Moves<'_>]) -> Result<Outco
         moves,
         screen: part.screen,
         clock: &*part.clock,
+        dead_after: part.wiring.dead_after(),
         round: super::script::round(part.dir)?,
     };
     script.run().await

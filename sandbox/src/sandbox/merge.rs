@@ -4,10 +4,11 @@
 //! records are compared one by one. A path that both changed differently is a conflict, unless a strategy decides.
 //! Reverts and cherry-picks are merges with another choice of the three.
 
+use lakemirror_graveler::metarange::RangeInfo;
+
 use super::build::Builder;
 use super::failure::{Failure, Kind, Outcome};
 use super::tree::{At, Cursor, Record, Tree};
-use lakemirror_graveler::metarange::RangeInfo;
 
 /// Who wins a conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

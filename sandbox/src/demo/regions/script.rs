@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use lakemirror_api::types::Mirror;
 use lakemirror_core::causes::chain;
-use lakemirror_engine::lease::DEAD_AFTER;
 use lakemirror_ports::clock::Clock;
 
 use super::Cast;
@@ -29,6 +28,8 @@ pub(super) struct Script<'a> {
     pub(super) moves: &'a [Moves<'a>],
     pub(super) screen: &'a Screen,
     pub(super) clock: &'a dyn Clock,
+    /// For how long a process must have been silent before another one takes its mirrors.
+    pub(super) dead_after: Duration,
     /// Which start over the same directory this is, from 1.
     pub(super) round: u64,
 }
@@ -174,7 +175,7 @@ impl Script<'_> {
         }
         cast.west.start(self.clock).await?;
         self.say(&cast.west.introduction());
-        let silent = DEAD_AFTER.as_secs();
+        let silent = self.dead_after.as_secs();
         self.say(&format!(
             "it resumes from its journal, and moves branches once its predecessor was silent for {silent} s"
         ));

@@ -31,14 +31,13 @@ use tokio_util::sync::CancellationToken;
 
 use self::screen::{Screen, Voice};
 use self::script::Script;
-use self::service::Lakemirror;
+use self::service::{Lakemirror, Wiring};
 use self::show::{Moves, Show};
 use self::source::Source;
 use self::stage::{Plan, Stage, StageError};
 use crate::checker::compare::Report;
 use crate::checker::http::HttpError;
 use crate::checker::{CheckError, Checker};
-use crate::run::RunError;
 use crate::sandbox::replication::Behaviour;
 
 /// Copies come this much later than their files, each by its own draw: so they come out of order.
@@ -84,7 +83,7 @@ pub enum DemoError {
     Stage(#[from] StageError),
     /// lakemirror does not start.
     #[error("lakemirror does not start")]
-    Start(#[from] RunError),
+    Start(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The checker cannot judge, or a change at the source failed.
     #[error("a call to a sandbox failed")]
     Check(#[from] CheckError),
@@ -161,12 +160,13 @@ struct Cast {
 pub async fn run(
     options: &Options,
     screen: &Screen,
+    wiring: &dyn Wiring,
     stop: CancellationToken,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Outcome, DemoError> {
     let home = home(options, &*entropy)?;
-    let part = Part { dir: &home.dir, interactive: options.interactive, screen, stop: &stop, clock, entropy };
+    let part = Part { dir: &home.dir, interactive: options.interactive, screen, wiring, stop: &stop, clock, entropy };
     let outcome = match options.regions {
         Regions::Two => two_regions(&part).await,
         Regions::Three => regions::run(&part).await,
@@ -182,6 +182,7 @@ struct Part<'a> {
     dir: &'a Path,
     interactive: bool,
     screen: &'a Screen,
+    wiring: &'a dyn Wiring,
     stop: &'a CancellationToken,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -259,7 +260,7 @@ async fn begin(part: &Part<'_>) -> Result<Cast, DemoError> {
     // The first look is over before lakemirror can move anything.
     checker.look().await?;
     let watching = tokio::spawn(async move { judge.run(until).await });
-    let lakemirror = Lakemirror::start(&stage, Arc::clone(clock), Arc::clone(entropy)).await?;
+    let lakemirror = Lakemirror::start(&stage, part.wiring, Arc::clone(clock), Arc::clone(entropy)).await?;
     screen.say(Voice::Demo, &format!("lakemirror on {}, state in {}", lakemirror.url, dir.display()));
     Ok(Cast { stage, lakemirror, checker, watching, stop })
 }

@@ -1,25 +1,45 @@
 //! lakemirror itself in the demo: the production wiring in this process, and its HTTP API as curl would call it.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use lakemirror_api::types::Mirror;
 use lakemirror_core::causes::chain;
 use lakemirror_ports::clock::{Clock, Entropy};
 use reqwest::Method;
 use serde_json::json;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::DemoError;
 use super::stage::{Broken, MIRROR, MIRROR_NAMESPACE, MIRROR_REGION, SOURCE, Stage, access, listen};
 use crate::checker::http::{Http, HttpError};
-use crate::config::Config;
-use crate::run;
 
 /// The API's base path.
 pub const BASE: &str = "/service/replication/v1";
+
+/// How a lakemirror is started in this process: by the production wiring, which hands itself in.
+#[async_trait]
+pub trait Wiring: Send + Sync {
+    /// Connects what the text of a configuration file describes. What comes out serves until `stop` is cancelled.
+    async fn start(
+        &self,
+        configuration: &str,
+        listener: TcpListener,
+        stop: CancellationToken,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Serving, DemoError>;
+    /// For how long a process must have been silent before another one takes its mirrors.
+    fn dead_after(&self) -> Duration;
+}
+
+/// A lakemirror that serves, until it ends.
+pub type Serving = BoxFuture<'static, Result<(), Box<dyn Error + Send + Sync>>>;
 
 /// lakemirror's API, as far as the demo needs it.
 #[derive(Debug, Clone)]
@@ -94,19 +114,15 @@ impl Lakemirror {
     /// Starts it over a stage, by a configuration as a file would have it.
     pub(super) async fn start(
         stage: &Stage,
+        wiring: &dyn Wiring,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, DemoError> {
         let (listener, address) = listen().await?;
         let text = stage.config(&address);
-        let parsed = Config::parse(Path::new("demo.yaml"), &text, &BTreeMap::new());
-        let (config, _) = parsed.map_err(|problems| {
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            DemoError::Ended(format!("the demo's own configuration is refused: {}", lines.join("; ")))
-        })?;
-        let ports = run::connect(&config, clock, entropy).await?;
         let (stop, told) = (CancellationToken::new(), stage.broken().clone());
-        let serving = tokio::spawn(serve(ports, listener, stop.clone(), told));
+        let ended = wiring.start(&text, listener, stop.clone(), clock, entropy).await?;
+        let serving = tokio::spawn(serve(ended, stop.clone(), told));
         let url = format!("http://{address}");
         Ok(Self { api: Api::new(&url)?, url, stop, serving })
     }
@@ -120,10 +136,9 @@ impl Lakemirror {
     }
 }
 
-async fn serve(ports: run::Ports, listener: tokio::net::TcpListener, stop: CancellationToken, told: Broken) {
-    let ended = run::serve(ports, listener, stop.clone()).await;
-    match ended {
-        Err(error) => told.tell(format!("lakemirror ended: {}", chain(&error))),
+async fn serve(serving: Serving, stop: CancellationToken, told: Broken) {
+    match serving.await {
+        Err(error) => told.tell(format!("lakemirror ended: {}", chain(&*error))),
         Ok(()) if !stop.is_cancelled() => told.tell("lakemirror ended by itself".to_owned()),
         Ok(()) => {}
     }

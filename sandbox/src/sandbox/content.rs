@@ -3,12 +3,12 @@
 //! The commit id is computed here from texts: lakeFS lets clients record commits whose parents and tree are any
 //! text, which `graveler`'s typed record cannot say.
 
+use lakemirror_graveler::entry::{self, AddressType, EntryRef, Timestamp};
+use lakemirror_graveler::ident;
 use sha2::{Digest, Sha256};
 
 use super::failure::{Failure, Outcome};
 use super::model::{Addressing, Commit, Entry};
-use lakemirror_graveler::entry::{self, AddressType, EntryRef, Timestamp};
-use lakemirror_graveler::ident;
 
 /// The content id of a commit, whatever its `id` says.
 pub(super) fn commit_id(commit: &Commit) -> String {

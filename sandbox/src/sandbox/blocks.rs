@@ -8,10 +8,11 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use lakemirror_graveler::address::clean;
+
 use super::failure::{Failure, Kind, Outcome};
 use super::log::Durability;
 use super::model::Addressing;
-use lakemirror_graveler::address::clean;
 
 /// The scheme of every namespace and address.
 pub(super) const SCHEME: &str = "local://";

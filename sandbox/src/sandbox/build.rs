@@ -3,12 +3,13 @@
 //! Where a range ends depends on its paths ([`should_break`]), so that equal stretches of two trees are equal files. A
 //! whole range is taken over as it is and ends the one being written.
 
+use lakemirror_graveler::metarange::RangeInfo;
+use lakemirror_graveler::writer::{BreakRule, MetarangeWriter, RangeWriter, WrittenRange, should_break};
+
 use super::blocks::Blocks;
 use super::failure::{Failure, Outcome};
 use super::model::Addressing;
 use super::tree::Record;
-use lakemirror_graveler::metarange::RangeInfo;
-use lakemirror_graveler::writer::{BreakRule, MetarangeWriter, RangeWriter, WrittenRange, should_break};
 
 /// A tree that is being written.
 pub(super) struct Builder<'a> {
