@@ -24,7 +24,7 @@ pub use cache::{CacheSettings, Freshness};
 pub use condition::source_ip;
 pub use directory::Directory;
 
-use crate::engine::ports::Fault;
+use lakemirror_ports::Fault;
 
 /// Why a request is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,11 +4,13 @@
 //! what it does with them. Arguments in; lines on standard output, messages on standard error and an exit code out.
 
 mod check;
+#[cfg(feature = "demo")]
 mod demo;
 mod exit;
 mod journal;
 mod output;
 mod run;
+#[cfg(feature = "demo")]
 mod sandbox;
 mod signals;
 mod sst;
@@ -21,19 +23,34 @@ use rustix::fs::Mode;
 
 pub use exit::{Exit, Failure};
 
-/// What follows the list of commands in `--help`.
-const EXAMPLES: &str = "\
-Examples:
-  lakemirror demo                               see a mirror at work, with nothing else installed
-  lakemirror demo --regions 3                   the same with a process in each of three regions
-  lakemirror config check lakemirror.yaml       every problem of a configuration at once
-  lakemirror run --config lakemirror.yaml       serve
-  lakemirror sandbox --listen 127.0.0.1:8000 --dir ./east
-  lakemirror sst ./blocks/sample/_lakefs/*      what metadata files hold, as JSON lines
-  lakemirror journal verify ./journal           whether a journal is sound; `journal --help` has the other questions
+/// A line of the help that is there only with the demo.
+#[cfg(feature = "demo")]
+macro_rules! with_demo {
+    ($text:literal) => {
+        $text
+    };
+}
+#[cfg(not(feature = "demo"))]
+macro_rules! with_demo {
+    ($text:literal) => {
+        ""
+    };
+}
 
-Exit codes: 0 done, 1 the check that was asked for failed, 2 wrong arguments, 69 something outside cannot be reached,
-70 the journal refuses, 74 reading or writing failed, 78 the configuration is wrong, 130 interrupted.";
+/// What follows the list of commands in `--help`.
+const EXAMPLES: &str = concat!(
+    "Examples:\n",
+    with_demo!("  lakemirror demo                               see a mirror at work, with nothing else installed\n"),
+    with_demo!("  lakemirror demo --regions 3                   the same with a process in each of three regions\n"),
+    "  lakemirror config check lakemirror.yaml       every problem of a configuration at once\n",
+    "  lakemirror run --config lakemirror.yaml       serve\n",
+    with_demo!("  lakemirror sandbox --listen 127.0.0.1:8000 --dir ./east\n"),
+    "  lakemirror sst ./blocks/sample/_lakefs/*      what metadata files hold, as JSON lines\n",
+    "  lakemirror journal verify ./journal           whether a journal is sound; `journal --help` has the other questions\n",
+    "\n",
+    "Exit codes: 0 done, 1 the check that was asked for failed, 2 wrong arguments, 69 something outside cannot be reached,\n",
+    "70 the journal refuses, 74 reading or writing failed, 78 the configuration is wrong, 130 interrupted."
+);
 
 #[derive(Debug, Parser)]
 #[command(name = "lakemirror", version, after_help = EXAMPLES)]
@@ -53,6 +70,7 @@ enum Command {
         command: ConfigCommand,
     },
     /// Serve one small lakeFS-compatible server, to try things on.
+    #[cfg(feature = "demo")]
     Sandbox(sandbox::SandboxArguments),
     /// Print what lakeFS metadata files hold, and check their ids.
     Sst(sst::SstArguments),
@@ -63,6 +81,7 @@ enum Command {
         command: journal::JournalCommand,
     },
     /// Show the main job: two sandbox lakeFS installations, replication between them, and a mirror.
+    #[cfg(feature = "demo")]
     Demo(demo::DemoArguments),
 }
 
@@ -90,9 +109,11 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Config { command: ConfigCommand::Check(arguments) } => check::check(&arguments),
+        #[cfg(feature = "demo")]
         Command::Sandbox(arguments) => sandbox::sandbox(&arguments),
         Command::Sst(arguments) => sst::sst(&arguments),
         Command::Journal { command } => journal::journal(&command),
+        #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::demo(&arguments),
     }
 }

@@ -20,7 +20,6 @@ mod problem;
 mod reader;
 mod root;
 mod scalar;
-pub(crate) mod suggest;
 mod summary;
 mod yaml;
 
@@ -42,7 +41,7 @@ pub use pace::{CommitSensor, MirrorsManager, PresenceCache, Recheck, Validator};
 pub use policy::{ArchivedRule, Deletion, History, Imports, OnDivergence, Promotion, SizeRule, Verification};
 pub use problem::{Place, Problem, Warning};
 
-use crate::secret::Secret;
+use lakemirror_core::secret::Secret;
 
 /// The largest configuration file, in bytes. A full one has about 5 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -10,6 +10,7 @@ use std::fmt::Debug;
 use std::io::IsTerminal;
 use std::sync::{Arc, OnceLock};
 
+use lakemirror_core::escape;
 use tracing::Level;
 use tracing::field::Field;
 use tracing_subscriber::field::MakeExt;
@@ -20,10 +21,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
-use crate::clock::Clock;
-use crate::clock::system::SystemClock;
 use crate::config::{LogFormat, LogLevel, Logging};
-use crate::escape;
+use lakemirror_ports::clock::Clock;
+use lakemirror_ports::clock::system::SystemClock;
 use repeats::Repeats;
 
 /// The crates whose records are ours.

@@ -21,26 +21,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lakemirror_api::server::{Startup, Unready, router};
+use lakemirror_engine::lease::keeper::Process;
+use lakemirror_engine::mirror::{Ended, Settings};
+use lakemirror_engine::ports::Registry;
+use lakemirror_engine::recorder::{self, Halt, Ledger, Recorder, RecorderThread};
+use lakemirror_engine::{Engine, Parts, Region};
 use lakemirror_journal::command::Command;
 use lakemirror_journal::log::OpenError;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::policy::Policy;
+use lakemirror_mirrors::records::Records;
+use lakemirror_mirrors::{Dynamodb, Embedded, Items, Postgres, dynamodb, embedded, postgres};
+use lakemirror_objects::s3;
+use lakemirror_outbound::Proxies;
+use lakemirror_ports::clock::{Clock, Entropy};
+use lakemirror_ports::{Alarm, FaultKind, Lakefs, LeaseTable};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Entropy};
 use crate::config::{self, Config, MirrorsDatabase, Recheck};
-use crate::engine::lease::keeper::Process;
-use crate::engine::mirror::{Ended, Settings};
-use crate::engine::ports::{Alarm, FaultKind, Lakefs, LeaseTable, Registry};
-use crate::engine::recorder::{self, Halt, Ledger, Recorder, RecorderThread};
-use crate::engine::{Engine, Parts, Region};
-use crate::lakefs;
-use crate::mirrors::records::Records;
-use crate::mirrors::{Dynamodb, Embedded, Items, Postgres, dynamodb, embedded, postgres};
-use crate::objects::{self, s3};
-use crate::outbound::Proxies;
 use crate::service::RequestLog;
 
 use definitions::{JournaledItems, ReconcileError};
@@ -67,7 +67,7 @@ pub enum RunError {
         region: String,
         /// Why.
         #[source]
-        source: lakefs::ConnectError,
+        source: lakemirror_lakefs::ConnectError,
     },
     /// A blockstore cannot be used.
     #[error("the blockstore of region {region} cannot be used")]
@@ -76,7 +76,7 @@ pub enum RunError {
         region: String,
         /// Why.
         #[source]
-        source: objects::ConnectError,
+        source: lakemirror_objects::ConnectError,
     },
     /// The journal's archive cannot be used.
     #[error("journal.archive.s3 cannot be used")]
@@ -124,7 +124,7 @@ pub struct Ports {
     /// The region whose calls this process takes.
     pub region: String,
     /// The lakeFS of that region, for callers' credentials.
-    pub home: Arc<lakefs::Client>,
+    pub home: Arc<lakemirror_lakefs::Client>,
     /// The lakeFS of every known region.
     pub sources: BTreeMap<String, Arc<dyn Lakefs>>,
     /// The regions whose destination work is done here.
@@ -163,7 +163,7 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
     let proxies = Proxies::of_process();
     let client = |region: &str, endpoint: &str| {
         let pair = config.dst_credentials.get(region).unwrap_or(&config.lakefs_credentials);
-        let settings = lakefs::Settings {
+        let settings = lakemirror_lakefs::Settings {
             endpoint: endpoint.to_owned(),
             region: Some(region.to_owned()),
             access_key_id: pair.access_key_id.clone(),
@@ -172,7 +172,7 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
             ca_bundle: std::env::var_os("AWS_CA_BUNDLE").map(PathBuf::from),
             proxies: proxies.clone(),
         };
-        lakefs::Client::new(settings, Arc::clone(&clock), Arc::clone(&entropy))
+        lakemirror_lakefs::Client::new(settings, Arc::clone(&clock), Arc::clone(&entropy))
             .map(Arc::new)
             .map_err(|source| RunError::Lakefs { region: region.to_owned(), source })
     };
@@ -188,8 +188,12 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
     let served = config.also_serves.iter().map(|(region, also)| (region, &also.blockstore));
     for (region, blockstore) in served.chain([(&config.region, &config.blockstore)]) {
         let Some(lakefs) = sources.get(region) else { continue };
-        let destination =
-            objects::connect(&stores::settings(blockstore, &proxies), Arc::clone(&clock), Arc::clone(&entropy)).await;
+        let destination = lakemirror_objects::connect(
+            &stores::settings(blockstore, &proxies),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+        )
+        .await;
         let destination = destination.map_err(|source| RunError::Blockstore { region: region.clone(), source })?;
         let (scheme, store) = (stores::scheme(blockstore), stores::identity::of(blockstore, variable));
         regions.insert(region.clone(), Region { lakefs: Arc::clone(lakefs), destination, scheme, store });

@@ -13,10 +13,10 @@ use lakemirror_api::server::{Caller, Service};
 use lakemirror_api::types::{
     ApprovedDeletions, Deletion, DeletionsApproval, ListPage, Mirror, MirrorCreation, MirrorList,
 };
+use lakemirror_ports::clock::{Clock, Entropy};
+use lakemirror_ports::{Alarm, FaultKind, Incarnation, Lakefs, MirrorDefinition, Repository};
 
-use crate::clock::{Clock, Entropy};
-use crate::engine::ports::{Alarm, FaultKind, Incarnation, Lakefs, MirrorDefinition, Repository};
-use crate::mirrors::records::{
+use lakemirror_mirrors::records::{
     CreateError, Definition, Listing, NewMirror, Records, RecordsError, Stamp, Status, Summary,
 };
 

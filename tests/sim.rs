@@ -5,7 +5,7 @@
 //! for each of their calls, with something going wrong exactly there; `--enumerate` plays all of them and nothing else,
 //! `--enumerate 2/e:213` one. Environment: `LAKEMIRROR_SEEDS`,
 //! `LAKEMIRROR_SEED`. `cargo test --features mutants --test sim -- --mutants ''` runs with each of the deliberate breaks of
-//! `journal/src/mutant.rs`, to see whether it is noticed. A seed that fails is run again with ever fewer steps, and printed.
+//! `core/src/mutant.rs`, to see whether it is noticed. A seed that fails is run again with ever fewer steps, and printed.
 
 #![allow(
     clippy::unwrap_used,

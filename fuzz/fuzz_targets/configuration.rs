@@ -12,10 +12,9 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../src"]
 mod code {
     pub mod config;
-    pub mod secret;
 }
 
-use code::{config, secret};
+use code::config;
 
 const CANARY: &str = "canary-0123456789";
 

@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "the target needs only a part of what the client does")]
-#[path = "../../src/lakefs"]
+#[path = "../../adapters/lakefs/src"]
 mod lakefs {
     mod types;
     mod walk;

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "the target needs only a part of what the service does")]
-#[path = "../../src/objects"]
+#[path = "../../adapters/objects/src"]
 mod objects {
     pub mod list_page;
     pub mod page;

@@ -2,10 +2,10 @@
 
 #![no_main]
 
-use lakemirror_journal::log::{SegmentStart, SnapshotHeader};
 use lakemirror_journal::log::disk::sim::SimDisk;
 use lakemirror_journal::log::fault::Faults;
 use lakemirror_journal::log::snapshot;
+use lakemirror_journal::log::{SegmentStart, SnapshotHeader};
 use libfuzzer_sys::fuzz_target;
 
 fn header() -> SnapshotHeader {

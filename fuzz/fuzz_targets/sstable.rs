@@ -10,18 +10,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 
-#[allow(dead_code, unused_imports, unreachable_pub, reason = "the target needs only a part of what the service does")]
-#[path = "../../src"]
-mod code {
-    pub mod graveler;
-}
-
-use code::graveler::Damage;
-use code::graveler::content::{ContentHash, UNHASHED_PROPERTIES};
-use code::graveler::entry::EntryRef;
-use code::graveler::metarange::RangeInfo;
-use code::graveler::table::Table;
-use code::graveler::writer::TableWriter;
+use lakemirror_graveler::Damage;
+use lakemirror_graveler::content::{ContentHash, UNHASHED_PROPERTIES};
+use lakemirror_graveler::entry::EntryRef;
+use lakemirror_graveler::metarange::RangeInfo;
+use lakemirror_graveler::table::Table;
+use lakemirror_graveler::writer::TableWriter;
 
 struct Contents {
     id: [u8; 32],

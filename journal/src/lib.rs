@@ -3,11 +3,9 @@
 pub mod bits;
 pub mod codec;
 pub mod command;
-pub mod commit;
 pub mod decide;
 pub mod event;
-pub mod ids;
-pub mod limits;
 pub mod log;
-pub mod mutant;
 pub mod state;
+
+pub use lakemirror_core::{commit, ids, limits, mutant};

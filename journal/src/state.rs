@@ -9,7 +9,7 @@ use crate::commit::CommitRecord;
 use crate::event::Event;
 use crate::ids::Incarnation;
 
-pub mod archived;
+pub use lakemirror_core::archived;
 pub mod branch;
 pub mod database;
 pub mod graph;

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use lakemirror_core::secret::Secret;
+use lakemirror_lakefs::CallerCredentials;
+use lakemirror_ports::clock::{Clock, Entropy};
 
 use super::AuthError;
 use super::cache::{Answers, CacheSettings, Freshness};
 use super::directory::Directory;
 use super::token;
-use crate::clock::{Clock, Entropy};
-use crate::lakefs::CallerCredentials;
-use crate::secret::Secret;
 
 /// Somebody whom lakeFS knows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
+use lakemirror_lakefs::Policy;
+use lakemirror_ports::FaultKind;
+use lakemirror_ports::clock::{Clock, Entropy};
+
 use super::action::{Action, Permission};
 use super::authenticator::User;
 use super::cache::{Answers, CacheSettings, Freshness};
 use super::directory::Directory;
 use super::{AuthError, policy};
-use crate::clock::{Clock, Entropy};
-use crate::engine::ports::FaultKind;
-use crate::lakefs::Policy;
 
 type Policies = Option<Arc<Vec<Policy>>>;
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
-use crate::clock::{Clock, Entropy};
-use crate::engine::ports::{Fault, FaultKind};
+use lakemirror_ports::clock::{Clock, Entropy};
+use lakemirror_ports::{Fault, FaultKind};
 
 /// How long an answer serves reads while lakeFS does not answer.
 const STALE_MAX: Duration = Duration::from_secs(15 * 60);

@@ -1,9 +1,9 @@
 //! Where users and policies are: a port, and lakeFS as its one implementation.
 
 use async_trait::async_trait;
+use lakemirror_ports::Fault;
 
-use crate::engine::ports::Fault;
-use crate::lakefs::{CallerCredentials, Client, Policy};
+use lakemirror_lakefs::{CallerCredentials, Client, Policy};
 
 /// The users of an installation and what they may do.
 #[async_trait]

@@ -1,10 +1,11 @@
 //! Whether policies allow one action on one resource (`pkg/auth/service.go`): any matching deny wins, and without a
 //! matching allow the answer is no.
 
+use lakemirror_lakefs::{Policy, Statement};
+
 use super::action::Permission;
 use super::arn::{covers, wildcard};
 use super::condition::hold;
-use crate::lakefs::{Policy, Statement};
 
 /// Whether `user` may, coming from `source`.
 pub(super) fn allows(policies: &[Policy], user: &str, source: Option<&str>, wanted: &Permission) -> bool {

@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac as _};
+use lakemirror_core::secret::Secret;
+use lakemirror_lakefs::{CallerCredentials, Policy, Statement};
+use lakemirror_ports::FaultKind;
+use lakemirror_ports::clock::{Clock, Entropy};
 
 use super::*;
-use crate::clock::{Clock, Entropy};
-use crate::engine::ports::FaultKind;
-use crate::lakefs::{CallerCredentials, Policy, Statement};
-use crate::secret::Secret;
 
 const KEY: &str = "signing-canary";
 

@@ -10,7 +10,7 @@ use hmac::{Hmac, Mac};
 use serde::Deserialize;
 use sha2::{Sha256, Sha384, Sha512};
 
-use crate::secret::Secret;
+use lakemirror_core::secret::Secret;
 
 /// The longest token that is looked at, in bytes.
 const TOKEN_MAX: usize = 16 << 10;

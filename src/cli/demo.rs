@@ -1,18 +1,26 @@
 //! `lakemirror demo`: the main job on embedded defaults, nothing else installed.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use clap::Args;
+use lakemirror_engine::lease::DEAD_AFTER;
+use lakemirror_ports::clock::system::{OsEntropy, SystemClock};
+use lakemirror_ports::clock::{Clock, Entropy};
+use lakemirror_sandbox::demo::screen::Screen;
+use lakemirror_sandbox::demo::service::{Serving, Wiring};
+use lakemirror_sandbox::demo::{self, DemoError, Options, Outcome, Regions};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::signals::{self, HangUp};
 use super::{Exit, Failure};
-use crate::clock::system::{OsEntropy, SystemClock};
-use crate::demo::screen::Screen;
-use crate::demo::{self, DemoError, Options, Outcome, Regions};
+use crate::config::Config;
+use crate::run;
 
 /// How to show it.
 #[derive(Debug, Args)]
@@ -44,7 +52,7 @@ async fn play(options: Options, stop: CancellationToken) -> Result<Exit, Failure
     let clock = Arc::new(SystemClock::new());
     let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let screen = Screen::new(Box::new(io::stdout()), colours, clock.clone(), stop.clone());
-    let outcome = demo::run(&options, &screen, stop, clock, Arc::new(OsEntropy)).await;
+    let outcome = demo::run(&options, &screen, &Production, stop, clock, Arc::new(OsEntropy)).await;
     if let Some(error) = screen.error() {
         return Err(Failure::Output(error));
     }
@@ -52,6 +60,33 @@ async fn play(options: Options, stop: CancellationToken) -> Result<Exit, Failure
         Ok(Outcome::Holds | Outcome::Stopped) => Ok(Exit::Ok),
         Ok(Outcome::Wrong) => Ok(Exit::CheckFailed),
         Err(error) => Err(failure(error)),
+    }
+}
+
+/// The production wiring, in this process.
+struct Production;
+
+#[async_trait]
+impl Wiring for Production {
+    async fn start(
+        &self,
+        configuration: &str,
+        listener: TcpListener,
+        stop: CancellationToken,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Serving, DemoError> {
+        let parsed = Config::parse(Path::new("demo.yaml"), configuration, &BTreeMap::new());
+        let (config, _) = parsed.map_err(|problems| {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            DemoError::Ended(format!("the demo's own configuration is refused: {}", lines.join("; ")))
+        })?;
+        let ports = run::connect(&config, clock, entropy).await.map_err(|error| DemoError::Start(Box::new(error)))?;
+        Ok(Box::pin(async move { Ok(run::serve(ports, listener, stop).await?) }))
+    }
+
+    fn dead_after(&self) -> Duration {
+        DEAD_AFTER
     }
 }
 

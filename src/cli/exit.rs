@@ -5,6 +5,8 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
+use lakemirror_core::causes::chain;
+
 use super::output;
 use crate::logging;
 
@@ -117,17 +119,6 @@ pub(super) fn report(result: Result<Exit, Failure>) -> Exit {
         output::complain(&format!("lakemirror: {}", chain(&failure)));
     }
     exit
-}
-
-/// An error and its causes, joined by colons.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Owns the table of subcommands and what they have in common: where the journal is, the form of the answer, and how a
 //! question without an answer becomes an exit code. Each subcommand has its file under `journal/`, with its arguments
-//! and how its answer is printed; the answers are `crate::evidence`'s.
+//! and how its answer is printed; the answers are `lakemirror_evidence`'s.
 
 mod diff;
 mod explain;
@@ -22,13 +22,13 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use lakemirror_evidence::begin::{not_all_at_hand, not_at_hand};
+use lakemirror_evidence::moment::{Moment, show};
+use lakemirror_evidence::replay::End;
+use lakemirror_evidence::{EvidenceError, Source};
 use lakemirror_journal::log::FrameInfo;
 
 use super::{Exit, Failure, output};
-use crate::evidence::begin::{not_all_at_hand, not_at_hand};
-use crate::evidence::moment::{Moment, show};
-use crate::evidence::replay::End;
-use crate::evidence::{EvidenceError, Source};
 
 /// What follows the list of subcommands in `--help`.
 pub(super) const EXAMPLES: &str = "\

@@ -3,8 +3,9 @@
 
 use std::io::{self, StdoutLock, Write};
 
+use lakemirror_core::escape::{Printable, line as one_line};
+
 use super::Failure;
-use crate::escape::{Printable, line as one_line};
 
 /// Standard output, for people: no control character gets through.
 pub(super) fn stdout() -> Printable<StdoutLock<'static>> {

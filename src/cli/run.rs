@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use clap::Args;
 use lakemirror_journal::log::OpenError;
+use lakemirror_ports::Alarm;
+use lakemirror_ports::clock::system::{OsEntropy, SystemClock};
 use tokio_util::sync::CancellationToken;
 
 use super::signals::{self, HangUp};
 use super::{Exit, Failure, check};
-use crate::clock::system::{OsEntropy, SystemClock};
 use crate::config::{self, Config, Warning};
-use crate::engine::ports::Alarm;
 use crate::logging;
 use crate::run::http::descriptors;
 use crate::run::{self, RunError};

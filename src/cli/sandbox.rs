@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use lakemirror_core::secret::Secret;
+use lakemirror_ports::clock::Clock as _;
+use lakemirror_ports::clock::system::{OsEntropy, SystemClock};
+use lakemirror_sandbox::sandbox::{Credentials, Options, Sandbox};
 use tokio::net::TcpListener;
 
 use super::signals::{self, HangUp};
 use super::{Exit, Failure, output};
-use crate::clock::Clock as _;
-use crate::clock::system::{OsEntropy, SystemClock};
-use crate::sandbox::{Credentials, Options, Sandbox};
-use crate::secret::Secret;
 
 /// How long requests that are under way at the end may take.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -33,7 +33,7 @@ pub(super) struct SandboxArguments {
     #[arg(long, value_name = "KEY", default_value = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY")]
     pub(super) secret_access_key: Secret,
     /// Key that signs session tokens
-    #[arg(long, value_name = "KEY", default_value = crate::sandbox::EXAMPLE_SECRET_KEY)]
+    #[arg(long, value_name = "KEY", default_value = lakemirror_sandbox::sandbox::EXAMPLE_SECRET_KEY)]
     pub(super) secret_key: Secret,
 }
 

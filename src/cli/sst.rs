@@ -1,6 +1,6 @@
 //! `lakemirror sst FILE…`: what lakeFS metadata files hold, as JSON lines.
 //!
-//! Owns the command's output and verdict; all reading is [`crate::graveler`]'s. Records are printed while they are
+//! Owns the command's output and verdict; all reading is [`lakemirror_graveler`]'s. Records are printed while they are
 //! read, one line each, then one line for the file. Files that fail do not keep later ones from being printed.
 //!
 //! A record: `{"file", "ordinal", "key", "identity", "entry" | "range" | "data"}`. Keys are texts; one that is not
@@ -20,12 +20,12 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{Exit, Failure};
 use crate::cli::output;
-use crate::graveler::content::ContentHash;
-use crate::graveler::entry::{Entry, EntryRef};
-use crate::graveler::metarange::{self, RangeInfo, RangeOrder};
-use crate::graveler::table::{Record, Table};
-use crate::graveler::value::Value;
-use crate::graveler::{Problem, limits, range};
+use lakemirror_graveler::content::ContentHash;
+use lakemirror_graveler::entry::{Entry, EntryRef};
+use lakemirror_graveler::metarange::{self, RangeInfo, RangeOrder};
+use lakemirror_graveler::table::{Record, Table};
+use lakemirror_graveler::value::Value;
+use lakemirror_graveler::{Problem, limits, range};
 
 /// What to print.
 #[derive(Debug, Args)]

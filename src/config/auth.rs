@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use lakemirror_core::secret::Secret;
 use url::Url;
 
 use super::limits::{ANY_DURATION, COUNT_MAX};
 use super::reader::Section;
 use super::scalar;
-use crate::secret::Secret;
 
 /// `auth`.
 #[derive(Debug, Clone, PartialEq, Eq)]

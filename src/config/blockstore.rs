@@ -6,10 +6,10 @@
 
 use std::path::PathBuf;
 
+use lakemirror_core::secret::Secret;
 use url::Url;
 
 use super::reader::Section;
-use crate::secret::Secret;
 
 /// An object store.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lakemirror_core::secret::Secret;
 use url::Url;
 
 use super::limits::{ANY_DURATION, COUNT_MAX};
 use super::reader::Section;
-use crate::secret::Secret;
 
 /// The mirrors database.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,13 +13,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lakemirror_core::secret::Secret;
+use lakemirror_core::suggest::did_you_mean;
 use url::Url;
 
 use super::problem::{Place, Problem, Warning};
 use super::scalar::{self, BadValue};
-use super::suggest::did_you_mean;
 use super::yaml::{Entry, Node, Position, Value};
-use crate::secret::Secret;
 
 /// What every environment variable of a setting begins with.
 pub(crate) const PREFIX: &str = "REPLICATION_";

@@ -14,7 +14,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata};
 use tracing_subscriber::layer::{Context, Filter};
 
-use crate::clock::Clock;
+use lakemirror_ports::clock::Clock;
 
 /// How long an equal record is left out.
 const QUIET: Duration = Duration::from_secs(300);

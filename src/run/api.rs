@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lakemirror_api::server::Service;
+use lakemirror_engine::Engine;
+use lakemirror_mirrors::records::Status;
+use lakemirror_ports::clock::Clock;
+use lakemirror_ports::{Incarnation, Lakefs, MirrorDefinition, StoreIdentity};
 use tokio_util::sync::CancellationToken;
 
 use super::Ports;
 use super::gate::LakefsGate;
 use super::registry::{SharedRegistry, shown};
 use crate::auth::{Authenticator, Authorizer, CacheSettings, Directory};
-use crate::clock::Clock;
-use crate::engine::Engine;
-use crate::engine::ports::{Incarnation, Lakefs, MirrorDefinition, StoreIdentity};
-use crate::mirrors::records::Status;
 use crate::service::{Blockstore, Gate, MirrorService, Parts, Region, Scheme, StatusProvider, Visible};
 
 struct EngineStatus {

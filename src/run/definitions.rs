@@ -10,16 +10,16 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use lakemirror_engine::recorder::{RecordError, Recorder};
 use lakemirror_journal::command::{Command, DATABASE_VALUE_BYTES_MAX, UpkeepStep};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::database::Database;
+use lakemirror_ports::clock::Clock;
+use lakemirror_ports::{Fault, FaultKind};
 use tokio::sync::Mutex;
 
-use crate::clock::Clock;
-use crate::engine::ports::{Fault, FaultKind};
-use crate::engine::recorder::{RecordError, Recorder};
-use crate::mirrors::embedded::{Embedded, OpenError};
-use crate::mirrors::{Expect, Item, Items, PAGE_ITEMS_MAX, Page, PutError};
+use lakemirror_mirrors::embedded::{Embedded, OpenError};
+use lakemirror_mirrors::{Expect, Item, Items, PAGE_ITEMS_MAX, Page, PutError};
 
 /// What is copied: which mirrors there are, and which deletions are done.
 const COPIED: [&str; 2] = ["definitions/", "acks/"];

@@ -9,15 +9,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use lakemirror_core::ids::{Incarnation, Seq};
+use lakemirror_engine::recorder::Recorder;
 use lakemirror_journal::command::{Command, UpkeepStep};
-use lakemirror_journal::ids::{Incarnation, Seq};
 use lakemirror_journal::log::{
     FrameInfo, RawRecord, Replay, ReplayRefused, ScanOptions, ScanStart, SnapshotHeader, scan_with,
 };
+use lakemirror_ports::Owner;
 
-use crate::engine::ports::Owner;
-use crate::engine::recorder::Recorder;
-use crate::mirrors::records::Summary;
+use lakemirror_mirrors::records::Summary;
 
 /// The journal as it was opened.
 pub struct Continuity {

@@ -8,10 +8,10 @@ use lakemirror_api::server::Caller;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, AuthError, Authenticator, Authorizer, Freshness};
-use crate::clock::Clock;
-use crate::engine::ports::FaultKind;
-use crate::secret::Secret;
 use crate::service::{Action, Denied, Gate, User};
+use lakemirror_core::secret::Secret;
+use lakemirror_ports::FaultKind;
+use lakemirror_ports::clock::Clock;
 
 /// How often the replication user's own credentials and permissions are asked for.
 const REMEMBER_EVERY: Duration = Duration::from_secs(60);

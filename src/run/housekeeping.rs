@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lakemirror_core::causes::chain;
+use lakemirror_ports::clock::{Clock, Entropy};
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::error_chain;
-use crate::clock::{Clock, Entropy};
-use crate::mirrors::records::{Records, RecordsError};
+use lakemirror_mirrors::records::{Records, RecordsError};
 
 /// How often it is done, the first time within this.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -41,7 +41,7 @@ pub(super) async fn run(
             match sweep(&records, region).await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(region, removed, "old items were removed from the mirrors database"),
-                Err(error) => tracing::warn!(region, "old items stay for now: {}", error_chain(&error)),
+                Err(error) => tracing::warn!(region, "old items stay for now: {}", chain(&error)),
             }
         }
         wait = HOUR;

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::Clock;
+use lakemirror_ports::clock::Clock;
 use room::Room;
 
 /// How long is waited after a connection could not be accepted: the system is short of something.

@@ -8,9 +8,10 @@ mod rebuild;
 
 use std::path::Path;
 
+use lakemirror_core::causes::chain;
+use lakemirror_core::ids::Seq;
 use lakemirror_journal::codec::Payload;
 use lakemirror_journal::command::UpkeepStep;
-use lakemirror_journal::ids::Seq;
 use lakemirror_journal::log::{
     CommitError, Footer, HEADER_BYTES, Log, NewJournal, OpenError, Options, Ports, RawRecord, Recovery, verify_segment,
 };
@@ -18,7 +19,7 @@ use lakemirror_journal::state::State;
 use lakemirror_journal::state::image;
 use lakemirror_journal::state::ladder::Ladder;
 
-use crate::engine::recorder::{Digest, Entry, Halt, Ledger};
+use lakemirror_engine::recorder::{Digest, Entry, Halt, Ledger};
 
 pub use rebuild::{Rebuild, RebuildError};
 
@@ -201,12 +202,12 @@ impl Ledger for Journal {
             return Ok(Vec::new());
         }
         let disk = self.log.disk();
-        let names = disk.list("seg").map_err(|error| error_chain(&error))?;
+        let names = disk.list("seg").map_err(|error| chain(&error))?;
         let mut steps = Vec::new();
         while next < open {
             let named = names.iter().filter_map(|name| segment_name(name)).find(|(first, _)| *first == next);
             let (first, last) = named.ok_or_else(|| format!("no sealed segment begins with record {next}"))?;
-            let footer = verify_segment(disk, first, last).map_err(|error| error_chain(&error))?;
+            let footer = verify_segment(disk, first, last).map_err(|error| chain(&error))?;
             steps.push(sealed_step(&footer));
             next = last.saturating_add(1);
         }
@@ -232,7 +233,7 @@ fn keep_mismatch(dir: &Path, error: &OpenError, state: &State) {
     let Some(RebuildError::Checkpoint { seq, .. }) = source.0.downcast_ref() else { return };
     match mismatch::write_image(dir, &mismatch::image_path(*seq, "replayed"), state) {
         Ok(path) => tracing::error!("the replayed state, which is not the one that was, is in {path}"),
-        Err(error) => tracing::error!("the replayed state cannot be written: {}", error_chain(&error)),
+        Err(error) => tracing::error!("the replayed state cannot be written: {}", chain(&error)),
     }
 }
 
@@ -264,19 +265,8 @@ fn frame_bytes(entries: &[Entry]) -> usize {
 
 /// Why the journal cannot go on, for somebody who has the volume.
 fn stopped(error: &CommitError) -> Halt {
-    let why = error_chain(error);
+    let why = chain(error);
     if error.is_volume() { Halt::Volume(why) } else { Halt::Fault(why) }
-}
-
-/// An error and its causes, joined by colons.
-pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-
-use super::gap::Continuity;
-use crate::clock::Clock;
-use crate::engine::ports::{
-    ApprovedDeletion, Fault, FaultKind, Heartbeat, Incarnation, LeaseTable, MirrorDefinition, Owner, Registry,
-};
-use crate::engine::status::{BranchStanding, BranchStatus, MirrorStatus, Standing, Waiting};
-use crate::mirrors::records::{
+use lakemirror_core::causes::chain;
+use lakemirror_engine::ports::Registry;
+use lakemirror_engine::status::{BranchStanding, BranchStatus, MirrorStatus, Standing, Waiting};
+use lakemirror_mirrors::records::{
     self, BranchState, Counts, Definition, JournalHead, MirrorState, Published, Records, RecordsError, Stamp, Status,
     Summary,
 };
+use lakemirror_ports::clock::Clock;
+use lakemirror_ports::{
+    ApprovedDeletion, Fault, FaultKind, Heartbeat, Incarnation, LeaseTable, MirrorDefinition, Owner,
+};
+
+use super::gap::Continuity;
 
 /// The records, with the clock that stamps what is published.
 pub struct SharedRegistry {
@@ -63,7 +65,7 @@ impl SharedRegistry {
             kind: FaultKind::Retry,
             call: format!("{call} in the mirrors database at {}", self.records.place()),
             status: None,
-            message: super::ledger::error_chain(error),
+            message: chain(error),
         }
     }
 }
@@ -75,7 +77,7 @@ impl Registry for SharedRegistry {
         let listing = self.records.list_definitions().await.map_err(|error| self.fault(call, &error))?;
         let done = self.records.acknowledged().await.map_err(|error| self.fault(call, &error))?;
         for error in &listing.unreadable {
-            tracing::error!("a mirror's definition cannot be used: {}", super::ledger::error_chain(error));
+            tracing::error!("a mirror's definition cannot be used: {}", chain(error));
         }
         let open = listing
             .definitions

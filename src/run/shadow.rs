@@ -10,8 +10,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use lakemirror_core::causes::chain;
+use lakemirror_core::ids::Seq;
+use lakemirror_engine::recorder::{RecordError, Recorder};
 use lakemirror_journal::command::{Command, UpkeepStep};
-use lakemirror_journal::ids::Seq;
 use lakemirror_journal::log::disk::Disk as _;
 use lakemirror_journal::log::disk::real::RealDisk;
 use lakemirror_journal::log::{
@@ -19,11 +21,10 @@ use lakemirror_journal::log::{
 };
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::image;
+use lakemirror_ports::clock::Clock;
 
 use super::ledger::mismatch::{image_path, write_image};
-use super::ledger::{Rebuild, RebuildError, error_chain};
-use crate::clock::Clock;
-use crate::engine::recorder::{RecordError, Recorder};
+use super::ledger::{Rebuild, RebuildError};
 
 /// How many snapshots are kept: the newest, and those for the case that it is not sound.
 pub const SNAPSHOTS_KEPT: usize = 3;
@@ -84,7 +85,7 @@ pub async fn take_snapshot(
     let reduced = tokio::task::spawn_blocking(move || reduce(&path, durable)).await;
     let taken = match reduced.map_err(|error| ShadowError::Thread(error.to_string()))? {
         Err(ShadowError::Mismatch(error)) => {
-            let (path, text) = (dir.to_owned(), error_chain(&error));
+            let (path, text) = (dir.to_owned(), chain(&error));
             recorder.stop_with(move |live, (head, _)| format!("{text}. {}", keep_both(&path, live, head))).await;
             return Err(ShadowError::Mismatch(error));
         }
@@ -198,12 +199,11 @@ impl Replay for Unchecked {
 
 /// Writes the live state and the replayed one, both after record `head`; says where they are, or why not.
 fn keep_both(dir: &Path, live: &State, head: Seq) -> String {
-    let write = |which: &str, state: &State| {
-        write_image(dir, &image_path(head, which), state).map_err(|error| error_chain(&error))
-    };
+    let write =
+        |which: &str, state: &State| write_image(dir, &image_path(head, which), state).map_err(|error| chain(&error));
     let kept = write("live", live).and_then(|live| {
         let mut replayed = Unchecked(Rebuild::default());
-        scan_with(dir, &from_snapshot_to(head), &mut replayed).map_err(|error| error_chain(&error))?;
+        scan_with(dir, &from_snapshot_to(head), &mut replayed).map_err(|error| chain(&error))?;
         Ok((live, write("replayed", &replayed.0.state)?))
     });
     match kept {

@@ -1,9 +1,9 @@
 //! From the configuration's words to the adapters' settings.
 
+use lakemirror_mirrors::{PAGE_ITEMS_MAX, dynamodb, postgres};
+use lakemirror_outbound::Proxies;
+
 use crate::config::{Blockstore, DynamodbDatabase, PostgresDatabase, S3Blockstore, S3Checksum};
-use crate::mirrors::{PAGE_ITEMS_MAX, dynamodb, postgres};
-use crate::objects;
-use crate::outbound::Proxies;
 
 pub mod identity;
 
@@ -20,37 +20,41 @@ pub fn scheme(blockstore: &Blockstore) -> &'static str {
 
 /// The adapter's settings.
 #[must_use]
-pub fn settings(blockstore: &Blockstore, proxies: &Proxies) -> objects::Settings {
+pub fn settings(blockstore: &Blockstore, proxies: &Proxies) -> lakemirror_objects::Settings {
     match blockstore {
-        Blockstore::Local { path } => objects::Settings::Local(objects::local::Settings { path: path.clone() }),
-        Blockstore::S3(s3) => objects::Settings::S3(s3_settings(s3, proxies)),
-        Blockstore::Gs(_) | Blockstore::Azure(_) => objects::Settings::Other(blockstore.kind().to_owned()),
+        Blockstore::Local { path } => {
+            lakemirror_objects::Settings::Local(lakemirror_objects::local::Settings { path: path.clone() })
+        }
+        Blockstore::S3(s3) => lakemirror_objects::Settings::S3(s3_settings(s3, proxies)),
+        Blockstore::Gs(_) | Blockstore::Azure(_) => lakemirror_objects::Settings::Other(blockstore.kind().to_owned()),
     }
 }
 
 /// The settings of a store that speaks S3.
 #[must_use]
-pub fn s3_settings(s3: &S3Blockstore, proxies: &Proxies) -> objects::s3::Settings {
+pub fn s3_settings(s3: &S3Blockstore, proxies: &Proxies) -> lakemirror_objects::s3::Settings {
     let credentials = match (&s3.credentials, &s3.profile, &s3.credentials_file) {
-        (Some(pair), _, _) => objects::s3::Credentials::Static {
-            access_key_id: crate::secret::Secret::new(pair.access_key_id.clone()),
+        (Some(pair), _, _) => lakemirror_objects::s3::Credentials::Static {
+            access_key_id: lakemirror_core::secret::Secret::new(pair.access_key_id.clone()),
             secret_access_key: pair.secret_access_key.clone(),
             session_token: pair.session_token.clone(),
         },
-        (None, None, None) => objects::s3::Credentials::Chain,
-        (None, profile, file) => objects::s3::Credentials::Profile { name: profile.clone(), file: file.clone() },
+        (None, None, None) => lakemirror_objects::s3::Credentials::Chain,
+        (None, profile, file) => {
+            lakemirror_objects::s3::Credentials::Profile { name: profile.clone(), file: file.clone() }
+        }
     };
-    objects::s3::Settings {
+    lakemirror_objects::s3::Settings {
         region: s3.region.clone(),
         endpoint: s3.endpoint.as_ref().map(|endpoint| endpoint.as_str().trim_end_matches('/').to_owned()),
         force_path_style: s3.force_path_style,
         credentials,
         checksums: match s3.checksum {
-            S3Checksum::WhenRequired => objects::s3::Checksums::WhenRequired,
-            S3Checksum::WhenSupported => objects::s3::Checksums::WhenSupported,
+            S3Checksum::WhenRequired => lakemirror_objects::s3::Checksums::WhenRequired,
+            S3Checksum::WhenSupported => lakemirror_objects::s3::Checksums::WhenSupported,
         },
         proxies: proxies.clone(),
-        ..objects::s3::Settings::default()
+        ..lakemirror_objects::s3::Settings::default()
     }
 }
 
@@ -98,7 +102,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::secret::Secret;
+    use lakemirror_core::secret::Secret;
 
     fn table() -> DynamodbDatabase {
         DynamodbDatabase {

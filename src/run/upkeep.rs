@@ -12,20 +12,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lakemirror_core::causes::chain;
+use lakemirror_core::ids::Seq;
+use lakemirror_engine::recorder::{RecordError, Recorder};
 use lakemirror_journal::command::{Command, UpkeepStep};
-use lakemirror_journal::ids::Seq;
 use lakemirror_journal::log::disk::real::RealDisk;
 use lakemirror_journal::log::{
     Archived, SegmentFile, UpkeepError, archive_segment, compress_segment, remove_segment, sealed_segments, snapshot,
     verify_segment,
 };
 use lakemirror_journal::state::ladder::Ladder;
+use lakemirror_objects::s3;
+use lakemirror_ports::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
-use crate::engine::recorder::{RecordError, Recorder};
-use crate::objects::s3;
-use crate::run::ledger::error_chain;
 use crate::run::shadow::{ShadowError, take_snapshot};
 use plan::{Rules, Step};
 
@@ -131,7 +131,7 @@ impl Upkeep {
             }
             Err(error @ (ShadowError::Mismatch(_) | ShadowError::Record(RecordError::Stopped))) => Err(error),
             Err(error) => {
-                tracing::warn!("no snapshot of the journal, it is tried again later: {}", error_chain(&error));
+                tracing::warn!("no snapshot of the journal, it is tried again later: {}", chain(&error));
                 Ok(())
             }
         }
@@ -151,7 +151,7 @@ impl Upkeep {
             let (kept, proven) = match self.kept().await {
                 Ok(found) => found,
                 Err(error) => {
-                    tracing::warn!("journal upkeep: {}", error_chain(&error));
+                    tracing::warn!("journal upkeep: {}", chain(&error));
                     return Ok(true);
                 }
             };
@@ -181,7 +181,7 @@ impl Upkeep {
     }
 
     fn give_up(&mut self, step: Step, file: SegmentFile, error: &Undone) {
-        let why = error_chain(error);
+        let why = chain(error);
         let (first, last) = (file.first, file.last);
         if step == Step::Archive && !matches!(error, Undone::Another { .. }) {
             self.archive_from = self.clock.monotonic() + REST;

@@ -1,9 +1,9 @@
 //! From what is recorded to what is answered: one conversion for each type.
 
 use lakemirror_api::types as wire;
+use lakemirror_mirrors::records::{BranchState, BranchStatus, Counts, Definition, JournalHead, MirrorState, Waiting};
 
 use super::present::Present;
-use crate::mirrors::records::{BranchState, BranchStatus, Counts, Definition, JournalHead, MirrorState, Waiting};
 
 /// A mirror whose status is known.
 #[must_use]

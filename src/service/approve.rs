@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use lakemirror_api::error::{ApiError, ErrorCode};
 use lakemirror_api::types::WaitKind;
 
-use crate::engine::ports::{ApprovedDeletion, CommitId};
-use crate::mirrors::records::Status;
+use lakemirror_mirrors::records::Status;
+use lakemirror_ports::{ApprovedDeletion, CommitId};
 
 /// Names that a refusal lists, at most.
 const NAMES_MAX: usize = 10;
@@ -69,7 +69,7 @@ pub(super) fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mirrors::records::{BranchState, BranchStatus, Waiting};
+    use lakemirror_mirrors::records::{BranchState, BranchStatus, Waiting};
 
     fn status() -> Status {
         let branch = |name: &str, kind: WaitKind| BranchStatus {

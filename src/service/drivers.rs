@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::engine::ports::{Heartbeat, Incarnation, Owner};
+use lakemirror_ports::{Heartbeat, Incarnation, Owner};
 
 /// How long after its last heartbeat was seen a driver counts as silent. One is written every 5 s and seen within 3, so
 /// that a driver which dies is known to within 16 s, and what delays a heartbeat by a turn is not a death.

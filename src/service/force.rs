@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use lakemirror_engine::lease::{DEAD_AFTER, LOOK};
+use lakemirror_mirrors::records::{Definition, RecordsError};
+use lakemirror_ports::{Fault, FaultKind, Heartbeat};
+
 use super::Parts;
-use crate::engine::lease::{DEAD_AFTER, LOOK};
-use crate::engine::ports::{Fault, FaultKind, Heartbeat};
-use crate::mirrors::records::{Definition, RecordsError};
 
 /// What still answers of a region, for people; none where nothing does.
 pub(super) async fn what_answers(parts: &Parts, mirror: &Definition) -> Result<Option<String>, RecordsError> {

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use lakemirror_mirrors::records::{Definition, Listing, Records, RecordsError, Summary};
+use lakemirror_ports::clock::Clock;
+use lakemirror_ports::{Fault, FaultKind, Incarnation};
 
 use super::present::Outage;
-use crate::clock::Clock;
-use crate::engine::ports::{Fault, FaultKind, Incarnation};
-use crate::mirrors::records::{Definition, Listing, Records, RecordsError, Summary};
 
 /// How long a read is waited for before what was known is answered.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lakemirror_api::server::Observer;
 
-use crate::clock::Entropy;
+use lakemirror_ports::clock::Entropy;
 
 /// Logs requests: the probe's and successful ones at DEBUG, faults of ours at WARN.
 pub struct RequestLog {

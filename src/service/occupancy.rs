@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::ports::Repository;
-use crate::mirrors::records::Definition;
+use lakemirror_ports::Repository;
+
+use lakemirror_mirrors::records::Definition;
 
 /// The metadata key that holds a mirror repository's incarnation.
 pub const INCARNATION_KEY: &str = "lakemirror.incarnation";

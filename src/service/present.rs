@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use super::drivers::{Heard, SILENT_AFTER, Silence, Who, millis};
-use crate::engine::status::{STUCK_AFTER_MS, time};
-use crate::mirrors::records::{BranchState, MirrorState, Status};
+use lakemirror_engine::status::{STUCK_AFTER_MS, time};
+use lakemirror_mirrors::records::{BranchState, MirrorState, Status};
 
 /// What is to be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]

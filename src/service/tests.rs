@@ -7,11 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use lakemirror_api::server::Credentials;
 use lakemirror_api::types::MirrorState;
+use lakemirror_mirrors::records::{Stamp, Summary};
+use lakemirror_mirrors::{Expect, Item, Items, Memory, Page, PutError};
+use lakemirror_ports::{BranchHead, CommitId, CommitRecord, Fault, Made, SourceObject, StoreIdentity};
 
 use super::*;
-use crate::engine::ports::{BranchHead, CommitId, CommitRecord, Fault, Made, SourceObject, StoreIdentity};
-use crate::mirrors::records::{Stamp, Summary};
-use crate::mirrors::{Expect, Item, Items, Memory, Page, PutError};
 
 mod calls;
 mod fakes;

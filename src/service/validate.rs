@@ -1,7 +1,7 @@
 //! Rules for what a caller may send, as pure functions. Each refusal says what to change.
 
-use crate::engine::ports::{Sameness, StoreIdentity};
-use crate::graveler::address::{Namespace, clean};
+use lakemirror_graveler::address::{Namespace, clean};
+use lakemirror_ports::{Sameness, StoreIdentity};
 
 /// Longest storage namespace, in bytes.
 const NAMESPACE_BYTES_MAX: usize = 1024;

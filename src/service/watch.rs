@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lakemirror_engine::report::{Line, Reporter};
+use lakemirror_mirrors::records::{Definition, Summary};
+use lakemirror_ports::Incarnation;
 use tokio_util::sync::CancellationToken;
 
 use super::MirrorService;
 use super::drivers::{Drivers, Heard, Reading};
-use crate::engine::ports::Incarnation;
-use crate::engine::report::{Line, Reporter};
-use crate::mirrors::records::{Definition, Summary};
 
 /// How often heartbeats are read.
 const LOOK: Duration = Duration::from_secs(3);

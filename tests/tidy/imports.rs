@@ -54,8 +54,12 @@ const FORBIDDEN: &[(&[&str], &[&str])] = &[
 ];
 
 /// Only these may name an AWS crate.
-const NAMES_AWS: [&str; 5] =
-    ["src/objects.rs", "src/objects/", "src/mirrors/dynamodb.rs", "src/mirrors/dynamodb/", "src/outbound/aws.rs"];
+const NAMES_AWS: [&str; 4] = [
+    "adapters/objects/src/",
+    "adapters/mirrors/src/dynamodb.rs",
+    "adapters/mirrors/src/dynamodb/",
+    "adapters/outbound/src/aws.rs",
+];
 const AWS_CRATES: [&str; 4] = ["aws_sdk_", "aws_config::", "aws_smithy_", "aws_credential_types"];
 
 pub(crate) fn faults(file: &Source) -> Vec<String> {
@@ -108,7 +112,7 @@ fn planted_imports_are_found() {
     for (path, text) in [
         ("src/engine/a.rs", "// not crate::config"),
         ("src/engine/a.rs", "use crate::runtime;\nlet x = \"axum::\";"),
-        ("src/objects/s3.rs", "use aws_sdk_s3::Client;"),
+        ("adapters/objects/src/s3.rs", "use aws_sdk_s3::Client;"),
     ] {
         let file = Source { path: path.to_owned(), text: text.to_owned() };
         assert_eq!(faults(&file), Vec::<String>::new(), "{path}: {text}");

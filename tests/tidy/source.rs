@@ -18,6 +18,22 @@ pub(crate) struct Function {
 
 /// Directories that hold no source of ours.
 const NOT_OURS: [&str; 3] = ["target", ".git", "data"];
+/// Where what is shipped is, apart from tests, benches and fuzz targets.
+const PRODUCT: [&str; 13] = [
+    "src/",
+    "adapters/lakefs/src/",
+    "adapters/mirrors/src/",
+    "adapters/objects/src/",
+    "adapters/outbound/src/",
+    "api/src/",
+    "core/src/",
+    "engine/src/",
+    "evidence/src/",
+    "graveler/src/",
+    "journal/src/",
+    "ports/src/",
+    "sandbox/src/",
+];
 /// Endings of the files that are looked at.
 const ENDINGS: [&str; 8] = [".rs", ".md", ".toml", ".yaml", ".yml", ".sh", ".json", ".java"];
 
@@ -57,7 +73,7 @@ impl Source {
     /// Whether the file is part of what is shipped, as against tests, benches and fuzz targets.
     pub(crate) fn is_product(&self) -> bool {
         let of_tests = self.path.ends_with("/tests.rs") || self.path.contains("/tests/");
-        ["src/", "journal/src/", "api/src/"].iter().any(|top| self.path.starts_with(top)) && !of_tests
+        PRODUCT.iter().any(|top| self.path.starts_with(top)) && !of_tests
     }
 
     /// Lines before the test module at the end.

@@ -4,6 +4,8 @@
 //! Owns what a start needs and when records go to the consumer. Following the chain: `walk`; which start is tried:
 //! `recovery` and `offline`.
 
+use lakemirror_core::causes::chain;
+
 use super::catalog::{Entry, Shelf, after_gaps, without_gaps};
 use super::chain::Position;
 use super::error::OpenError;
@@ -202,7 +204,7 @@ impl<'a> Course<'a> {
         let Some(snapshot) = self.pending.take() else { return Ok(()) };
         replay.restore(&snapshot.0, &snapshot.1).map_err(|refused| match refused {
             refused if refused.is_without_snapshots() => Failed::NoSnapshots,
-            refused => Failed::Unsound(super::error::chain(&*refused.0)),
+            refused => Failed::Unsound(chain(&*refused.0)),
         })
     }
 

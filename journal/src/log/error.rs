@@ -328,15 +328,3 @@ impl CommitError {
         matches!(self, Self::DiskFull { .. } | Self::Io { .. })
     }
 }
-
-/// An error and its causes, joined by colons.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

@@ -6,6 +6,7 @@
 
 mod report;
 
+use lakemirror_core::causes::chain;
 pub use report::{FooterSeen, ScanError, ScanReport, SegmentSeen};
 
 use std::io;
@@ -16,7 +17,7 @@ use super::chain::Position;
 use super::course::{Course, Failed, Ground, Start, Step};
 use super::disk::real::RealDisk;
 use super::disk::{Access, Disk};
-use super::error::{OpenError, chain};
+use super::error::OpenError;
 use super::head;
 use super::layout::{self, FIRST_SEQ, HEAD_NAME};
 use super::replay::Replay;

@@ -4,13 +4,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use lakemirror_evidence::Source;
+use lakemirror_evidence::diff::{self, BranchDiff, Diff, Stands};
 use serde_json::{Value, json};
 
 use super::table::{Align, Table, short};
 use super::{Exit, Failure, Printing, failure, progress, unwritten};
 use crate::cli::output;
-use crate::evidence::Source;
-use crate::evidence::diff::{self, BranchDiff, Diff, Stands};
 
 /// Which two.
 #[derive(Debug, Args)]

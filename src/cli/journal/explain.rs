@@ -10,16 +10,16 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use lakemirror_core::ids::RangeId;
+use lakemirror_evidence::explain::files::{Files, Named};
+use lakemirror_evidence::explain::proof::Proof;
+use lakemirror_evidence::explain::range::Decision;
+use lakemirror_evidence::explain::subject::{Subject, Verdict};
+use lakemirror_evidence::explain::{self, Found, Request, Sum, waiting};
+use lakemirror_evidence::{EvidenceError, Source};
 
 use super::{Exit, Failure, Place, Printing, remark_on_beginning};
 use crate::cli::output;
-use crate::evidence::explain::files::{Files, Named};
-use crate::evidence::explain::proof::Proof;
-use crate::evidence::explain::range::Decision;
-use crate::evidence::explain::subject::{Subject, Verdict};
-use crate::evidence::explain::{self, Found, Request, Sum, waiting};
-use crate::evidence::{EvidenceError, Source};
-use lakemirror_journal::ids::RangeId;
 
 /// Missing objects that are named, per range.
 const MISSING_NAMED_MAX: usize = 10;

@@ -3,11 +3,11 @@
 use std::io::{self, BufWriter, Write};
 
 use clap::{Args, ValueEnum};
+use lakemirror_evidence::export::{self, Exported, Form, Span};
+use lakemirror_evidence::moment::Asked;
 
 use super::{Exit, Failure, Place, remark_on_records};
 use crate::cli::output;
-use crate::evidence::export::{self, Exported, Form, Span};
-use crate::evidence::moment::Asked;
 
 /// What to export, and how.
 #[derive(Debug, Args)]

@@ -3,14 +3,14 @@
 use std::io::{self, Write};
 
 use clap::Args;
+use lakemirror_evidence::heads::{self, BranchHead, Heads};
+use lakemirror_evidence::moment::{Asked, Moment, show};
 use serde_json::{Value, json};
 
 use super::table::{Align, Table};
 use super::verify::{gap, print_gaps};
 use super::{Exit, Failure, Place, Printing, remark_on_beginning, remark_on_moment, unwritten};
 use crate::cli::output;
-use crate::evidence::heads::{self, BranchHead, Heads};
-use crate::evidence::moment::{Asked, Moment, show};
 
 /// When.
 #[derive(Debug, Args)]

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use lakemirror_evidence::import::{self, Imported, Refused};
 use lakemirror_journal::log::ImportError;
 
 use super::{Exit, Failure};
 use crate::cli::output;
-use crate::evidence::import::{self, Imported, Refused};
 
 /// From where, and where to.
 #[derive(Debug, Args)]

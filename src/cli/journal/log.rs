@@ -3,14 +3,14 @@
 use std::io::{self, BufWriter, Write};
 
 use clap::Args;
+use lakemirror_core::escape;
+use lakemirror_evidence::moment::show;
+use lakemirror_evidence::reflog::{self, Line, Request, Side};
 use serde_json::json;
 
 use super::table::short;
 use super::{Exit, Failure, Place, Printing, remark_on_records};
 use crate::cli::output;
-use crate::escape;
-use crate::evidence::moment::show;
-use crate::evidence::reflog::{self, Line, Request, Side};
 
 /// Of which mirror.
 #[derive(Debug, Args)]

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lakemirror_evidence::Source;
+use lakemirror_ports::clock::Clock;
+use lakemirror_ports::clock::system::SystemClock;
+
 use super::FrameInfo;
-use crate::clock::Clock;
-use crate::clock::system::SystemClock;
-use crate::evidence::Source;
 
 const PAUSE: Duration = Duration::from_millis(100);
 const CELLS: u64 = 30;

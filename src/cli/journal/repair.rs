@@ -7,18 +7,18 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args;
+use lakemirror_evidence::Source;
+use lakemirror_evidence::verify::{Request, verify};
 use lakemirror_journal::codec::{self, Payload};
 use lakemirror_journal::event::{Event, JournalRecoveredV1, LossAcknowledgedV1};
 use lakemirror_journal::log::repair::{self, Accepted, RepairError};
 use lakemirror_journal::log::{
     Acknowledgement, FrameInfo, Log, NewJournal, OpenError, Options, RawRecord, RecoveryAction, Replay, ReplayRefused,
 };
+use lakemirror_ports::clock::Clock;
+use lakemirror_ports::clock::system::SystemClock;
 
 use super::{Exit, Failure, output};
-use crate::clock::Clock;
-use crate::clock::system::SystemClock;
-use crate::evidence::Source;
-use crate::evidence::verify::{Request, verify};
 
 /// A reason is for people; it has to fit into a record with room to spare.
 const REASON_BYTES_MAX: usize = 4096;

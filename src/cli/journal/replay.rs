@@ -5,13 +5,13 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use clap::Args;
+use lakemirror_evidence::json;
+use lakemirror_evidence::moment::{Asked, show};
+use lakemirror_evidence::replay::{self, Replayed};
 
 use super::table::{Align, Table, short};
 use super::{Exit, Failure, Place, remark_on_beginning, remark_on_moment, unwritten};
 use crate::cli::output;
-use crate::evidence::json;
-use crate::evidence::moment::{Asked, show};
-use crate::evidence::replay::{self, Replayed};
 
 /// Up to where, and where to.
 #[derive(Debug, Args)]

@@ -3,6 +3,9 @@
 use std::io::{self, Write};
 
 use clap::Args;
+use lakemirror_core::escape;
+use lakemirror_evidence::moment::show;
+use lakemirror_evidence::stat::{self, Rung, RungName, Stat};
 use lakemirror_journal::log::Stage;
 use lakemirror_journal::state::ladder::{Loss, Snapshot};
 use serde_json::{Value, json};
@@ -11,9 +14,6 @@ use super::table::{Align, Table, bytes};
 use super::verify::{gap, loss, print_gaps};
 use super::{Exit, Failure, Place, Printing, unwritten};
 use crate::cli::output;
-use crate::escape;
-use crate::evidence::moment::show;
-use crate::evidence::stat::{self, Rung, RungName, Stat};
 
 /// Of which journal.
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use crate::escape;
+use lakemirror_core::escape;
 
 /// A column's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

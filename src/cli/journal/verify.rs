@@ -3,15 +3,15 @@
 use std::io::{self, Write};
 
 use clap::Args;
+use lakemirror_core::escape;
+use lakemirror_evidence::moment::show;
+use lakemirror_evidence::verify::{self, Anchor, Deep, Dropped, Proven, Report, Request, SnapshotSeen};
 use lakemirror_journal::state::ladder::{Gap, Loss};
 use serde_json::{Value, json};
 
 use super::table::bytes;
 use super::{Exit, Failure, Place, Printing, unwritten};
 use crate::cli::output;
-use crate::escape;
-use crate::evidence::moment::show;
-use crate::evidence::verify::{self, Anchor, Deep, Dropped, Proven, Report, Request, SnapshotSeen};
 
 /// What to check.
 #[derive(Debug, Args)]

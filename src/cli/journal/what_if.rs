@@ -4,16 +4,16 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use lakemirror_core::escape;
+use lakemirror_evidence::explain::graph::At;
+use lakemirror_evidence::moment::show;
+use lakemirror_evidence::what_if::{self, BranchAnswer, Promotion, Removal, Verdict, WhatIf};
 use serde_json::{Value, json};
 
 use super::table::{Align, Table, short};
 use super::{Exit, Failure, Place, Printing, remark_on_beginning, unwritten};
 use crate::cli::check;
 use crate::cli::output;
-use crate::escape;
-use crate::evidence::explain::graph::At;
-use crate::evidence::moment::show;
-use crate::evidence::what_if::{self, BranchAnswer, Promotion, Removal, Verdict, WhatIf};
 use crate::run::policy;
 
 /// Under which rules.

@@ -1,7 +1,7 @@
 //! The command on real files, damaged ones, and readers that go away.
 
 use super::*;
-use crate::graveler::writer::RangeWriter;
+use lakemirror_graveler::writer::RangeWriter;
 
 const RANGE: &str = "lakefs/imported/objects/5f80d2f3f4cd13ed815e57bec91f339d9bc05cb725abf3943b3d3f83a069ba4b";
 const METARANGE: &str = "lakefs/basic/objects/1e8762bc0c384b957722279c065f05efb690bafc6bae1a819fc8276a7588a642";

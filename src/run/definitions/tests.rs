@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use lakemirror_engine::recorder::{self, RecorderThread};
+use lakemirror_ports::Alarm;
+use lakemirror_ports::clock::system::SystemClock;
+
 use super::*;
-use crate::clock::system::SystemClock;
-use crate::engine::ports::Alarm;
-use crate::engine::recorder::{self, RecorderThread};
 use crate::run::ledger::Journal;
 
 const MIRROR: &str = "definitions/us-east-1/sample-mirror";

@@ -7,9 +7,9 @@ use lakemirror_api::server::{Credentials, Hidden};
 
 use super::*;
 use crate::auth::Directory;
-use crate::clock::system::{OsEntropy, SystemClock};
-use crate::engine::ports::Fault;
-use crate::lakefs::{CallerCredentials, Policy};
+use lakemirror_lakefs::{CallerCredentials, Policy};
+use lakemirror_ports::Fault;
+use lakemirror_ports::clock::system::{OsEntropy, SystemClock};
 
 /// A lakeFS that knows one key pair and has no policies.
 #[derive(Default)]

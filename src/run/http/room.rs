@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lakemirror_ports::clock::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Limits;
-use crate::clock::Clock;
 
 /// A connection that has been silent for less is not made to give up its place: its request may be on its way.
 const SILENT_MIN: Duration = Duration::from_millis(200);

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use axum::routing::get;
+use lakemirror_ports::clock::system::SystemClock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::clock::system::SystemClock;
 
 /// Time that passes when it is told to.
 struct Hand(watch::Sender<Duration>);

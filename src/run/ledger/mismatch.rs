@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use lakemirror_journal::ids::Seq;
+use lakemirror_core::ids::Seq;
 use lakemirror_journal::log::disk::real::RealDisk;
 use lakemirror_journal::log::disk::{Access, Disk};
 use lakemirror_journal::state::State;

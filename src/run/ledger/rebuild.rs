@@ -3,8 +3,8 @@
 //! Owns the decoding, and the comparison of the state with what snapshots and checkpoints say of it. A difference ends
 //! the replay: a state that is not the sum of its records is nothing to go on from.
 
+use lakemirror_core::ids::Seq;
 use lakemirror_journal::codec::{self, CodecError};
-use lakemirror_journal::ids::Seq;
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::image::{self, ImageError};

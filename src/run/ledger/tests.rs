@@ -1,5 +1,6 @@
 //! The ledger on a journal in a directory of its own: when checkpoints come, segments end, and states are refused.
 
+use lakemirror_engine::recorder::RecordError;
 use lakemirror_journal::codec;
 use lakemirror_journal::command::Command;
 use lakemirror_journal::decide::{Refused, decide};
@@ -7,7 +8,6 @@ use lakemirror_journal::event::{Event, ServiceStartedV1};
 use lakemirror_journal::log::{FrameInfo, Replay, ReplayRefused, scan};
 
 use super::*;
-use crate::engine::recorder::RecordError;
 
 const NEVER: Rhythm = Rhythm {
     seal_bytes_max: u64::MAX,
@@ -177,7 +177,7 @@ fn a_state_that_is_not_the_sum_of_its_records_is_refused_at_the_next_start() {
     let live = desk.mark();
     drop(desk);
     let Err(error) = Journal::open(dir.path(), [7; 16], 1) else { panic!("a journal that was opened") };
-    let text = error_chain(&error);
+    let text = chain(&error);
     assert!(text.contains("after record 3"), "{text}");
     assert!(text.contains(&hex::encode(live.to_le_bytes())) && text.contains("fault of lakemirror"), "{text}");
     let replayed = std::fs::read(dir.path().join(mismatch::image_path(3, "replayed"))).unwrap();
@@ -215,8 +215,8 @@ fn a_segment_ends_by_age_also_when_nothing_happens_and_upkeep_alone_ends_none() 
 async fn a_fact_that_no_record_holds_is_refused_and_the_journal_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, state, _) = Journal::open(dir.path(), [7; 16], 1000).unwrap();
-    let clock = std::sync::Arc::new(crate::clock::system::SystemClock::new());
-    let (recorder, _thread) = crate::engine::recorder::start(state, Box::new(journal), clock).unwrap();
+    let clock = std::sync::Arc::new(lakemirror_ports::clock::system::SystemClock::new());
+    let (recorder, _thread) = lakemirror_engine::recorder::start(state, Box::new(journal), clock).unwrap();
     let acknowledged = |reason: String| {
         let step = UpkeepStep::LossAcknowledged { from: 1, to: 2, reason, who: "somebody".into() };
         recorder.command(Command::Upkeep { step, at_ms: 1 })

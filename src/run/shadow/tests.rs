@@ -4,15 +4,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use lakemirror_core::ids::Incarnation;
+use lakemirror_engine::recorder::{self, Entry, Ledger as _, RecorderThread};
 use lakemirror_journal::codec;
 use lakemirror_journal::command::Ask;
 use lakemirror_journal::event::{Event, ServiceStartedV1};
-use lakemirror_journal::ids::Incarnation;
 use lakemirror_journal::log::{RecoveryAction, ScanReport};
 use lakemirror_journal::state::mirror::Definition;
 
 use super::*;
-use crate::engine::recorder::{self, Entry, Ledger as _, RecorderThread};
 use crate::run::ledger::{Journal, Rhythm};
 
 /// Every commit is a checkpoint.
@@ -228,5 +228,5 @@ async fn a_state_that_was_tampered_with_ends_the_service_and_both_states_are_kep
     assert_eq!((states[0].checks, states[1].checks), (41, 0));
     assert_eq!(State { checks: 0, ..states[0].clone() }, states[1]);
     let Err(error) = Journal::open(dir.path(), [7; 16], 1) else { panic!("the next start refuses as well") };
-    assert!(error_chain(&error).contains("after record 3"));
+    assert!(chain(&error).contains("after record 3"));
 }

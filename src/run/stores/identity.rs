@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use lakemirror_ports::{Inode, Machine, StoreIdentity};
 use url::{Host, Url};
 
 use crate::config::{Blockstore, S3Blockstore};
-use crate::engine::ports::{Inode, Machine, StoreIdentity};
 
 /// Regions' prefixes and the partitions that they are in; any other is in `aws`.
 const PARTITIONS: [(&str, &str); 7] = [
@@ -101,7 +101,7 @@ fn partition(region: &str) -> &'static str {
 mod tests {
     use super::*;
     use crate::config::S3Checksum;
-    use crate::engine::ports::Sameness;
+    use lakemirror_ports::Sameness;
 
     fn s3(region: Option<&str>, endpoint: Option<&str>) -> Blockstore {
         Blockstore::S3(Box::new(S3Blockstore {

@@ -5,7 +5,7 @@
 //! copy was read again; but a volume that runs full ends everything, so an archive that stays away for so long that
 //! the segments are twice of what may be kept costs the oldest of them, and that is said.
 
-use lakemirror_journal::ids::Seq;
+use lakemirror_core::ids::Seq;
 use lakemirror_journal::log::SegmentFile;
 use lakemirror_journal::state::ladder::{Ladder, Stage};
 

@@ -65,9 +65,12 @@ async fn a_mirror_of_another_source_or_region_is_not_found() {
 async fn status_comes_from_the_engine_or_from_the_database() {
     let rig = rig();
     let definition = rig.records.create(&new_mirror("m-one")).await.unwrap();
-    let head = |seq| Some(crate::mirrors::records::JournalHead { seq, hash: "ab".repeat(32), journal: None });
-    let status =
-        Status { state: crate::mirrors::records::MirrorState::Synced, journal_head: head(41), ..Status::creating() };
+    let head = |seq| Some(lakemirror_mirrors::records::JournalHead { seq, hash: "ab".repeat(32), journal: None });
+    let status = Status {
+        state: lakemirror_mirrors::records::MirrorState::Synced,
+        journal_head: head(41),
+        ..Status::creating()
+    };
     let summary = Summary {
         incarnation: definition.incarnation,
         name: definition.name.clone(),
@@ -84,8 +87,12 @@ async fn status_comes_from_the_engine_or_from_the_database() {
     let shown = |mirror: &lakemirror_api::types::Mirror| mirror.journal_head.clone().map(|head| (head.seq, head.hash));
     assert_eq!(shown(&published), Some((41, "ab".repeat(32))));
 
-    let own =
-        Status { state: crate::mirrors::records::MirrorState::Stuck, lag_seconds: 9, journal_head: head(42), ..status };
+    let own = Status {
+        state: lakemirror_mirrors::records::MirrorState::Stuck,
+        lag_seconds: 9,
+        journal_head: head(42),
+        ..status
+    };
     rig.engine.0.lock().unwrap().insert(definition.incarnation, own);
     let driven = get().await;
     assert_eq!((driven.state, driven.lag_seconds, driven.status_age_seconds), (MirrorState::Stuck, Some(9), None));
@@ -99,10 +106,10 @@ async fn a_mirror_whose_name_another_region_gave_away_first_is_told_of_it_and_ca
     // Written in the other region while the two could not see each other.
     let own = rig.items.get("definitions/us-east-1/m-one").await.unwrap().unwrap();
     let text = String::from_utf8(own.value.to_vec()).unwrap();
-    let (ours, theirs) = (mine.incarnation.to_string(), crate::engine::ports::Incarnation([0; 16]).to_string());
+    let (ours, theirs) = (mine.incarnation.to_string(), lakemirror_ports::Incarnation([0; 16]).to_string());
     assert_ne!(ours, theirs);
     let text = text.replace(&ours, &theirs).replace("us-east-1", "eu-north-1").replace("sample", "other");
-    rig.items.put("definitions/eu-north-1/m-one", text.into(), crate::mirrors::Expect::Absent).await.unwrap();
+    rig.items.put("definitions/eu-north-1/m-one", text.into(), lakemirror_mirrors::Expect::Absent).await.unwrap();
     let found = rig.service.get_mirror(&caller(), "sample", "m-one").await.unwrap();
     assert!(found.problems[0].contains("region eu-north-1 created a mirror of this name earlier"), "{found:?}");
     let list = rig.service.list_mirrors(&caller(), "sample", &ListPage::default()).await.unwrap();
@@ -255,12 +262,12 @@ async fn an_approval_is_written_for_the_driver_with_what_the_mirror_showed() {
         async { rig.service.approve_deletions(&caller(), "sample", "m-one", approval).await }
     };
     assert_eq!(approve(None).await.unwrap_err().code, ErrorCode::Unavailable, "nothing is known of it");
-    let branch = |name: String| crate::mirrors::records::BranchStatus {
+    let branch = |name: String| lakemirror_mirrors::records::BranchStatus {
         name,
         source_commit: None,
         promoted_commit: Some(CommitId([3; 32])),
-        state: crate::mirrors::records::BranchState::Deleting,
-        waiting: vec![crate::mirrors::records::Waiting {
+        state: lakemirror_mirrors::records::BranchState::Deleting,
+        waiting: vec![lakemirror_mirrors::records::Waiting {
             kind: lakemirror_api::types::WaitKind::DeletionHeld,
             what: String::new(),
             objects_missing: None,

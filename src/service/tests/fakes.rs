@@ -259,10 +259,10 @@ impl Clock for Beating {
     }
 }
 
-pub(super) fn heartbeat(count: u64) -> crate::engine::ports::Heartbeat {
+pub(super) fn heartbeat(count: u64) -> lakemirror_ports::Heartbeat {
     let text = str::to_owned;
     let (process, node, about) = (text("p"), text("n"), text("pod-far"));
-    crate::engine::ports::Heartbeat { process, node, about, count, ended: false }
+    lakemirror_ports::Heartbeat { process, node, about, count, ended: false }
 }
 
 fn visible(lakefs: Arc<Fake>) -> Region {

@@ -1,8 +1,9 @@
 //! What is answered about a mirror of another region while its driver lives, and once it does not.
 
+use lakemirror_mirrors::records::{BranchState, BranchStatus, MirrorState as State};
+use lakemirror_ports::{Heartbeat, Owner};
+
 use super::*;
-use crate::engine::ports::{Heartbeat, Owner};
-use crate::mirrors::records::{BranchState, BranchStatus, MirrorState as State};
 use crate::service::watch::Watch;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -193,7 +194,7 @@ async fn a_process_that_starts_without_the_database_answers_from_its_journal() {
         source_region: "us-east-1".to_owned(),
         region: WEST.to_owned(),
         storage_namespace: "s3://west/sample".to_owned(),
-        source_store: crate::engine::ports::StoreIdentity::Unknown,
+        source_store: lakemirror_ports::StoreIdentity::Unknown,
         created_ms: 1,
         deleted: false,
     });

@@ -1,8 +1,8 @@
 //! The engine's files that threads share, as they are in production.
 
 pub mod lease;
-#[path = "../../../src/engine/recorder.rs"]
+#[path = "../../../engine/src/recorder.rs"]
 pub mod recorder;
 pub mod threads;
-#[path = "../../../src/engine/ticker.rs"]
+#[path = "../../../engine/src/ticker.rs"]
 pub mod ticker;

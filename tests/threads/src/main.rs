@@ -7,6 +7,7 @@
 //! `tests/threads/run` is the command; `docs/proof.md` says what is held.
 
 extern crate self as lakemirror_journal;
+extern crate self as lakemirror_ports;
 extern crate self as tokio;
 
 /// The journal's state machine, without its log.
@@ -15,19 +16,18 @@ mod journal {
     pub mod bits;
     pub mod codec;
     pub mod command;
-    pub mod commit;
     pub mod decide;
     pub mod event;
-    pub mod ids;
-    pub mod limits;
     /// What the recorder knows of the log: how large a record may be, as in the log itself.
     pub mod log {
         /// Bytes of a record.
         pub const RECORD_BYTES_LIMIT: usize = 192 * 1024;
     }
-    pub mod mutant;
     pub mod state;
+
+    pub use lakemirror_core::{commit, ids, limits, mutant};
 }
+pub use engine::{threads, ticker};
 pub use journal::*;
 
 pub mod clock;

@@ -2,6 +2,8 @@
 //!
 //! Owns the choice of the start and what is remembered of the walk. Changes nothing.
 
+use lakemirror_core::causes::chain;
+
 use super::inventory::Inventory;
 use super::report::RecoveryAction;
 use crate::ids::Seq;
@@ -9,7 +11,7 @@ use crate::log::catalog::{Entry, Shelf};
 use crate::log::chain::Position;
 use crate::log::course::{Course, Failed, Ground, Start, Step};
 use crate::log::disk::Disk;
-use crate::log::error::{OpenError, chain};
+use crate::log::error::OpenError;
 use crate::log::hot::HotStore;
 use crate::log::layout::FIRST_SEQ;
 use crate::log::options::Options;

@@ -1,17 +1,17 @@
 //! The answer for scripts: one object a line, told apart by `what`.
 
-use lakemirror_journal::ids::RangeId;
-use lakemirror_journal::state::archived::class_name;
+use lakemirror_core::archived::class_name;
+use lakemirror_core::ids::RangeId;
 use lakemirror_journal::state::policy::Policy;
 use lakemirror_journal::state::tree::Grade;
 use serde_json::{Value, json};
 
-use crate::evidence::explain::files::Named;
-use crate::evidence::explain::graph::At;
-use crate::evidence::explain::proof::Proof;
-use crate::evidence::explain::range::{Batch, Decision, How, RangeProof};
-use crate::evidence::explain::subject::Subject;
-use crate::evidence::explain::{Found, Sum};
+use lakemirror_evidence::explain::files::Named;
+use lakemirror_evidence::explain::graph::At;
+use lakemirror_evidence::explain::proof::Proof;
+use lakemirror_evidence::explain::range::{Batch, Decision, How, RangeProof};
+use lakemirror_evidence::explain::subject::Subject;
+use lakemirror_evidence::explain::{Found, Sum};
 
 /// Missing ordinals that one line lists.
 const MISSING_MAX: usize = 1000;

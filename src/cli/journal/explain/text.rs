@@ -2,20 +2,20 @@
 
 use std::io::{self, Write};
 
-use lakemirror_journal::ids::CommitId;
-use lakemirror_journal::state::archived::class_name;
+use lakemirror_core::archived::class_name;
+use lakemirror_core::escape;
+use lakemirror_core::ids::CommitId;
+use lakemirror_evidence::explain::files::Named;
+use lakemirror_evidence::explain::graph::{At, Move};
+use lakemirror_evidence::explain::proof::Proof;
+use lakemirror_evidence::explain::range::{Decision, How, RangeProof};
+use lakemirror_evidence::explain::subject::{Subject, Verdict};
+use lakemirror_evidence::explain::{Found, Sum};
+use lakemirror_evidence::moment::show;
 use lakemirror_journal::state::policy::Policy;
 use lakemirror_journal::state::tree::Grade;
 
 use crate::cli::journal::table::short;
-use crate::escape;
-use crate::evidence::explain::files::Named;
-use crate::evidence::explain::graph::{At, Move};
-use crate::evidence::explain::proof::Proof;
-use crate::evidence::explain::range::{Decision, How, RangeProof};
-use crate::evidence::explain::subject::{Subject, Verdict};
-use crate::evidence::explain::{Found, Sum};
-use crate::evidence::moment::show;
 
 /// Commit records that are named.
 const WRITTEN_NAMED_MAX: usize = 8;

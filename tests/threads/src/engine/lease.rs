@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-#[path = "../../../../src/engine/lease/pulse.rs"]
+#[path = "../../../../engine/src/lease/pulse.rs"]
 mod pulse;
 
 pub use pulse::{Lease, Pulse};

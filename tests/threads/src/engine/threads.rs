@@ -1,4 +1,4 @@
-//! What stands for `src/engine/threads.rs` here: the scheduler's threads, and little room, so that it is soon full.
+//! What stands for `engine/src/threads.rs` here: the scheduler's threads, and little room, so that it is soon full.
 
 pub(crate) use shuttle::sync::{Mutex, atomic};
 

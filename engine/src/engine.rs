@@ -1,0 +1,462 @@
+//! The loop over the list of mirrors, and the tasks that it starts and ends.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use lakemirror_core::ids::Incarnation;
+use lakemirror_core::mutant;
+use lakemirror_graveler::address::Namespace;
+use lakemirror_journal::command::Ask;
+use lakemirror_journal::state::mirror::{Definition, Phase};
+use lakemirror_ports::clock::{Clock, Entropy};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::board::{Board, Subject};
+use crate::lease::fenced::Fenced;
+use crate::lease::keeper::{Leases, Process, Taken};
+use crate::mirror::{Ended, Settings, Site};
+use crate::ports::{Destination, Lakefs, LeaseTable, MirrorDefinition, Registry, StoreIdentity};
+use crate::recorder::Recorder;
+use crate::report::{Line, Reporter};
+use crate::roster::Roster;
+use crate::status::MirrorStatus;
+use crate::{health, lease, publish, roster, ticker, work};
+
+/// How long the last heartbeat of a process that ends is waited for.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Mirrors that are taken side by side.
+const TAKEN_AT_ONCE: usize = 16;
+
+type Tasks = JoinSet<(Incarnation, Result<(), Ended>)>;
+
+/// A region whose destination work this process does.
+#[derive(Clone)]
+pub struct Region {
+    /// Its lakeFS.
+    pub lakefs: Arc<dyn Lakefs>,
+    /// Its blockstore.
+    pub destination: Arc<dyn Destination>,
+    /// The scheme of its blockstore's addresses: `s3` or `local`.
+    pub scheme: &'static str,
+    /// Which blockstore that is.
+    pub store: StoreIdentity,
+}
+
+/// Everything the engine works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The lakeFS of every region that is known, by region id: sources.
+    pub sources: BTreeMap<String, Arc<dyn Lakefs>>,
+    /// The regions that are served, by region id.
+    pub regions: BTreeMap<String, Region>,
+    /// The mirrors database.
+    pub registry: Arc<dyn Registry>,
+    /// The leases in it.
+    pub table: Arc<dyn LeaseTable>,
+    /// This process, as others know it.
+    pub process: Process,
+    /// The journal.
+    pub recorder: Recorder,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// How to go about it.
+    pub settings: Arc<Settings>,
+}
+
+/// The engine. Clones share their mirrors.
+#[derive(Clone)]
+pub struct Engine {
+    parts: Parts,
+    sites: Arc<Mutex<BTreeMap<Incarnation, Site>>>,
+    /// What all mirrors share: the mirrors database, lakeFS and buckets.
+    shared: Board,
+}
+
+impl Engine {
+    /// An engine that does nothing before it is run.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let shared = Board::new(Arc::clone(&parts.clock));
+        Self { parts, sites: Arc::default(), shared }
+    }
+
+    /// The status of a mirror that is at work here.
+    pub async fn status(&self, mirror: &Incarnation) -> Option<MirrorStatus> {
+        let site = self.sites().get(mirror).cloned()?;
+        let status = publish::status_now(&site).await;
+        status.ok().flatten()
+    }
+
+    /// The mirrors that the journal knows; none once it has stopped.
+    pub async fn known(&self) -> Vec<MirrorDefinition> {
+        self.journaled().await.unwrap_or_default()
+    }
+
+    async fn journaled(&self) -> Result<Vec<MirrorDefinition>, Ended> {
+        let known = self.parts.recorder.read(|state| {
+            let defined = |(id, mirror): (&Incarnation, &lakemirror_journal::state::mirror::Mirror)| {
+                roster::from_journal(*id, &mirror.definition, mirror.phase == Phase::Deleting)
+            };
+            state.mirrors.iter().map(defined).collect::<Vec<_>>()
+        });
+        known.await.map_err(|_| Ended::Journal)
+    }
+
+    fn sites(&self) -> std::sync::MutexGuard<'_, BTreeMap<Incarnation, Site>> {
+        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works until stopped, or until the journal stops.
+    ///
+    /// # Errors
+    /// [`Ended::Journal`].
+    pub async fn run(&self, stop: CancellationToken) -> Result<(), Ended> {
+        let Parts { table, process, regions, clock, .. } = &self.parts;
+        let served = regions.keys().cloned().collect();
+        let leases = Leases::new(Arc::clone(table), process.clone(), served, Arc::clone(clock));
+        // Heartbeats go on until nothing is at work any more.
+        let (quiet, beating) = (CancellationToken::new(), leases.beating());
+        let beating = tokio::spawn(beating.noting_on(self.shared.clone()).run(quiet.clone()));
+        let sites = Arc::clone(&self.sites);
+        let at_work = move || sites.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        tokio::spawn(health::run(self.parts.clone(), at_work, self.shared.clone(), quiet.clone()));
+        let ended = self.drive(leases, &stop).await;
+        quiet.cancel();
+        if ended.is_ok() {
+            // The last heartbeat gives everything back, once nothing is under way any more; a database that does not
+            // answer is not waited for.
+            let patience = clock.sleep(GOODBYE + lease::FLIGHT);
+            tokio::select! {
+                biased;
+                _ = beating => {}
+                () = patience => {}
+            }
+        }
+        ended
+    }
+
+    async fn drive(&self, leases: Leases, stop: &CancellationToken) -> Result<(), Ended> {
+        let mut changes = self.parts.registry.changes();
+        let mut tasks: Tasks = JoinSet::new();
+        let mut roster = Roster::new(leases, self.shared.clone());
+        let mut reporter = Reporter::default();
+        loop {
+            if changes.has_changed().unwrap_or(false) {
+                changes.borrow_and_update();
+                roster.outdated();
+            }
+            self.turn(&mut roster, &mut tasks, stop).await?;
+            self.tell(&mut reporter);
+            let deadline = self.parts.clock.sleep(lease::LOOK.min(self.parts.settings.definitions_interval));
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
+                    Ok((_, Err(Ended::Journal))) => return Err(Ended::Journal),
+                    Ok((id, _)) => {
+                        self.sites().remove(&id);
+                        roster.ended(id);
+                    }
+                    Err(crash) => tracing::error!("a mirror's work ended with a panic: {crash}"),
+                },
+                changed = changes.changed() => if changed.is_err() { self.parts.clock.sleep(lease::LOOK).await } else { roster.outdated() },
+                () = deadline => {}
+            }
+        }
+        while let Some(done) = tasks.join_next().await {
+            if let Ok((_, Err(Ended::Journal))) = done {
+                return Err(Ended::Journal);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says in the log what of that which all mirrors share fails, and when it is over.
+    fn tell(&self, reporter: &mut Reporter<Subject>) {
+        let notes = self.shared.notes().into_iter();
+        // Heartbeats speak for themselves.
+        let notes = notes.filter(|(subject, _)| *subject != Subject::Heartbeat);
+        let problems: Vec<(Subject, String)> = notes.map(|(subject, note)| (subject, note.text)).collect();
+        for line in reporter.look(self.parts.clock.monotonic(), &problems) {
+            match line {
+                Line::Began { topic, text } => tracing::warn!(subject = ?topic, "{text}"),
+                Line::Over { topic, text, lasted } => {
+                    tracing::info!(subject = ?topic, "over after {} s: {text}", lasted.as_secs());
+                }
+                Line::More(more) => tracing::warn!("{more} more lakeFS or buckets do not answer"),
+            }
+        }
+    }
+
+    /// Reads what is defined and who has what where it is time to, and brings the mirrors at work in line with it.
+    async fn turn(&self, roster: &mut Roster, tasks: &mut Tasks, stop: &CancellationToken) -> Result<(), Ended> {
+        if roster.is_due(self.parts.clock.monotonic()) {
+            self.read(roster).await;
+        }
+        if let Err(fault) = roster.leases.look().await {
+            roster.board.note("", Subject::Lease, fault.to_string());
+        } else {
+            roster.board.clear("", &Subject::Lease);
+        }
+        if roster.definitions.is_none() {
+            return self.go_on_without(roster, tasks, stop).await;
+        }
+        self.share(roster, stop).await?;
+        self.follow(roster, tasks, stop).await
+    }
+
+    /// Reads what is defined; false where it could not be read.
+    async fn read(&self, roster: &mut Roster) -> bool {
+        let now = self.parts.clock.monotonic();
+        match self.parts.registry.definitions().await {
+            Ok(definitions) => roster.read(definitions, now + self.parts.settings.definitions_interval),
+            Err(fault) => {
+                roster.board.note("", Subject::Registry, fault.to_string());
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The database was not read yet: what the journal knows of is observed and verified, and nothing is changed.
+    async fn go_on_without(
+        &self,
+        roster: &mut Roster,
+        tasks: &mut Tasks,
+        stop: &CancellationToken,
+    ) -> Result<(), Ended> {
+        for definition in self.journaled().await? {
+            if self.is_ours(&definition) && !self.sites().contains_key(&definition.incarnation) {
+                tracing::warn!(
+                    mirror = definition.name,
+                    "the mirrors database does not answer: verified as the journal knows it, not promoted"
+                );
+                self.start(definition, roster, tasks, stop).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the mirror is in a region of ours and its source's lakeFS is known.
+    fn is_ours(&self, definition: &MirrorDefinition) -> bool {
+        self.parts.regions.contains_key(&definition.region)
+            && self.parts.sources.contains_key(&definition.source_region)
+    }
+
+    /// Takes and gives mirrors.
+    async fn share(&self, roster: &mut Roster, stop: &CancellationToken) -> Result<(), Ended> {
+        for region in self.parts.regions.keys() {
+            let mirrors = roster.mirrors_of(region, |definition| self.is_ours(definition));
+            let Some(plan) = roster.leases.plan(region, &mirrors) else { continue };
+            for (mirror, to) in plan.give {
+                if let Some(site) = self.sites().get(&mirror).filter(|_| roster.giving(mirror, &to)) {
+                    tracing::info!(mirror = site.name(), to, "given to another process, which has fewer");
+                    site.stop.cancel();
+                }
+            }
+            self.take(region, &plan.take, roster, stop).await?;
+            self.hand_over(region, roster).await;
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &self,
+        region: &str,
+        mirrors: &[Incarnation],
+        roster: &mut Roster,
+        stop: &CancellationToken,
+    ) -> Result<(), Ended> {
+        let mut free = Vec::new();
+        for mirror in mirrors.iter().filter(|mirror| !roster.is_given(mirror)) {
+            let running = self.sites().get(mirror).cloned();
+            match running.filter(|_| !roster.leases.has_history(region, mirror)) {
+                // Where another process had it, the work on it begins anew.
+                Some(site) => {
+                    site.lease.end();
+                    site.stop.cancel();
+                }
+                None => free.push(*mirror),
+            }
+        }
+        let mut won = Vec::new();
+        for some in free.chunks(TAKEN_AT_ONCE) {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            let taken = join_all(some.iter().map(|mirror| roster.leases.take(region, *mirror))).await;
+            for taken in taken {
+                match taken {
+                    Ok(Some(taken)) => won.push(taken),
+                    Ok(None) => roster.leases.doubt(region),
+                    Err(fault) => {
+                        roster.leases.doubt(region);
+                        roster.board.note("", Subject::Lease, fault.to_string());
+                    }
+                }
+            }
+        }
+        // Who had them may have carried out a deletion that this process has not heard of. From now on nobody else can.
+        if !won.is_empty() && !mutant::is_on("old_definitions_trusted") && !self.read(roster).await {
+            roster.leases.doubt(region);
+            return Ok(());
+        }
+        for taken in won {
+            self.keep(taken, roster, stop).await?;
+        }
+        Ok(())
+    }
+
+    /// First the journal, then the lease: what another process did meanwhile is not mistaken for what this one left.
+    async fn keep(&self, taken: Taken, roster: &mut Roster, stop: &CancellationToken) -> Result<(), Ended> {
+        let Some(definition) = roster.definition(&taken.mirror) else { return Ok(()) };
+        let site = match self.sites().get(&taken.mirror).cloned() {
+            // It ends first, and what comes after it deletes.
+            Some(site) if definition.deleted && !site.definition.deleted => {
+                roster.leases.doubt(&definition.region);
+                site.stop.cancel();
+                return Ok(());
+            }
+            Some(site) => site,
+            None => match self.site(definition, roster, stop) {
+                Some(site) => site,
+                None => return Ok(()),
+            },
+        };
+        self.define(&site).await?;
+        let Taken { epoch, resumed, before, .. } = taken.clone();
+        site.ask(Ask::Take { epoch, resumed, before }).await?;
+        if !taken.resumed {
+            tracing::warn!(
+                mirror = site.name(),
+                before = taken.before,
+                "taken over from another process: this journal's history of it begins now, its branches are looked at again"
+            );
+        }
+        if let Err(fault) = roster.leases.keep(taken).await {
+            roster.board.note("", Subject::Lease, fault.to_string());
+        }
+        Ok(())
+    }
+
+    /// Gives away what nothing works on any more.
+    async fn hand_over(&self, region: &str, roster: &mut Roster) {
+        if !roster.leases.unsettled().is_zero() {
+            return;
+        }
+        for (mirror, to) in roster.given() {
+            if roster.definition(&mirror).is_some_and(|definition| definition.region != region)
+                || self.sites().contains_key(&mirror)
+            {
+                continue;
+            }
+            match roster.leases.give(region, mirror, &to).await {
+                Ok(()) => roster.gave(&mirror),
+                Err(fault) => roster.board.note("", Subject::Lease, fault.to_string()),
+            }
+        }
+    }
+
+    /// Brings the mirrors at work in line with what is defined and taken.
+    async fn follow(&self, roster: &mut Roster, tasks: &mut Tasks, stop: &CancellationToken) -> Result<(), Ended> {
+        for definition in roster.definitions.clone().unwrap_or_default() {
+            let (id, region) = (definition.incarnation, definition.region.clone());
+            if !self.is_ours(&definition) {
+                if self.parts.regions.contains_key(&region) && roster.is_fresh() {
+                    tracing::error!(
+                        mirror = definition.name,
+                        region = definition.source_region,
+                        "the source's region has no lakeFS here: add it to dst_endpoints"
+                    );
+                }
+                continue;
+            }
+            let taken = roster.leases.is_taken(&region, &id);
+            let running = self.sites().get(&id).cloned();
+            match running {
+                Some(site) if definition.deleted && !site.definition.deleted => site.stop.cancel(),
+                Some(site) => {
+                    if let Some(by) = roster.leases.elsewhere(&region, &id).filter(|_| !site.stop.is_cancelled()) {
+                        tracing::warn!(mirror = site.name(), by, "another process drives this mirror: left to it");
+                        site.lease.end();
+                        site.stop.cancel();
+                    }
+                }
+                None if taken && roster.may_start(&id) => self.start(definition, roster, tasks, stop).await?,
+                None => {}
+            }
+        }
+        roster.followed();
+        Ok(())
+    }
+
+    async fn start(
+        &self,
+        definition: MirrorDefinition,
+        roster: &mut Roster,
+        tasks: &mut Tasks,
+        stop: &CancellationToken,
+    ) -> Result<(), Ended> {
+        let id = definition.incarnation;
+        if let Some(site) = self.site(definition, roster, stop) {
+            self.define(&site).await?;
+            self.sites().insert(id, site.clone());
+            tasks.spawn(async move { (id, work::run(site).await) });
+        }
+        Ok(())
+    }
+
+    fn site(&self, definition: MirrorDefinition, roster: &mut Roster, stop: &CancellationToken) -> Option<Site> {
+        let region = self.parts.regions.get(&definition.region).cloned()?;
+        let source = self.parts.sources.get(&definition.source_region).cloned()?;
+        let lease = roster.leases.lease(&definition.incarnation);
+        let clock = Arc::clone(&self.parts.clock);
+        let namespace = Namespace::parse(&definition.storage_namespace).ok();
+        let bucket = namespace.map(|namespace| namespace.bucket().to_string());
+        Some(Site {
+            definition: Arc::new(definition),
+            source,
+            mirror: Arc::new(Fenced::new(region.lakefs, Arc::clone(&lease), Arc::clone(&clock))),
+            destination: region.destination,
+            store: region.store,
+            registry: Arc::clone(&self.parts.registry),
+            recorder: self.parts.recorder.clone(),
+            entropy: Arc::clone(&self.parts.entropy),
+            settings: Arc::clone(&self.parts.settings),
+            board: Board::new(Arc::clone(&clock)),
+            shared: self.shared.clone(),
+            bucket,
+            clock,
+            verify: Arc::default(),
+            visibility: ticker::Ticker::default(),
+            lease,
+            stop: stop.child_token(),
+        })
+    }
+
+    async fn define(&self, site: &Site) -> Result<(), Ended> {
+        let definition = &site.definition;
+        site.ask(Ask::Define(Definition {
+            name: definition.name.clone(),
+            source_repository: definition.source_repository.clone(),
+            source_region: definition.source_region.clone(),
+            region: definition.region.clone(),
+            storage_namespace: definition.storage_namespace.clone(),
+            created_ms: definition.created_ms,
+        }))
+        .await?;
+        if definition.deleted {
+            site.ask(Ask::StartDeletion).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,88 @@
+//! Whether the mirror repository still is ours: asked before anything is written to it.
+//!
+//! A repository that was deleted behind our back, or replaced by another of its name, is never written to. The answer
+//! counts for some seconds, so that a busy mirror costs one question in that time and a quiet one none.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use lakemirror_core::mutant;
+use lakemirror_journal::command::Ask;
+
+use crate::board::Subject;
+use crate::keeper::MARK;
+use crate::mirror::{Ended, Site};
+
+/// How long an answer counts.
+const ANSWER_COUNTS: Duration = Duration::from_secs(10);
+
+/// How soon is asked again while the repository is not ours.
+pub const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// How the text of this trouble begins.
+const LOST: &str = "the mirror repository";
+
+/// When the repository was last seen to be ours, on the monotonic clock.
+#[derive(Debug, Default)]
+pub struct Ownership(Mutex<Option<Duration>>);
+
+impl Ownership {
+    /// Whether the repository is known to be ours; says so where it is not. To be asked again after [`ASK_AGAIN`].
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub async fn holds(&self, site: &Site) -> Result<bool, Ended> {
+        Ok(mutant::is_on("ownership_unasked") || self.is_fresh(site) || self.look(site).await?)
+    }
+
+    /// Asks once, and notes what came of it.
+    ///
+    /// # Errors
+    /// [`Ended`].
+    pub async fn look(&self, site: &Site) -> Result<bool, Ended> {
+        let metadata = site.insist(&Subject::Repository, || site.mirror.metadata(site.name())).await?;
+        let what = match metadata.as_ref().map(|metadata| metadata.get(MARK)) {
+            Some(Some(mark)) if *mark == site.definition.incarnation.to_string() => {
+                self.set(Some(site.clock.monotonic()));
+                end_trouble(site).await?;
+                return Ok(true);
+            }
+            Some(_) => {
+                "was replaced by another one of its name, which is left alone: what was mirrored is not shown any more, and nothing goes on; \
+                 put it back if it still is somewhere, or create a mirror of another name; deleting this mirror deletes no repository that it does not own, \
+                 and ends its history"
+            }
+            None => {
+                "was deleted by somebody else: what was mirrored is not shown any more, and nothing goes on; the objects are still there. \
+                 Create a mirror of another name to mirror the source again; branches and commits that the source has no more are known \
+                 only to the journal of this mirror (`lakemirror journal heads`), and deleting this mirror ends that history"
+            }
+        };
+        self.forget();
+        let text = format!("{LOST} {what}");
+        site.ask(Ask::NoteTrouble(text)).await?;
+        Ok(false)
+    }
+
+    /// The next question is asked at once: something was not there that should have been.
+    pub fn forget(&self) {
+        self.set(None);
+    }
+
+    fn set(&self, seen: Option<Duration>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+
+    fn is_fresh(&self, site: &Site) -> bool {
+        let seen = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.is_some_and(|seen| site.clock.monotonic().saturating_sub(seen) < ANSWER_COUNTS)
+    }
+}
+
+async fn end_trouble(site: &Site) -> Result<(), Ended> {
+    let ours = site.look(|mirror| mirror.trouble.as_ref().is_some_and(|trouble| trouble.text.starts_with(LOST)));
+    if ours.await? == Some(true) {
+        site.ask(Ask::NoteTrouble(String::new())).await?;
+    }
+    Ok(())
+}
