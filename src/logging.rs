@@ -26,8 +26,8 @@ use lakemirror_ports::clock::Clock;
 use lakemirror_ports::clock::system::SystemClock;
 use repeats::Repeats;
 
-/// The crates whose records are ours.
-const OWN_CRATES: [&str; 3] = ["lakemirror", "lakemirror_journal", "lakemirror_api"];
+/// How the names of the crates begin whose records are ours.
+const OWN_CRATES: &str = "lakemirror";
 
 /// The format of this process's log, once it is set up.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
@@ -85,7 +85,7 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Error => Level::ERROR,
     };
     let others = LevelFilter::from_level(own).min(LevelFilter::WARN);
-    Targets::new().with_default(others).with_targets(OWN_CRATES.map(|name| (name, own)))
+    Targets::new().with_default(others).with_target(OWN_CRATES, own)
 }
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ mod tests {
         let layer = layer(Logging { level, format }, false, move || writer.clone(), clock);
         let subscriber = Registry::default().with(layer);
         tracing::subscriber::with_default(subscriber, || {
-            tracing::debug!(target: "lakemirror::engine", "own debug");
+            tracing::debug!(target: "lakemirror_engine::observe", "own debug");
             tracing::info!(target: "lakemirror_journal::log", mirror = "m1", "own info");
             tracing::info!(target: "hyper_util::client", "request noise");
             tracing::warn!(target: "aws_smithy_runtime", "foreign warning");

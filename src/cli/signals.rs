@@ -7,6 +7,7 @@ use super::{Exit, Failure};
 
 /// What SIGHUP does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "demo"), expect(dead_code, reason = "only a service is built"))]
 pub(super) enum HangUp {
     /// It is logged: a service outlives the terminal that it was started from.
     Ignored,
