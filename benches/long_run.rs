@@ -2,8 +2,8 @@
 //!
 //! `cargo bench --bench long_run [-- CHECKS]` (300 million without a number). One mirror whose source makes a commit of 64
 //! new ranges again and again, 4.2 M objects each; a batch of 4096 objects is checked twice, one in a hundred is not there
-//! the first time; every commit is promoted. Recorder, ledger, upkeep and snapshots are the service's own, with its
-//! default rhythm in bytes. Memory is the kernel's peak of this process (VmHWM). The restart is a process of its own, so
+//! the first time; every commit is promoted. Recorder, journal_writer, upkeep and snapshots are the service's own, with its
+//! default seal_policy in bytes. Memory is the kernel's peak of this process (VmHWM). The restart is a process of its own, so
 //! that its memory is its own as well. Goals: below 150 MB throughout, and below 2 s to a state with 100 M checks behind it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench fails by panicking")]
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods, reason = "a bench prints, and reads the clock")]
@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use lakemirror::clock::system::SystemClock;
 use lakemirror::engine::ports::CommitRecord;
 use lakemirror::engine::recorder::{self, Recorder};
-use lakemirror::run::ledger::{Journal, Rhythm};
+use lakemirror::run::journal_writer::{Journal, SealPolicy};
 use lakemirror::run::upkeep::plan::Rules;
 use lakemirror::run::upkeep::{Settings, Upkeep};
 use lakemirror_journal::bits::Bits;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::event::{ArrivalsCheckedV1, RangeReadV1};
 use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_journal::state::mirror::{Definition, Source};
@@ -68,10 +68,10 @@ async fn define(recorder: &Recorder) {
         creation_date: 5,
     };
     for ask in [
-        Ask::Define(definition),
-        Ask::IdentifySource(source),
-        Ask::IntendRepository,
-        Ask::RepositoryReady { adopted: false },
+        MirrorCommand::Define(definition),
+        MirrorCommand::IdentifySource(source),
+        MirrorCommand::IntendRepository,
+        MirrorCommand::RepositoryReady { adopted: false },
     ] {
         recorder.ask(MIRROR, ask).await.unwrap();
     }
@@ -106,12 +106,12 @@ async fn check(recorder: &Recorder, round: u32, number: u32, now: u64) -> u64 {
         let present = Bits::from_ordinals(BATCH, (0..BATCH).filter(|at| !missing(base)(at)));
         batch(range, base, &Bits::all(BATCH), present, now)
     });
-    recorder.ask(MIRROR, Ask::CheckArrivals(first.collect())).await.unwrap();
+    recorder.ask(MIRROR, MirrorCommand::CheckArrivals(first.collect())).await.unwrap();
     let again = bases().map(|base| Bits::from_ordinals(BATCH, (0..BATCH).filter(missing(base))));
     let again: Vec<(u32, Bits)> = bases().zip(again).filter(|(_, asked)| !asked.is_none()).collect();
     let more: u64 = again.iter().map(|(_, asked)| u64::from(asked.count())).sum();
     let batches = again.iter().map(|(base, asked)| batch(range, *base, asked, Bits::all(asked.count()), now));
-    recorder.ask(MIRROR, Ask::CheckArrivals(batches.collect())).await.unwrap();
+    recorder.ask(MIRROR, MirrorCommand::CheckArrivals(batches.collect())).await.unwrap();
     u64::from(ENTRIES) + more
 }
 
@@ -121,8 +121,10 @@ async fn round(recorder: &Recorder, round: u32) -> u64 {
     let now = 1_700_000_000_000 + u64::from(round);
     let listed = vec![("main".to_owned(), head)];
     let ranges = (0..RANGES).map(|number| (RangeId(id(round, number)), ENTRIES)).collect();
-    let observed = Ask::ObserveBranches { listed, hidden: [].into(), proven_gone: Vec::new() };
-    for ask in [observed, Ask::ObserveCommits(vec![record]), Ask::ReadMetarange { metarange, ranges }] {
+    let observed = MirrorCommand::ObserveBranches { listed, hidden: [].into(), proven_gone: Vec::new() };
+    for ask in
+        [observed, MirrorCommand::ObserveCommits(vec![record]), MirrorCommand::ReadMetarange { metarange, ranges }]
+    {
         recorder.ask(MIRROR, ask).await.unwrap();
     }
     let mut checks = 0;
@@ -138,13 +140,13 @@ async fn round(recorder: &Recorder, round: u32) -> u64 {
             inherited_oldest_ms: u64::MAX,
             at_ms: now,
         };
-        recorder.ask(MIRROR, Ask::ReadRange(read)).await.unwrap();
+        recorder.ask(MIRROR, MirrorCommand::ReadRange(read)).await.unwrap();
         checks += check(recorder, round, number, u64::MAX >> 1).await;
     }
-    let moves = recorder.ask(MIRROR, Ask::PlanMoves).await.unwrap();
+    let moves = recorder.ask(MIRROR, MirrorCommand::PlanMoves).await.unwrap();
     assert_eq!(moves.len(), 1, "the commit is complete");
-    recorder.ask(MIRROR, Ask::RecordsWritten(vec![head])).await.unwrap();
-    recorder.ask(MIRROR, Ask::FinishMove { branch: "main".to_owned() }).await.unwrap();
+    recorder.ask(MIRROR, MirrorCommand::RecordsWritten(vec![head])).await.unwrap();
+    recorder.ask(MIRROR, MirrorCommand::FinishMove { branch: "main".to_owned() }).await.unwrap();
     checks
 }
 
@@ -165,7 +167,7 @@ fn bytes_under(dir: &Path) -> u64 {
 async fn run(dir: &Path, wanted: u64) {
     let clock = Arc::new(SystemClock::new());
     let (journal, state, _) = Journal::open(dir, [7; 16], 1).unwrap();
-    let journal = journal.with_rhythm(Rhythm { seal_bytes_max: 8 << 20, ..Rhythm::default() });
+    let journal = journal.with_seal_policy(SealPolicy { seal_bytes_max: 8 << 20, ..SealPolicy::default() });
     let (recorder, thread) = recorder::start(state, Box::new(journal), clock.clone()).unwrap();
     let rules = Rules { compress: true, archive: false, age_ms_max: u64::MAX, bytes_max: 1 << 30 };
     let settings = Settings { rules, archive: None, snapshot_interval: Duration::ZERO };

@@ -7,10 +7,10 @@ mod gap;
 mod gate;
 mod housekeeping;
 pub mod http;
-pub mod ledger;
+pub mod journal_writer;
 pub mod policy;
 pub mod registry;
-pub mod shadow;
+pub mod snapshotter;
 pub mod stores;
 pub mod upkeep;
 
@@ -21,10 +21,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lakemirror_api::server::{Startup, Unready, router};
-use lakemirror_engine::lease::keeper::Process;
+use lakemirror_engine::lease::manager::Process;
 use lakemirror_engine::mirror::{Ended, Settings};
 use lakemirror_engine::ports::Registry;
-use lakemirror_engine::recorder::{self, Halt, Ledger, Recorder, RecorderThread};
+use lakemirror_engine::recorder::{self, Halt, JournalWriter, Recorder, RecorderThread};
 use lakemirror_engine::{Engine, Parts, Region};
 use lakemirror_journal::command::Command;
 use lakemirror_journal::log::OpenError;
@@ -45,7 +45,7 @@ use crate::service::RequestLog;
 
 use definitions::{JournaledItems, ReconcileError};
 use gap::Continuity;
-use ledger::{Journal, Rhythm};
+use journal_writer::{Journal, SealPolicy};
 use registry::SharedRegistry;
 use upkeep::Upkeep;
 
@@ -138,7 +138,7 @@ pub struct Ports {
     /// The journal's directory.
     pub journal_path: PathBuf,
     /// When the journal's segments end and its frames are checkpoints.
-    pub rhythm: Rhythm,
+    pub seal_policy: SealPolicy,
     /// How the journal's files are kept.
     pub upkeep: upkeep::Settings,
     /// The clock.
@@ -209,7 +209,7 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
         definitions,
         alarm,
         journal_path: config.journal.path.clone(),
-        rhythm: rhythm(&config.journal),
+        seal_policy: seal_policy(&config.journal),
         upkeep: upkeep_settings(&config.journal, &proxies).await?,
         clock,
         entropy,
@@ -268,13 +268,13 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-fn rhythm(journal: &config::Journal) -> Rhythm {
+fn seal_policy(journal: &config::Journal) -> SealPolicy {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    Rhythm {
+    SealPolicy {
         seal_bytes_max: journal.seal_max_bytes,
         seal_age_ms_max: ms(journal.seal_max_age),
         checkpoint_age_ms_max: ms(journal.snapshot_interval),
-        ..Rhythm::default()
+        ..SealPolicy::default()
     }
 }
 
@@ -332,8 +332,9 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
     let Some(opened) = stop.run_until_cancelled(open_journal(&ports)).await else { return Ok(()) };
     let (state, journal, recovery, node) = opened?;
     let (writer_epoch, head) = (journal.writer_epoch(), journal.head());
-    let (recorder, thread) = recorder::start(state, Box::new(journal) as Box<dyn Ledger>, Arc::clone(&ports.clock))
-        .map_err(|source| RunError::Io { what: "cannot start the journal's thread".to_owned(), source })?;
+    let (recorder, thread) =
+        recorder::start(state, Box::new(journal) as Box<dyn JournalWriter>, Arc::clone(&ports.clock))
+            .map_err(|source| RunError::Io { what: "cannot start the journal's thread".to_owned(), source })?;
     let begun = begin(&recorder, &ports, writer_epoch, recovery).await;
     let watched = recorder.clone();
     let (dir, settings) = (ports.journal_path.clone(), ports.upkeep.clone());
@@ -467,7 +468,7 @@ async fn open_journal(ports: &Ports) -> Result<(State, Journal, String, String),
         tracing::warn!(%path, "journal: {action}");
     }
     let node = recovery.uuid.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((state, journal.with_rhythm(ports.rhythm), mended.join("; "), node))
+    Ok((state, journal.with_seal_policy(ports.seal_policy), mended.join("; "), node))
 }
 
 async fn begin(

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use lakemirror_core::ids::CommitId;
 use lakemirror_core::mutant;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::state::branch::{Branch, Divergence};
 use lakemirror_journal::state::mirror::{Mirror, Phase};
 
-use crate::board::Subject;
-use crate::mirror::{Attempt, Ended, Site};
+use crate::conditions::ConditionKind;
+use crate::mirror::{Attempt, Ended, MirrorContext};
 use crate::ownership::Ownership;
 
 /// How often the branches are compared while all is well: what somebody else moves on a quiet mirror is found within a
@@ -32,20 +32,21 @@ const VISIBILITY_EVERY: u32 = 10;
 ///
 /// # Errors
 /// [`Ended`].
-pub async fn run(site: &Site, ownership: &Ownership) -> Result<(), Ended> {
+pub async fn run(context: &MirrorContext, ownership: &Ownership) -> Result<(), Ended> {
     let mut audit = Audit::default();
-    let mut changes = site.visibility.ticks();
+    let mut changes = context.visibility.ticks();
     let mut interval = SOON;
     loop {
         tokio::select! {
             biased;
-            () = site.stop.cancelled() => return Err(Ended::Stopped),
+            () = context.stop.cancelled() => return Err(Ended::Stopped),
             () = changes.changed() => audit.since_visibility = None,
-            () = site.clock.sleep(interval) => {}
+            () = context.clock.sleep(interval) => {}
         }
-        site.leased().await?;
-        audit.compare(site, ownership).await?;
-        let diverged = site.look(|mirror| mirror.branches.values().any(|branch| branch.strayed().is_some())).await?;
+        context.leased().await?;
+        audit.compare(context, ownership).await?;
+        let diverged =
+            context.look(|mirror| mirror.branches.values().any(|branch| branch.diverged().is_some())).await?;
         interval = if diverged == Some(true) || audit.since_visibility.is_none() { SOON } else { QUIET };
     }
 }
@@ -61,46 +62,48 @@ struct Audit {
 
 impl Audit {
     /// Compares the mirror's branches with where the journal left them.
-    async fn compare(&mut self, site: &Site, ownership: &Ownership) -> Result<(), Ended> {
-        let ready = site.look(|mirror| mirror.phase == Phase::Ready).await?;
-        if ready != Some(true) || !ownership.look(site).await? {
+    async fn compare(&mut self, context: &MirrorContext, ownership: &Ownership) -> Result<(), Ended> {
+        let ready = context.look(|mirror| mirror.phase == Phase::Ready).await?;
+        if ready != Some(true) || !ownership.look(context).await? {
             return Ok(());
         }
         // What is moved while the listing is under way is not compared: it may show the branch as it was before.
-        let before = site.look(resting).await?.unwrap_or_default();
+        let before = context.look(resting).await?.unwrap_or_default();
         // Before the whole listing: what is in that and not in this one is hidden, or was made in between by somebody else.
         let plain = match self.since_visibility.filter(|since| *since < VISIBILITY_EVERY) {
             Some(_) => None,
-            None => site.mirror.branches(site.name(), false).await.ok(),
+            None => context.mirror.branches(context.name(), false).await.ok(),
         };
-        let Ok(listed) = site.mirror.branches(site.name(), true).await else { return Ok(()) };
+        let Ok(listed) = context.mirror.branches(context.name(), true).await else { return Ok(()) };
         let listed: BTreeMap<String, CommitId> = listed.into_iter().map(|branch| (branch.name, branch.head)).collect();
-        note_strangers(site, &listed, &mut self.strangers).await?;
+        note_strangers(context, &listed, &mut self.strangers).await?;
         let (rest, shown) = (before.clone(), listed.clone());
-        let ours = site.look(move |mirror| compare(mirror, &rest, &shown)).await?;
-        follow(site, ours.unwrap_or_default()).await?;
+        let ours = context.look(move |mirror| compare(mirror, &rest, &shown)).await?;
+        follow(context, ours.unwrap_or_default()).await?;
         self.since_visibility = self.since_visibility.map(|since| since + 1);
         if let Some(plain) = plain {
             let plain: BTreeSet<String> = plain.into_iter().map(|branch| branch.name).collect();
-            let others = site.look(move |mirror| of_other_visibility(mirror, &before, &listed, &plain)).await?;
-            self.since_visibility = remake(site, others.unwrap_or_default()).await?.then_some(0);
+            let others = context.look(move |mirror| of_other_visibility(mirror, &before, &listed, &plain)).await?;
+            self.since_visibility = remake(context, others.unwrap_or_default()).await?.then_some(0);
         }
         Ok(())
     }
 }
 
-async fn follow(site: &Site, ours: Vec<Compared>) -> Result<(), Ended> {
+async fn follow(context: &MirrorContext, ours: Vec<Compared>) -> Result<(), Ended> {
     let mut source_answers = true;
     for compared in ours {
-        let Compared { branch, found, ours, divergence, is_riddle } = compared;
+        let Compared { branch, found, ours, divergence, is_unknown_head } = compared;
         match (found, divergence) {
             (Some(found), Some(Divergence { .. })) if Some(found) == ours => {
-                drop(site.ask(Ask::Adopt { branch, found }).await?)
+                drop(context.ask(MirrorCommand::Adopt { branch, found }).await?)
             }
             // Where the source does not answer one question it is not asked the others now.
-            (Some(found), _) if is_riddle => source_answers = source_answers && solve(site, branch, found).await?,
+            (Some(found), _) if is_unknown_head => {
+                source_answers = source_answers && solve(context, branch, found).await?
+            }
             // Also that what others made where nothing of ours is has gone again.
-            (found, divergence) if found != ours || divergence.is_some() => diverged(site, branch, found).await?,
+            (found, divergence) if found != ours || divergence.is_some() => diverged(context, branch, found).await?,
             _ => {}
         }
     }
@@ -128,13 +131,13 @@ fn of_other_visibility(
 }
 
 /// Has them deleted and created again, where that can be done now. Whether none is left to be.
-async fn remake(site: &Site, others: Vec<(String, bool)>) -> Result<bool, Ended> {
+async fn remake(context: &MirrorContext, others: Vec<(String, bool)>) -> Result<bool, Ended> {
     let none = others.is_empty();
     for (branch, hidden) in others {
-        let facts = site.ask(Ask::Remake { branch: branch.clone(), hidden }).await?;
+        let facts = context.ask(MirrorCommand::Remake { branch: branch.clone(), hidden }).await?;
         if facts.iter().any(|fact| matches!(fact, Event::BranchRemakeStarted(_))) {
             tracing::info!(
-                mirror = site.name(),
+                mirror = context.name(),
                 branch,
                 hidden = !hidden,
                 "deleted and created again at its head: lakeFS cannot change whether a branch is hidden"
@@ -169,7 +172,7 @@ struct Compared {
     ours: Option<CommitId>,
     divergence: Option<Divergence>,
     /// Whether it stands newly where this journal has made nothing and knows of nothing, and an earlier one may have.
-    is_riddle: bool,
+    is_unknown_head: bool,
 }
 
 impl Compared {
@@ -183,7 +186,7 @@ impl Compared {
             found,
             ours: if unmade && known { found } else { branch.mirror },
             divergence: branch.divergence,
-            is_riddle: unmade
+            is_unknown_head: unmade
                 && !known
                 && news
                 && mirror.adopted_ms.is_some()
@@ -194,22 +197,22 @@ impl Compared {
 
 /// Asks the source whether it has the commit at which a branch was found: then an earlier journal left it there. Where
 /// the source does not answer, the next comparison asks again. False then.
-async fn solve(site: &Site, branch: String, found: CommitId) -> Result<bool, Ended> {
-    let subject = Subject::Branch(branch.clone());
-    let call = site.source.commit(&site.definition.source_repository, &found);
-    let Attempt::Answered(answer) = site.attempt(&subject, call).await? else { return Ok(false) };
+async fn solve(context: &MirrorContext, branch: String, found: CommitId) -> Result<bool, Ended> {
+    let about = ConditionKind::Branch(branch.clone());
+    let call = context.source.commit(&context.definition.source_repository, &found);
+    let Attempt::Answered(answer) = context.attempt(&about, call).await? else { return Ok(false) };
     if let Some(record) = answer {
-        site.ask(Ask::ObserveCommits(vec![record])).await?;
-        site.ask(Ask::Adopt { branch, found }).await?;
+        context.ask(MirrorCommand::ObserveCommits(vec![record])).await?;
+        context.ask(MirrorCommand::Adopt { branch, found }).await?;
     } else {
-        diverged(site, branch, Some(found)).await?;
+        diverged(context, branch, Some(found)).await?;
     }
     Ok(true)
 }
 
 /// Journals where somebody else has the branch, and says so once for each place where it is found.
-async fn diverged(site: &Site, branch: String, found: Option<CommitId>) -> Result<(), Ended> {
-    let facts = site.ask(Ask::Diverged { branch: branch.clone(), found }).await?;
+async fn diverged(context: &MirrorContext, branch: String, found: Option<CommitId>) -> Result<(), Ended> {
+    let facts = context.ask(MirrorCommand::Diverged { branch: branch.clone(), found }).await?;
     let expected = facts.iter().find_map(|fact| match fact {
         Event::BranchDiverged(fact) => Some(fact.expected),
         _ => None,
@@ -217,7 +220,7 @@ async fn diverged(site: &Site, branch: String, found: Option<CommitId>) -> Resul
     if let Some(expected) = expected.filter(|expected| *expected != found) {
         let show = |id: Option<CommitId>| id.map_or("nothing".to_owned(), |id| id.to_string());
         tracing::warn!(
-            mirror = site.name(),
+            mirror = context.name(),
             branch,
             found = show(found),
             expected = show(expected),
@@ -230,23 +233,23 @@ async fn diverged(site: &Site, branch: String, found: Option<CommitId>) -> Resul
 /// Says which branches are on the mirror that neither the source nor the journal knows: somebody else made them, or an
 /// earlier journal that is lost. They are left alone.
 async fn note_strangers(
-    site: &Site,
+    context: &MirrorContext,
     listed: &BTreeMap<String, CommitId>,
     strangers: &mut BTreeSet<String>,
 ) -> Result<(), Ended> {
-    let Some(known) = site.look(|mirror| mirror.branches.keys().cloned().collect::<BTreeSet<_>>()).await? else {
+    let Some(known) = context.look(|mirror| mirror.branches.keys().cloned().collect::<BTreeSet<_>>()).await? else {
         return Ok(());
     };
     let now: BTreeSet<String> = listed.keys().filter(|name| !known.contains(*name)).cloned().collect();
     for gone in strangers.difference(&now) {
-        site.board.clear(site.name(), &Subject::Branch(gone.clone()));
+        context.conditions.clear(context.name(), &ConditionKind::Branch(gone.clone()));
     }
     for name in &now {
         let text = format!(
             "branch {name} of the mirror is none of the source's and not known to this journal: it is left alone; \
              what it shows may be nowhere else"
         );
-        site.board.note(site.name(), Subject::Branch(name.clone()), text);
+        context.conditions.note(context.name(), ConditionKind::Branch(name.clone()), text);
     }
     *strangers = now;
     Ok(())

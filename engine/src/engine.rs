@@ -8,22 +8,22 @@ use futures_util::future::join_all;
 use lakemirror_core::ids::Incarnation;
 use lakemirror_core::mutant;
 use lakemirror_graveler::address::Namespace;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::state::mirror::{Definition, Phase};
 use lakemirror_ports::clock::{Clock, Entropy};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::board::{Board, Subject};
+use crate::assignments::Assignments;
+use crate::conditions::{ConditionKind, Conditions};
 use crate::lease::fenced::Fenced;
-use crate::lease::keeper::{Leases, Process, Taken};
-use crate::mirror::{Ended, Settings, Site};
+use crate::lease::manager::{Leases, Process, Taken};
+use crate::mirror::{Ended, MirrorContext, Settings};
 use crate::ports::{Destination, Lakefs, LeaseTable, MirrorDefinition, Registry, StoreIdentity};
 use crate::recorder::Recorder;
 use crate::report::{Line, Reporter};
-use crate::roster::Roster;
 use crate::status::MirrorStatus;
-use crate::{health, lease, publish, roster, ticker, work};
+use crate::{assignments, health, lease, publish, ticker, work};
 
 /// How long the last heartbeat of a process that ends is waited for.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -73,23 +73,23 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Engine {
     parts: Parts,
-    sites: Arc<Mutex<BTreeMap<Incarnation, Site>>>,
+    contexts: Arc<Mutex<BTreeMap<Incarnation, MirrorContext>>>,
     /// What all mirrors share: the mirrors database, lakeFS and buckets.
-    shared: Board,
+    shared: Conditions,
 }
 
 impl Engine {
     /// An engine that does nothing before it is run.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let shared = Board::new(Arc::clone(&parts.clock));
-        Self { parts, sites: Arc::default(), shared }
+        let shared = Conditions::new(Arc::clone(&parts.clock));
+        Self { parts, contexts: Arc::default(), shared }
     }
 
     /// The status of a mirror that is at work here.
     pub async fn status(&self, mirror: &Incarnation) -> Option<MirrorStatus> {
-        let site = self.sites().get(mirror).cloned()?;
-        let status = publish::status_now(&site).await;
+        let context = self.contexts().get(mirror).cloned()?;
+        let status = publish::status_now(&context).await;
         status.ok().flatten()
     }
 
@@ -101,15 +101,15 @@ impl Engine {
     async fn journaled(&self) -> Result<Vec<MirrorDefinition>, Ended> {
         let known = self.parts.recorder.read(|state| {
             let defined = |(id, mirror): (&Incarnation, &lakemirror_journal::state::mirror::Mirror)| {
-                roster::from_journal(*id, &mirror.definition, mirror.phase == Phase::Deleting)
+                assignments::from_journal(*id, &mirror.definition, mirror.phase == Phase::Deleting)
             };
             state.mirrors.iter().map(defined).collect::<Vec<_>>()
         });
         known.await.map_err(|_| Ended::Journal)
     }
 
-    fn sites(&self) -> std::sync::MutexGuard<'_, BTreeMap<Incarnation, Site>> {
-        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
+    fn contexts(&self) -> std::sync::MutexGuard<'_, BTreeMap<Incarnation, MirrorContext>> {
+        self.contexts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Works until stopped, or until the journal stops.
@@ -121,20 +121,20 @@ impl Engine {
         let served = regions.keys().cloned().collect();
         let leases = Leases::new(Arc::clone(table), process.clone(), served, Arc::clone(clock));
         // Heartbeats go on until nothing is at work any more.
-        let (quiet, beating) = (CancellationToken::new(), leases.beating());
-        let beating = tokio::spawn(beating.noting_on(self.shared.clone()).run(quiet.clone()));
-        let sites = Arc::clone(&self.sites);
-        let at_work = move || sites.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let (quiet, heartbeats) = (CancellationToken::new(), leases.heartbeats());
+        let heartbeats = tokio::spawn(heartbeats.noting_on(self.shared.clone()).run(quiet.clone()));
+        let contexts = Arc::clone(&self.contexts);
+        let at_work = move || contexts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         tokio::spawn(health::run(self.parts.clone(), at_work, self.shared.clone(), quiet.clone()));
         let ended = self.drive(leases, &stop).await;
         quiet.cancel();
         if ended.is_ok() {
             // The last heartbeat gives everything back, once nothing is under way any more; a database that does not
             // answer is not waited for.
-            let patience = clock.sleep(GOODBYE + lease::FLIGHT);
+            let patience = clock.sleep(GOODBYE + lease::IN_FLIGHT_MAX);
             tokio::select! {
                 biased;
-                _ = beating => {}
+                _ = heartbeats => {}
                 () = patience => {}
             }
         }
@@ -144,14 +144,14 @@ impl Engine {
     async fn drive(&self, leases: Leases, stop: &CancellationToken) -> Result<(), Ended> {
         let mut changes = self.parts.registry.changes();
         let mut tasks: Tasks = JoinSet::new();
-        let mut roster = Roster::new(leases, self.shared.clone());
+        let mut assignments = Assignments::new(leases, self.shared.clone());
         let mut reporter = Reporter::default();
         loop {
             if changes.has_changed().unwrap_or(false) {
                 changes.borrow_and_update();
-                roster.outdated();
+                assignments.outdated();
             }
-            self.turn(&mut roster, &mut tasks, stop).await?;
+            self.turn(&mut assignments, &mut tasks, stop).await?;
             self.tell(&mut reporter);
             let deadline = self.parts.clock.sleep(lease::LOOK.min(self.parts.settings.definitions_interval));
             tokio::select! {
@@ -160,12 +160,12 @@ impl Engine {
                 Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
                     Ok((_, Err(Ended::Journal))) => return Err(Ended::Journal),
                     Ok((id, _)) => {
-                        self.sites().remove(&id);
-                        roster.ended(id);
+                        self.contexts().remove(&id);
+                        assignments.ended(id);
                     }
                     Err(crash) => tracing::error!("a mirror's work ended with a panic: {crash}"),
                 },
-                changed = changes.changed() => if changed.is_err() { self.parts.clock.sleep(lease::LOOK).await } else { roster.outdated() },
+                changed = changes.changed() => if changed.is_err() { self.parts.clock.sleep(lease::LOOK).await } else { assignments.outdated() },
                 () = deadline => {}
             }
         }
@@ -178,16 +178,16 @@ impl Engine {
     }
 
     /// Says in the log what of that which all mirrors share fails, and when it is over.
-    fn tell(&self, reporter: &mut Reporter<Subject>) {
+    fn tell(&self, reporter: &mut Reporter<ConditionKind>) {
         let notes = self.shared.notes().into_iter();
         // Heartbeats speak for themselves.
-        let notes = notes.filter(|(subject, _)| *subject != Subject::Heartbeat);
-        let problems: Vec<(Subject, String)> = notes.map(|(subject, note)| (subject, note.text)).collect();
+        let notes = notes.filter(|(about, _)| *about != ConditionKind::Heartbeat);
+        let problems: Vec<(ConditionKind, String)> = notes.map(|(about, note)| (about, note.text)).collect();
         for line in reporter.look(self.parts.clock.monotonic(), &problems) {
             match line {
-                Line::Began { topic, text } => tracing::warn!(subject = ?topic, "{text}"),
+                Line::Began { topic, text } => tracing::warn!(about = ?topic, "{text}"),
                 Line::Over { topic, text, lasted } => {
-                    tracing::info!(subject = ?topic, "over after {} s: {text}", lasted.as_secs());
+                    tracing::info!(about = ?topic, "over after {} s: {text}", lasted.as_secs());
                 }
                 Line::More(more) => tracing::warn!("{more} more lakeFS or buckets do not answer"),
             }
@@ -195,29 +195,34 @@ impl Engine {
     }
 
     /// Reads what is defined and who has what where it is time to, and brings the mirrors at work in line with it.
-    async fn turn(&self, roster: &mut Roster, tasks: &mut Tasks, stop: &CancellationToken) -> Result<(), Ended> {
-        if roster.is_due(self.parts.clock.monotonic()) {
-            self.read(roster).await;
+    async fn turn(
+        &self,
+        assignments: &mut Assignments,
+        tasks: &mut Tasks,
+        stop: &CancellationToken,
+    ) -> Result<(), Ended> {
+        if assignments.is_due(self.parts.clock.monotonic()) {
+            self.read(assignments).await;
         }
-        if let Err(fault) = roster.leases.look().await {
-            roster.board.note("", Subject::Lease, fault.to_string());
+        if let Err(fault) = assignments.leases.look().await {
+            assignments.conditions.note("", ConditionKind::Lease, fault.to_string());
         } else {
-            roster.board.clear("", &Subject::Lease);
+            assignments.conditions.clear("", &ConditionKind::Lease);
         }
-        if roster.definitions.is_none() {
-            return self.go_on_without(roster, tasks, stop).await;
+        if assignments.definitions.is_none() {
+            return self.go_on_without(assignments, tasks, stop).await;
         }
-        self.share(roster, stop).await?;
-        self.follow(roster, tasks, stop).await
+        self.share(assignments, stop).await?;
+        self.follow(assignments, tasks, stop).await
     }
 
     /// Reads what is defined; false where it could not be read.
-    async fn read(&self, roster: &mut Roster) -> bool {
+    async fn read(&self, assignments: &mut Assignments) -> bool {
         let now = self.parts.clock.monotonic();
         match self.parts.registry.definitions().await {
-            Ok(definitions) => roster.read(definitions, now + self.parts.settings.definitions_interval),
+            Ok(definitions) => assignments.read(definitions, now + self.parts.settings.definitions_interval),
             Err(fault) => {
-                roster.board.note("", Subject::Registry, fault.to_string());
+                assignments.conditions.note("", ConditionKind::Registry, fault.to_string());
                 return false;
             }
         }
@@ -227,17 +232,17 @@ impl Engine {
     /// The database was not read yet: what the journal knows of is observed and verified, and nothing is changed.
     async fn go_on_without(
         &self,
-        roster: &mut Roster,
+        assignments: &mut Assignments,
         tasks: &mut Tasks,
         stop: &CancellationToken,
     ) -> Result<(), Ended> {
         for definition in self.journaled().await? {
-            if self.is_ours(&definition) && !self.sites().contains_key(&definition.incarnation) {
+            if self.is_ours(&definition) && !self.contexts().contains_key(&definition.incarnation) {
                 tracing::warn!(
                     mirror = definition.name,
                     "the mirrors database does not answer: verified as the journal knows it, not promoted"
                 );
-                self.start(definition, roster, tasks, stop).await?;
+                self.start(definition, assignments, tasks, stop).await?;
             }
         }
         Ok(())
@@ -250,18 +255,18 @@ impl Engine {
     }
 
     /// Takes and gives mirrors.
-    async fn share(&self, roster: &mut Roster, stop: &CancellationToken) -> Result<(), Ended> {
+    async fn share(&self, assignments: &mut Assignments, stop: &CancellationToken) -> Result<(), Ended> {
         for region in self.parts.regions.keys() {
-            let mirrors = roster.mirrors_of(region, |definition| self.is_ours(definition));
-            let Some(plan) = roster.leases.plan(region, &mirrors) else { continue };
+            let mirrors = assignments.mirrors_of(region, |definition| self.is_ours(definition));
+            let Some(plan) = assignments.leases.plan(region, &mirrors) else { continue };
             for (mirror, to) in plan.give {
-                if let Some(site) = self.sites().get(&mirror).filter(|_| roster.giving(mirror, &to)) {
-                    tracing::info!(mirror = site.name(), to, "given to another process, which has fewer");
-                    site.stop.cancel();
+                if let Some(context) = self.contexts().get(&mirror).filter(|_| assignments.giving(mirror, &to)) {
+                    tracing::info!(mirror = context.name(), to, "given to another process, which has fewer");
+                    context.stop.cancel();
                 }
             }
-            self.take(region, &plan.take, roster, stop).await?;
-            self.hand_over(region, roster).await;
+            self.take(region, &plan.take, assignments, stop).await?;
+            self.hand_over(region, assignments).await;
         }
         Ok(())
     }
@@ -270,17 +275,17 @@ impl Engine {
         &self,
         region: &str,
         mirrors: &[Incarnation],
-        roster: &mut Roster,
+        assignments: &mut Assignments,
         stop: &CancellationToken,
     ) -> Result<(), Ended> {
         let mut free = Vec::new();
-        for mirror in mirrors.iter().filter(|mirror| !roster.is_given(mirror)) {
-            let running = self.sites().get(mirror).cloned();
-            match running.filter(|_| !roster.leases.has_history(region, mirror)) {
+        for mirror in mirrors.iter().filter(|mirror| !assignments.is_given(mirror)) {
+            let running = self.contexts().get(mirror).cloned();
+            match running.filter(|_| !assignments.leases.has_history(region, mirror)) {
                 // Where another process had it, the work on it begins anew.
-                Some(site) => {
-                    site.lease.end();
-                    site.stop.cancel();
+                Some(context) => {
+                    context.lease.end();
+                    context.stop.cancel();
                 }
                 None => free.push(*mirror),
             }
@@ -290,85 +295,90 @@ impl Engine {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            let taken = join_all(some.iter().map(|mirror| roster.leases.take(region, *mirror))).await;
+            let taken = join_all(some.iter().map(|mirror| assignments.leases.take(region, *mirror))).await;
             for taken in taken {
                 match taken {
                     Ok(Some(taken)) => won.push(taken),
-                    Ok(None) => roster.leases.doubt(region),
+                    Ok(None) => assignments.leases.doubt(region),
                     Err(fault) => {
-                        roster.leases.doubt(region);
-                        roster.board.note("", Subject::Lease, fault.to_string());
+                        assignments.leases.doubt(region);
+                        assignments.conditions.note("", ConditionKind::Lease, fault.to_string());
                     }
                 }
             }
         }
         // Who had them may have carried out a deletion that this process has not heard of. From now on nobody else can.
-        if !won.is_empty() && !mutant::is_on("old_definitions_trusted") && !self.read(roster).await {
-            roster.leases.doubt(region);
+        if !won.is_empty() && !mutant::is_on("old_definitions_trusted") && !self.read(assignments).await {
+            assignments.leases.doubt(region);
             return Ok(());
         }
         for taken in won {
-            self.keep(taken, roster, stop).await?;
+            self.keep(taken, assignments, stop).await?;
         }
         Ok(())
     }
 
     /// First the journal, then the lease: what another process did meanwhile is not mistaken for what this one left.
-    async fn keep(&self, taken: Taken, roster: &mut Roster, stop: &CancellationToken) -> Result<(), Ended> {
-        let Some(definition) = roster.definition(&taken.mirror) else { return Ok(()) };
-        let site = match self.sites().get(&taken.mirror).cloned() {
+    async fn keep(&self, taken: Taken, assignments: &mut Assignments, stop: &CancellationToken) -> Result<(), Ended> {
+        let Some(definition) = assignments.definition(&taken.mirror) else { return Ok(()) };
+        let context = match self.contexts().get(&taken.mirror).cloned() {
             // It ends first, and what comes after it deletes.
-            Some(site) if definition.deleted && !site.definition.deleted => {
-                roster.leases.doubt(&definition.region);
-                site.stop.cancel();
+            Some(context) if definition.deleted && !context.definition.deleted => {
+                assignments.leases.doubt(&definition.region);
+                context.stop.cancel();
                 return Ok(());
             }
-            Some(site) => site,
-            None => match self.site(definition, roster, stop) {
-                Some(site) => site,
+            Some(context) => context,
+            None => match self.context(definition, assignments, stop) {
+                Some(context) => context,
                 None => return Ok(()),
             },
         };
-        self.define(&site).await?;
+        self.define(&context).await?;
         let Taken { epoch, resumed, before, .. } = taken.clone();
-        site.ask(Ask::Take { epoch, resumed, before }).await?;
+        context.ask(MirrorCommand::Take { epoch, resumed, before }).await?;
         if !taken.resumed {
             tracing::warn!(
-                mirror = site.name(),
+                mirror = context.name(),
                 before = taken.before,
                 "taken over from another process: this journal's history of it begins now, its branches are looked at again"
             );
         }
-        if let Err(fault) = roster.leases.keep(taken).await {
-            roster.board.note("", Subject::Lease, fault.to_string());
+        if let Err(fault) = assignments.leases.keep(taken).await {
+            assignments.conditions.note("", ConditionKind::Lease, fault.to_string());
         }
         Ok(())
     }
 
     /// Gives away what nothing works on any more.
-    async fn hand_over(&self, region: &str, roster: &mut Roster) {
-        if !roster.leases.unsettled().is_zero() {
+    async fn hand_over(&self, region: &str, assignments: &mut Assignments) {
+        if !assignments.leases.unsettled().is_zero() {
             return;
         }
-        for (mirror, to) in roster.given() {
-            if roster.definition(&mirror).is_some_and(|definition| definition.region != region)
-                || self.sites().contains_key(&mirror)
+        for (mirror, to) in assignments.given() {
+            if assignments.definition(&mirror).is_some_and(|definition| definition.region != region)
+                || self.contexts().contains_key(&mirror)
             {
                 continue;
             }
-            match roster.leases.give(region, mirror, &to).await {
-                Ok(()) => roster.gave(&mirror),
-                Err(fault) => roster.board.note("", Subject::Lease, fault.to_string()),
+            match assignments.leases.give(region, mirror, &to).await {
+                Ok(()) => assignments.gave(&mirror),
+                Err(fault) => assignments.conditions.note("", ConditionKind::Lease, fault.to_string()),
             }
         }
     }
 
     /// Brings the mirrors at work in line with what is defined and taken.
-    async fn follow(&self, roster: &mut Roster, tasks: &mut Tasks, stop: &CancellationToken) -> Result<(), Ended> {
-        for definition in roster.definitions.clone().unwrap_or_default() {
+    async fn follow(
+        &self,
+        assignments: &mut Assignments,
+        tasks: &mut Tasks,
+        stop: &CancellationToken,
+    ) -> Result<(), Ended> {
+        for definition in assignments.definitions.clone().unwrap_or_default() {
             let (id, region) = (definition.incarnation, definition.region.clone());
             if !self.is_ours(&definition) {
-                if self.parts.regions.contains_key(&region) && roster.is_fresh() {
+                if self.parts.regions.contains_key(&region) && assignments.is_fresh() {
                     tracing::error!(
                         mirror = definition.name,
                         region = definition.source_region,
@@ -377,49 +387,56 @@ impl Engine {
                 }
                 continue;
             }
-            let taken = roster.leases.is_taken(&region, &id);
-            let running = self.sites().get(&id).cloned();
+            let taken = assignments.leases.is_taken(&region, &id);
+            let running = self.contexts().get(&id).cloned();
             match running {
-                Some(site) if definition.deleted && !site.definition.deleted => site.stop.cancel(),
-                Some(site) => {
-                    if let Some(by) = roster.leases.elsewhere(&region, &id).filter(|_| !site.stop.is_cancelled()) {
-                        tracing::warn!(mirror = site.name(), by, "another process drives this mirror: left to it");
-                        site.lease.end();
-                        site.stop.cancel();
+                Some(context) if definition.deleted && !context.definition.deleted => context.stop.cancel(),
+                Some(context) => {
+                    if let Some(by) =
+                        assignments.leases.elsewhere(&region, &id).filter(|_| !context.stop.is_cancelled())
+                    {
+                        tracing::warn!(mirror = context.name(), by, "another process drives this mirror: left to it");
+                        context.lease.end();
+                        context.stop.cancel();
                     }
                 }
-                None if taken && roster.may_start(&id) => self.start(definition, roster, tasks, stop).await?,
+                None if taken && assignments.may_start(&id) => self.start(definition, assignments, tasks, stop).await?,
                 None => {}
             }
         }
-        roster.followed();
+        assignments.followed();
         Ok(())
     }
 
     async fn start(
         &self,
         definition: MirrorDefinition,
-        roster: &mut Roster,
+        assignments: &mut Assignments,
         tasks: &mut Tasks,
         stop: &CancellationToken,
     ) -> Result<(), Ended> {
         let id = definition.incarnation;
-        if let Some(site) = self.site(definition, roster, stop) {
-            self.define(&site).await?;
-            self.sites().insert(id, site.clone());
-            tasks.spawn(async move { (id, work::run(site).await) });
+        if let Some(context) = self.context(definition, assignments, stop) {
+            self.define(&context).await?;
+            self.contexts().insert(id, context.clone());
+            tasks.spawn(async move { (id, work::run(context).await) });
         }
         Ok(())
     }
 
-    fn site(&self, definition: MirrorDefinition, roster: &mut Roster, stop: &CancellationToken) -> Option<Site> {
+    fn context(
+        &self,
+        definition: MirrorDefinition,
+        assignments: &mut Assignments,
+        stop: &CancellationToken,
+    ) -> Option<MirrorContext> {
         let region = self.parts.regions.get(&definition.region).cloned()?;
         let source = self.parts.sources.get(&definition.source_region).cloned()?;
-        let lease = roster.leases.lease(&definition.incarnation);
+        let lease = assignments.leases.lease(&definition.incarnation);
         let clock = Arc::clone(&self.parts.clock);
         let namespace = Namespace::parse(&definition.storage_namespace).ok();
         let bucket = namespace.map(|namespace| namespace.bucket().to_string());
-        Some(Site {
+        Some(MirrorContext {
             definition: Arc::new(definition),
             source,
             mirror: Arc::new(Fenced::new(region.lakefs, Arc::clone(&lease), Arc::clone(&clock))),
@@ -429,7 +446,7 @@ impl Engine {
             recorder: self.parts.recorder.clone(),
             entropy: Arc::clone(&self.parts.entropy),
             settings: Arc::clone(&self.parts.settings),
-            board: Board::new(Arc::clone(&clock)),
+            conditions: Conditions::new(Arc::clone(&clock)),
             shared: self.shared.clone(),
             bucket,
             clock,
@@ -440,19 +457,20 @@ impl Engine {
         })
     }
 
-    async fn define(&self, site: &Site) -> Result<(), Ended> {
-        let definition = &site.definition;
-        site.ask(Ask::Define(Definition {
-            name: definition.name.clone(),
-            source_repository: definition.source_repository.clone(),
-            source_region: definition.source_region.clone(),
-            region: definition.region.clone(),
-            storage_namespace: definition.storage_namespace.clone(),
-            created_ms: definition.created_ms,
-        }))
-        .await?;
+    async fn define(&self, context: &MirrorContext) -> Result<(), Ended> {
+        let definition = &context.definition;
+        context
+            .ask(MirrorCommand::Define(Definition {
+                name: definition.name.clone(),
+                source_repository: definition.source_repository.clone(),
+                source_region: definition.source_region.clone(),
+                region: definition.region.clone(),
+                storage_namespace: definition.storage_namespace.clone(),
+                created_ms: definition.created_ms,
+            }))
+            .await?;
         if definition.deleted {
-            site.ask(Ask::StartDeletion).await?;
+            context.ask(MirrorCommand::StartDeletion).await?;
         }
         Ok(())
     }

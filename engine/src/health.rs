@@ -1,7 +1,7 @@
 //! Whether the lakeFS and buckets that the mirrors of this process need answer: asked once an interval and region, however
 //! many mirrors there are and however quiet they are.
 //!
-//! Nothing decides on it: what it finds is noted on the board that all mirrors share, and told in the status of each
+//! Nothing decides on it: what it finds is noted on the conditions that all mirrors share, and told in the status of each
 //! mirror that needs what does not answer. A mirror at rest asks nothing of its own lakeFS and bucket for minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,9 +13,9 @@ use lakemirror_graveler::address::Namespace;
 use lakemirror_ports::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
-use super::board::{Board, Subject};
+use super::conditions::{ConditionKind, Conditions};
 use super::ports::{Destination, Fault, FaultKind, Lakefs, Location};
-use super::{Parts, mirror::Site};
+use super::{Parts, mirror::MirrorContext};
 
 /// How often each is asked.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -40,13 +40,13 @@ struct Round {
 }
 
 /// What the mirrors at work need. Every round begins with the next mirror, so that no single repository speaks for all.
-fn round<'a>(sites: impl Iterator<Item = &'a Site>, number: usize, metadata_prefix: &str) -> Round {
-    let mut sites: Vec<&Site> = sites.collect();
-    let start = number.checked_rem(sites.len()).unwrap_or(0);
-    sites.rotate_left(start);
+fn round<'a>(contexts: impl Iterator<Item = &'a MirrorContext>, number: usize, metadata_prefix: &str) -> Round {
+    let mut contexts: Vec<&MirrorContext> = contexts.collect();
+    let start = number.checked_rem(contexts.len()).unwrap_or(0);
+    contexts.rotate_left(start);
     let (mut round, mut places) = (Round::default(), BTreeMap::<&str, usize>::new());
-    for site in sites {
-        let definition = &site.definition;
+    for context in contexts {
+        let definition = &context.definition;
         let source = || definition.source_repository.clone();
         round.lakefs.entry(definition.source_region.clone()).or_insert_with(source);
         round.lakefs.entry(definition.region.clone()).or_insert_with(|| definition.name.clone());
@@ -63,18 +63,23 @@ fn round<'a>(sites: impl Iterator<Item = &'a Site>, number: usize, metadata_pref
     round
 }
 
-/// Asks until stopped; `sites` are the mirrors at work.
-pub(super) async fn run(parts: Parts, sites: impl Fn() -> Vec<Site>, board: Board, stop: CancellationToken) {
+/// Asks until stopped; `contexts` are the mirrors at work.
+pub(super) async fn run(
+    parts: Parts,
+    contexts: impl Fn() -> Vec<MirrorContext>,
+    conditions: Conditions,
+    stop: CancellationToken,
+) {
     let mut number = 0usize;
     loop {
         let started = parts.clock.monotonic();
-        let sites = sites();
-        let round = round(sites.iter(), number, &parts.settings.metadata_prefix);
+        let contexts = contexts();
+        let round = round(contexts.iter(), number, &parts.settings.metadata_prefix);
         number = number.wrapping_add(1);
-        if stop.run_until_cancelled(ask(&parts, &round, &board)).await.is_none() {
+        if stop.run_until_cancelled(ask(&parts, &round, &conditions)).await.is_none() {
             return;
         }
-        forget(&sites, &board);
+        forget(&contexts, &conditions);
         let spent = parts.clock.monotonic().saturating_sub(started);
         tokio::select! {
             biased;
@@ -85,37 +90,39 @@ pub(super) async fn run(parts: Parts, sites: impl Fn() -> Vec<Site>, board: Boar
 }
 
 /// Notes about what no mirror needs any more go: nobody would ask again.
-fn forget(sites: &[Site], board: &Board) {
-    let definitions = || sites.iter().map(|site| &site.definition);
+fn forget(contexts: &[MirrorContext], conditions: &Conditions) {
+    let definitions = || contexts.iter().map(|context| &context.definition);
     let regions: BTreeSet<&str> =
         definitions().flat_map(|definition| [definition.source_region.as_str(), definition.region.as_str()]).collect();
-    board.retain(|subject| match subject {
-        Subject::Lakefs(region) => regions.contains(region.as_str()),
-        Subject::Bucket { region, bucket } => {
-            let has = |site: &Site| site.definition.region == *region && site.bucket.as_ref() == Some(bucket);
-            sites.iter().any(has)
+    conditions.retain(|about| match about {
+        ConditionKind::Lakefs(region) => regions.contains(region.as_str()),
+        ConditionKind::Bucket { region, bucket } => {
+            let has = |context: &MirrorContext| {
+                context.definition.region == *region && context.bucket.as_ref() == Some(bucket)
+            };
+            contexts.iter().any(has)
         }
         _ => true,
     });
 }
 
-async fn ask(parts: &Parts, round: &Round, board: &Board) {
+async fn ask(parts: &Parts, round: &Round, conditions: &Conditions) {
     let clock = &*parts.clock;
     let lakefs = round.lakefs.iter().filter_map(|(region, repository)| {
         let served = parts.regions.get(region).map(|region| &region.lakefs);
         let lakefs = Arc::clone(served.or_else(|| parts.sources.get(region))?);
-        Some(async move { (Subject::Lakefs(region.clone()), ask_lakefs(clock, &*lakefs, repository).await) })
+        Some(async move { (ConditionKind::Lakefs(region.clone()), ask_lakefs(clock, &*lakefs, repository).await) })
     });
     let buckets = round.buckets.iter().filter_map(|((region, bucket), at)| {
         let destination = Arc::clone(&parts.regions.get(region)?.destination);
-        let subject = Subject::Bucket { region: region.clone(), bucket: bucket.clone() };
-        Some(async move { (subject, ask_bucket(clock, &*destination, at).await) })
+        let about = ConditionKind::Bucket { region: region.clone(), bucket: bucket.clone() };
+        Some(async move { (about, ask_bucket(clock, &*destination, at).await) })
     });
     let (lakefs, buckets) = (join_all(lakefs).await, join_all(buckets).await);
-    for (subject, fault) in lakefs.into_iter().chain(buckets) {
+    for (about, fault) in lakefs.into_iter().chain(buckets) {
         match fault {
-            Some(text) => board.note("", subject, text),
-            None => board.clear("", &subject),
+            Some(text) => conditions.note("", about, text),
+            None => conditions.clear("", &about),
         }
     }
 }

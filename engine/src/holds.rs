@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::state::hold::HoldReason;
 
-use super::board::Subject;
-use super::mirror::{Ended, Site};
+use super::conditions::ConditionKind;
+use super::mirror::{Ended, MirrorContext};
 use super::ports::MirrorDefinition;
 
 /// Names that one line of the log has, at most.
@@ -55,16 +55,16 @@ pub fn names<'a>(all: impl Iterator<Item = &'a String>) -> String {
 ///
 /// # Errors
 /// [`Ended`].
-pub async fn follow(site: &Site, facts: &[Event]) -> Result<(), Ended> {
-    facts.iter().for_each(|fact| told(&site.definition, fact));
-    let held = site.look(|mirror| mirror.holds.values().any(|hold| !hold.approved)).await?;
+pub async fn follow(context: &MirrorContext, facts: &[Event]) -> Result<(), Ended> {
+    facts.iter().for_each(|fact| told(&context.definition, fact));
+    let held = context.look(|mirror| mirror.holds.values().any(|hold| !hold.approved)).await?;
     if held != Some(true) {
         return Ok(());
     }
-    let approved = match site.registry.approved_deletions(&site.definition).await {
+    let approved = match context.registry.approved_deletions(&context.definition).await {
         Ok(approved) => approved,
         Err(fault) => {
-            site.board.note(site.name(), Subject::Registry, fault.to_string());
+            context.conditions.note(context.name(), ConditionKind::Registry, fault.to_string());
             return Ok(());
         }
     };
@@ -73,7 +73,11 @@ pub async fn follow(site: &Site, facts: &[Event]) -> Result<(), Ended> {
         by_whom.entry(one.by).or_default().push((one.branch, one.head));
     }
     for (by, branches) in by_whom {
-        site.ask(Ask::ApproveDeletions { branches, by }).await?.iter().for_each(|fact| told(&site.definition, fact));
+        context
+            .ask(MirrorCommand::ApproveDeletions { branches, by })
+            .await?
+            .iter()
+            .for_each(|fact| told(&context.definition, fact));
     }
     Ok(())
 }

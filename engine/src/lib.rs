@@ -7,12 +7,12 @@
 //! Where several things may happen next they are looked at in a stated order (`biased`), never in a random one: what the
 //! engine does follows from its ports alone, so that a simulation of them can be repeated.
 
+mod assignments;
 pub mod audit;
-pub mod board;
+pub mod conditions;
 mod engine;
 mod health;
 pub mod holds;
-pub mod keeper;
 pub mod lease;
 pub mod mirror;
 pub mod observe;
@@ -22,7 +22,7 @@ pub mod promote;
 pub mod publish;
 pub mod recorder;
 pub mod report;
-mod roster;
+pub mod repository;
 pub mod scrub;
 pub mod status;
 mod threads;

@@ -1,15 +1,15 @@
-//! What all stages of one mirror share: its definition, its ports, the journal's handle, its board.
+//! What all stages of one mirror share: its definition, its ports, the journal's handle, its conditions.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::state::mirror::Mirror;
 use lakemirror_ports::clock::{Clock, Entropy};
 use tokio_util::sync::CancellationToken;
 
-use crate::board::{Board, Subject};
+use crate::conditions::{ConditionKind, Conditions};
 use crate::lease::Lease;
 use crate::ports::{Destination, Fault, FaultKind, Lakefs, MirrorDefinition, Registry, StoreIdentity};
 use crate::recorder::{RecordError, Recorder};
@@ -40,7 +40,7 @@ pub struct Settings {
 
 /// One mirror at work.
 #[derive(Clone)]
-pub struct Site {
+pub struct MirrorContext {
     /// What was asked for.
     pub definition: Arc<MirrorDefinition>,
     /// The source's lakeFS.
@@ -62,9 +62,9 @@ pub struct Site {
     /// How to go about it.
     pub settings: Arc<Settings>,
     /// What is going on.
-    pub board: Board,
+    pub conditions: Conditions,
     /// What is going on with what it shares with other mirrors.
-    pub shared: Board,
+    pub shared: Conditions,
     /// The bucket of its namespace; none where that cannot be read.
     pub bucket: Option<String>,
     /// What the verifier waits for.
@@ -98,12 +98,12 @@ pub enum Attempt<T> {
 
 /// A fault in words. What the destination refuses of one branch is that branch's own condition: it says so, and where
 /// an operator has to look.
-fn told(subject: &Subject, fault: &Fault) -> String {
-    let what = match (subject, fault.kind) {
-        (Subject::Branch(_), FaultKind::Denied) => {
+fn told(about: &ConditionKind, fault: &Fault) -> String {
+    let what = match (about, fault.kind) {
+        (ConditionKind::Branch(_), FaultKind::Denied) => {
             "look at the branch protection rules there, and at the credentials and permissions of lakemirror"
         }
-        (Subject::Branch(_), FaultKind::Refused) => "it is not taken there as it is",
+        (ConditionKind::Branch(_), FaultKind::Refused) => "it is not taken there as it is",
         _ => return fault.to_string(),
     };
     format!("{fault}; {what}; this branch is tried again, the others go on without it")
@@ -120,7 +120,7 @@ pub enum Ended {
     Stopped,
 }
 
-impl Site {
+impl MirrorContext {
     /// The mirror's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -131,7 +131,7 @@ impl Site {
     ///
     /// # Errors
     /// [`Ended::Journal`] when the journal has stopped.
-    pub async fn ask(&self, ask: Ask) -> Result<Vec<Event>, Ended> {
+    pub async fn ask(&self, ask: MirrorCommand) -> Result<Vec<Event>, Ended> {
         match self.recorder.ask(self.definition.incarnation, ask).await {
             Ok(facts) => Ok(facts),
             Err(RecordError::Refused(refused)) => {
@@ -185,42 +185,42 @@ impl Site {
     pub fn is_leased(&self) -> bool {
         let is_live = self.lease.is_live(self.clock.monotonic());
         if is_live {
-            self.board.clear(self.name(), &Subject::Lease);
+            self.conditions.clear(self.name(), &ConditionKind::Lease);
         } else {
             let text = "nothing is changed on the mirror: this process does not hold its lease in the mirrors database";
-            self.board.note(self.name(), Subject::Lease, text.to_owned());
+            self.conditions.note(self.name(), ConditionKind::Lease, text.to_owned());
         }
         is_live
     }
 
     /// Repeats a call until it is answered with something other than a passing fault, ever more slowly up to half a
-    /// minute, noting the fault on the board meanwhile. `Absent` is an answer.
+    /// minute, noting the fault on the conditions meanwhile. `Absent` is an answer.
     ///
     /// # Errors
     /// [`Ended::Stopped`] when the work is stopped meanwhile.
-    pub async fn insist<T, F>(&self, subject: &Subject, mut call: impl FnMut() -> F) -> Result<Option<T>, Ended>
+    pub async fn insist<T, F>(&self, about: &ConditionKind, mut call: impl FnMut() -> F) -> Result<Option<T>, Ended>
     where
         F: Future<Output = Result<T, Fault>>,
     {
         let mut patience = Patience::default();
         loop {
-            if let Some(answer) = self.try_once(subject, call(), &mut patience).await? {
+            if let Some(answer) = self.try_once(about, call(), &mut patience).await? {
                 return Ok(answer);
             }
         }
     }
 
-    /// One try of [`Site::insist`]: the answer; or none, after the wait that comes before the next try.
+    /// One try of [`MirrorContext::insist`]: the answer; or none, after the wait that comes before the next try.
     ///
     /// # Errors
     /// [`Ended::Stopped`] when the work is stopped meanwhile.
     pub async fn try_once<T>(
         &self,
-        subject: &Subject,
+        about: &ConditionKind,
         call: impl Future<Output = Result<T, Fault>>,
         patience: &mut Patience,
     ) -> Result<Option<Option<T>>, Ended> {
-        match self.attempt(subject, call).await? {
+        match self.attempt(about, call).await? {
             Attempt::Answered(answer) => Ok(Some(answer)),
             Attempt::Failed(kind) => {
                 self.wait_after(kind, patience).await?;
@@ -229,14 +229,14 @@ impl Site {
         }
     }
 
-    /// One call, with its fault on the board. Who holds something that others wait for gives it back before
-    /// [`Site::wait_after`].
+    /// One call, with its fault on the conditions. Who holds something that others wait for gives it back before
+    /// [`MirrorContext::wait_after`].
     ///
     /// # Errors
     /// [`Ended::Stopped`] when the work is stopped meanwhile.
     pub async fn attempt<T>(
         &self,
-        subject: &Subject,
+        about: &ConditionKind,
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<Attempt<T>, Ended> {
         let answer = tokio::select! {
@@ -246,15 +246,15 @@ impl Site {
         };
         match answer {
             Ok(value) => {
-                self.board.clear(self.name(), subject);
+                self.conditions.clear(self.name(), about);
                 Ok(Attempt::Answered(Some(value)))
             }
             Err(fault) if fault.kind == FaultKind::Absent => {
-                self.board.clear(self.name(), subject);
+                self.conditions.clear(self.name(), about);
                 Ok(Attempt::Answered(None))
             }
             Err(fault) => {
-                self.board.note(self.name(), subject.clone(), told(subject, &fault));
+                self.conditions.note(self.name(), about.clone(), told(about, &fault));
                 Ok(Attempt::Failed(fault.kind))
             }
         }

@@ -15,16 +15,16 @@ use std::time::Duration;
 use lakemirror_core::ids::CommitId;
 use lakemirror_core::limits::clipped;
 use lakemirror_core::mutant;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::state::branch::{Branch, Presence};
 use lakemirror_journal::state::mirror::Source;
 
 use self::history::{is_read, read_commits};
 use self::refusals::Refusals;
-use crate::board::Subject;
+use crate::conditions::ConditionKind;
 use crate::holds;
-use crate::mirror::{Ended, Site};
+use crate::mirror::{Ended, MirrorContext};
 use crate::ports::{BranchHead, Fault, FaultKind, Listing, NAME_BYTES_MAX};
 use grace::Graves;
 
@@ -44,26 +44,28 @@ const LEFT_OUT_BYTES: usize = 64;
 ///
 /// # Errors
 /// [`Ended`].
-pub async fn run(site: &Site) -> Result<(), Ended> {
+pub async fn run(context: &MirrorContext) -> Result<(), Ended> {
     let mut watch = Watch::default();
-    let mut wait = site.settings.scan_interval;
+    let mut wait = context.settings.scan_interval;
     loop {
-        let started = site.clock.monotonic();
-        let turn = watch.turn(site).await;
+        let started = context.clock.monotonic();
+        let turn = watch.turn(context).await;
         wait = match &turn {
             // The same answer is likely, and a listing may have been long.
             Err(Turn::Fault(fault)) if fault.kind == FaultKind::Refused => {
-                (wait * 2).min(REFUSED_WAIT_MAX.max(site.settings.scan_interval))
+                (wait * 2).min(REFUSED_WAIT_MAX.max(context.settings.scan_interval))
             }
-            _ => site.settings.scan_interval,
+            _ => context.settings.scan_interval,
         };
         match turn {
-            Ok(()) => site.board.clear(site.name(), &Subject::Source),
+            Ok(()) => context.conditions.clear(context.name(), &ConditionKind::Source),
             Err(Turn::Ended(ended)) => return Err(ended),
-            Err(Turn::Fault(fault)) => site.board.note(site.name(), Subject::Source, fault.to_string()),
+            Err(Turn::Fault(fault)) => {
+                context.conditions.note(context.name(), ConditionKind::Source, fault.to_string())
+            }
         }
-        let spent = site.clock.monotonic().saturating_sub(started);
-        site.pause(wait.saturating_sub(spent)).await?;
+        let spent = context.clock.monotonic().saturating_sub(started);
+        context.pause(wait.saturating_sub(spent)).await?;
     }
 }
 
@@ -118,21 +120,21 @@ struct Quiet {
 }
 
 impl Watch {
-    async fn turn(&mut self, site: &Site) -> Result<(), Turn> {
-        let repository = &site.definition.source_repository;
+    async fn turn(&mut self, context: &MirrorContext) -> Result<(), Turn> {
+        let repository = &context.definition.source_repository;
         let Listing { mut heads, flaw } = tokio::select! {
             biased;
-            () = site.stop.cancelled() => return Err(Ended::Stopped.into()),
-            listed = site.source.listing(repository, true) => listed?,
+            () = context.stop.cancelled() => return Err(Ended::Stopped.into()),
+            listed = context.source.listing(repository, true) => listed?,
         };
-        self.leave_out(site, &mut heads);
-        let now = site.clock.monotonic();
+        self.leave_out(context, &mut heads);
+        let now = context.clock.monotonic();
         let same = |quiet: &Quiet| quiet.heads == heads && quiet.until.is_none_or(|until| now < until);
-        let every = VISIBILITY_INTERVAL_MIN.max(site.settings.scan_interval * VISIBILITY_LISTINGS);
+        let every = VISIBILITY_INTERVAL_MIN.max(context.settings.scan_interval * VISIBILITY_LISTINGS);
         let overdue = self.compared.is_none_or(|at| now.saturating_sub(at) >= every);
         if overdue || !self.quiet.as_ref().is_some_and(same) {
             self.quiet = None;
-            self.follow(site, heads, flaw.is_none(), overdue).await?;
+            self.follow(context, heads, flaw.is_none(), overdue).await?;
         }
         flaw.map_or(Ok(()), |flaw| Err(flaw.into()))
     }
@@ -140,16 +142,16 @@ impl Watch {
     /// Takes what a listing shows; whether it may also prove branches to be gone.
     async fn follow(
         &mut self,
-        site: &Site,
+        context: &MirrorContext,
         mut listed: Vec<BranchHead>,
         proves: bool,
         overdue: bool,
     ) -> Result<(), Turn> {
-        let Some(known) = known_branches(site).await? else { return Ok(()) };
-        let default_branch = identify(site).await?;
+        let Some(known) = known_branches(context).await? else { return Ok(()) };
+        let default_branch = identify(context).await?;
         let back = |branch: &BranchHead| known.get(&branch.name).is_none_or(|known| !known.there);
         let plain = if overdue || !self.flipped.is_empty() || listed.iter().any(back) {
-            Some(site.source.listing(&site.definition.source_repository, false).await?)
+            Some(context.source.listing(&context.definition.source_repository, false).await?)
         } else {
             None
         };
@@ -158,35 +160,35 @@ impl Watch {
         listed.retain(|branch| !unsure.contains(&branch.name));
         let whole = listed.iter().any(|branch| branch.name == default_branch);
         let Confirmed { gone, there, fault } =
-            if proves { self.confirm_gone(site, &missing).await } else { Confirmed::default() };
+            if proves { self.confirm_gone(context, &missing).await } else { Confirmed::default() };
         let pairs: Vec<(String, CommitId)> =
             listed.iter().map(|branch| (branch.name.clone(), branch.head)).chain(there).collect();
         let heads: BTreeSet<CommitId> = pairs.iter().map(|(_, head)| *head).collect();
         let gone_now: BTreeSet<String> = gone.iter().cloned().collect();
-        let facts = site.ask(Ask::ObserveBranches { listed: pairs, hidden, proven_gone: gone }).await?;
-        holds::follow(site, &facts).await?;
+        let facts = context.ask(MirrorCommand::ObserveBranches { listed: pairs, hidden, proven_gone: gone }).await?;
+        holds::follow(context, &facts).await?;
         // Absence from a listing with which something is wrong says nothing of a branch.
         if let Some(plain) = plain.filter(|plain| proves && plain.flaw.is_none()) {
-            self.compare_visibility(site, &listed, &known, &names(&plain)).await?;
+            self.compare_visibility(context, &listed, &known, &names(&plain)).await?;
         }
         if !gone_now.is_empty() {
-            let mut waited = self.graves.waited(tombstones(site).await?, site.clock.monotonic());
+            let mut waited = self.graves.waited(tombstones(context).await?, context.clock.monotonic());
             waited.retain(|name, _| gone_now.contains(name));
-            site.ask(Ask::PlanRemovals { proven_gone: waited }).await?;
+            context.ask(MirrorCommand::PlanRemovals { proven_gone: waited }).await?;
         }
-        read_commits(site, heads, &mut self.refusals).await?;
+        read_commits(context, heads, &mut self.refusals).await?;
         if let Some(fault) = fault {
             return Err(fault.into());
         }
         if proves && !whole && known.contains_key(&default_branch) {
-            let call = format!("list the branches of repository {}", site.definition.source_repository);
+            let call = format!("list the branches of repository {}", context.definition.source_repository);
             let message =
                 format!("the answer lacks the default branch {default_branch}: alone it proves no branch to be gone");
             return Err(Fault { kind: FaultKind::Retry, call, status: None, message }.into());
         }
         let held = known.iter().any(|(name, known)| known.held && !listed.iter().any(|branch| branch.name == *name));
         let settled = missing.is_empty() && unsure.is_empty() && !held && self.flipped.is_empty();
-        if settled && is_read(site, &self.refusals).await? || mutant::is_on("quiet_too_early") {
+        if settled && is_read(context, &self.refusals).await? || mutant::is_on("quiet_too_early") {
             self.quiet = Some(Quiet { heads: listed, until: self.refusals.next() });
         }
         Ok(())
@@ -194,26 +196,26 @@ impl Watch {
 
     /// Takes branches out of a listing whose names no fact can hold, and shows them. They were never known: that they are
     /// left out makes nobody else's absence doubtful.
-    fn leave_out(&mut self, site: &Site, heads: &mut Vec<BranchHead>) {
+    fn leave_out(&mut self, context: &MirrorContext, heads: &mut Vec<BranchHead>) {
         let long = heads.extract_if(.., |head| head.name.len() > NAME_BYTES_MAX);
         let long = long.map(|head| (clipped(head.name.clone(), LEFT_OUT_BYTES), head.name.len()));
         let shown: BTreeMap<String, usize> = long.collect();
         let over: Vec<String> = self.left_out.iter().filter(|name| !shown.contains_key(*name)).cloned().collect();
         for name in over {
             self.left_out.remove(&name);
-            site.board.clear(site.name(), &Subject::Branch(name));
+            context.conditions.clear(context.name(), &ConditionKind::Branch(name));
         }
         for (name, bytes) in shown.into_iter().take(LEFT_OUT_MAX) {
             let text = format!(
                 "branch {name} of the source has a name of {bytes} bytes, more than {NAME_BYTES_MAX}: it is not mirrored"
             );
-            site.board.note(site.name(), Subject::Branch(name.clone()), text);
+            context.conditions.note(context.name(), ConditionKind::Branch(name.clone()), text);
             self.left_out.insert(name);
         }
     }
 
     /// Asks missing branches themselves, some in each turn, and all of them in time.
-    async fn confirm_gone(&mut self, site: &Site, missing: &[String]) -> Confirmed {
+    async fn confirm_gone(&mut self, context: &MirrorContext, missing: &[String]) -> Confirmed {
         let mut confirmed = Confirmed::default();
         if mutant::is_on("listing_proves_absence") {
             confirmed.gone = missing.to_vec();
@@ -223,7 +225,7 @@ impl Watch {
         let (before, behind) = missing.split_at_checked(first).unwrap_or((&[], missing));
         for name in behind.iter().chain(before).take(CONFIRMATIONS_MAX) {
             self.asked_about.clone_from(name);
-            match site.source.branch(&site.definition.source_repository, name).await {
+            match context.source.branch(&context.definition.source_repository, name).await {
                 Ok(head) => confirmed.there.push((name.clone(), head)),
                 Err(fault) if fault.kind == FaultKind::Absent || mutant::is_on("fault_read_as_branch_gone") => {
                     confirmed.gone.push(name.clone());
@@ -243,8 +245,8 @@ impl Watch {
 }
 
 /// The branches that are tombstones, and when each was buried, milliseconds since 1970.
-async fn tombstones(site: &Site) -> Result<Vec<(String, u64)>, Ended> {
-    let buried = site.look(|mirror| {
+async fn tombstones(context: &MirrorContext) -> Result<Vec<(String, u64)>, Ended> {
+    let buried = context.look(|mirror| {
         let buried = |(name, branch): (&String, &Branch)| Some((name.clone(), branch.tombstone_ms?));
         mirror.branches.iter().filter_map(buried).collect()
     });
@@ -255,12 +257,12 @@ impl Watch {
     /// Journals which branches were found twice in succession with another visibility than the journal's.
     async fn compare_visibility(
         &mut self,
-        site: &Site,
+        context: &MirrorContext,
         listed: &[BranchHead],
         known: &BTreeMap<String, Known>,
         plain: &BTreeSet<String>,
     ) -> Result<(), Turn> {
-        self.compared = Some(site.clock.monotonic());
+        self.compared = Some(context.clock.monotonic());
         let mut now = flipped(listed, known, plain);
         let twice: BTreeMap<String, bool> =
             now.iter().filter(|(name, hidden)| self.flipped.get(*name) == Some(hidden)).map(owned).collect();
@@ -269,18 +271,18 @@ impl Watch {
         if twice.is_empty() {
             return Ok(());
         }
-        for fact in site.ask(Ask::ObserveVisibility(twice)).await? {
+        for fact in context.ask(MirrorCommand::ObserveVisibility(twice)).await? {
             if let Event::BranchVisibilityChanged(fact) = fact {
                 let (branch, hidden) = (fact.branch, fact.hidden);
                 tracing::info!(
-                    mirror = site.name(),
+                    mirror = context.name(),
                     branch,
                     hidden,
                     "made again at the source with another visibility"
                 );
             }
         }
-        site.visibility.tick();
+        context.visibility.tick();
         Ok(())
     }
 }
@@ -300,29 +302,30 @@ struct Known {
 }
 
 /// Every known branch; none when the mirror is gone.
-async fn known_branches(site: &Site) -> Result<Option<BTreeMap<String, Known>>, Ended> {
-    site.look(|mirror| {
-        let known = |(name, branch): (&String, &Branch)| {
-            let (there, hidden, held) = (branch.presence == Presence::There, branch.hidden, mirror.is_held(name));
-            (name.clone(), Known { there, hidden, held })
-        };
-        mirror.branches.iter().map(known).collect()
-    })
-    .await
+async fn known_branches(context: &MirrorContext) -> Result<Option<BTreeMap<String, Known>>, Ended> {
+    context
+        .look(|mirror| {
+            let known = |(name, branch): (&String, &Branch)| {
+                let (there, hidden, held) = (branch.presence == Presence::There, branch.hidden, mirror.is_held(name));
+                (name.clone(), Known { there, hidden, held })
+            };
+            mirror.branches.iter().map(known).collect()
+        })
+        .await
 }
 
 /// Asks who the source is. Before anything that changed is believed: a repository that was deleted and made again
 /// under its name must not be followed.
 /// Returns its default branch.
-async fn identify(site: &Site) -> Result<String, Turn> {
-    let repository = site.source.repository(&site.definition.source_repository).await?;
+async fn identify(context: &MirrorContext) -> Result<String, Turn> {
+    let repository = context.source.repository(&context.definition.source_repository).await?;
     let default_branch = repository.default_branch.clone();
     let source = Source {
         storage_namespace: repository.storage_namespace,
         default_branch: repository.default_branch,
         creation_date: repository.creation_date,
     };
-    site.ask(Ask::IdentifySource(source)).await?;
+    context.ask(MirrorCommand::IdentifySource(source)).await?;
     Ok(default_branch)
 }
 

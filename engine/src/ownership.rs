@@ -7,11 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lakemirror_core::mutant;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 
-use crate::board::Subject;
-use crate::keeper::MARK;
-use crate::mirror::{Ended, Site};
+use crate::conditions::ConditionKind;
+use crate::mirror::{Ended, MirrorContext};
+use crate::repository::MARK;
 
 /// How long an answer counts.
 const ANSWER_COUNTS: Duration = Duration::from_secs(10);
@@ -31,20 +31,20 @@ impl Ownership {
     ///
     /// # Errors
     /// [`Ended`].
-    pub async fn holds(&self, site: &Site) -> Result<bool, Ended> {
-        Ok(mutant::is_on("ownership_unasked") || self.is_fresh(site) || self.look(site).await?)
+    pub async fn holds(&self, context: &MirrorContext) -> Result<bool, Ended> {
+        Ok(mutant::is_on("ownership_unasked") || self.is_fresh(context) || self.look(context).await?)
     }
 
     /// Asks once, and notes what came of it.
     ///
     /// # Errors
     /// [`Ended`].
-    pub async fn look(&self, site: &Site) -> Result<bool, Ended> {
-        let metadata = site.insist(&Subject::Repository, || site.mirror.metadata(site.name())).await?;
+    pub async fn look(&self, context: &MirrorContext) -> Result<bool, Ended> {
+        let metadata = context.insist(&ConditionKind::Repository, || context.mirror.metadata(context.name())).await?;
         let what = match metadata.as_ref().map(|metadata| metadata.get(MARK)) {
-            Some(Some(mark)) if *mark == site.definition.incarnation.to_string() => {
-                self.set(Some(site.clock.monotonic()));
-                end_trouble(site).await?;
+            Some(Some(mark)) if *mark == context.definition.incarnation.to_string() => {
+                self.set(Some(context.clock.monotonic()));
+                end_trouble(context).await?;
                 return Ok(true);
             }
             Some(_) => {
@@ -60,7 +60,7 @@ impl Ownership {
         };
         self.forget();
         let text = format!("{LOST} {what}");
-        site.ask(Ask::NoteTrouble(text)).await?;
+        context.ask(MirrorCommand::NoteTrouble(text)).await?;
         Ok(false)
     }
 
@@ -73,16 +73,16 @@ impl Ownership {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
-    fn is_fresh(&self, site: &Site) -> bool {
+    fn is_fresh(&self, context: &MirrorContext) -> bool {
         let seen = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.is_some_and(|seen| site.clock.monotonic().saturating_sub(seen) < ANSWER_COUNTS)
+        seen.is_some_and(|seen| context.clock.monotonic().saturating_sub(seen) < ANSWER_COUNTS)
     }
 }
 
-async fn end_trouble(site: &Site) -> Result<(), Ended> {
-    let ours = site.look(|mirror| mirror.trouble.as_ref().is_some_and(|trouble| trouble.text.starts_with(LOST)));
+async fn end_trouble(context: &MirrorContext) -> Result<(), Ended> {
+    let ours = context.look(|mirror| mirror.trouble.as_ref().is_some_and(|trouble| trouble.text.starts_with(LOST)));
     if ours.await? == Some(true) {
-        site.ask(Ask::NoteTrouble(String::new())).await?;
+        context.ask(MirrorCommand::NoteTrouble(String::new())).await?;
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 
 use async_trait::async_trait;
 pub use lakemirror_ports::{
-    Alarm, Answer, ApprovedDeletion, BranchHead, CommitId, CommitRecord, Destination, Effort, Fault, FaultKind,
-    Fetched, Heartbeat, Incarnation, Inode, Lakefs, LeaseTable, Listing, Location, Machine, Made, MetarangeId,
+    Alarm, Answer, ApprovedDeletion, BranchHead, CommitId, CommitRecord, CreateOutcome, Destination, Effort, Fault,
+    FaultKind, Fetched, Heartbeat, Incarnation, Inode, Lakefs, LeaseTable, Listing, Location, Machine, MetarangeId,
     MirrorDefinition, NAME_BYTES_MAX, Outcome, Owner, Repository, Sameness, SourceObject, StoreIdentity, Wanted,
 };
 

@@ -6,12 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::try_join;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 
-use crate::board::{Note, Subject};
-use crate::mirror::{Ended, Site};
+use crate::conditions::{Condition, ConditionKind};
+use crate::mirror::{Ended, MirrorContext};
 use crate::report::{Line, Reporter};
-use crate::status::{self, Goings, MirrorStatus, Problem, Topic};
+use crate::status::{self, MirrorStatus, Problem, RuntimeStatus, Topic};
 use crate::ticker::Ticker;
 
 /// Changes that follow each other within this time are published as one.
@@ -25,31 +25,33 @@ const LOOK: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// [`Ended::Journal`].
-pub async fn status_now(site: &Site) -> Result<Option<MirrorStatus>, Ended> {
-    let id = site.definition.incarnation;
-    site.is_leased();
-    let verify = site.verify.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let goings = Goings { notes: notes(site), verify, now_ms: site.clock.wall_ms() };
-    let look = site.recorder.read_with_head(move |state, head| {
-        state.mirror(&id).map(|mirror| status::of(mirror, &state.policy, &goings, head))
+pub async fn status_now(context: &MirrorContext) -> Result<Option<MirrorStatus>, Ended> {
+    let id = context.definition.incarnation;
+    context.is_leased();
+    let verify = context.verify.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let runtime = RuntimeStatus { notes: notes(context), verify, now_ms: context.clock.wall_ms() };
+    let look = context.recorder.read_with_head(move |state, head| {
+        state.mirror(&id).map(|mirror| status::of(mirror, &state.policy, &runtime, head))
     });
     look.await.map_err(|_| Ended::Journal)
 }
 
 /// The notes about this mirror, and those about what it shares with others: of the mirrors database only one.
-fn notes(site: &Site) -> BTreeMap<Subject, Note> {
-    let (mut notes, mut shared) = (site.board.notes(), site.shared.notes());
-    let definition = &site.definition;
-    let database = [Subject::Heartbeat, Subject::Registry, Subject::Lease];
-    if let Some(note) = database.iter().find_map(|subject| shared.remove(subject)) {
-        notes.insert(Subject::Registry, note);
+fn notes(context: &MirrorContext) -> BTreeMap<ConditionKind, Condition> {
+    let (mut notes, mut shared) = (context.conditions.notes(), context.shared.notes());
+    let definition = &context.definition;
+    let database = [ConditionKind::Heartbeat, ConditionKind::Registry, ConditionKind::Lease];
+    if let Some(note) = database.iter().find_map(|about| shared.remove(about)) {
+        notes.insert(ConditionKind::Registry, note);
     }
-    let needed = |subject: &Subject| match subject {
-        Subject::Lakefs(region) => *region == definition.source_region || *region == definition.region,
-        Subject::Bucket { region, bucket } => *region == definition.region && site.bucket.as_ref() == Some(bucket),
+    let needed = |about: &ConditionKind| match about {
+        ConditionKind::Lakefs(region) => *region == definition.source_region || *region == definition.region,
+        ConditionKind::Bucket { region, bucket } => {
+            *region == definition.region && context.bucket.as_ref() == Some(bucket)
+        }
         _ => false,
     };
-    notes.extend(shared.into_iter().filter(|(subject, _)| needed(subject)));
+    notes.extend(shared.into_iter().filter(|(about, _)| needed(about)));
     notes
 }
 
@@ -57,17 +59,17 @@ fn notes(site: &Site) -> BTreeMap<Subject, Note> {
 ///
 /// # Errors
 /// [`Ended`].
-pub async fn run(site: &Site) -> Result<(), Ended> {
+pub async fn run(context: &MirrorContext) -> Result<(), Ended> {
     let latest = Latest::default();
-    try_join(look(site, &latest), push(site, &latest)).await.map(drop)
+    try_join(look(context, &latest), push(context, &latest)).await.map(drop)
 }
 
 /// Looks until stopped, and publishes nothing: for a mirror that is being deleted.
 ///
 /// # Errors
 /// [`Ended`].
-pub async fn watch(site: &Site) -> Result<(), Ended> {
-    look(site, &Latest::default()).await
+pub async fn watch(context: &MirrorContext) -> Result<(), Ended> {
+    look(context, &Latest::default()).await
 }
 
 /// The last status, on its way to the mirrors database.
@@ -94,30 +96,30 @@ impl Latest {
 }
 
 /// Looks at the status when something may have changed, and says in the log what has.
-async fn look(site: &Site, latest: &Latest) -> Result<(), Ended> {
-    let mut changes = site.recorder.changes(site.definition.incarnation);
-    let (mut notes, mut shared) = (site.board.changes(), site.shared.changes());
+async fn look(context: &MirrorContext, latest: &Latest) -> Result<(), Ended> {
+    let mut changes = context.recorder.changes(context.definition.incarnation);
+    let (mut notes, mut shared) = (context.conditions.changes(), context.shared.changes());
     let mut reporter = Reporter::default();
     loop {
         changes.mark_unchanged();
         notes.mark_unchanged();
         shared.mark_unchanged();
-        if let Some(status) = status_now(site).await? {
+        if let Some(status) = status_now(context).await? {
             let problems: Vec<(Topic, String)> = status.problems.iter().map(told).collect();
-            for line in reporter.look(site.clock.monotonic(), &problems) {
-                say(site.name(), &line);
+            for line in reporter.look(context.clock.monotonic(), &problems) {
+                say(context.name(), &line);
             }
             latest.put(status);
         }
         tokio::select! {
             biased;
-            () = site.stop.cancelled() => return Err(Ended::Stopped),
+            () = context.stop.cancelled() => return Err(Ended::Stopped),
             () = changes.changed() => {}
             () = notes.changed() => {}
             () = shared.changed() => {}
-            () = site.clock.sleep(LOOK) => {}
+            () = context.clock.sleep(LOOK) => {}
         }
-        site.pause(COALESCE).await?;
+        context.pause(COALESCE).await?;
     }
 }
 
@@ -143,30 +145,30 @@ fn say(mirror: &str, line: &Line<Topic>) {
 }
 
 /// Publishes what was looked at last, whenever it says something new.
-async fn push(site: &Site, latest: &Latest) -> Result<(), Ended> {
+async fn push(context: &MirrorContext, latest: &Latest) -> Result<(), Ended> {
     let mut changes = latest.changed.ticks();
     let mut last: Option<(u64, MirrorStatus)> = None;
     loop {
         changes.mark_unchanged();
-        let epoch = site.leased().await?;
-        let number = site.look(|mirror| mirror.published + 1).await?.unwrap_or(1);
+        let epoch = context.leased().await?;
+        let number = context.look(|mirror| mirror.published + 1).await?.unwrap_or(1);
         if lakemirror_core::mutant::is_on("never_published") {
-            site.stop.cancelled().await;
+            context.stop.cancelled().await;
         }
         if let Some(status) = latest.get()
             && last.as_ref().is_none_or(|(of, last)| *of != epoch || differs(last, &status))
         {
-            let call = || site.registry.publish(&site.definition, epoch, number, &status);
-            site.insist(&Subject::Registry, call).await?;
-            site.ask(Ask::Published(number)).await?;
+            let call = || context.registry.publish(&context.definition, epoch, number, &status);
+            context.insist(&ConditionKind::Registry, call).await?;
+            context.ask(MirrorCommand::Published(number)).await?;
             last = Some((epoch, status));
         }
         tokio::select! {
             biased;
-            () = site.stop.cancelled() => return Err(Ended::Stopped),
+            () = context.stop.cancelled() => return Err(Ended::Stopped),
             () = changes.changed() => {}
             // The lease may be another one.
-            () = site.clock.sleep(LOOK) => {}
+            () = context.clock.sleep(LOOK) => {}
         }
     }
 }

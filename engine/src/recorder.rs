@@ -10,12 +10,12 @@ use std::sync::{Arc, PoisonError};
 use lakemirror_core::ids::Incarnation;
 use lakemirror_core::mutant;
 use lakemirror_journal::codec::{self, Payload};
-use lakemirror_journal::command::{Ask, Command, UpkeepStep};
+use lakemirror_journal::command::{Command, MirrorCommand, UpkeepStep};
 use lakemirror_journal::decide::{Refused, decide};
 use lakemirror_journal::event::Event;
 use lakemirror_journal::log::RECORD_BYTES_LIMIT;
 use lakemirror_journal::state::image;
-use lakemirror_journal::state::ladder::Ladder;
+use lakemirror_journal::state::lifecycle::SegmentLifecycle;
 use lakemirror_journal::state::{State, checks_of};
 use lakemirror_ports::clock::Clock;
 use tokio::sync::{mpsc, oneshot};
@@ -55,14 +55,14 @@ impl From<String> for Halt {
 }
 
 /// Where facts become durable: the journal's log, or a test's.
-pub trait Ledger: Send {
+pub trait JournalWriter: Send {
     /// Makes the entries durable, in order, in frames of its own choosing, the last of which may be a checkpoint. What
     /// comes back is a segment that was ended with it: to be told as a fact, with the next commit.
     ///
     /// # Errors
     /// What failed. Nothing may be written after an error.
     fn commit(&mut self, entries: &[Entry], wall_ms: u64, digest: Digest<'_>) -> Result<Option<UpkeepStep>, Halt>;
-    /// Nothing may have been committed for a while: ends a segment that is old enough, as [`Ledger::commit`] would.
+    /// Nothing may have been committed for a while: ends a segment that is old enough, as [`JournalWriter::commit`] would.
     ///
     /// # Errors
     /// What failed. Nothing may be written after an error.
@@ -71,11 +71,11 @@ pub trait Ledger: Send {
     }
     /// The number of the last durable record, and its frame's hash.
     fn head(&self) -> (u64, [u8; 32]);
-    /// Segments that were ended and of which the ladder does not know, in their order.
+    /// Segments that were ended and of which the lifecycle does not know, in their order.
     ///
     /// # Errors
     /// Why they cannot be read. It may be asked again after the next start.
-    fn untold(&self, _ladder: &Ladder) -> Result<Vec<UpkeepStep>, String> {
+    fn unrecorded(&self, _ladder: &SegmentLifecycle) -> Result<Vec<UpkeepStep>, String> {
         Ok(Vec::new())
     }
 }
@@ -144,7 +144,7 @@ impl RecorderThread {
 /// When the system gives no thread.
 pub fn start(
     state: State,
-    ledger: Box<dyn Ledger>,
+    ledger: Box<dyn JournalWriter>,
     clock: Arc<dyn Clock>,
 ) -> std::io::Result<(Recorder, RecorderThread)> {
     let (recorder, desk) = open(state, ledger, clock);
@@ -154,13 +154,13 @@ pub fn start(
 
 /// As [`start`], for who runs the desk himself.
 #[must_use]
-pub fn open(state: State, ledger: Box<dyn Ledger>, clock: Arc<dyn Clock>) -> (Recorder, Desk) {
+pub fn open(state: State, ledger: Box<dyn JournalWriter>, clock: Arc<dyn Clock>) -> (Recorder, JournalActor) {
     let (requests, queue) = mpsc::channel(QUEUE_MAX);
     if mutant::is_on("queue_never_ends") {
         std::mem::forget(requests.clone());
     }
     let watchers = Watchers::default();
-    let desk = Desk { state, ledger, queue, watchers: Arc::clone(&watchers), clock: Arc::clone(&clock) };
+    let desk = JournalActor { state, ledger, queue, watchers: Arc::clone(&watchers), clock: Arc::clone(&clock) };
     (Recorder { requests, watchers, clock }, desk)
 }
 
@@ -179,7 +179,7 @@ impl Recorder {
     ///
     /// # Errors
     /// As [`Recorder::command`].
-    pub async fn ask(&self, mirror: Incarnation, ask: Ask) -> Result<Vec<Event>, RecordError> {
+    pub async fn ask(&self, mirror: Incarnation, ask: MirrorCommand) -> Result<Vec<Event>, RecordError> {
         self.command(Command::Mirror { mirror, ask, at_ms: self.clock.wall_ms() }).await
     }
 
@@ -254,9 +254,9 @@ fn entries_of(facts: &[Event]) -> Result<Result<Vec<Entry>, Refused>, String> {
 }
 
 /// Where requests become durable facts, one group after another.
-pub struct Desk {
+pub struct JournalActor {
     state: State,
-    ledger: Box<dyn Ledger>,
+    ledger: Box<dyn JournalWriter>,
     queue: mpsc::Receiver<Request>,
     watchers: Watchers,
     clock: Arc<dyn Clock>,
@@ -273,7 +273,7 @@ struct Group {
     stop: Option<Stop>,
 }
 
-impl Desk {
+impl JournalActor {
     /// On a thread of its own.
     fn serve(mut self) -> Result<(), Halt> {
         let ended = self.serve_all();
@@ -378,7 +378,7 @@ impl Desk {
 
     /// Segments that an earlier process ended, and of which it could not tell any more.
     fn tell_untold(&mut self) -> Result<(), Halt> {
-        let steps = self.ledger.untold(&self.state.ladder).unwrap_or_else(|why| {
+        let steps = self.ledger.unrecorded(&self.state.lifecycle).unwrap_or_else(|why| {
             tracing::warn!("the journal's sealed segments cannot be entered, the next start tries again: {why}");
             Vec::new()
         });

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 
-use crate::mirror::{Ended, Site};
+use crate::mirror::{Ended, MirrorContext};
 
 /// Between turns, whatever the age of evidence is.
 const TURN_MIN: Duration = Duration::from_secs(1);
@@ -17,11 +17,11 @@ const TURN_MAX: Duration = Duration::from_secs(600);
 ///
 /// # Errors
 /// [`Ended`].
-pub async fn run(site: &Site) -> Result<(), Ended> {
-    let age_ms = site.recorder.read(|state| state.policy.evidence_age_ms_max).await.map_err(|_| Ended::Journal)?;
+pub async fn run(context: &MirrorContext) -> Result<(), Ended> {
+    let age_ms = context.recorder.read(|state| state.policy.evidence_age_ms_max).await.map_err(|_| Ended::Journal)?;
     let turn = (Duration::from_millis(age_ms) / 20).clamp(TURN_MIN, TURN_MAX);
     loop {
-        site.pause(turn).await?;
-        site.ask(Ask::Scrub).await?;
+        context.pause(turn).await?;
+        context.ask(MirrorCommand::Scrub).await?;
     }
 }

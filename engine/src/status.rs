@@ -1,4 +1,4 @@
-//! What a mirror looks like from outside: the durable state and the board, told in the words of the API.
+//! What a mirror looks like from outside: the durable state and the conditions, told in the words of the API.
 //!
 //! Pure: it only reads. Everything that waits says for what, since when, and when it was last looked for (I11).
 
@@ -18,7 +18,7 @@ use lakemirror_journal::state::mirror::{Mirror, Phase};
 use lakemirror_journal::state::policy::Policy;
 
 pub use self::problems::{Problem, Topic, time};
-use crate::board::{Note, Subject};
+use crate::conditions::{Condition, ConditionKind};
 use crate::verify::status::VerifyStatus;
 
 /// One thing that a branch waits for.
@@ -58,9 +58,9 @@ impl Waiting {
 
 /// Where a branch stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BranchStanding {
+pub enum BranchState {
     /// The mirror shows what the source shows.
-    Level,
+    InSync,
     /// Something has not arrived.
     Waiting,
     /// What it waits for is overdue.
@@ -83,7 +83,7 @@ pub struct BranchStatus {
     /// The head on the mirror; none before the first promotion.
     pub promoted_commit: Option<CommitId>,
     /// Where it stands.
-    pub standing: BranchStanding,
+    pub state: BranchState,
     /// What it waits for.
     pub waiting: Vec<Waiting>,
     /// Since when the oldest head waits that was seen and not promoted, milliseconds since 1970.
@@ -92,7 +92,7 @@ pub struct BranchStatus {
 
 /// Where a mirror stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum MirrorState {
     /// Its repository is not there yet.
     Creating,
     /// It is behind.
@@ -100,9 +100,9 @@ pub enum Standing {
     /// Something that it needs does not answer, or what a branch waits for is overdue.
     Stuck,
     /// Every branch is level.
-    Level,
+    InSync,
     /// Somebody has to do something.
-    Trouble,
+    Failed,
     /// It is being deleted.
     Deleting,
 }
@@ -134,7 +134,7 @@ pub struct Sums {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirrorStatus {
     /// Where it stands.
-    pub standing: Standing,
+    pub state: MirrorState,
     /// Why, where that is worth a sentence.
     pub message: Option<String>,
     /// Its branches, by name.
@@ -154,9 +154,9 @@ pub struct MirrorStatus {
 
 /// What goes on beside the facts.
 #[derive(Debug, Clone, Default)]
-pub struct Goings {
+pub struct RuntimeStatus {
     /// Faults that last.
-    pub notes: BTreeMap<Subject, Note>,
+    pub notes: BTreeMap<ConditionKind, Condition>,
     /// What the verifier waits for.
     pub verify: VerifyStatus,
     /// Now, milliseconds since 1970: what has waited for too long is stuck. 0 never is.
@@ -169,20 +169,20 @@ pub const STUCK_AFTER_MS: u64 = 120_000;
 
 /// Looks at a mirror.
 #[must_use]
-pub fn of(mirror: &Mirror, policy: &Policy, goings: &Goings, head: (u64, [u8; 32])) -> MirrorStatus {
-    let notes = &goings.notes;
+pub fn of(mirror: &Mirror, policy: &Policy, runtime: &RuntimeStatus, head: (u64, [u8; 32])) -> MirrorStatus {
+    let notes = &runtime.notes;
     let branches: Vec<BranchStatus> =
-        mirror.branches.iter().map(|(name, branch)| branch_status(mirror, name, branch, goings)).collect();
-    let problems = problems::of(mirror, &branches, goings);
-    let (standing, message) = standing(mirror, &branches, &problems, notes);
+        mirror.branches.iter().map(|(name, branch)| branch_status(mirror, name, branch, runtime)).collect();
+    let problems = problems::of(mirror, &branches, runtime);
+    let (state, message) = state(mirror, &branches, &problems, notes);
     let message = message.or_else(|| mirror.adopted_ms.map(begun));
     let waits = branches.iter().filter_map(|branch| branch.behind_since_ms);
     let behind_since_ms = waits.chain(problems::blind_since(mirror, notes)).min();
     MirrorStatus {
-        standing,
+        state,
         message,
         branches,
-        sums: sums::of(mirror, policy.history, &goings.verify),
+        sums: sums::of(mirror, policy.history, &runtime.verify),
         problems,
         behind_since_ms,
         journal_seq: head.0,
@@ -198,50 +198,50 @@ fn begun(at_ms: u64) -> String {
     )
 }
 
-fn standing(
+fn state(
     mirror: &Mirror,
     branches: &[BranchStatus],
     problems: &[Problem],
-    notes: &BTreeMap<Subject, Note>,
-) -> (Standing, Option<String>) {
-    let note = |subject| notes.get(subject).map(|note| note.text.clone());
+    notes: &BTreeMap<ConditionKind, Condition>,
+) -> (MirrorState, Option<String>) {
+    let note = |about| notes.get(about).map(|note| note.text.clone());
     if let Some(trouble) = &mirror.trouble {
-        return (Standing::Trouble, Some(trouble.text.clone()));
+        return (MirrorState::Failed, Some(trouble.text.clone()));
     }
     if mirror.phase == Phase::Deleting {
-        return (Standing::Deleting, note(&Subject::Repository));
+        return (MirrorState::Deleting, note(&ConditionKind::Repository));
     }
     if let Some(why) = problems::outage(mirror, problems) {
-        return (Standing::Stuck, Some(why));
+        return (MirrorState::Stuck, Some(why));
     }
     if mirror.phase != Phase::Ready {
-        return (Standing::Creating, note(&Subject::Repository).or_else(|| note(&Subject::Source)));
+        return (MirrorState::Creating, note(&ConditionKind::Repository).or_else(|| note(&ConditionKind::Source)));
     }
     let stuck = problems.iter().find(|problem| matches!(problem.topic, Topic::Stuck(_) | Topic::Diverged(_)));
     match stuck {
-        Some(stuck) => (Standing::Stuck, Some(stuck.to_string())),
-        None if branches.iter().all(|branch| branch.standing == BranchStanding::Level) && !branches.is_empty() => {
-            (Standing::Level, None)
+        Some(stuck) => (MirrorState::Stuck, Some(stuck.to_string())),
+        None if branches.iter().all(|branch| branch.state == BranchState::InSync) && !branches.is_empty() => {
+            (MirrorState::InSync, None)
         }
-        None => (Standing::Syncing, None),
+        None => (MirrorState::Syncing, None),
     }
 }
 
-fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, goings: &Goings) -> BranchStatus {
+fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, runtime: &RuntimeStatus) -> BranchStatus {
     let gone = mirror.is_held(name) || branch.tombstone_ms.is_some();
-    let standing = match () {
-        () if branch.strayed().is_some() => BranchStanding::Diverged,
-        () if gone => BranchStanding::Deleting,
-        () if branch.is_level() => BranchStanding::Level,
-        () if is_overdue(branch, goings.now_ms) => BranchStanding::Stuck,
-        () if branch.moving.is_some() => BranchStanding::Promoting,
-        () => BranchStanding::Waiting,
+    let state = match () {
+        () if branch.diverged().is_some() => BranchState::Diverged,
+        () if gone => BranchState::Deleting,
+        () if branch.is_in_sync() => BranchState::InSync,
+        () if is_overdue(branch, runtime.now_ms) => BranchState::Stuck,
+        () if branch.moving.is_some() => BranchState::Promoting,
+        () => BranchState::Waiting,
     };
     let mut waiting = match mirror.holds.get(name).filter(|hold| !hold.approved) {
-        Some(hold) if standing == BranchStanding::Deleting => vec![holds::waiting(mirror, hold)],
-        _ => waits(mirror, branch, standing, goings),
+        Some(hold) if state == BranchState::Deleting => vec![holds::waiting(mirror, hold)],
+        _ => waits(mirror, branch, state, runtime),
     };
-    if let Some(note) = goings.notes.get(&Subject::Branch(name.to_owned())) {
+    if let Some(note) = runtime.notes.get(&ConditionKind::Branch(name.to_owned())) {
         let fault = Waiting::new(WaitKind::Fault, note.text.clone(), note.since_ms);
         waiting.push(Waiting { checked_ms: Some(note.last_ms), ..fault });
     }
@@ -249,9 +249,9 @@ fn branch_status(mirror: &Mirror, name: &str, branch: &Branch, goings: &Goings) 
         name: name.to_owned(),
         source_commit: (!gone).then_some(branch.head),
         promoted_commit: branch.mirror,
-        standing,
+        state,
         waiting,
-        behind_since_ms: branch.pending.first().filter(|_| !branch.is_level()).map(|head| head.at_ms),
+        behind_since_ms: branch.pending.first().filter(|_| !branch.is_in_sync()).map(|head| head.at_ms),
     }
 }
 
@@ -259,20 +259,20 @@ fn is_overdue(branch: &Branch, now_ms: u64) -> bool {
     branch.pending.first().is_some_and(|head| now_ms.saturating_sub(head.at_ms) > STUCK_AFTER_MS)
 }
 
-fn waits(mirror: &Mirror, branch: &Branch, standing: BranchStanding, goings: &Goings) -> Vec<Waiting> {
+fn waits(mirror: &Mirror, branch: &Branch, state: BranchState, runtime: &RuntimeStatus) -> Vec<Waiting> {
     let say = |kind, what, since_ms| vec![Waiting::new(kind, what, since_ms)];
-    match standing {
-        BranchStanding::Promoting => Vec::new(),
+    match state {
+        BranchState::Promoting => Vec::new(),
         // What is looked for again of a head that the mirror shows; nothing as long as it is whole.
-        BranchStanding::Level => {
-            branch.mirror.map_or_else(Vec::new, |head| waits::content(mirror, &head, branch.moved_ms, goings))
+        BranchState::InSync => {
+            branch.mirror.map_or_else(Vec::new, |head| waits::content(mirror, &head, branch.moved_ms, runtime))
         }
-        BranchStanding::Deleting => say(
+        BranchState::Deleting => say(
             WaitKind::Deletion,
             "the branch is gone at the source".to_owned(),
             branch.tombstone_ms.unwrap_or_default(),
         ),
-        BranchStanding::Diverged => branch.strayed().map_or_else(Vec::new, |divergence| {
+        BranchState::Diverged => branch.diverged().map_or_else(Vec::new, |divergence| {
             let show = |id: Option<CommitId>| id.map_or("nothing".to_owned(), |id| id.to_string());
             let what = format!(
                 "somebody else moved the mirror's branch to {}; expected {}",
@@ -281,11 +281,11 @@ fn waits(mirror: &Mirror, branch: &Branch, standing: BranchStanding, goings: &Go
             );
             say(WaitKind::Divergence, what, divergence.since_ms)
         }),
-        BranchStanding::Waiting | BranchStanding::Stuck => match (branch.moving, branch.pending.last()) {
+        BranchState::Waiting | BranchState::Stuck => match (branch.moving, branch.pending.last()) {
             (Some(under_way), _) => {
                 say(WaitKind::Promotion, format!("its move to {} on the mirror", under_way.to), under_way.at_ms)
             }
-            (None, Some(head)) => waits::content(mirror, &head.commit, head.at_ms, goings),
+            (None, Some(head)) => waits::content(mirror, &head.commit, head.at_ms, runtime),
             (None, None) => Vec::new(),
         },
     }

@@ -92,7 +92,7 @@ pub struct Verifier {
 }
 
 /// What every job needs.
-struct Shop {
+struct JobContext {
     mirror: Incarnation,
     repository: String,
     recorder: Recorder,
@@ -106,13 +106,13 @@ impl Verifier {
     /// Verifies until `stop`. Jobs under way are dropped: what they would have recorded is found out again.
     pub async fn run(self, stop: CancellationToken) {
         let mut changes = self.recorder.changes(self.mirror);
-        if let Some(Some(shop)) = stop.run_until_cancelled(self.open(&mut changes)).await {
-            Loop::new(&self, Arc::new(shop)).run(&stop, changes).await;
+        if let Some(Some(context)) = stop.run_until_cancelled(self.open(&mut changes)).await {
+            Loop::new(&self, Arc::new(context)).run(&stop, changes).await;
         }
     }
 
     /// Waits for the mirror to be defined.
-    async fn open(&self, changes: &mut Ticks) -> Option<Shop> {
+    async fn open(&self, changes: &mut Ticks) -> Option<JobContext> {
         let mirror = self.mirror;
         loop {
             changes.mark_unchanged();
@@ -121,13 +121,13 @@ impl Verifier {
                 Some((definition.storage_namespace.clone(), definition.source_repository.clone()))
             });
             if let Some((namespace, repository)) = defined.await.ok()? {
-                return self.shop(&namespace, repository);
+                return self.context(&namespace, repository);
             }
             changes.changed().await;
         }
     }
 
-    fn shop(&self, namespace: &str, repository: String) -> Option<Shop> {
+    fn context(&self, namespace: &str, repository: String) -> Option<JobContext> {
         let namespace = match Namespace::parse(namespace) {
             Ok(namespace) => namespace,
             Err(error) => {
@@ -136,7 +136,7 @@ impl Verifier {
             }
         };
         let destination = Arc::clone(&self.destination);
-        Some(Shop {
+        Some(JobContext {
             mirror: self.mirror,
             repository,
             recorder: self.recorder.clone(),
@@ -150,7 +150,7 @@ impl Verifier {
 
 struct Loop<'a> {
     of: &'a Verifier,
-    shop: Arc<Shop>,
+    context: Arc<JobContext>,
     tracks: Tracks,
     prints: Prints,
     jobs: JoinSet<Ended>,
@@ -160,7 +160,7 @@ struct Loop<'a> {
 }
 
 impl<'a> Loop<'a> {
-    fn new(of: &'a Verifier, shop: Arc<Shop>) -> Self {
+    fn new(of: &'a Verifier, context: Arc<JobContext>) -> Self {
         let rules = Rules {
             workers: of.settings.workers,
             recheck: of.settings.recheck,
@@ -168,12 +168,12 @@ impl<'a> Loop<'a> {
         };
         let (jobs, held) = (JoinSet::new(), HashMap::new());
         let prints = Prints::default();
-        Self { of, shop, tracks: Tracks::new(rules), prints, jobs, held, is_stale: true, refresh_at: Duration::ZERO }
+        Self { of, context, tracks: Tracks::new(rules), prints, jobs, held, is_stale: true, refresh_at: Duration::ZERO }
     }
 
     async fn run(mut self, stop: &CancellationToken, mut changes: Ticks) {
         loop {
-            let now = self.shop.clock.monotonic();
+            let now = self.context.clock.monotonic();
             if self.is_stale && now >= self.refresh_at {
                 changes.mark_unchanged();
                 match stop.run_until_cancelled(self.refresh()).await {
@@ -182,12 +182,12 @@ impl<'a> Loop<'a> {
                 }
             }
             self.start_jobs();
-            let now = self.shop.clock.monotonic();
+            let now = self.context.clock.monotonic();
             let refresh = self.is_stale.then_some(self.refresh_at);
             let wake = [self.tracks.wake_at(now).filter(|at| *at > now), refresh].into_iter().flatten().min();
             let sleep = async {
                 match wake {
-                    Some(at) => self.shop.clock.sleep(at.saturating_sub(now)).await,
+                    Some(at) => self.context.clock.sleep(at.saturating_sub(now)).await,
                     None => std::future::pending().await,
                 }
             };
@@ -204,15 +204,15 @@ impl<'a> Loop<'a> {
 
     /// Looks at the durable state; how long that takes limits how often it is done.
     async fn refresh(&mut self) -> Result<(), super::recorder::RecordError> {
-        let (mirror, clock) = (self.shop.mirror, Arc::clone(&self.shop.clock));
-        let looked = self.shop.recorder.read(move |state| {
+        let (mirror, clock) = (self.context.mirror, Arc::clone(&self.context.clock));
+        let looked = self.context.recorder.read(move |state| {
             let start = clock.monotonic();
             let live = state.mirror(&mirror).filter(|mirror| mirror.phase != Phase::Deleting);
             let plan = live.map_or_else(Plan::default, |mirror| need::plan(state, mirror));
             (plan, clock.monotonic().saturating_sub(start))
         });
         let (plan, took) = looked.await?;
-        let now = self.shop.clock.monotonic();
+        let now = self.context.clock.monotonic();
         self.refresh_at = now + REFRESH_MIN.max(took * (REFRESH_SHARE - 1));
         self.is_stale = false;
         self.prints.follow(&plan.counted);
@@ -223,9 +223,9 @@ impl<'a> Loop<'a> {
 
     fn start_jobs(&mut self) {
         loop {
-            let now = self.shop.clock.monotonic();
-            let Some(held) = self.tracks.next(now, &self.shop.files).or_else(|| self.next_print()) else { return };
-            let id = self.jobs.spawn(work(Arc::clone(&self.shop), held.job.clone())).id();
+            let now = self.context.clock.monotonic();
+            let Some(held) = self.tracks.next(now, &self.context.files).or_else(|| self.next_print()) else { return };
+            let id = self.jobs.spawn(work(Arc::clone(&self.context), held.job.clone())).id();
             self.held.insert(id, held);
         }
     }
@@ -255,13 +255,14 @@ impl<'a> Loop<'a> {
             Job::Probe(_) => Ended::Probed(Err(broken())),
         });
         let entropy = &self.of.entropy;
-        self.tracks.finish(&held, ended, &self.shop.files, self.shop.clock.monotonic(), &mut || entropy.random_u64());
+        self.tracks
+            .finish(&held, ended, &self.context.files, self.context.clock.monotonic(), &mut || entropy.random_u64());
         self.is_stale = true;
     }
 
     /// Writes down what is waiting.
     fn report(&self, now: Duration) {
-        let at_ms = self.shop.clock.wall_ms();
+        let at_ms = self.context.clock.wall_ms();
         let trees = self.tracks.plan.trees.iter().map(|tree| (tree.id, self.tree_wait(tree, now, at_ms)));
         let shown = self.tracks.plan.trees.iter().filter_map(|tree| Some((tree.id, self.loss(tree)?)));
         let lost = shown.filter(|(_, loss)| !loss.is_none()).collect();
@@ -296,7 +297,7 @@ impl<'a> Loop<'a> {
             counts: Counts::default(),
             counted_at: tree.borrowed_from.clone(),
             samples: Vec::new(),
-            file: tree.total.is_none().then(|| self.shop.files.uri(tree.id)),
+            file: tree.total.is_none().then(|| self.context.files.uri(tree.id)),
             source_has: 0,
             source_lost: 0,
             since_ms: match file.filter(|_| tree.shown_only) {
@@ -319,7 +320,7 @@ impl<'a> Loop<'a> {
             looks.push(track);
             wait.checked_ms = wait.checked_ms.max(need.checked_ms);
             if !need.read && wait.file.is_none() {
-                wait.file = Some(self.shop.files.uri(need.id));
+                wait.file = Some(self.context.files.uri(need.id));
             }
             wait.add(need, track);
         }
@@ -343,7 +344,7 @@ impl TreeWait {
         self.counts.missing += unlisted.missing;
     }
 
-    fn add(&mut self, need: &need::RangeNeed, track: &track::Track) {
+    fn add(&mut self, need: &need::RangeNeed, track: &track::RetryState) {
         let counts = &mut self.counts;
         if !need.read {
             self.waits_for = WaitsFor::RangeFiles;
@@ -377,14 +378,14 @@ impl TreeWait {
     }
 }
 
-async fn work(shop: Arc<Shop>, job: Job) -> Ended {
+async fn work(context: Arc<JobContext>, job: Job) -> Ended {
     match job {
-        Job::Metarange(id) => Ended::Read(read::metarange(&shop, id).await),
-        Job::Range(id, tree, parents) => Ended::Read(read::range(&shop, id, tree, &parents).await),
-        Job::Files(_, ids, _) => Ended::Found(shop.files.there(&ids).await),
-        Job::Check(looks, effort) => Ended::Checked(check::check(&shop, looks, effort).await),
-        Job::Print(id) => Ended::Printed(prints::print(&shop, id).await),
-        Job::Probe(suspect) => Ended::Probed(probe::probe(&shop, suspect).await),
+        Job::Metarange(id) => Ended::Read(read::metarange(&context, id).await),
+        Job::Range(id, tree, parents) => Ended::Read(read::range(&context, id, tree, &parents).await),
+        Job::Files(_, ids, _) => Ended::Found(context.files.there(&ids).await),
+        Job::Check(looks, effort) => Ended::Checked(check::check(&context, looks, effort).await),
+        Job::Print(id) => Ended::Printed(prints::print(&context, id).await),
+        Job::Probe(suspect) => Ended::Probed(probe::probe(&context, suspect).await),
     }
 }
 

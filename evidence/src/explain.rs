@@ -19,7 +19,7 @@ use std::io;
 
 use lakemirror_core::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_journal::state::State;
-use lakemirror_journal::state::tree::Grade;
+use lakemirror_journal::state::tree::Completeness;
 
 use self::graph::{At, Collect, Commit, Graph, Tree};
 use self::proof::{Proof, Wanted as WantedProof, prove};
@@ -74,7 +74,7 @@ pub struct Sum {
     /// The oldest check, milliseconds since 1970; `u64::MAX` for an empty tree.
     pub oldest_ms: u64,
     /// How far the tree is proven.
-    pub grade: Grade,
+    pub completeness: Completeness,
     /// What arrived last: the place of its range in the tree, and the arrival.
     pub last: Option<(usize, Arrival)>,
     /// In what it is not what the move states; empty if in nothing.
@@ -194,13 +194,14 @@ impl Found {
         let ranges = u32::try_from(proof.ranges.len()).unwrap_or(u32::MAX);
         let entries = proof.ranges.iter().map(|range| u64::from(range.entries)).sum();
         let oldest_ms = proof.ranges.iter().map(|range| range.oldest_ms).min().unwrap_or(u64::MAX);
-        let grades = proof.ranges.iter().map(|range| range.grade(&proof.policy));
+        let completenesses = proof.ranges.iter().map(|range| range.completeness(&proof.policy));
         let read =
             self.commit(subject).is_some_and(|commit| commit.metarange.is_none()) || self.tree(subject).is_some();
-        let grade = if read { grades.min().unwrap_or(Grade::Whole) } else { Grade::Open };
+        let completeness =
+            if read { completenesses.min().unwrap_or(Completeness::Complete) } else { Completeness::Incomplete };
         let arrivals = (0usize..).zip(&proof.ranges).filter_map(|(place, range)| Some((place, range.last_arrival?)));
         let last = arrivals.max_by_key(|(_, arrival)| (arrival.at.seq, arrival.at.at_ms));
-        let mut sum = Sum { ranges, entries, oldest_ms, grade, last, differs: Vec::new() };
+        let mut sum = Sum { ranges, entries, oldest_ms, completeness, last, differs: Vec::new() };
         if let Some((at, stated)) = subject.moved.as_ref().and_then(|moved| moved.started.as_ref())
             && subject.until == at.seq
             && stated.to == subject.commit
@@ -226,7 +227,7 @@ impl Sum {
         differs("ranges", u64::from(ranges), u64::from(self.ranges));
         differs("entries", entries, self.entries);
         differs("the oldest check", oldest_ms, self.oldest_ms);
-        if self.grade != Grade::Whole && !back {
+        if self.completeness != Completeness::Complete && !back {
             self.differs.push("the records before the move do not prove every object".to_owned());
         }
     }

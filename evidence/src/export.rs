@@ -13,7 +13,7 @@ use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused};
 
 use self::line::{EXPORT_VERSION, FrameLine, Header, Line, Trailer};
 use super::begin::not_at_hand;
-use super::moment::Moment;
+use super::point::PointInTime;
 use super::{EvidenceError, Source, output_failed};
 
 /// The form of an export.
@@ -29,9 +29,9 @@ pub enum Form {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
     /// The first record, or the first that was committed at this time or later.
-    pub from: Option<Moment>,
+    pub from: Option<PointInTime>,
     /// The last record, or the last before the first one that was committed after this time.
-    pub to: Option<Moment>,
+    pub to: Option<PointInTime>,
 }
 
 impl Span {
@@ -42,8 +42,8 @@ impl Span {
     fn begins(&self, seq: u64, frame: &FrameInfo) -> bool {
         match self.from {
             None => true,
-            Some(Moment::Seq(from)) => seq >= from,
-            Some(Moment::At(ms)) => frame.wall_ms >= ms,
+            Some(PointInTime::Seq(from)) => seq >= from,
+            Some(PointInTime::At(ms)) => frame.wall_ms >= ms,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What every mirror showed at a moment: the branches where this journal's own records put them.
+//! What every mirror showed at a point: the branches where this journal's own records put them.
 //!
 //! Only what was durable by then counts: a move is seen once its `MoveFinished` is in a committed frame. A move that
 //! was started and not finished is said, because the branch may have shown either end of it; so is a branch that
@@ -10,12 +10,12 @@ use lakemirror_core::ids::{CommitId, Incarnation};
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::branch::Branch;
-use lakemirror_journal::state::ladder::Gap;
+use lakemirror_journal::state::lifecycle::Gap;
 use lakemirror_journal::state::mirror::{Definition, Mirror};
 use lakemirror_journal::state::transition::{self, BranchChange, Change, Transition};
 
 use super::begin::{begins_at, restored};
-use super::moment::Moment;
+use super::point::PointInTime;
 use super::replay::End;
 use super::{EvidenceError, Source, decode_about_branches};
 
@@ -70,21 +70,21 @@ pub struct Shown {
     pub adopted: Option<bool>,
 }
 
-/// What every mirror of the journal in `source` showed at `moment`, or at the journal's end.
+/// What every mirror of the journal in `source` showed at `point`, or at the journal's end.
 ///
 /// # Errors
 /// As for every reading; and [`EvidenceError::NotSeen`] for a record's number that the journal has not come to, and for a
-/// moment before what is at hand.
-pub fn heads(source: &Source, moment: Option<Moment>) -> Result<Heads, EvidenceError> {
-    let mut follow = Follow { moment, state: State::default(), marks: BTreeMap::new(), heads: Heads::default() };
+/// point before what is at hand.
+pub fn heads(source: &Source, point: Option<PointInTime>) -> Result<Heads, EvidenceError> {
+    let mut follow = Follow { point, state: State::default(), marks: BTreeMap::new(), heads: Heads::default() };
     let scan = source.read(&mut follow)?;
-    moment.map_or(Ok(()), |moment| moment.check(&follow.heads.at, scan.snapshot.as_ref()))?;
+    point.map_or(Ok(()), |point| point.check(&follow.heads.at, scan.snapshot.as_ref()))?;
     Ok(Heads { more: scan.stopped, begins_at: begins_at(&scan), ..follow.answer() })
 }
 
 /// The state, and which records put the branches where it has them.
 struct Follow {
-    moment: Option<Moment>,
+    point: Option<PointInTime>,
     state: State,
     marks: BTreeMap<Incarnation, BTreeMap<String, Marks>>,
     heads: Heads,
@@ -101,7 +101,7 @@ struct Marks {
 
 impl Replay for Follow {
     fn record(&mut self, seq: u64, record: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused> {
-        if self.moment.is_some_and(|moment| !moment.includes(seq, frame)) {
+        if self.point.is_some_and(|point| !point.includes(seq, frame)) {
             return Err(ReplayRefused::stop());
         }
         if let Some(event) = decode_about_branches(&record)? {
@@ -116,7 +116,7 @@ impl Replay for Follow {
 
     fn restore(&mut self, snapshot: &SnapshotHeader, image: &[u8]) -> Result<(), ReplayRefused> {
         self.state = restored(snapshot, image)?;
-        self.heads.gaps.clone_from(&self.state.ladder.gaps);
+        self.heads.gaps.clone_from(&self.state.lifecycle.gaps);
         self.heads.at = End::of(snapshot);
         Ok(())
     }
@@ -174,7 +174,7 @@ impl BranchHead {
         Self {
             shown: branch.mirror.map(shown),
             moving: branch.moving.map(|under_way| (under_way.to, marks.moving)),
-            diverged: branch.strayed().map(|divergence| (divergence.found, marks.diverged)),
+            diverged: branch.diverged().map(|divergence| (divergence.found, marks.diverged)),
         }
     }
 }

@@ -15,7 +15,7 @@ use lakemirror_journal::state::branch::{Branch, Presence, SeenHead};
 use lakemirror_journal::state::graph::Commit;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
 use lakemirror_journal::state::policy::{ArchivedRule, DivergenceRule, HistoryRule, ImportsRule, Policy, SizeRule};
-use lakemirror_journal::state::tree::{Grade, Metarange, Range, RangeDetail, Trees};
+use lakemirror_journal::state::tree::{Completeness, Metarange, Range, RangeDetail, Trees};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -90,7 +90,7 @@ impl Serialize for View<'_, Replayed> {
             "committed_ms": at.wall_ms,
             "writer_epoch": state.writer_epoch,
             "checks": state.checks,
-            "strays": state.strays,
+            "strays": state.ignored_events,
             "policy": View(&state.policy),
             "gone_ms": state.gone_ms,
             "mirrors": Keyed(&state.mirrors),
@@ -231,11 +231,11 @@ impl Serialize for Tree<'_> {
         let Self(trees, id, tree) = self;
         object!(to, {
             "id": id,
-            "grade": grade(tree.grade()),
+            "grade": completeness(tree.completeness()),
             "total": tree.total,
             "open": tree.open,
             "expired": tree.expired,
-            "let_go": tree.let_go,
+            "let_go": tree.evicted,
             "read_ms": tree.read_ms,
             "commits": ids(&tree.commits),
             "ranges": Each(|| trees.ranges_of(tree).map(|range| range.id.to_string())),
@@ -250,7 +250,7 @@ impl Serialize for View<'_, Range> {
             "id": range.id.to_string(),
             "entries": range.entries,
             "read": range.read,
-            "grade": grade(range.grade),
+            "grade": completeness(range.completeness),
             "oldest_ms": Some(range.oldest_ms).filter(|ms| *ms != u64::MAX),
             "checked_ms": range.checked_ms,
             "detail": range.detail.as_deref().map(View),
@@ -273,11 +273,11 @@ impl Serialize for View<'_, RangeDetail> {
     }
 }
 
-fn grade(grade: Grade) -> &'static str {
-    match grade {
-        Grade::Open => "open",
-        Grade::Expired => "expired",
-        Grade::Whole => "whole",
+fn completeness(completeness: Completeness) -> &'static str {
+    match completeness {
+        Completeness::Incomplete => "open",
+        Completeness::CompleteExceptExpired => "expired",
+        Completeness::Complete => "whole",
     }
 }
 

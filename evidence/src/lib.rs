@@ -12,7 +12,7 @@ pub mod heads;
 pub mod import;
 pub mod json;
 pub mod mirrors;
-pub mod moment;
+pub mod point;
 pub mod reflog;
 pub mod replay;
 mod source;

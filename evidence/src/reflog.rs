@@ -15,7 +15,7 @@ use lakemirror_journal::state::transition::{BranchChange, Change, Transition};
 
 use super::begin::{beginning, not_at_hand};
 use super::mirrors::{Wanted, never_seen};
-use super::moment::show;
+use super::point::show;
 use super::{EvidenceError, Source, decode_about_branches, output_failed};
 
 /// What a line is about.

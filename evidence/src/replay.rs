@@ -1,13 +1,13 @@
-//! The state at any moment: the facts up to there, applied one after the other as the service applied them.
+//! The state at any point: the facts up to there, applied one after the other as the service applied them.
 
 use lakemirror_journal::log::{FrameHash, FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::State;
 
 use super::begin::{begins_at, restored};
-use super::moment::Moment;
+use super::point::PointInTime;
 use super::{EvidenceError, Source, decode};
 
-/// A state, and which moment it is of.
+/// A state, and which point it is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replayed {
     /// The journal's id, 32 hexadecimal digits.
@@ -40,12 +40,12 @@ impl End {
     }
 }
 
-/// Replays the journal in `source` up to `until`, or to its end. A moment before the first record has the empty state.
+/// Replays the journal in `source` up to `until`, or to its end. A point before the first record has the empty state.
 ///
 /// # Errors
 /// As for every reading; and [`EvidenceError::NotSeen`] for a record's number that the journal has not come to, and for a
-/// moment before what is at hand.
-pub fn replay(source: &Source, until: Option<Moment>) -> Result<Replayed, EvidenceError> {
+/// point before what is at hand.
+pub fn replay(source: &Source, until: Option<PointInTime>) -> Result<Replayed, EvidenceError> {
     let mut rebuild = Rebuild { until, state: State::default(), at: End::default() };
     let scan = source.read(&mut rebuild)?;
     let Rebuild { state, at, .. } = rebuild;
@@ -54,7 +54,7 @@ pub fn replay(source: &Source, until: Option<Moment>) -> Result<Replayed, Eviden
 }
 
 struct Rebuild {
-    until: Option<Moment>,
+    until: Option<PointInTime>,
     state: State,
     at: End,
 }

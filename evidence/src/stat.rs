@@ -1,10 +1,10 @@
-//! What is in a journal: how much of what kind, by whom, how fast, and how far along its ladder.
+//! What is in a journal: how much of what kind, by whom, how fast, and how far along its lifecycle.
 //!
 //! Counts every record that is at hand and replays the state on the way, for the facts that made no sense where they
-//! stood and for the ladder; where the first records are not at hand, the state comes from a snapshot. A kind that this
+//! stood and for the lifecycle; where the first records are not at hand, the state comes from a snapshot. A kind that this
 //! version does not know is counted under its number.
 
-mod rungs;
+mod stages;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use lakemirror_journal::codec;
 use lakemirror_journal::codec::CodecError;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, ScanReport};
-use lakemirror_journal::state::ladder::Ladder;
+use lakemirror_journal::state::lifecycle::SegmentLifecycle;
 use lakemirror_journal::state::{State, checks_of};
 
-pub use self::rungs::{Rung, RungName};
+pub use self::stages::{StageName, StageSum};
 use super::begin::at_end;
 use super::{EvidenceError, Source};
 
@@ -42,11 +42,11 @@ pub struct Stat {
     /// Openings of the journal, by epoch.
     pub writers: BTreeMap<u64, Writer>,
     /// Facts that made no sense where they stood; none where neither the first record nor a snapshot is at hand.
-    pub strays: Option<u64>,
+    pub ignored_events: Option<u64>,
     /// Segments by how far they are.
-    pub rungs: Vec<Rung>,
+    pub stages: Vec<StageSum>,
     /// How far the journal's own files are, by its records; none as for `strays`.
-    pub ladder: Option<Ladder>,
+    pub lifecycle: Option<SegmentLifecycle>,
     /// Frames that are checkpoints, and the last record of the last of them.
     pub checkpoints: (u64, u64),
 }
@@ -108,8 +108,8 @@ pub fn stat(source: &Source) -> Result<Stat, EvidenceError> {
     let scan = source.read_oldest(&mut count)?;
     let Count { records, bytes, checks, check_bytes, span_ms, clock_back, kinds, writers, state, checkpoints } = count;
     let state = if scan.proven_from <= 1 { Some(state) } else { at_end(source)? };
-    let (strays, ladder) = state.map(|state| (state.strays, state.ladder)).unzip();
-    let rungs = rungs::rungs(&scan, ladder.as_ref());
+    let (ignored_events, lifecycle) = state.map(|state| (state.ignored_events, state.lifecycle)).unzip();
+    let stages = stages::stages(&scan, lifecycle.as_ref());
     Ok(Stat {
         scan,
         records,
@@ -120,9 +120,9 @@ pub fn stat(source: &Source) -> Result<Stat, EvidenceError> {
         clock_back,
         kinds,
         writers,
-        strays,
-        rungs,
-        ladder,
+        ignored_events,
+        stages,
+        lifecycle,
         checkpoints,
     })
 }

@@ -5,7 +5,7 @@
 //! Owns the verdict; what is found on the way is `verifier`'s, `snapshots`' and `ladder`'s. Damage is an answer here and not an error: the report says how far everything holds, and what is
 //! wrong after that. Only what can not be looked at at all (no journal, a later version's, an unreadable file) is one.
 
-mod ladder;
+mod lifecycle;
 mod snapshots;
 mod verifier;
 
@@ -14,9 +14,9 @@ use std::str::FromStr;
 use lakemirror_core::causes::chain;
 use lakemirror_journal::codec::CodecError;
 use lakemirror_journal::log::{Footer, FrameHash, OpenError, ScanError, ScanReport};
-use lakemirror_journal::state::ladder::{Gap, Ladder, Loss};
+use lakemirror_journal::state::lifecycle::{Gap, Loss, SegmentLifecycle};
 
-pub use self::ladder::Dropped;
+pub use self::lifecycle::Dropped;
 pub use self::snapshots::SnapshotSeen;
 use self::verifier::Verifier;
 use super::begin::{at_end, not_at_hand};
@@ -120,7 +120,7 @@ pub struct Deep {
     /// Checks counted, one by one.
     pub checks: u64,
     /// Facts that made no sense where they stood, which replay leaves out in every version.
-    pub strays: u64,
+    pub ignored_events: u64,
     /// Checkpoints whose digest was compared with the state.
     pub checkpoints: u64,
 }
@@ -173,12 +173,12 @@ pub fn verify(source: &Source, request: &Request) -> Result<Report, EvidenceErro
         true => replay_rest(source, &mut verifier, scan.is_some())?,
         false => None,
     };
-    let ladder = match &verifier.state {
-        Some(state) => Some(state.ladder.clone()),
-        None if scan.is_some() => at_end(source)?.map(|state| state.ladder),
+    let lifecycle = match &verifier.state {
+        Some(state) => Some(state.lifecycle.clone()),
+        None if scan.is_some() => at_end(source)?.map(|state| state.lifecycle),
         None => None,
     };
-    let report = conclude(verifier, scan, deep, ladder);
+    let report = conclude(verifier, scan, deep, lifecycle);
     Ok(Report { loss_noted: source.dir().join("LOSS").exists(), ..report })
 }
 
@@ -241,17 +241,22 @@ fn footers(scan: Option<&ScanReport>, problems: &mut Problems) {
     }
 }
 
-fn conclude(mut verifier: Verifier, scan: Option<ScanReport>, deep: Option<Deep>, ladder: Option<Ladder>) -> Report {
+fn conclude(
+    mut verifier: Verifier,
+    scan: Option<ScanReport>,
+    deep: Option<Deep>,
+    lifecycle: Option<SegmentLifecycle>,
+) -> Report {
     beyond_the_end(&mut verifier, scan.as_ref());
-    judge_snapshots(&mut verifier, scan.is_some(), ladder.as_ref());
+    judge_snapshots(&mut verifier, scan.is_some(), lifecycle.as_ref());
     let mut dropped = Vec::new();
     if let Some(scan) = &scan {
-        match &ladder {
-            Some(ladder) => {
+        match &lifecycle {
+            Some(lifecycle) => {
                 let from = scan.proven_from.max(1);
-                let faults = ladder::faults(ladder, scan, from, verifier.before);
+                let faults = lifecycle::faults(lifecycle, scan, from, verifier.before);
                 faults.into_iter().for_each(|fault| verifier.problems.add(fault));
-                dropped = ladder::dropped(ladder, scan);
+                dropped = lifecycle::dropped(lifecycle, scan);
             }
             None => verifier.problems.add(format!(
                 "{}: no sound snapshot is there that would say whether they were dropped",
@@ -266,8 +271,8 @@ fn conclude(mut verifier: Verifier, scan: Option<ScanReport>, deep: Option<Deep>
         deep,
         snapshots: verifier.snapshots.into_values().collect(),
         dropped,
-        gaps: ladder.as_ref().map(|ladder| ladder.gaps.clone()).unwrap_or_default(),
-        losses: ladder.map(|ladder| ladder.losses).unwrap_or_default(),
+        gaps: lifecycle.as_ref().map(|lifecycle| lifecycle.gaps.clone()).unwrap_or_default(),
+        losses: lifecycle.map(|lifecycle| lifecycle.losses).unwrap_or_default(),
         loss_noted: false,
         anchors_found: verifier.anchors_found,
         problems: list,
@@ -292,9 +297,9 @@ fn beyond_the_end(verifier: &mut Verifier, scan: Option<&ScanReport>) {
     }
 }
 
-fn judge_snapshots(verifier: &mut Verifier, ended: bool, ladder: Option<&Ladder>) {
+fn judge_snapshots(verifier: &mut Verifier, ended: bool, lifecycle: Option<&SegmentLifecycle>) {
     let last = verifier.proven.last_seq;
-    let newest = ladder.and_then(|ladder| ladder.snapshot);
+    let newest = lifecycle.and_then(|lifecycle| lifecycle.snapshot);
     for seen in verifier.snapshots.values_mut() {
         if ended && seen.seq > last && seen.fault.is_none() {
             seen.fault = Some(format!("the journal ends with record {last}, before it"));

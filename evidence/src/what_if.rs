@@ -6,8 +6,8 @@
 //! between the two is the rules' work alone. Nothing is written, and nothing outside is asked: what the service would
 //! have asked under the other rules and did not is not known, and is said. Removals: `removals`.
 
+mod reducer;
 mod removals;
-mod shadow;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,9 +16,9 @@ use lakemirror_journal::event::Event;
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::policy::Policy;
 
+use self::reducer::{Reducer, Rules};
 pub use self::removals::Removal;
 use self::removals::Removals;
-use self::shadow::{Rules, Shadow};
 use super::begin::{begins_at, restored};
 use super::explain::graph::At;
 use super::{EvidenceError, Source, decode};
@@ -135,8 +135,8 @@ type Key = (Incarnation, String, u64, CommitId);
 /// As for every reading.
 pub fn what_if(source: &Source, other: &Policy) -> Result<WhatIf, EvidenceError> {
     let mut follow = Follow {
-        journal: Shadow::new(Rules::OfTheJournal),
-        other: Shadow::new(Rules::These(other.clone())),
+        journal: Reducer::new(Rules::OfTheJournal),
+        other: Reducer::new(Rules::These(other.clone())),
         recorded: BTreeMap::new(),
         names: BTreeMap::new(),
         removals: Removals::default(),
@@ -148,8 +148,8 @@ pub fn what_if(source: &Source, other: &Policy) -> Result<WhatIf, EvidenceError>
 }
 
 struct Follow {
-    journal: Shadow,
-    other: Shadow,
+    journal: Reducer,
+    other: Reducer,
     recorded: BTreeMap<Key, At>,
     names: BTreeMap<Incarnation, String>,
     removals: Removals,

@@ -29,6 +29,6 @@ fuzz_target!(|data: &[u8]| {
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, seed.as_bytes()));
     let Ok(tree) = histories().new_tree(&mut runner) else { return };
     let (world, steps, policy) = tree.current();
-    let (desk, _) = run(&world, &steps, &policy);
-    assert_eq!(replay(State::default(), &desk.journal), desk.state);
+    let (reducer, _) = run(&world, &steps, &policy);
+    assert_eq!(replay(State::default(), &reducer.journal), reducer.state);
 });

@@ -29,7 +29,7 @@ pub enum Command {
         /// Which one.
         mirror: Incarnation,
         /// What.
-        ask: Ask,
+        ask: MirrorCommand,
         /// Milliseconds since 1970.
         at_ms: u64,
     },
@@ -77,7 +77,7 @@ pub enum UpkeepStep {
         /// Where it is.
         place: String,
     },
-    /// A sealed segment is to go. Its file goes when this is durable; a file whose segment the ladder says is dropped
+    /// A sealed segment is to go. Its file goes when this is durable; a file whose segment the lifecycle says is dropped
     /// is left over from a crash, and goes as well.
     Dropped {
         /// Number of its first record.
@@ -146,7 +146,7 @@ pub const DATABASE_VALUE_BYTES_MAX: usize = 160 * 1024;
 
 /// What may be asked about a mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ask {
+pub enum MirrorCommand {
     /// It was asked for.
     Define(Definition),
     /// This process drives it from here on.
@@ -247,7 +247,7 @@ pub enum Ask {
     },
     /// Which branches' times of grace are over? Asked only after a listing that was believed.
     PlanRemovals {
-        /// Branches that this very turn proved gone, as in [`Ask::ObserveBranches`]; no other is removed. With each, for
+        /// Branches that this very turn proved gone, as in [`MirrorCommand::ObserveBranches`]; no other is removed. With each, for
         /// how many milliseconds this run has known it as a tombstone, by a clock that nobody sets.
         proven_gone: BTreeMap<String, u64>,
     },

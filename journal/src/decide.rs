@@ -13,7 +13,7 @@ mod verify;
 
 pub use repository::KEEP_AS_IT_IS;
 
-use crate::command::{Ask, Command};
+use crate::command::{Command, MirrorCommand};
 use crate::event::{Event, JournalRecoveredV1, ServiceStartedV1};
 use crate::ids::Incarnation;
 use crate::limits::{NAME_BYTES_MAX, TEXT_BYTES_MAX, clipped};
@@ -84,7 +84,7 @@ pub fn decide(state: &State, command: Command) -> Result<Vec<Event>, Refused> {
             Ok(events)
         }
         Command::Upkeep { step, at_ms } => upkeep::step(state, step, at_ms),
-        Command::Mirror { mirror: id, ask: Ask::Define(definition), at_ms } => {
+        Command::Mirror { mirror: id, ask: MirrorCommand::Define(definition), at_ms } => {
             repository::define(state, id, definition, at_ms)
         }
         Command::Mirror { mirror: id, ask, at_ms } => {
@@ -97,7 +97,7 @@ pub fn decide(state: &State, command: Command) -> Result<Vec<Event>, Refused> {
 /// Until when the move of a branch that is under way may be carried out on the evidence that there is, by a clock that
 /// says `now_ms`, milliseconds since 1970: 0 where it may not, also because the branch is gone at the source, so that a move
 /// that the destination refuses does not hold its removal up; none where none is under way. After that,
-/// [`Ask::Reconsider`] decides about it.
+/// [`MirrorCommand::Reconsider`] decides about it.
 #[must_use]
 pub fn counts_until(state: &State, mirror: &Mirror, branch: &str, now_ms: u64) -> Option<u64> {
     let branch = mirror.branches.get(branch)?;
@@ -108,34 +108,36 @@ pub fn counts_until(state: &State, mirror: &Mirror, branch: &str, now_ms: u64) -
     Some(evidence::counts_until(state, mirror, &under_way, now_ms))
 }
 
-fn decide_about(case: &Case<'_>, ask: Ask) -> Result<Vec<Event>, Refused> {
+fn decide_about(case: &Case<'_>, ask: MirrorCommand) -> Result<Vec<Event>, Refused> {
     match ask {
-        Ask::Define(_) => Ok(Vec::new()),
-        Ask::Take { epoch, resumed, before } => Ok(repository::take(case, epoch, resumed, before)),
-        Ask::IdentifySource(source) => repository::identify(case, source),
-        Ask::IntendRepository => Ok(repository::intend(case)),
-        Ask::RepositoryReady { adopted } => Ok(repository::ready(case, adopted)),
-        Ask::NoteTrouble(text) => Ok(repository::trouble(case, text)),
-        Ask::StartDeletion => Ok(repository::start_deletion(case)),
-        Ask::Gone => repository::gone(case),
-        Ask::Published(number) => Ok(repository::published(case, number)),
-        Ask::ObserveBranches { listed, hidden, proven_gone } => observe::branches(case, listed, &hidden, proven_gone),
-        Ask::ObserveVisibility(changed) => Ok(observe::visibility(case, changed)),
-        Ask::Remake { branch, hidden } => promote::remake(case, branch, hidden),
-        Ask::ApproveDeletions { branches, by } => Ok(hold::approve(case, &branches, &by)),
-        Ask::ObserveCommits(records) => Ok(observe::commits(case, &records)),
-        Ask::PlanRemovals { proven_gone } => Ok(observe::removals(case, &proven_gone)),
-        Ask::FinishRemoval { branch } => observe::finish_removal(case, branch),
-        Ask::ReadMetarange { metarange, ranges } => Ok(verify::metarange(case, metarange, &ranges)),
-        Ask::ReadRange(read) => verify::range(case, read),
-        Ask::CheckArrivals(batches) => verify::arrivals(case, batches),
-        Ask::ProbeSource(probed) => verify::probes(case, probed),
-        Ask::PlanMoves => Ok(promote::plan(case)),
-        Ask::Scrub => Ok(promote::scrub(case)),
-        Ask::RecordsWritten(commits) => promote::records(case, commits),
-        Ask::Reconsider { branch } => promote::reconsider(case, branch),
-        Ask::FinishMove { branch } => promote::finish(case, branch),
-        Ask::Diverged { branch, found } => promote::diverged(case, branch, found),
-        Ask::Adopt { branch, found } => promote::adopt(case, branch, found),
+        MirrorCommand::Define(_) => Ok(Vec::new()),
+        MirrorCommand::Take { epoch, resumed, before } => Ok(repository::take(case, epoch, resumed, before)),
+        MirrorCommand::IdentifySource(source) => repository::identify(case, source),
+        MirrorCommand::IntendRepository => Ok(repository::intend(case)),
+        MirrorCommand::RepositoryReady { adopted } => Ok(repository::ready(case, adopted)),
+        MirrorCommand::NoteTrouble(text) => Ok(repository::trouble(case, text)),
+        MirrorCommand::StartDeletion => Ok(repository::start_deletion(case)),
+        MirrorCommand::Gone => repository::gone(case),
+        MirrorCommand::Published(number) => Ok(repository::published(case, number)),
+        MirrorCommand::ObserveBranches { listed, hidden, proven_gone } => {
+            observe::branches(case, listed, &hidden, proven_gone)
+        }
+        MirrorCommand::ObserveVisibility(changed) => Ok(observe::visibility(case, changed)),
+        MirrorCommand::Remake { branch, hidden } => promote::remake(case, branch, hidden),
+        MirrorCommand::ApproveDeletions { branches, by } => Ok(hold::approve(case, &branches, &by)),
+        MirrorCommand::ObserveCommits(records) => Ok(observe::commits(case, &records)),
+        MirrorCommand::PlanRemovals { proven_gone } => Ok(observe::removals(case, &proven_gone)),
+        MirrorCommand::FinishRemoval { branch } => observe::finish_removal(case, branch),
+        MirrorCommand::ReadMetarange { metarange, ranges } => Ok(verify::metarange(case, metarange, &ranges)),
+        MirrorCommand::ReadRange(read) => verify::range(case, read),
+        MirrorCommand::CheckArrivals(batches) => verify::arrivals(case, batches),
+        MirrorCommand::ProbeSource(probed) => verify::probes(case, probed),
+        MirrorCommand::PlanMoves => Ok(promote::plan(case)),
+        MirrorCommand::Scrub => Ok(promote::scrub(case)),
+        MirrorCommand::RecordsWritten(commits) => promote::records(case, commits),
+        MirrorCommand::Reconsider { branch } => promote::reconsider(case, branch),
+        MirrorCommand::FinishMove { branch } => promote::finish(case, branch),
+        MirrorCommand::Diverged { branch, found } => promote::diverged(case, branch, found),
+        MirrorCommand::Adopt { branch, found } => promote::adopt(case, branch, found),
     }
 }

@@ -12,7 +12,6 @@
 mod bytes;
 mod catalog;
 mod chain;
-mod course;
 pub mod disk;
 mod error;
 pub mod fault;
@@ -29,6 +28,7 @@ mod options;
 mod recovery;
 pub mod repair;
 mod replay;
+mod replay_plan;
 mod seal;
 mod segment;
 pub mod snapshot;

@@ -15,7 +15,7 @@ pub mod database;
 pub mod graph;
 pub mod hold;
 pub mod image;
-pub mod ladder;
+pub mod lifecycle;
 pub mod mirror;
 pub mod policy;
 pub mod transition;
@@ -23,7 +23,7 @@ pub mod tree;
 
 use branch::{Divergence, Move, Presence};
 use database::Database;
-use ladder::Ladder;
+use lifecycle::SegmentLifecycle;
 use mirror::{Definition, Mirror, Phase, Source, Trouble};
 use policy::Policy;
 
@@ -39,13 +39,13 @@ pub struct State {
     /// When mirrors of a name went last, milliseconds since 1970: their names wait for the destination's caches.
     pub gone_ms: BTreeMap<String, u64>,
     /// How far the journal's own files are.
-    pub ladder: Ladder,
+    pub lifecycle: SegmentLifecycle,
     /// The copy of the embedded mirrors database's definitions.
     pub database: Database,
     /// Arrival checks in all.
     pub checks: u64,
     /// Facts that made no sense where they stood.
-    pub strays: u64,
+    pub ignored_events: u64,
 }
 
 impl State {
@@ -67,7 +67,7 @@ impl State {
             }
             Event::MirrorGone(gone) => match self.mirrors.remove(&gone.mirror) {
                 Some(mirror) => drop(self.gone_ms.insert(mirror.definition.name, gone.at_ms)),
-                None => self.stray(),
+                None => self.ignore(),
             },
             Event::SegmentSealed(_)
             | Event::SegmentArchived(_)
@@ -75,8 +75,8 @@ impl State {
             | Event::SnapshotTaken(_)
             | Event::LossAcknowledged(_)
             | Event::JournalGapFound(_) => {
-                if !self.ladder.apply(event) {
-                    self.stray();
+                if !self.lifecycle.apply(event) {
+                    self.ignore();
                 }
             }
             Event::DatabaseItemWritten(_) | Event::DatabaseRebuilt(_) => self.database.apply(event),
@@ -84,8 +84,8 @@ impl State {
         }
     }
 
-    fn stray(&mut self) {
-        self.strays = self.strays.saturating_add(1);
+    fn ignore(&mut self) {
+        self.ignored_events = self.ignored_events.saturating_add(1);
     }
 
     /// A run's removals are its own: what the one before had begun is proven again (I6). Whether it was done or not,
@@ -107,7 +107,7 @@ impl State {
 
     fn apply_to_mirror(&mut self, event: &Event) {
         let Some(mirror) = event.mirror().and_then(|id| self.mirrors.get_mut(&id)) else {
-            self.stray();
+            self.ignore();
             return;
         };
         let checked = if let Event::ArrivalsChecked(batch) = event { checks_of(batch) } else { 0 };
@@ -118,7 +118,7 @@ impl State {
             || mirror.apply_about_content(event, &self.policy)
             || mirror.apply_about_itself(event))
         {
-            self.stray();
+            self.ignore();
         }
     }
 }
@@ -229,7 +229,7 @@ impl Mirror {
             Event::RangesReopened(e) => self.trees.apply_reopen(&e.ranges, policy),
             Event::WrongSizesGone(e) => self.trees.apply_wrong_sizes_gone(e, policy),
             Event::ArchivedShown(e) => self.trees.apply_archived_shown(e, policy),
-            Event::TreesTakenBack(e) => e.metaranges.iter().flat_map(|id| self.trees.take_back(id)).collect(),
+            Event::TreesTakenBack(e) => e.metaranges.iter().flat_map(|id| self.trees.invalidate(id)).collect(),
             _ => return false,
         };
         self.touch(&touched);
@@ -275,7 +275,7 @@ impl Mirror {
             Event::MoveFinished(e) => {
                 branch.finish(e.to, e.seen, e.at_ms);
                 self.moves = self.moves.saturating_add(1);
-                self.let_trees_go();
+                self.evict_trees();
             }
             Event::MoveGivenUp(e) => return branch.give_up(e.to, e.seen),
             _ => return false,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use lakemirror_journal::command::{Ask, Command};
+use lakemirror_journal::command::{Command, MirrorCommand};
 use lakemirror_journal::decide::{Refused, decide};
 use lakemirror_journal::event::{BranchAdoptedV1, Event, TroubleNotedV1};
 use lakemirror_journal::ids::{CommitId, Incarnation};
@@ -20,14 +20,14 @@ fn commit(digit: &str) -> CommitId {
 }
 
 #[derive(Default)]
-struct Desk {
+struct Reducer {
     state: State,
 }
 
-impl Desk {
+impl Reducer {
     fn new() -> Self {
-        let mut desk = Self::default();
-        desk.ask(Ask::Define(Definition {
+        let mut reducer = Self::default();
+        reducer.ask(MirrorCommand::Define(Definition {
             name: "m".into(),
             source_repository: "s".into(),
             source_region: "east".into(),
@@ -35,17 +35,17 @@ impl Desk {
             storage_namespace: "s3://west/s".into(),
             created_ms: 1,
         }));
-        desk.identify(1);
-        desk.ask(listing(&[("dev", "a"), ("main", "b")], &[]));
-        desk
+        reducer.identify(1);
+        reducer.ask(listing(&[("dev", "a"), ("main", "b")], &[]));
+        reducer
     }
 
     fn identify(&mut self, creation_date: i64) {
         let source = Source { storage_namespace: "s3://east/s".into(), default_branch: "main".into(), creation_date };
-        self.ask(Ask::IdentifySource(source));
+        self.ask(MirrorCommand::IdentifySource(source));
     }
 
-    fn attempt(&mut self, ask: Ask) -> Result<Vec<Event>, Refused> {
+    fn attempt(&mut self, ask: MirrorCommand) -> Result<Vec<Event>, Refused> {
         let events = decide(&self.state, Command::Mirror { mirror: id(), ask, at_ms: 1_000_000_000 })?;
         for event in &events {
             self.state.apply(event);
@@ -53,31 +53,31 @@ impl Desk {
         Ok(events)
     }
 
-    fn ask(&mut self, ask: Ask) -> Vec<Event> {
+    fn ask(&mut self, ask: MirrorCommand) -> Vec<Event> {
         self.attempt(ask).unwrap()
     }
 
     fn removes(&mut self, names: &[&str]) -> usize {
         let proven_gone = names.iter().map(|name| (name.to_string(), 0)).collect();
-        self.ask(Ask::PlanRemovals { proven_gone }).len()
+        self.ask(MirrorCommand::PlanRemovals { proven_gone }).len()
     }
 }
 
-fn listing(branches: &[(&str, &str)], gone: &[&str]) -> Ask {
-    Ask::ObserveBranches {
+fn listing(branches: &[(&str, &str)], gone: &[&str]) -> MirrorCommand {
+    MirrorCommand::ObserveBranches {
         listed: branches.iter().map(|(name, digit)| ((*name).to_owned(), commit(digit))).collect(),
         hidden: BTreeSet::new(),
         proven_gone: gone.iter().map(ToString::to_string).collect(),
     }
 }
 
-fn buried() -> Desk {
-    let mut desk = Desk::new();
+fn buried() -> Reducer {
+    let mut reducer = Reducer::new();
     for _ in 0..2 {
-        desk.ask(listing(&[("main", "b")], &["dev"]));
+        reducer.ask(listing(&[("main", "b")], &["dev"]));
     }
-    desk.state.policy.deletion_grace_ms = 0;
-    desk
+    reducer.state.policy.deletion_grace_ms = 0;
+    reducer
 }
 
 #[test]
@@ -88,42 +88,42 @@ fn what_was_proven_gone_in_this_very_turn_is_removed() {
 
 #[test]
 fn a_listing_without_the_default_branch_is_not_believed() {
-    let mut desk = Desk::new();
+    let mut reducer = Reducer::new();
     for _ in 0..3 {
-        desk.attempt(listing(&[], &["dev", "main"])).unwrap();
+        reducer.attempt(listing(&[], &["dev", "main"])).unwrap();
     }
-    let held: Vec<&String> = desk.state.mirror(&id()).unwrap().holds.keys().collect();
+    let held: Vec<&String> = reducer.state.mirror(&id()).unwrap().holds.keys().collect();
     assert_eq!(held, ["dev"], "an operator may let it go, and nobody the default branch");
-    assert!(desk.state.mirror(&id()).unwrap().branches.values().all(|branch| branch.tombstone_ms.is_none()));
+    assert!(reducer.state.mirror(&id()).unwrap().branches.values().all(|branch| branch.tombstone_ms.is_none()));
 }
 
 #[test]
 fn a_source_that_was_made_again_removes_nothing() {
-    let mut desk = buried();
-    desk.identify(2);
-    assert_eq!(desk.removes(&["dev"]), 0);
-    desk.identify(1);
-    assert_eq!(desk.removes(&["dev"]), 1);
+    let mut reducer = buried();
+    reducer.identify(2);
+    assert_eq!(reducer.removes(&["dev"]), 0);
+    reducer.identify(1);
+    assert_eq!(reducer.removes(&["dev"]), 1);
 }
 
 #[test]
 fn what_others_deleted_is_removed_and_what_they_moved_is_left() {
     for (found, removed) in [(None, 1), (Some(commit("c")), 0)] {
-        let mut desk = buried();
+        let mut reducer = buried();
         let (mirror, branch) = (id(), "dev".to_owned());
-        desk.state.apply(&Event::BranchAdopted(BranchAdoptedV1 { mirror, branch, found: commit("a"), at_ms: 1 }));
-        desk.ask(Ask::Diverged { branch: "dev".into(), found });
-        assert_eq!(desk.removes(&["dev"]), removed, "{found:?}");
+        reducer.state.apply(&Event::BranchAdopted(BranchAdoptedV1 { mirror, branch, found: commit("a"), at_ms: 1 }));
+        reducer.ask(MirrorCommand::Diverged { branch: "dev".into(), found });
+        assert_eq!(reducer.removes(&["dev"]), removed, "{found:?}");
     }
 }
 
 #[test]
 fn a_branch_that_came_back_during_its_removal_is_a_new_one() {
-    let mut desk = buried();
-    desk.removes(&["dev"]);
-    desk.ask(listing(&[("dev", "c"), ("main", "b")], &[]));
-    desk.ask(Ask::FinishRemoval { branch: "dev".into() });
-    let branch = desk.state.mirror(&id()).unwrap().branches.get("dev").cloned().unwrap();
+    let mut reducer = buried();
+    reducer.removes(&["dev"]);
+    reducer.ask(listing(&[("dev", "c"), ("main", "b")], &[]));
+    reducer.ask(MirrorCommand::FinishRemoval { branch: "dev".into() });
+    let branch = reducer.state.mirror(&id()).unwrap().branches.get("dev").cloned().unwrap();
     assert!(!branch.removing && branch.mirror.is_none());
     assert_eq!(branch.pending.iter().map(|head| head.commit).collect::<Vec<_>>(), [commit("c")]);
 }
@@ -131,12 +131,12 @@ fn a_branch_that_came_back_during_its_removal_is_a_new_one() {
 /// A mirror of a source that is gone may be the only copy: what is said of it does not lead to its deletion.
 #[test]
 fn a_source_that_was_made_again_is_no_reason_to_delete_its_mirror() {
-    let mut desk = Desk::new();
+    let mut reducer = Reducer::new();
     let earlier =
         "the source repository was deleted and made again under its name: delete this mirror and create it again";
-    desk.state.apply(&Event::TroubleNoted(TroubleNotedV1 { mirror: id(), text: earlier.to_owned(), at_ms: 1 }));
-    desk.identify(99);
-    let said = desk.state.mirror(&id()).unwrap().trouble.clone().unwrap().text;
+    reducer.state.apply(&Event::TroubleNoted(TroubleNotedV1 { mirror: id(), text: earlier.to_owned(), at_ms: 1 }));
+    reducer.identify(99);
+    let said = reducer.state.mirror(&id()).unwrap().trouble.clone().unwrap().text;
     assert!(!said.contains("create it again"), "{said}");
     for part in ["keep this mirror as it is", "another name", "deleting this mirror would delete its repository"] {
         assert!(said.contains(part), "{said}");

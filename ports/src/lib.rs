@@ -5,7 +5,7 @@ pub mod clock;
 mod ports;
 
 pub use ports::{
-    Alarm, Answer, ApprovedDeletion, BranchHead, CommitId, CommitRecord, Destination, Effort, Fault, FaultKind,
-    Fetched, Heartbeat, Incarnation, Inode, Lakefs, LeaseTable, Listing, Location, Machine, Made, MetarangeId,
+    Alarm, Answer, ApprovedDeletion, BranchHead, CommitId, CommitRecord, CreateOutcome, Destination, Effort, Fault,
+    FaultKind, Fetched, Heartbeat, Incarnation, Inode, Lakefs, LeaseTable, Listing, Location, Machine, MetarangeId,
     MirrorDefinition, NAME_BYTES_MAX, Outcome, Owner, Repository, Sameness, SourceObject, StoreIdentity, Wanted,
 };

@@ -95,7 +95,7 @@ pub struct Listing {
 
 /// What became of a call that makes something which may be there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Made {
+pub enum CreateOutcome {
     /// It was made by this call.
     Created,
     /// It was there before (409).
@@ -147,7 +147,7 @@ pub trait Lakefs: Send + Sync {
         repository: &str,
         storage_namespace: &str,
         default_branch: &str,
-    ) -> Result<Made, Fault>;
+    ) -> Result<CreateOutcome, Fault>;
     /// Deletes a repository with force, repeating until it is really gone. `Absent` when it is not there.
     async fn delete_repository(&self, repository: &str) -> Result<(), Fault>;
     /// The repository's metadata.
@@ -155,7 +155,7 @@ pub trait Lakefs: Send + Sync {
     /// Merges keys into the repository's metadata.
     async fn set_metadata(&self, repository: &str, entries: &BTreeMap<String, String>) -> Result<(), Fault>;
     /// Writes a commit record with force. `Existed` for 409, which is success: ids are content addresses.
-    async fn put_commit(&self, repository: &str, commit: &CommitRecord) -> Result<Made, Fault>;
+    async fn put_commit(&self, repository: &str, commit: &CommitRecord) -> Result<CreateOutcome, Fault>;
     /// Creates a branch at a commit with force. `Existed` for 409 `branch already exists`; any other 409 is `Refused`.
     async fn create_branch(
         &self,
@@ -163,7 +163,7 @@ pub trait Lakefs: Send + Sync {
         branch: &str,
         commit: &CommitId,
         hidden: bool,
-    ) -> Result<Made, Fault>;
+    ) -> Result<CreateOutcome, Fault>;
     /// Moves a branch to a commit (hard reset) with force. `Absent` only for `branch not found`.
     async fn reset_branch(&self, repository: &str, branch: &str, commit: &CommitId) -> Result<(), Fault>;
     /// Deletes a branch with force. `Absent` only for `branch not found`.

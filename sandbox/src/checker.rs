@@ -249,7 +249,7 @@ impl Checker {
     ///
     /// # Errors
     /// One of them does not answer.
-    pub async fn is_level(&self) -> Result<bool, CheckError> {
+    pub async fn is_in_sync(&self) -> Result<bool, CheckError> {
         let mirror = self.inner.mirror.branches().await?;
         Ok(!mirror.is_empty() && mirror == self.inner.source.branches().await?)
     }

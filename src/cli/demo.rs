@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::Args;
-use lakemirror_engine::lease::DEAD_AFTER;
+use lakemirror_engine::lease::FAILURE_TIMEOUT;
 use lakemirror_ports::clock::system::{OsEntropy, SystemClock};
 use lakemirror_ports::clock::{Clock, Entropy};
 use lakemirror_sandbox::demo::screen::Screen;
@@ -86,7 +86,7 @@ impl Wiring for Production {
     }
 
     fn dead_after(&self) -> Duration {
-        DEAD_AFTER
+        FAILURE_TIMEOUT
     }
 }
 

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use lakemirror_evidence::begin::{not_all_at_hand, not_at_hand};
-use lakemirror_evidence::moment::{Moment, show};
+use lakemirror_evidence::point::{PointInTime, show};
 use lakemirror_evidence::replay::End;
 use lakemirror_evidence::{EvidenceError, Source};
 use lakemirror_journal::log::FrameInfo;
@@ -52,7 +52,7 @@ Examples:
   lakemirror journal import journal.jsonl ./again      and the journal of it again
   lakemirror journal diff ./journal ./copy
   lakemirror journal what-if ./journal --config strict.yaml
-  lakemirror journal stat ./journal                    how much of what, how far along the ladder
+  lakemirror journal stat ./journal                    how much of what, how far along the lifecycle
   lakemirror journal repair ./journal                  what is lost, and how to go on
 
 Exit codes: 0 done; 1 the check failed (verify), the journals differ (diff), or the journal never saw what was asked for; \
@@ -62,11 +62,11 @@ Exit codes: 0 done; 1 the check failed (verify), the journals differ (diff), or 
 pub(super) enum JournalCommand {
     /// Check chain, checksums and counts; says what is proven, and how far back.
     Verify(verify::VerifyArguments),
-    /// Print the state at any moment.
+    /// Print the state at any point.
     Replay(replay::ReplayArguments),
     /// Print how the branches of a mirror came where they are, and what was seen of the source.
     Log(log::LogArguments),
-    /// Print what every mirror showed at a moment.
+    /// Print what every mirror showed at a point.
     Heads(heads::HeadsArguments),
     /// Say why a branch shows a commit, or what it is waiting for.
     Explain(explain::ExplainArguments),
@@ -166,9 +166,9 @@ fn failure(error: EvidenceError) -> Failure {
     Failure::new(exit, error.with_causes())
 }
 
-/// Says where a moment lies before the journal's first record or after its last one.
-fn remark_on_moment(at: &End, more: bool, moment: Moment) {
-    let Moment::At(asked) = moment else { return };
+/// Says where a point lies before the journal's first record or after its last one.
+fn remark_on_point(at: &End, more: bool, point: PointInTime) {
+    let PointInTime::At(asked) = point else { return };
     let text = match at.seq {
         0 if more => format!("at {} nothing was in the journal yet", show(asked)),
         0 => "the journal has no records yet".to_owned(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lakemirror_core::causes::chain;
 use lakemirror_engine::ports::Registry;
-use lakemirror_engine::status::{BranchStanding, BranchStatus, MirrorStatus, Standing, Waiting};
+use lakemirror_engine::status::{self, BranchStatus, MirrorStatus, Waiting};
 use lakemirror_mirrors::records::{
     self, BranchState, Counts, Definition, JournalHead, MirrorState, Published, Records, RecordsError, Stamp, Status,
     Summary,
@@ -182,13 +182,13 @@ fn defined(definition: Definition) -> MirrorDefinition {
 #[must_use]
 pub fn shown(status: &MirrorStatus, now_ms: u64) -> Status {
     Status {
-        state: match status.standing {
-            Standing::Creating => MirrorState::Creating,
-            Standing::Syncing => MirrorState::Syncing,
-            Standing::Stuck => MirrorState::Stuck,
-            Standing::Level => MirrorState::Synced,
-            Standing::Trouble => MirrorState::Failed,
-            Standing::Deleting => MirrorState::Deleting,
+        state: match status.state {
+            status::MirrorState::Creating => MirrorState::Creating,
+            status::MirrorState::Syncing => MirrorState::Syncing,
+            status::MirrorState::Stuck => MirrorState::Stuck,
+            status::MirrorState::InSync => MirrorState::Synced,
+            status::MirrorState::Failed => MirrorState::Failed,
+            status::MirrorState::Deleting => MirrorState::Deleting,
         },
         state_message: status.message.clone(),
         branches: status.branches.iter().map(shown_branch).collect(),
@@ -217,13 +217,13 @@ fn shown_branch(branch: &BranchStatus) -> records::BranchStatus {
         name: branch.name.clone(),
         source_commit: branch.source_commit,
         promoted_commit: branch.promoted_commit,
-        state: match branch.standing {
-            BranchStanding::Level => BranchState::Synced,
-            BranchStanding::Stuck => BranchState::Stuck,
-            BranchStanding::Waiting => BranchState::Waiting,
-            BranchStanding::Promoting => BranchState::Promoting,
-            BranchStanding::Deleting => BranchState::Deleting,
-            BranchStanding::Diverged => BranchState::Diverged,
+        state: match branch.state {
+            status::BranchState::InSync => BranchState::Synced,
+            status::BranchState::Stuck => BranchState::Stuck,
+            status::BranchState::Waiting => BranchState::Waiting,
+            status::BranchState::Promoting => BranchState::Promoting,
+            status::BranchState::Deleting => BranchState::Deleting,
+            status::BranchState::Diverged => BranchState::Diverged,
         },
         waiting: branch.waiting.iter().map(shown_waiting).collect(),
         behind_since_ms: branch.behind_since_ms,

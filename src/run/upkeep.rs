@@ -21,12 +21,12 @@ use lakemirror_journal::log::{
     Archived, SegmentFile, UpkeepError, archive_segment, compress_segment, remove_segment, sealed_segments, snapshot,
     verify_segment,
 };
-use lakemirror_journal::state::ladder::Ladder;
+use lakemirror_journal::state::lifecycle::SegmentLifecycle;
 use lakemirror_objects::s3;
 use lakemirror_ports::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
-use crate::run::shadow::{ShadowError, take_snapshot};
+use crate::run::snapshotter::{ShadowError, take_snapshot};
 use plan::{Rules, Step};
 
 /// How often it is looked whether there is something to do. A segment takes longer to fill.
@@ -144,8 +144,8 @@ impl Upkeep {
     pub async fn turn(&mut self) -> Result<bool, RecordError> {
         self.recorder.rest().await?;
         for _ in 0..STEPS_MAX {
-            let ladder = self.recorder.read(|state| state.ladder.clone()).await?;
-            if ladder.segments.is_empty() {
+            let lifecycle = self.recorder.read(|state| state.lifecycle.clone()).await?;
+            if lifecycle.segments.is_empty() {
                 return Ok(false);
             }
             let (kept, proven) = match self.kept().await {
@@ -156,9 +156,9 @@ impl Upkeep {
                 }
             };
             let archive_down = self.clock.monotonic() < self.archive_from;
-            let next = plan::next(&ladder, &kept, proven, self.clock.wall_ms(), &self.settings.rules, archive_down);
+            let next = plan::next(&lifecycle, &kept, proven, self.clock.wall_ms(), &self.settings.rules, archive_down);
             let Some((step, file)) = next else { return Ok(false) };
-            match self.follow(&ladder, step, file).await {
+            match self.follow(&lifecycle, step, file).await {
                 Ok(()) => {}
                 Err(Undone::Refused(RecordError::Stopped)) => return Err(RecordError::Stopped),
                 Err(error) => self.give_up(step, file, &error),
@@ -197,9 +197,9 @@ impl Upkeep {
         }
     }
 
-    async fn follow(&self, ladder: &Ladder, step: Step, file: SegmentFile) -> Result<(), Undone> {
+    async fn follow(&self, lifecycle: &SegmentLifecycle, step: Step, file: SegmentFile) -> Result<(), Undone> {
         let SegmentFile { first, last, .. } = file;
-        let sealed = ladder.segments.get(&first).map(|segment| segment.hash).unwrap_or_default();
+        let sealed = lifecycle.segments.get(&first).map(|segment| segment.hash).unwrap_or_default();
         let dir = self.dir.clone();
         match step {
             Step::Remove => {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use lakemirror_engine::lease::{DEAD_AFTER, LOOK};
+use lakemirror_engine::lease::{FAILURE_TIMEOUT, LOOK};
 use lakemirror_mirrors::records::{Definition, RecordsError};
 use lakemirror_ports::{Fault, FaultKind, Heartbeat};
 
@@ -32,7 +32,7 @@ fn answer_of(fault: Option<Fault>) -> Option<String> {
 /// A process of the region that beats while it is looked at.
 async fn first_alive(parts: &Parts, region: &str) -> Result<Option<String>, RecordsError> {
     let mut before = beats(parts.records.heartbeats(region).await?);
-    let looks = DEAD_AFTER.as_millis().div_ceil(LOOK.as_millis().max(1)) + 1;
+    let looks = FAILURE_TIMEOUT.as_millis().div_ceil(LOOK.as_millis().max(1)) + 1;
     for _ in 0..looks {
         if before.is_empty() {
             return Ok(None);

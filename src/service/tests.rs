@@ -9,7 +9,7 @@ use lakemirror_api::server::Credentials;
 use lakemirror_api::types::MirrorState;
 use lakemirror_mirrors::records::{Stamp, Summary};
 use lakemirror_mirrors::{Expect, Item, Items, Memory, Page, PutError};
-use lakemirror_ports::{BranchHead, CommitId, CommitRecord, Fault, Made, SourceObject, StoreIdentity};
+use lakemirror_ports::{BranchHead, CommitId, CommitRecord, CreateOutcome, Fault, SourceObject, StoreIdentity};
 
 use super::*;
 

@@ -201,7 +201,7 @@ async fn a_mirror_that_is_killed_at_any_moment_is_never_wrong() {
     scene
         .until("a level mirror at the end", async || {
             scene.stage.replication.release_all();
-            scene.checker.is_level().await.unwrap_or(false)
+            scene.checker.is_in_sync().await.unwrap_or(false)
         })
         .await;
     let report = scene.checker.final_check().await.unwrap();

@@ -153,7 +153,7 @@ async fn a_journal_that_was_restored_from_a_copy_is_noticed_and_mirroring_goes_o
         };
         running.scene.until("the problem", problem).await;
         running.goes_on().await;
-        let level = async || running.scene.checker.is_level().await.unwrap_or(false);
+        let level = async || running.scene.checker.is_in_sync().await.unwrap_or(false);
         running.scene.until("a level mirror", level).await;
         running.stop().await;
         let (verified, heads, stat) = (running.ask(&["verify"]), running.ask(&["heads"]), running.ask(&["stat"]));

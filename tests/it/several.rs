@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lakemirror::clock::Clock as _;
 use lakemirror::clock::system::SystemClock;
-use lakemirror::engine::lease::HOLDS;
+use lakemirror::engine::lease::LEASE_TTL;
 use lakemirror::sandbox;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -309,7 +309,7 @@ async fn without_its_database_a_process_verifies_and_moves_nothing() {
     // Away for longer than a lease holds: the process says so, and a new commit is verified and not promoted.
     line.set(State::Cut).await;
     west.process.until("no heartbeat reaches the mirrors database", PATIENCE);
-    SystemClock::new().sleep(HOLDS).await;
+    SystemClock::new().sleep(LEASE_TTL).await;
     let second = pair.push("one", "main", "b");
     let waits_for_its_lease = async || {
         for _ in 0..2000 {

@@ -10,11 +10,11 @@ use lakemirror::engine::recorder::{self, Recorder, RecorderThread};
 use lakemirror::evidence::Source;
 use lakemirror::evidence::verify::{Request, verify};
 use lakemirror::objects::s3::archive::Archive as S3Archive;
-use lakemirror::run::ledger::{Journal, Rhythm};
+use lakemirror::run::journal_writer::{Journal, SealPolicy};
 use lakemirror::run::upkeep::plan::Rules;
 use lakemirror::run::upkeep::{Archive, Settings, Upkeep};
 use lakemirror_journal::codec;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::event::{Event, ServiceStartedV1};
 use lakemirror_journal::ids::{Incarnation, Seq};
 use lakemirror_journal::log::{
@@ -22,7 +22,7 @@ use lakemirror_journal::log::{
     scan_with,
 };
 use lakemirror_journal::state::State;
-use lakemirror_journal::state::ladder::Stage;
+use lakemirror_journal::state::lifecycle::Stage;
 use lakemirror_journal::state::mirror::Definition;
 
 use crate::objects::real_s3;
@@ -31,7 +31,7 @@ use crate::servers;
 const SEAL_BYTES: u64 = 64 << 10;
 const RETAIN_BYTES: u64 = 128 << 10;
 const MIRROR: Incarnation = Incarnation([7; 16]);
-const RHYTHM: Rhythm = Rhythm {
+const RHYTHM: SealPolicy = SealPolicy {
     seal_bytes_max: SEAL_BYTES,
     seal_age_ms_max: u64::MAX,
     checkpoint_bytes_max: SEAL_BYTES,
@@ -55,7 +55,7 @@ impl Service {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let (journal, state, _) = Journal::open(dir, [7; 16], 1).unwrap();
         let (recorder, thread) =
-            recorder::start(state, Box::new(journal.with_rhythm(RHYTHM)), Arc::clone(&clock)).unwrap();
+            recorder::start(state, Box::new(journal.with_seal_policy(RHYTHM)), Arc::clone(&clock)).unwrap();
         let rules = Rules { compress: true, archive: archive.is_some(), age_ms_max: u64::MAX, bytes_max: RETAIN_BYTES };
         let settings = Settings { rules, archive, snapshot_interval: Duration::ZERO };
         let upkeep = Upkeep::new(dir.to_owned(), settings, recorder.clone(), clock);
@@ -71,7 +71,7 @@ impl Service {
             storage_namespace: "s3://west/sample".to_owned(),
             created_ms: 1,
         };
-        self.recorder.ask(MIRROR, Ask::Define(definition)).await.unwrap();
+        self.recorder.ask(MIRROR, MirrorCommand::Define(definition)).await.unwrap();
     }
 
     /// About 32 KiB of journal that hardly compress, and upkeep after it.
@@ -79,7 +79,7 @@ impl Service {
         for _ in 0..4 {
             self.notes += 1;
             let text = noise(self.notes);
-            self.recorder.ask(MIRROR, Ask::NoteTrouble(text)).await.unwrap();
+            self.recorder.ask(MIRROR, MirrorCommand::NoteTrouble(text)).await.unwrap();
         }
         self.upkeep.snapshot().await.unwrap();
         self.upkeep.turn().await.unwrap();
@@ -146,8 +146,8 @@ async fn the_volume_stays_bounded_and_a_restart_finds_the_same_state() {
         assert!(held <= bound, "{held} bytes in round {round}, {bound} are allowed");
     }
     let live = service.state().await;
-    let dropped = live.ladder.segments.values().filter(|s| matches!(s.stage, Stage::Dropped { .. })).count();
-    assert!(dropped > 10, "{dropped} of {} segments are dropped", live.ladder.segments.len());
+    let dropped = live.lifecycle.segments.values().filter(|s| matches!(s.stage, Stage::Dropped { .. })).count();
+    assert!(dropped > 10, "{dropped} of {} segments are dropped", live.lifecycle.segments.len());
     service.close();
     assert!(read(dir.path(), None).is_err(), "the first records are gone");
     let service = Service::open(dir.path(), None);
@@ -165,8 +165,8 @@ async fn with_an_archive_every_record_can_be_read_for_ever() {
     }
     let live = service.state().await;
     service.close();
-    assert!(live.ladder.segments.values().any(|s| matches!(s.stage, Stage::Dropped { archive: Some(_), .. })));
-    assert!(!live.ladder.segments.values().any(|s| matches!(s.stage, Stage::Dropped { archive: None, .. })));
+    assert!(live.lifecycle.segments.values().any(|s| matches!(s.stage, Stage::Dropped { archive: Some(_), .. })));
+    assert!(!live.lifecycle.segments.values().any(|s| matches!(s.stage, Stage::Dropped { archive: None, .. })));
     assert!(read(dir.path(), None).is_err(), "the first records are not on the volume");
     let (report, records) = read(dir.path(), Some(archive.path())).unwrap();
     assert_eq!((report.proven_from, records), (1, report.end.last_seq));
@@ -202,7 +202,7 @@ async fn a_prefix_of_a_bucket_is_an_archive_like_a_directory() {
     let live = service.state().await;
     service.close();
     let dropped: Vec<_> = live
-        .ladder
+        .lifecycle
         .segments
         .values()
         .filter_map(|s| match &s.stage {
@@ -259,10 +259,10 @@ async fn a_dead_archive_stops_nothing_and_costs_the_oldest_only_when_the_volume_
         let held = service.volume_bytes();
         assert!(held <= bound, "{held} bytes in round {round}, {bound} are allowed");
     }
-    let ladder = service.state().await.ladder;
+    let lifecycle = service.state().await.lifecycle;
     service.close();
-    let lost = ladder.segments.values().filter(|s| matches!(s.stage, Stage::Dropped { archive: None, .. })).count();
-    let kept = ladder.segments.values().filter(|s| s.stage == Stage::Sealed).count();
+    let lost = lifecycle.segments.values().filter(|s| matches!(s.stage, Stage::Dropped { archive: None, .. })).count();
+    let kept = lifecycle.segments.values().filter(|s| s.stage == Stage::Sealed).count();
     assert!(lost > 0 && kept >= 4, "{lost} lost, {kept} kept");
 }
 

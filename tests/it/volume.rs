@@ -89,7 +89,7 @@ async fn a_service_that_lost_its_volume_takes_its_mirrors_over_and_trusts_nothin
 
     scene.stage.replication.release_all();
     scene.until("the second commit", async || shown(&scene).as_ref() == Some(&second)).await;
-    scene.until("a level mirror", async || scene.checker.is_level().await.unwrap_or(false)).await;
+    scene.until("a level mirror", async || scene.checker.is_in_sync().await.unwrap_or(false)).await;
     let report = scene.checker.final_check().await.unwrap();
     assert!(report.holds(), "{report}");
     scene.holds();

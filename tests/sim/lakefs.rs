@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lakemirror::engine::ports::{
-    BranchHead, CommitId, CommitRecord, Fault, FaultKind, Lakefs, Made, Repository as Answered, SourceObject,
+    BranchHead, CommitId, CommitRecord, CreateOutcome, Fault, FaultKind, Lakefs, Repository as Answered, SourceObject,
 };
 
 use crate::agenda::SECOND;
@@ -189,12 +189,17 @@ impl Lakefs for Port {
         Ok(answer)
     }
 
-    async fn create_mirror_repository(&self, repository: &str, namespace: &str, branch: &str) -> Result<Made, Fault> {
+    async fn create_mirror_repository(
+        &self,
+        repository: &str,
+        namespace: &str,
+        branch: &str,
+    ) -> Result<CreateOutcome, Fault> {
         let (name, place, who) = (repository.to_owned(), self.place, self.wire.who.clone());
         let (namespace, default_branch) = (namespace.to_owned(), branch.to_owned());
         let work = move |_: &_, world: &mut World| {
             if lake(world, place).repositories.contains_key(&name) {
-                return Ok(Made::Existed);
+                return Ok(CreateOutcome::Existed);
             }
             let made = Repository {
                 creation: (world.now / SECOND).cast_signed(),
@@ -208,7 +213,7 @@ impl Lakefs for Port {
             lake(world, place).repositories.insert(name.clone(), made);
             world.judge.repository_made(&who, &name);
             world.note(|| format!("  repository {name} is made"));
-            Ok(Made::Created)
+            Ok(CreateOutcome::Created)
         };
         self.wire.call(self.change("create repository"), repository, work).await
     }
@@ -253,7 +258,7 @@ impl Lakefs for Port {
         self.wire.call(self.change("set metadata"), repository, work).await
     }
 
-    async fn put_commit(&self, repository: &str, commit: &CommitRecord) -> Result<Made, Fault> {
+    async fn put_commit(&self, repository: &str, commit: &CommitRecord) -> Result<CreateOutcome, Fault> {
         let (name, place, who) = (repository.to_owned(), self.place, self.wire.who.clone());
         let record = commit.clone();
         let work = move |_: &_, world: &mut World| {
@@ -263,18 +268,24 @@ impl Lakefs for Port {
             let parents: Vec<[u8; 32]> = record.parents.iter().map(|id| id.0).collect();
             world.judge.record_put(&who, &name, record.id.0, &parents);
             world.note(|| format!("  {name} has commit {:.8}", record.id.to_string()));
-            Ok(if old.is_some() { Made::Existed } else { Made::Created })
+            Ok(if old.is_some() { CreateOutcome::Existed } else { CreateOutcome::Created })
         };
         self.wire.call(self.change("put commit"), &commit.id.to_string()[..8], work).await
     }
 
-    async fn create_branch(&self, repository: &str, branch: &str, to: &CommitId, hidden: bool) -> Result<Made, Fault> {
+    async fn create_branch(
+        &self,
+        repository: &str,
+        branch: &str,
+        to: &CommitId,
+        hidden: bool,
+    ) -> Result<CreateOutcome, Fault> {
         let (name, of, who) = (repository.to_owned(), branch.to_owned(), self.wire.who.clone());
         let (place, head) = (self.place, *to);
         let work = move |_: &_, world: &mut World| {
             let found = find(world, place, &name, FaultKind::Refused)?;
             if found.branches.contains_key(&of) {
-                return Ok(Made::Existed);
+                return Ok(CreateOutcome::Existed);
             }
             if !found.commits.contains_key(&head) {
                 return Err(fault(FaultKind::Refused, "create branch", "404 commit not found"));
@@ -282,7 +293,7 @@ impl Lakefs for Port {
             found.branches.insert(of.clone(), Branch { head, hidden });
             world.judge.branch_pointed(&who, &name, &of, head.0);
             world.note(|| format!("  {name} has branch {of} at {:.8}", head.to_string()));
-            Ok(Made::Created)
+            Ok(CreateOutcome::Created)
         };
         self.wire.call(self.change("create branch"), branch, work).await
     }

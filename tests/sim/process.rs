@@ -8,13 +8,13 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use lakemirror::clock::{Clock, Entropy};
-use lakemirror::engine::lease::keeper;
+use lakemirror::engine::lease::manager;
 use lakemirror::engine::mirror::Settings;
 use lakemirror::engine::ports::{Registry, StoreIdentity};
 use lakemirror::engine::recorder::{self, Recorder};
 use lakemirror::engine::{Engine, Parts, Region};
 use lakemirror::mirrors::records::Records;
-use lakemirror::run::ledger::{Journal, Rhythm};
+use lakemirror::run::journal_writer::{Journal, SealPolicy};
 use lakemirror::run::registry::SharedRegistry;
 use lakemirror_journal::command::Command;
 use lakemirror_journal::ids::Incarnation;
@@ -40,7 +40,7 @@ use crate::{bucket, database, lakefs};
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
     pub(crate) policy: Policy,
-    pub(crate) rhythm: Rhythm,
+    pub(crate) seal_policy: SealPolicy,
     pub(crate) settings: Settings,
 }
 
@@ -254,10 +254,10 @@ impl Start {
         let mended = mended.join("; ");
         let node: String = recovery.uuid.iter().map(|byte| format!("{byte:02x}")).collect();
         self.sim.world().note(|| format!("{} has its journal {:.8} open: {mended}", self.name, node));
-        let journal = journal.with_rhythm(self.rules.rhythm);
+        let journal = journal.with_seal_policy(self.rules.seal_policy);
         let writer_epoch = journal.writer_epoch();
-        let (recorder, desk) = recorder::open(state, Box::new(journal), Arc::clone(&self.clock));
-        let desk = tokio::spawn(desk.serve_here());
+        let (recorder, reducer) = recorder::open(state, Box::new(journal), Arc::clone(&self.clock));
+        let reducer = tokio::spawn(reducer.serve_here());
         *self.recorder.lock().unwrap_or_else(PoisonError::into_inner) = Some(recorder.clone());
         let start = Command::Start {
             writer_epoch,
@@ -287,7 +287,7 @@ impl Start {
         };
         *self.recorder.lock().unwrap_or_else(PoisonError::into_inner) = None;
         match ended {
-            Err(_) => Err(desk
+            Err(_) => Err(reducer
                 .await
                 .map_or_else(|end| end.to_string(), |end| end.err().map(|halt| halt.to_string()).unwrap_or_default())),
             Ok(()) => Ok(()),
@@ -312,7 +312,7 @@ impl Start {
             regions: BTreeMap::from([("west".to_owned(), region)]),
             registry: Arc::clone(&registry) as Arc<dyn Registry>,
             table: registry,
-            process: keeper::Process { id: self.name.clone(), node, about: self.name.clone() },
+            process: manager::Process { id: self.name.clone(), node, about: self.name.clone() },
             recorder,
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
@@ -330,7 +330,11 @@ impl Default for Rules {
                 deletion_permille_max: 1000,
                 ..Policy::default()
             },
-            rhythm: Rhythm { seal_bytes_max: 64 << 10, checkpoint_bytes_max: 24 << 10, ..Rhythm::default() },
+            seal_policy: SealPolicy {
+                seal_bytes_max: 64 << 10,
+                checkpoint_bytes_max: 24 << 10,
+                ..SealPolicy::default()
+            },
             settings: Settings {
                 scan_interval: Duration::from_secs(2),
                 definitions_interval: Duration::from_secs(5),

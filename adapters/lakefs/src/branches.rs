@@ -1,6 +1,6 @@
 //! Calls about branches: listing them all, reading one, creating, moving, deleting.
 
-use lakemirror_ports::{BranchHead, CommitId, Fault, FaultKind, Listing, Made};
+use lakemirror_ports::{BranchHead, CommitId, CreateOutcome, Fault, FaultKind, Listing};
 use reqwest::Method;
 
 use super::answer::message;
@@ -67,21 +67,21 @@ impl Client {
         branch: &str,
         commit: &CommitId,
         hidden: bool,
-    ) -> Result<Made, Fault> {
+    ) -> Result<CreateOutcome, Fault> {
         let what = format!("create branch {branch} of repository {repository} at {commit}");
         let body = NewBranch { name: branch, source: commit.to_string(), force: true, hidden };
         let call =
             Call::new(Method::POST, MOVE, what).path("/repositories").segment(repository).path("/branches").json(&body);
         let reply = self.transport.ask(&call).await?;
         if reply.says(409, message::BRANCH_EXISTS) {
-            return Ok(Made::Existed);
+            return Ok(CreateOutcome::Existed);
         }
         self.transport.expect(&call, &reply, 201, None)?;
         // The body is the bare id. A branch or tag that is named like the commit would have been taken for it.
         if reply.body.trim_ascii() != body.source.as_bytes() {
             return Err(self.transport.contradiction(&call, "the branch was created at another commit"));
         }
-        Ok(Made::Created)
+        Ok(CreateOutcome::Created)
     }
 
     pub(super) async fn hard_reset(&self, repository: &str, branch: &str, commit: &CommitId) -> Result<(), Fault> {

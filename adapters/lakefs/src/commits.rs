@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use lakemirror_graveler::commit::commit_id;
-use lakemirror_ports::{CommitId, CommitRecord, Fault, FaultKind, Made, MetarangeId};
+use lakemirror_ports::{CommitId, CommitRecord, CreateOutcome, Fault, FaultKind, MetarangeId};
 use reqwest::Method;
 
 use super::answer::message;
@@ -97,7 +97,7 @@ impl Client {
         Ok(log)
     }
 
-    pub(super) async fn post_commit(&self, repository: &str, commit: &CommitRecord) -> Result<Made, Fault> {
+    pub(super) async fn post_commit(&self, repository: &str, commit: &CommitRecord) -> Result<CreateOutcome, Fault> {
         let body = NewCommit {
             commit_id: commit.id.to_string(),
             version: commit.version,
@@ -117,9 +117,9 @@ impl Client {
             .json(&body);
         let reply = self.transport.ask(&call).await?;
         if reply.says(409, message::COMMIT_EXISTS) {
-            return Ok(Made::Existed);
+            return Ok(CreateOutcome::Existed);
         }
-        self.transport.expect(&call, &reply, 204, None).map(|()| Made::Created)
+        self.transport.expect(&call, &reply, 204, None).map(|()| CreateOutcome::Created)
     }
 
     fn believe(&self, call: &Call, wire: types::Commit) -> Result<CommitRecord, Fault> {

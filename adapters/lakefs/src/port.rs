@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use lakemirror_ports::{BranchHead, CommitId, CommitRecord, Fault, Lakefs, Listing, Made, Repository, SourceObject};
+use lakemirror_ports::{
+    BranchHead, CommitId, CommitRecord, CreateOutcome, Fault, Lakefs, Listing, Repository, SourceObject,
+};
 
 use super::client::Client;
 
@@ -42,7 +44,7 @@ impl Lakefs for Client {
         repository: &str,
         storage_namespace: &str,
         default_branch: &str,
-    ) -> Result<Made, Fault> {
+    ) -> Result<CreateOutcome, Fault> {
         self.create_bare(repository, storage_namespace, default_branch).await
     }
 
@@ -58,7 +60,7 @@ impl Lakefs for Client {
         self.merge_metadata(repository, entries).await
     }
 
-    async fn put_commit(&self, repository: &str, commit: &CommitRecord) -> Result<Made, Fault> {
+    async fn put_commit(&self, repository: &str, commit: &CommitRecord) -> Result<CreateOutcome, Fault> {
         self.post_commit(repository, commit).await
     }
 
@@ -68,7 +70,7 @@ impl Lakefs for Client {
         branch: &str,
         commit: &CommitId,
         hidden: bool,
-    ) -> Result<Made, Fault> {
+    ) -> Result<CreateOutcome, Fault> {
         self.post_branch(repository, branch, commit, hidden).await
     }
 

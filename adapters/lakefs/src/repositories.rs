@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lakemirror_ports::{Fault, FaultKind, Made, NAME_BYTES_MAX, Repository};
+use lakemirror_ports::{CreateOutcome, Fault, FaultKind, NAME_BYTES_MAX, Repository};
 use reqwest::Method;
 
 use super::answer::message;
@@ -97,15 +97,20 @@ impl Client {
         Ok(wire.into())
     }
 
-    pub(super) async fn create_bare(&self, name: &str, storage_namespace: &str, branch: &str) -> Result<Made, Fault> {
+    pub(super) async fn create_bare(
+        &self,
+        name: &str,
+        storage_namespace: &str,
+        branch: &str,
+    ) -> Result<CreateOutcome, Fault> {
         let what = format!("create repository {name} over {storage_namespace}");
         let body = types::NewRepository { name, storage_namespace, default_branch: branch, read_only: true };
         let call = Call::new(Method::POST, RECORD, what).path("/repositories").query("bare", "true").json(&body);
         let reply = self.transport.ask(&call).await?;
         if reply.says(409, message::REPOSITORY_EXISTS) {
-            return Ok(Made::Existed);
+            return Ok(CreateOutcome::Existed);
         }
-        self.transport.expect(&call, &reply, 201, None).map(|()| Made::Created)
+        self.transport.expect(&call, &reply, 201, None).map(|()| CreateOutcome::Created)
     }
 
     /// Deletes until the repository itself answers that it is not there.

@@ -12,14 +12,14 @@ use lakemirror_journal::state::mirror::{Definition, Source};
 
 use super::*;
 use crate::engine::tests::Loop;
-use crate::keeper::MARK;
+use crate::repository::MARK;
 use lakemirror_ports::BranchHead;
 
 const ID: Incarnation = Incarnation([7; 16]);
 const A: CommitId = CommitId([1; 32]);
 const B: CommitId = CommitId([2; 32]);
 
-fn ask(state: &mut State, ask: Ask) {
+fn ask(state: &mut State, ask: MirrorCommand) {
     for event in decide(state, Command::Mirror { mirror: ID, ask, at_ms: 1 }).unwrap() {
         state.apply(&event);
     }
@@ -31,7 +31,7 @@ fn a_branch_that_moved_while_it_was_listed_is_not_compared() {
     let text = String::from;
     ask(
         &mut state,
-        Ask::Define(Definition {
+        MirrorCommand::Define(Definition {
             name: text("m"),
             source_repository: text("s"),
             source_region: text("east"),
@@ -41,7 +41,7 @@ fn a_branch_that_moved_while_it_was_listed_is_not_compared() {
         }),
     );
     let (listed, hidden, branch) = (vec![(text("main"), B)], BTreeSet::new(), text("main"));
-    ask(&mut state, Ask::ObserveBranches { listed, hidden, proven_gone: Vec::new() });
+    ask(&mut state, MirrorCommand::ObserveBranches { listed, hidden, proven_gone: Vec::new() });
     state.apply(&Event::BranchAdopted(BranchAdoptedV1 { mirror: ID, branch, found: A, at_ms: 1 }));
     let rests = |state: &State| resting(state.mirror(&ID).unwrap());
     let (before, shown, branch) = (rests(&state), BTreeMap::from([(text("main"), A)]), text("main"));
@@ -67,10 +67,14 @@ fn at_rest() -> Vec<Event> {
     facts.iter().for_each(|fact| state.apply(fact));
     let source = Source { storage_namespace: text("s3://east/s"), default_branch: text("main"), creation_date: 1 };
     for ask in [
-        Ask::IdentifySource(source),
-        Ask::IntendRepository,
-        Ask::RepositoryReady { adopted: false },
-        Ask::ObserveBranches { listed: vec![(text("main"), A)], hidden: BTreeSet::new(), proven_gone: Vec::new() },
+        MirrorCommand::IdentifySource(source),
+        MirrorCommand::IntendRepository,
+        MirrorCommand::RepositoryReady { adopted: false },
+        MirrorCommand::ObserveBranches {
+            listed: vec![(text("main"), A)],
+            hidden: BTreeSet::new(),
+            proven_gone: Vec::new(),
+        },
     ] {
         for fact in decide(&state, Command::Mirror { mirror: ID, ask, at_ms: 1 }).unwrap() {
             state.apply(&fact);
@@ -89,15 +93,15 @@ async fn a_branch_that_another_writer_moved_on_an_idle_mirror_is_found_within_60
     *lake.marks.lock().unwrap() = BTreeMap::from([(MARK.to_owned(), ID.to_string())]);
     let shows = |head| *lake.heads.lock().unwrap() = vec![BranchHead { name: "main".into(), head }];
     shows(A);
-    let (site, clock) = this.site_and_clock();
-    let audited = site.clone();
+    let (context, clock) = this.site_and_clock();
+    let audited = context.clone();
     let audit = tokio::spawn(async move { run(&audited, &Ownership::default()).await });
-    let diverged = async || site.look(|mirror| mirror.branches["main"].strayed().is_some()).await.unwrap().unwrap();
+    let diverged = async || context.look(|mirror| mirror.branches["main"].diverged().is_some()).await.unwrap().unwrap();
     let pass = async |seconds| {
         for _ in 0..seconds {
             clock.advance(Duration::from_secs(1));
             for _ in 0..10 {
-                site.look(|_| ()).await.unwrap();
+                context.look(|_| ()).await.unwrap();
                 tokio::task::yield_now().await;
             }
         }

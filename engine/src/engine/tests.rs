@@ -5,7 +5,7 @@ use lakemirror_journal::event::Event;
 use lakemirror_journal::state::State;
 
 use super::*;
-use crate::lease::keeper::Leases;
+use crate::lease::manager::Leases;
 use crate::ports::{Fault, FaultKind, Heartbeat, Owner};
 use crate::verify::tests::world::{Hand, NoDisk, SourceLake, Store};
 use crate::{ports, recorder};
@@ -70,7 +70,7 @@ pub(crate) struct Loop {
     clock: Arc<Hand>,
     pub(crate) lake: Arc<SourceLake>,
     engine: Engine,
-    roster: Roster,
+    assignments: Assignments,
     database: Arc<Database>,
     stop: CancellationToken,
 }
@@ -127,32 +127,32 @@ impl Loop {
                 branch_concurrency: 1,
             }),
         });
-        let mut roster = Roster::new(leases, Board::new(clock.clone()));
-        assert!(engine.read(&mut roster).await);
-        roster.leases.look().await.unwrap();
-        Self { clock, lake, engine, roster, database, stop: CancellationToken::new() }
+        let mut assignments = Assignments::new(leases, Conditions::new(clock.clone()));
+        assert!(engine.read(&mut assignments).await);
+        assignments.leases.look().await.unwrap();
+        Self { clock, lake, engine, assignments, database, stop: CancellationToken::new() }
     }
 
     /// Its mirror's, which nothing works at.
-    pub(crate) fn site(mut self) -> Site {
-        let definition = self.roster.definition(&ID).unwrap();
-        self.engine.site(definition, &mut self.roster, &self.stop).unwrap()
+    pub(crate) fn context(mut self) -> MirrorContext {
+        let definition = self.assignments.definition(&ID).unwrap();
+        self.engine.context(definition, &mut self.assignments, &self.stop).unwrap()
     }
 
-    /// As [`Loop::site`], with the clock that it works by.
-    pub(crate) fn site_and_clock(self) -> (Site, Arc<Hand>) {
+    /// As [`Loop::context`], with the clock that it works by.
+    pub(crate) fn site_and_clock(self) -> (MirrorContext, Arc<Hand>) {
         let clock = Arc::clone(&self.clock);
-        (self.site(), clock)
+        (self.context(), clock)
     }
 
     pub(crate) async fn take(&mut self) {
-        self.engine.take(REGION, &[ID], &mut self.roster, &self.stop).await.unwrap();
+        self.engine.take(REGION, &[ID], &mut self.assignments, &self.stop).await.unwrap();
     }
 
     /// Whether the journal knows of the mirror, and whether it may be begun.
     async fn outcome(&self) -> (bool, bool) {
         let known = self.engine.parts.recorder.read(|state| state.mirror(&ID).is_some()).await.unwrap();
-        (known, self.roster.leases.is_taken(REGION, &ID))
+        (known, self.assignments.leases.is_taken(REGION, &ID))
     }
 }
 
@@ -169,7 +169,7 @@ async fn what_another_process_deleted_before_it_was_taken_is_not_made_again() {
     this.database.defined.lock().unwrap().clear();
     this.take().await;
     assert_eq!(this.outcome().await, (false, false));
-    assert!(this.roster.definition(&ID).is_none(), "nor does the next turn begin it");
+    assert!(this.assignments.definition(&ID).is_none(), "nor does the next turn begin it");
 }
 
 #[tokio::test]
@@ -190,9 +190,9 @@ async fn what_was_taken_is_left_alone_until_the_definitions_can_be_read() {
     assert_eq!(this.outcome().await, (false, false));
 
     *this.database.down.lock().unwrap() = false;
-    this.roster.leases.look().await.unwrap();
-    let mirrors = this.roster.mirrors_of(REGION, |_| true);
-    assert_eq!(this.roster.leases.plan(REGION, &mirrors).unwrap().take, [ID], "it is taken with the next turn");
+    this.assignments.leases.look().await.unwrap();
+    let mirrors = this.assignments.mirrors_of(REGION, |_| true);
+    assert_eq!(this.assignments.leases.plan(REGION, &mirrors).unwrap().take, [ID], "it is taken with the next turn");
     this.take().await;
     assert_eq!(this.outcome().await, (true, true));
 }

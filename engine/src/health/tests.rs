@@ -86,15 +86,15 @@ async fn a_store_that_does_not_answer_is_told_in_time() {
 
 #[tokio::test]
 async fn a_region_is_asked_once_however_many_mirrors_it_has() {
-    let site = Loop::that_has_read().await.site();
+    let context = Loop::that_has_read().await.context();
     let of = |name: &str, namespace: &str| {
-        let mut definition = (*site.definition).clone();
+        let mut definition = (*context.definition).clone();
         (definition.name, definition.storage_namespace) = (name.to_owned(), namespace.to_owned());
-        Site { definition: Arc::new(definition), ..site.clone() }
+        MirrorContext { definition: Arc::new(definition), ..context.clone() }
     };
-    let sites = [of("m1", "s3://west/a"), of("m2", "s3://west/b"), of("m3", "s3://other")];
+    let contexts = [of("m1", "s3://west/a"), of("m2", "s3://west/b"), of("m3", "s3://other")];
     for number in [0, 1, 5, usize::MAX] {
-        let round = round(sites.iter(), number, "_lakefs/");
+        let round = round(contexts.iter(), number, "_lakefs/");
         assert_eq!(round.lakefs.keys().map(String::as_str).collect::<Vec<_>>(), ["east", "west"]);
         assert_eq!(round.lakefs["west"], format!("m{}", 1 + number % 3));
         let buckets: Vec<&str> = round.buckets.keys().map(|(_, bucket)| bucket.as_str()).collect();
@@ -105,15 +105,15 @@ async fn a_region_is_asked_once_however_many_mirrors_it_has() {
 
 #[tokio::test]
 async fn what_fails_is_noted_until_it_answers_or_nobody_needs_it() {
-    let site = Loop::that_has_read().await.site();
-    let board = Board::new(Arc::clone(&site.clock));
+    let context = Loop::that_has_read().await.context();
+    let conditions = Conditions::new(Arc::clone(&context.clock));
     // This lakeFS refuses every call.
-    let subject = Subject::Lakefs("west".to_owned());
-    let told = ask_lakefs(&*site.clock, &*site.mirror, "m").await.unwrap();
-    board.note("", subject.clone(), told);
-    board.note("", Subject::Lakefs("nowhere".to_owned()), "down".to_owned());
-    forget(&[site], &board);
-    assert_eq!(board.notes().into_keys().collect::<Vec<_>>(), [subject]);
-    forget(&[], &board);
-    assert!(board.notes().is_empty());
+    let about = ConditionKind::Lakefs("west".to_owned());
+    let told = ask_lakefs(&*context.clock, &*context.mirror, "m").await.unwrap();
+    conditions.note("", about.clone(), told);
+    conditions.note("", ConditionKind::Lakefs("nowhere".to_owned()), "down".to_owned());
+    forget(&[context], &conditions);
+    assert_eq!(conditions.notes().into_keys().collect::<Vec<_>>(), [about]);
+    forget(&[], &conditions);
+    assert!(conditions.notes().is_empty());
 }

@@ -16,7 +16,9 @@ use lakemirror_core::mutant;
 use lakemirror_ports::clock::Clock;
 
 use super::Lease;
-use crate::ports::{BranchHead, CommitId, CommitRecord, Fault, FaultKind, Lakefs, Made, Repository, SourceObject};
+use crate::ports::{
+    BranchHead, CommitId, CommitRecord, CreateOutcome, Fault, FaultKind, Lakefs, Repository, SourceObject,
+};
 
 /// The longest time between two looks at a lease that does not end.
 const NAP_MAX: Duration = Duration::from_secs(3600);
@@ -61,7 +63,7 @@ struct Flight<'a> {
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
         if !self.landed {
-            self.of.lease.pulse.gave_up(self.of.clock.monotonic());
+            self.of.lease.lease_clock.gave_up(self.of.clock.monotonic());
         }
     }
 }
@@ -122,7 +124,7 @@ impl Lakefs for Fenced {
         repository: &str,
         storage_namespace: &str,
         default_branch: &str,
-    ) -> Result<Made, Fault> {
+    ) -> Result<CreateOutcome, Fault> {
         let call = self.lakefs.create_mirror_repository(repository, storage_namespace, default_branch);
         self.held("create the mirror repository", call).await
     }
@@ -139,7 +141,7 @@ impl Lakefs for Fenced {
         self.held("mark the mirror repository", self.lakefs.set_metadata(repository, entries)).await
     }
 
-    async fn put_commit(&self, repository: &str, commit: &CommitRecord) -> Result<Made, Fault> {
+    async fn put_commit(&self, repository: &str, commit: &CommitRecord) -> Result<CreateOutcome, Fault> {
         self.held("write a commit record", self.lakefs.put_commit(repository, commit)).await
     }
 
@@ -149,7 +151,7 @@ impl Lakefs for Fenced {
         branch: &str,
         commit: &CommitId,
         hidden: bool,
-    ) -> Result<Made, Fault> {
+    ) -> Result<CreateOutcome, Fault> {
         let call = self.lakefs.create_branch(repository, branch, commit, hidden);
         self.held("create a branch", call).await
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lakemirror_core::mutant;
 
-use super::DEAD_AFTER;
+use super::FAILURE_TIMEOUT;
 use super::plan::Member;
 use crate::ports::Heartbeat;
 
@@ -13,7 +13,7 @@ use crate::ports::Heartbeat;
 const SETTLED_AFTER: Duration = Duration::from_secs(60);
 
 fn patience() -> Duration {
-    if mutant::is_on("living_taken_for_dead") { Duration::from_millis(1) } else { DEAD_AFTER }
+    if mutant::is_on("living_taken_for_dead") { Duration::from_millis(1) } else { FAILURE_TIMEOUT }
 }
 
 /// What was seen of the processes of one region.

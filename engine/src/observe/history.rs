@@ -9,13 +9,13 @@ use futures_util::StreamExt;
 use lakemirror_core::ids::CommitId;
 use lakemirror_core::limits::{COMMIT_BYTES_MAX, text_bytes};
 use lakemirror_core::mutant;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::state::mirror::Mirror;
 
 use super::Turn;
 use super::refusals::{Lasting, Refusals};
-use crate::board::Subject;
-use crate::mirror::{Ended, Site};
+use crate::conditions::ConditionKind;
+use crate::mirror::{Ended, MirrorContext};
 use crate::ports::{CommitRecord, Fault, FaultKind};
 
 /// Commits recorded with one command.
@@ -35,24 +35,28 @@ fn wanted(mirror: &Mirror, skip: &BTreeSet<CommitId>, limit: usize) -> Vec<Commi
 }
 
 /// Whether nothing is to be read now.
-pub(super) async fn is_read(site: &Site, refusals: &Refusals) -> Result<bool, Ended> {
-    let skip = refusals.waiting(site.clock.monotonic());
-    Ok(site.look(move |mirror| wanted(mirror, &skip, 1).is_empty()).await?.unwrap_or(true))
+pub(super) async fn is_read(context: &MirrorContext, refusals: &Refusals) -> Result<bool, Ended> {
+    let skip = refusals.waiting(context.clock.monotonic());
+    Ok(context.look(move |mirror| wanted(mirror, &skip, 1).is_empty()).await?.unwrap_or(true))
 }
 
 /// Reads records until every ancestor is known: single commits for what has just moved, ever longer stretches of the
 /// log for a history that is new. No commit is asked for twice in one turn.
-pub(super) async fn read_commits(site: &Site, heads: BTreeSet<CommitId>, refusals: &mut Refusals) -> Result<(), Turn> {
+pub(super) async fn read_commits(
+    context: &MirrorContext,
+    heads: BTreeSet<CommitId>,
+    refusals: &mut Refusals,
+) -> Result<(), Turn> {
     if mutant::is_on("commits_unread") {
         return Ok(());
     }
-    let mut round = Round { site, refusals, fault: None };
-    let mut skip = round.refusals.waiting(site.clock.monotonic());
-    let width = site.settings.branch_concurrency.max(1);
+    let mut round = Round { context, refusals, fault: None };
+    let mut skip = round.refusals.waiting(context.clock.monotonic());
+    let width = context.settings.branch_concurrency.max(1);
     let mut amount = 1usize;
     loop {
         let skipped = skip.clone();
-        let looked = site.look(move |mirror| wanted(mirror, &skipped, width * 4)).await?;
+        let looked = context.look(move |mirror| wanted(mirror, &skipped, width * 4)).await?;
         let mut asked = looked.unwrap_or_default();
         if asked.is_empty() {
             break;
@@ -63,7 +67,7 @@ pub(super) async fn read_commits(site: &Site, heads: BTreeSet<CommitId>, refusal
             asked.truncate(1);
         }
         skip.extend(&asked);
-        let answers = asked.into_iter().map(|id| async move { (id, read_stretch(site, id, amount).await) });
+        let answers = asked.into_iter().map(|id| async move { (id, read_stretch(context, id, amount).await) });
         let mut answers = futures_util::stream::iter(answers).buffer_unordered(width);
         let (mut records, mut hopeless) = (Vec::new(), false);
         while let Some((id, answer)) = answers.next().await {
@@ -78,7 +82,7 @@ pub(super) async fn read_commits(site: &Site, heads: BTreeSet<CommitId>, refusal
         }
         drop(answers);
         round.record(records).await?;
-        if site.stop.is_cancelled() {
+        if context.stop.is_cancelled() {
             return Err(Ended::Stopped.into());
         }
         if hopeless {
@@ -87,7 +91,7 @@ pub(super) async fn read_commits(site: &Site, heads: BTreeSet<CommitId>, refusal
         amount = (amount * 10).min(STRETCH_MAX);
     }
     let fault = round.fault;
-    forget_past(site, refusals).await?;
+    forget_past(context, refusals).await?;
     fault.map_or(Ok(()), |fault| Err(fault.into()))
 }
 
@@ -97,7 +101,7 @@ fn is_of_all(fault: &Fault) -> bool {
 }
 
 /// Refusals of commits that were read since, or that no branch needs any more, are over.
-async fn forget_past(site: &Site, refusals: &mut Refusals) -> Result<(), Ended> {
+async fn forget_past(context: &MirrorContext, refusals: &mut Refusals) -> Result<(), Ended> {
     if refusals.is_empty() {
         return Ok(());
     }
@@ -106,32 +110,32 @@ async fn forget_past(site: &Site, refusals: &mut Refusals) -> Result<(), Ended> 
         let open: BTreeSet<CommitId> = wanted(mirror, &BTreeSet::new(), usize::MAX).into_iter().collect();
         ids.intersection(&open).copied().collect()
     };
-    let still = site.look(open).await?.unwrap_or_default();
+    let still = context.look(open).await?.unwrap_or_default();
     for id in refusals.keep(&still) {
-        site.board.clear(site.name(), &Subject::Commit(id));
+        context.conditions.clear(context.name(), &ConditionKind::Commit(id));
     }
     Ok(())
 }
 
 /// One commit, or a stretch of the log. What stands in the way of a stretch may be one commit of it: its record is
 /// missing, or it is longer than anything that can be mirrored. Single commits still tell what there is.
-async fn read_stretch(site: &Site, from: CommitId, amount: usize) -> Result<Vec<CommitRecord>, Fault> {
-    let repository = &site.definition.source_repository;
+async fn read_stretch(context: &MirrorContext, from: CommitId, amount: usize) -> Result<Vec<CommitRecord>, Fault> {
+    let repository = &context.definition.source_repository;
     let mut amount = amount;
     while amount > 1 {
-        match site.source.log(repository, &from, amount).await {
+        match context.source.log(repository, &from, amount).await {
             Err(fault) if matches!(fault.kind, FaultKind::Absent | FaultKind::Refused | FaultKind::Contradiction) => {
                 amount /= 10;
             }
             other => return other,
         }
     }
-    site.source.commit(repository, &from).await.map(|record| vec![record])
+    context.source.commit(repository, &from).await.map(|record| vec![record])
 }
 
 /// What comes of the answers of one turn.
 struct Round<'a> {
-    site: &'a Site,
+    context: &'a MirrorContext,
     refusals: &'a mut Refusals,
     /// A fault that may pass by itself: the turn ends with it, after everything else.
     fault: Option<Fault>,
@@ -139,9 +143,9 @@ struct Round<'a> {
 
 impl Round<'_> {
     fn refuse(&mut self, id: CommitId, how: Lasting, why: impl FnOnce() -> String) {
-        let Site { clock, entropy, board, .. } = self.site;
+        let MirrorContext { clock, entropy, conditions, .. } = self.context;
         if self.refusals.refuse(id, how, clock.monotonic(), &**entropy) {
-            board.note(self.site.name(), Subject::Commit(id), why());
+            conditions.note(self.context.name(), ConditionKind::Commit(id), why());
         }
     }
 
@@ -170,7 +174,7 @@ impl Round<'_> {
         }
         while !records.is_empty() {
             let rest = records.split_off(records.len().min(COMMITS_PER_COMMAND));
-            self.site.ask(Ask::ObserveCommits(records)).await?;
+            self.context.ask(MirrorCommand::ObserveCommits(records)).await?;
             records = rest;
         }
         Ok(())

@@ -9,7 +9,7 @@ use lakemirror_journal::state::policy::Policy;
 
 use super::*;
 use crate::engine::tests::Loop;
-use crate::ports::{CommitRecord, Lakefs, Made, Repository, SourceObject};
+use crate::ports::{CommitRecord, CreateOutcome, Lakefs, Repository, SourceObject};
 
 /// What the source has, and what was asked of it.
 #[derive(Default)]
@@ -122,7 +122,7 @@ impl Lakefs for Script {
         }
         Ok(log)
     }
-    async fn create_mirror_repository(&self, _: &str, _: &str, _: &str) -> Result<Made, Fault> {
+    async fn create_mirror_repository(&self, _: &str, _: &str, _: &str) -> Result<CreateOutcome, Fault> {
         unused()
     }
     async fn delete_repository(&self, _: &str) -> Result<(), Fault> {
@@ -134,10 +134,10 @@ impl Lakefs for Script {
     async fn set_metadata(&self, _: &str, _: &BTreeMap<String, String>) -> Result<(), Fault> {
         unused()
     }
-    async fn put_commit(&self, _: &str, _: &CommitRecord) -> Result<Made, Fault> {
+    async fn put_commit(&self, _: &str, _: &CommitRecord) -> Result<CreateOutcome, Fault> {
         unused()
     }
-    async fn create_branch(&self, _: &str, _: &str, _: &CommitId, _: bool) -> Result<Made, Fault> {
+    async fn create_branch(&self, _: &str, _: &str, _: &CommitId, _: bool) -> Result<CreateOutcome, Fault> {
         unused()
     }
     async fn reset_branch(&self, _: &str, _: &str, _: &CommitId) -> Result<(), Fault> {
@@ -153,7 +153,7 @@ impl Lakefs for Script {
 
 /// A mirror whose source is a script.
 struct World {
-    site: Site,
+    context: MirrorContext,
     source: Arc<Script>,
     watch: Watch,
 }
@@ -161,8 +161,8 @@ struct World {
 impl World {
     async fn new() -> Self {
         let source = Arc::<Script>::default();
-        let site = Site { source: source.clone(), ..Loop::that_has_read().await.site() };
-        let of = &site.definition;
+        let context = MirrorContext { source: source.clone(), ..Loop::that_has_read().await.context() };
+        let of = &context.definition;
         let definition = Definition {
             name: of.name.clone(),
             source_repository: of.source_repository.clone(),
@@ -174,13 +174,13 @@ impl World {
         let policy = Policy { deletion_grace_ms: 0, ..Policy::default() };
         let (software, recovery) = (String::new(), String::new());
         let start = Command::Start { writer_epoch: 1, software, policy, recovery, at_ms: 1 };
-        site.recorder.command(start).await.unwrap();
-        site.ask(Ask::Define(definition)).await.unwrap();
-        Self { site, source, watch: Watch::default() }
+        context.recorder.command(start).await.unwrap();
+        context.ask(MirrorCommand::Define(definition)).await.unwrap();
+        Self { context, source, watch: Watch::default() }
     }
 
     async fn turn(&mut self) -> Result<(), Fault> {
-        match self.watch.turn(&self.site).await {
+        match self.watch.turn(&self.context).await {
             Ok(()) => Ok(()),
             Err(Turn::Fault(fault)) => Err(fault),
             Err(Turn::Ended(ended)) => panic!("{ended}"),
@@ -188,22 +188,22 @@ impl World {
     }
 
     async fn head(&self, branch: &'static str) -> Option<CommitId> {
-        self.site.look(move |mirror| mirror.branches.get(branch).map(|branch| branch.head)).await.unwrap().unwrap()
+        self.context.look(move |mirror| mirror.branches.get(branch).map(|branch| branch.head)).await.unwrap().unwrap()
     }
 
     async fn knows(&self, commit: CommitId) -> bool {
-        self.site.look(move |mirror| mirror.graph.get(&commit).is_some()).await.unwrap().unwrap()
+        self.context.look(move |mirror| mirror.graph.get(&commit).is_some()).await.unwrap().unwrap()
     }
 
     async fn missed(&self) -> usize {
         let missed = self
-            .site
+            .context
             .look(|mirror| mirror.branches.values().filter(|branch| branch.presence != Presence::There).count());
         missed.await.unwrap().unwrap()
     }
 
-    fn notes(&self) -> Vec<Subject> {
-        self.site.board.notes().into_keys().collect()
+    fn notes(&self) -> Vec<ConditionKind> {
+        self.context.conditions.notes().into_keys().collect()
     }
 }
 
@@ -211,7 +211,7 @@ impl World {
 async fn a_fault_proves_no_branch_gone() {
     let mut world = World::new().await;
     world.source.alone.lock().unwrap().extend([("a".into(), FaultKind::Retry), ("b".into(), FaultKind::Absent)]);
-    let Confirmed { gone, there, fault } = world.watch.confirm_gone(&world.site, &["a".into(), "b".into()]).await;
+    let Confirmed { gone, there, fault } = world.watch.confirm_gone(&world.context, &["a".into(), "b".into()]).await;
     assert!(gone.is_empty() && there.is_empty() && fault.is_some());
 }
 
@@ -249,7 +249,7 @@ async fn a_wrong_plain_listing_makes_no_branch_hidden() {
     assert_eq!((world.head("main").await, world.head("hidden-one").await), (Some(id(1)), None));
     *world.source.plain_flaw.lock().unwrap() = None;
     world.turn().await.unwrap();
-    let hidden = world.site.look(|mirror| mirror.branches.get("hidden-one").map(|branch| branch.hidden));
+    let hidden = world.context.look(|mirror| mirror.branches.get("hidden-one").map(|branch| branch.hidden));
     assert_eq!(hidden.await.unwrap().flatten(), Some(true));
 }
 
@@ -262,7 +262,7 @@ async fn a_name_that_is_too_long_is_a_condition_and_the_others_go_on() {
     world.source.push(&long, 3, &[], 1);
     world.turn().await.unwrap();
     assert_eq!(world.head("main").await, Some(id(1)));
-    let [Subject::Branch(shown)] = &world.notes()[..] else { panic!("{:?}", world.notes()) };
+    let [ConditionKind::Branch(shown)] = &world.notes()[..] else { panic!("{:?}", world.notes()) };
     assert!(shown.len() <= LEFT_OUT_BYTES && shown.starts_with("nnn"));
     // It makes no absence doubtful: it was never one of those that are mirrored.
     world.source.heads.lock().unwrap().remove("old");
@@ -291,7 +291,7 @@ async fn commits_that_cannot_be_recorded_hold_up_nobody() {
     let first = world.source.push("main", 1000, &[], 1);
     assert!(world.turn().await.is_err(), "a fault that may pass is the source's");
     assert!(world.knows(first).await);
-    assert!(world.notes().contains(&Subject::Commit(id(0))));
+    assert!(world.notes().contains(&ConditionKind::Commit(id(0))));
     assert!(world.notes().len() <= 32, "a few of them are shown");
 
     world.source.asked();
@@ -314,12 +314,12 @@ async fn a_commit_that_no_branch_needs_any_more_is_not_asked_for() {
     world.source.push("main", 1, &[], 1);
     world.source.push("fat", 2, &[], 200_000);
     world.turn().await.unwrap();
-    assert_eq!(world.notes(), [Subject::Commit(id(2))]);
+    assert_eq!(world.notes(), [ConditionKind::Commit(id(2))]);
     world.source.heads.lock().unwrap().remove("fat");
     for _ in 0..2 {
         world.turn().await.unwrap();
     }
-    world.site.ask(Ask::FinishRemoval { branch: "fat".into() }).await.unwrap();
+    world.context.ask(MirrorCommand::FinishRemoval { branch: "fat".into() }).await.unwrap();
     assert_eq!(world.head("fat").await, None);
     world.source.asked();
     world.source.push("main", 3, &[id(1)], 1);

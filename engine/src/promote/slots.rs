@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::board::Subject;
-use crate::mirror::{Attempt, Ended, Patience, Site};
+use crate::conditions::ConditionKind;
+use crate::mirror::{Attempt, Ended, MirrorContext, Patience};
 use crate::ownership::{ASK_AGAIN, Ownership};
 use crate::ports::{Fault, FaultKind};
 
@@ -46,14 +46,14 @@ impl Slot {
     ///
     /// # Errors
     /// [`Ended::Stopped`] when the work is stopped meanwhile.
-    pub(super) async fn take(&mut self, site: &Site) -> Result<(), Ended> {
+    pub(super) async fn take(&mut self, context: &MirrorContext) -> Result<(), Ended> {
         if self.held.is_some() {
             return Ok(());
         }
         let pool = if self.failed { &self.slots.again } else { &self.slots.first };
         let permit = tokio::select! {
             biased;
-            () = site.stop.cancelled() => return Err(Ended::Stopped),
+            () = context.stop.cancelled() => return Err(Ended::Stopped),
             permit = Arc::clone(pool).acquire_owned() => permit.map_err(|_| Ended::Stopped)?,
         };
         self.held = Some(permit);
@@ -76,36 +76,36 @@ impl Slot {
     /// [`Ended::Stopped`].
     pub(super) async fn back_off(
         &mut self,
-        site: &Site,
+        context: &MirrorContext,
         kind: FaultKind,
         patience: &mut Patience,
     ) -> Result<(), Ended> {
         self.release_failed();
-        site.wait_after(kind, patience).await
+        context.wait_after(kind, patience).await
     }
 
     /// Returns with a slot once the repository is known to be ours.
     ///
     /// # Errors
     /// [`Ended`].
-    pub(super) async fn assure(&mut self, site: &Site, ownership: &Ownership) -> Result<(), Ended> {
-        self.take(site).await?;
-        while !ownership.holds(site).await? {
+    pub(super) async fn assure(&mut self, context: &MirrorContext, ownership: &Ownership) -> Result<(), Ended> {
+        self.take(context).await?;
+        while !ownership.holds(context).await? {
             self.release_failed();
-            site.pause(ASK_AGAIN).await?;
-            self.take(site).await?;
+            context.pause(ASK_AGAIN).await?;
+            self.take(context).await?;
         }
         Ok(())
     }
 
-    /// As [`Site::insist`], with a slot during each call and none between two of them.
+    /// As [`MirrorContext::insist`], with a slot during each call and none between two of them.
     ///
     /// # Errors
     /// [`Ended`].
     pub(super) async fn insist<T, F>(
         &mut self,
-        site: &Site,
-        subject: &Subject,
+        context: &MirrorContext,
+        about: &ConditionKind,
         mut call: impl FnMut() -> F,
     ) -> Result<Option<T>, Ended>
     where
@@ -113,10 +113,10 @@ impl Slot {
     {
         let mut patience = Patience::default();
         loop {
-            self.take(site).await?;
-            match site.attempt(subject, call()).await? {
+            self.take(context).await?;
+            match context.attempt(about, call()).await? {
                 Attempt::Answered(answer) => return Ok(answer),
-                Attempt::Failed(kind) => self.back_off(site, kind, &mut patience).await?,
+                Attempt::Failed(kind) => self.back_off(context, kind, &mut patience).await?,
             }
         }
     }
@@ -129,18 +129,18 @@ mod tests {
 
     #[tokio::test]
     async fn what_failed_before_takes_nothing_of_what_was_not_tried_yet() {
-        let site = Loop::that_has_read().await.site();
+        let context = Loop::that_has_read().await.context();
         let slots = Arc::new(Slots::new(1));
         let mut refused: Vec<Slot> = (0..10).map(|_| Slot::new(&slots)).collect();
         for slot in &mut refused {
-            slot.take(&site).await.unwrap();
+            slot.take(&context).await.unwrap();
             slot.release_failed();
         }
         for slot in refused.iter_mut().take(AGAIN_MAX) {
-            slot.take(&site).await.unwrap();
+            slot.take(&context).await.unwrap();
         }
         let mut fresh = Slot::new(&slots);
-        fresh.take(&site).await.unwrap();
+        fresh.take(&context).await.unwrap();
         assert!(fresh.held.is_some() && slots.again.available_permits() == 0);
     }
 }

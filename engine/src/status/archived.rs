@@ -29,7 +29,7 @@ pub(super) fn shown(mirror: &Mirror) -> Vec<Problem> {
         );
         Some(Problem { topic: Topic::Archived(name.clone()), text, since_ms: None })
     };
-    let branches = mirror.branches.iter().filter(|(_, branch)| branch.strayed().is_none() && !branch.removing);
+    let branches = mirror.branches.iter().filter(|(_, branch)| branch.diverged().is_none() && !branch.removing);
     let mut said: Vec<Problem> = branches.filter_map(|(name, branch)| of(name, branch.mirror.as_ref()?)).collect();
     let more = said.len().saturating_sub(NAMED_MAX);
     said.truncate(NAMED_MAX);

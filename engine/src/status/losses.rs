@@ -18,7 +18,7 @@ pub(super) fn losses(mirror: &Mirror, lost: &BTreeMap<MetarangeId, Loss>) -> Vec
     if lost.is_empty() {
         return Vec::new();
     }
-    let ours = mirror.branches.iter().filter(|(_, branch)| branch.strayed().is_none() && !branch.removing);
+    let ours = mirror.branches.iter().filter(|(_, branch)| branch.diverged().is_none() && !branch.removing);
     let shown = ours.filter_map(|(name, branch)| {
         let head = branch.mirror?;
         let loss = lost.get(&mirror.graph.get(&head)?.metarange?)?;

@@ -8,8 +8,8 @@ use lakemirror_journal::state::hold::HoldReason;
 use lakemirror_journal::state::mirror::{Definition, Mirror, Phase};
 
 use super::losses::losses;
-use super::{BranchStanding, BranchStatus, Goings, archived, holds};
-use crate::board::{Note, Subject};
+use super::{BranchState, BranchStatus, RuntimeStatus, archived, holds};
+use crate::conditions::{Condition, ConditionKind};
 
 /// Branches that are named for one kind of problem; what ails one may ail thousands.
 const NAMED_MAX: usize = 10;
@@ -30,7 +30,7 @@ pub enum Topic {
     /// Deletions wait for an operator.
     DeletionsHeld(HoldReason),
     /// Something that lasts: a lakeFS, a bucket or the mirrors database that does not answer, a lease that is not held.
-    Note(Subject),
+    Condition(ConditionKind),
     /// This branch was moved on the mirror by another writer.
     Diverged(String),
     /// More branches were.
@@ -52,7 +52,7 @@ impl Topic {
             | Self::Archived(name)
             | Self::Diverged(name)
             | Self::Stuck(name)
-            | Self::Note(Subject::Branch(name)) => Some(name),
+            | Self::Condition(ConditionKind::Branch(name)) => Some(name),
             _ => None,
         }
     }
@@ -86,38 +86,38 @@ pub fn time(at_ms: u64) -> String {
 }
 
 /// All problems of a mirror, the gravest first: a published list is cut short.
-pub(super) fn of(mirror: &Mirror, branches: &[BranchStatus], goings: &Goings) -> Vec<Problem> {
+pub(super) fn of(mirror: &Mirror, branches: &[BranchStatus], runtime: &RuntimeStatus) -> Vec<Problem> {
     let mut all = Vec::new();
     if let Some(trouble) = &mirror.trouble {
         let since_ms = Some(trouble.since_ms);
         all.push(Problem { topic: Topic::Failed, text: trouble.text.clone(), since_ms });
     }
-    all.extend(losses(mirror, &goings.verify.lost));
+    all.extend(losses(mirror, &runtime.verify.lost));
     all.extend(archived::shown(mirror));
     all.extend(holds::problems(mirror));
-    all.extend(notes(mirror, &goings.notes));
-    named(branches, BranchStanding::Diverged, &mut all);
-    named(branches, BranchStanding::Stuck, &mut all);
-    let text = goings.verify.fault.clone();
+    all.extend(notes(mirror, &runtime.notes));
+    named(branches, BranchState::Diverged, &mut all);
+    named(branches, BranchState::Stuck, &mut all);
+    let text = runtime.verify.fault.clone();
     all.extend(text.map(|text| Problem { topic: Topic::Verification, text, since_ms: None }));
     all
 }
 
-fn named(branches: &[BranchStatus], standing: BranchStanding, all: &mut Vec<Problem>) {
-    let (topic, more): (fn(String) -> Topic, _) = match standing {
-        BranchStanding::Diverged => (Topic::Diverged, (Topic::MoreDiverged, "have diverged")),
+fn named(branches: &[BranchStatus], state: BranchState, all: &mut Vec<Problem>) {
+    let (topic, more): (fn(String) -> Topic, _) = match state {
+        BranchState::Diverged => (Topic::Diverged, (Topic::MoreDiverged, "have diverged")),
         _ => (Topic::Stuck, (Topic::MoreStuck, "are stuck")),
     };
-    let of_it: Vec<&BranchStatus> = branches.iter().filter(|branch| branch.standing == standing).collect();
+    let of_it: Vec<&BranchStatus> = branches.iter().filter(|branch| branch.state == state).collect();
     for branch in of_it.iter().take(NAMED_MAX) {
         let first = branch.waiting.first();
         let what = first.map_or("it is not known what it waits for", |wait| wait.what.as_str());
-        let text = match standing {
-            BranchStanding::Diverged => format!("branch {} has diverged: {what}", branch.name),
+        let text = match state {
+            BranchState::Diverged => format!("branch {} has diverged: {what}", branch.name),
             _ => format!("branch {} is stuck, waiting for {what}", branch.name),
         };
-        let since_ms = match standing {
-            BranchStanding::Diverged => first.map(|wait| wait.since_ms),
+        let since_ms = match state {
+            BranchState::Diverged => first.map(|wait| wait.since_ms),
             _ => branch.behind_since_ms,
         };
         all.push(Problem { topic: topic(branch.name.clone()), text, since_ms });
@@ -128,32 +128,32 @@ fn named(branches: &[BranchStatus], standing: BranchStanding, all: &mut Vec<Prob
     }
 }
 
-fn notes(mirror: &Mirror, notes: &BTreeMap<Subject, Note>) -> impl Iterator<Item = Problem> {
-    let region = Subject::Lakefs(mirror.definition.source_region.clone());
+fn notes(mirror: &Mirror, notes: &BTreeMap<ConditionKind, Condition>) -> impl Iterator<Item = Problem> {
+    let region = ConditionKind::Lakefs(mirror.definition.source_region.clone());
     // One fault is told once.
     let told = notes.contains_key(&region);
-    notes.iter().filter(move |(subject, _)| !(told && **subject == Subject::Source)).map(|(subject, note)| Problem {
-        topic: Topic::Note(subject.clone()),
-        text: describe(mirror, subject, note),
+    notes.iter().filter(move |(about, _)| !(told && **about == ConditionKind::Source)).map(|(about, note)| Problem {
+        topic: Topic::Condition(about.clone()),
+        text: describe(mirror, about, note),
         since_ms: Some(note.since_ms),
     })
 }
 
-fn describe(mirror: &Mirror, subject: &Subject, note: &Note) -> String {
+fn describe(mirror: &Mirror, about: &ConditionKind, note: &Condition) -> String {
     let (text, definition) = (&note.text, &mirror.definition);
-    match subject {
-        Subject::Source => format!("the source does not answer as it should: {text}"),
-        Subject::Lakefs(region) if *region == definition.source_region => {
+    match about {
+        ConditionKind::Source => format!("the source does not answer as it should: {text}"),
+        ConditionKind::Lakefs(region) if *region == definition.source_region => {
             format!("the source's lakeFS (region {region}) does not answer as it should: {text}")
         }
-        Subject::Lakefs(region) => {
+        ConditionKind::Lakefs(region) => {
             format!("the mirror's lakeFS (region {region}) does not answer as it should: {text}")
         }
-        Subject::Bucket { region, bucket } => {
+        ConditionKind::Bucket { region, bucket } => {
             let scheme = scheme(definition);
             format!("the mirror's bucket {scheme}://{bucket} (region {region}) does not answer as it should: {text}")
         }
-        Subject::Registry => format!("the mirrors database does not answer as it should: {text}"),
+        ConditionKind::Registry => format!("the mirrors database does not answer as it should: {text}"),
         _ => text.clone(),
     }
 }
@@ -166,16 +166,18 @@ pub(super) fn scheme(of: &Definition) -> &str {
 /// Why nothing can be said to be in sync, or to get on: something that the mirror needs does not answer.
 pub(super) fn outage(mirror: &Mirror, all: &[Problem]) -> Option<String> {
     let stops = |problem: &&Problem| match &problem.topic {
-        Topic::Note(Subject::Lakefs(_) | Subject::Bucket { .. } | Subject::Registry | Subject::Lease) => true,
+        Topic::Condition(
+            ConditionKind::Lakefs(_) | ConditionKind::Bucket { .. } | ConditionKind::Registry | ConditionKind::Lease,
+        ) => true,
         // While it is made, what the source answers is part of how far that is.
-        Topic::Note(Subject::Source) => mirror.phase == Phase::Ready,
+        Topic::Condition(ConditionKind::Source) => mirror.phase == Phase::Ready,
         _ => false,
     };
     all.iter().find(stops).map(Problem::to_string)
 }
 
 /// Since when the source was not seen: what it has had since then is not known.
-pub(super) fn blind_since(mirror: &Mirror, notes: &BTreeMap<Subject, Note>) -> Option<u64> {
-    let region = Subject::Lakefs(mirror.definition.source_region.clone());
-    [Subject::Source, region].iter().filter_map(|subject| notes.get(subject)).map(|note| note.since_ms).min()
+pub(super) fn blind_since(mirror: &Mirror, notes: &BTreeMap<ConditionKind, Condition>) -> Option<u64> {
+    let region = ConditionKind::Lakefs(mirror.definition.source_region.clone());
+    [ConditionKind::Source, region].iter().filter_map(|about| notes.get(about)).map(|note| note.since_ms).min()
 }

@@ -5,7 +5,7 @@ use lakemirror_core::ids::CommitId;
 use lakemirror_journal::state::mirror::{Definition, Mirror};
 
 use super::problems::scheme;
-use super::{Goings, Waiting, WaitingObject};
+use super::{RuntimeStatus, Waiting, WaitingObject};
 use crate::verify::status::{Counts, Sample, SourceAnswer, TreeWait, WaitsFor};
 
 /// Commits that one branch's status looks into, at most.
@@ -15,7 +15,7 @@ const COMMITS_MAX: usize = 2000;
 const WAITING_MAX: usize = 10;
 
 /// What a head waits for.
-pub(super) fn content(mirror: &Mirror, head: &CommitId, since_ms: u64, goings: &Goings) -> Vec<Waiting> {
+pub(super) fn content(mirror: &Mirror, head: &CommitId, since_ms: u64, runtime: &RuntimeStatus) -> Vec<Waiting> {
     if lakemirror_core::mutant::is_on("waits_for_nothing") {
         return Vec::new();
     }
@@ -29,7 +29,7 @@ pub(super) fn content(mirror: &Mirror, head: &CommitId, since_ms: u64, goings: &
         let what = format!("the records of its ancestors at the source, {known} of which were not read yet");
         found.push(Waiting::new(WaitKind::History, what, since_ms));
     }
-    let mut waits = goings.verify.waits_of(mirror, head, COMMITS_MAX);
+    let mut waits = runtime.verify.waits_of(mirror, head, COMMITS_MAX);
     // What a tree waits for at another tree is told there.
     let told_elsewhere = |wait: &&TreeWait| {
         wait.waits_for == WaitsFor::Objects && wait.counts == Counts::default() && !wait.counted_at.is_empty()

@@ -4,11 +4,11 @@ use super::check::Look;
 use super::files::{Files, Ranges};
 use super::many::Reach;
 use super::need::{RangeNeed, TreeNeed};
-use super::track::{Held, Job, Track};
+use super::track::{Held, Job, RetryState};
 use crate::ports::Effort;
 
 /// What is asked about a range that is needed: all that is missing, or a few of it.
-pub(super) fn look(need: &RangeNeed, track: &Track, reach: Reach) -> Look {
+pub(super) fn look(need: &RangeNeed, track: &RetryState, reach: Reach) -> Look {
     // A file that the mirror shows is part of what is to be there: the first look is at the store's, not at a kept one.
     let anew = need.shown && (track.tries == 0 || track.gone.has_no_file());
     let kept = if reach == Reach::Scouts { track.scouts.clone() } else { track.kept.clone() };
@@ -31,11 +31,11 @@ impl Batch {
         Self { shown: tree.shown_only, ..Self::default() }
     }
 
-    pub(super) fn takes(&self, track: &Track, reach: Reach) -> bool {
+    pub(super) fn takes(&self, track: &RetryState, reach: Reach) -> bool {
         self.looks.is_empty() || (self.again, self.reach) == (track.tries > 0, reach)
     }
 
-    pub(super) fn add(&mut self, need: &RangeNeed, track: &Track, large: bool, reach: Reach) {
+    pub(super) fn add(&mut self, need: &RangeNeed, track: &RetryState, large: bool, reach: Reach) {
         (self.again, self.reach) = (track.tries > 0, reach);
         self.is_large |= large;
         self.looks.push(look(need, track, reach));

@@ -13,10 +13,10 @@ use lakemirror_graveler::address::Namespace;
 use lakemirror_graveler::entry::EntryRef;
 use lakemirror_graveler::range;
 use lakemirror_journal::bits::Bits;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use tokio::sync::mpsc;
 
-use super::Shop;
+use super::JobContext;
 use super::arrivals::{Checked, batches};
 use super::files::{Miss, blocking};
 use super::many::{Reach, scouts_of};
@@ -98,10 +98,10 @@ struct Target {
 }
 
 /// Checks the ranges; each gets its result, whatever became of the others.
-pub(super) async fn check(shop: &Shop, looks: Vec<Look>, effort: Effort) -> Vec<(RangeId, Looked)> {
+pub(super) async fn check(context: &JobContext, looks: Vec<Look>, effort: Effort) -> Vec<(RangeId, Looked)> {
     let (mut targets, mut out) = (Vec::new(), Vec::new());
-    for (look, wanted) in wanted_of(shop, looks).await {
-        match load(shop, &look, &wanted).await {
+    for (look, wanted) in wanted_of(context, looks).await {
+        match load(context, &look, &wanted).await {
             Ok(missing) => targets.push(Target {
                 id: look.range,
                 entries: wanted.len(),
@@ -114,7 +114,7 @@ pub(super) async fn check(shop: &Shop, looks: Vec<Look>, effort: Effort) -> Vec<
         }
     }
     for (bucket, asked) in questions(&mut targets) {
-        if let Err(miss) = ask(shop, &bucket, asked, effort, &mut targets).await {
+        if let Err(miss) = ask(context, &bucket, asked, effort, &mut targets).await {
             // Where single objects could not be asked for, the fault is theirs, and the other ranges know theirs.
             let in_part = targets.iter().any(|target| target.looked.unknown > 0);
             for target in targets.iter_mut().filter(|target| !in_part || target.looked.unknown > 0) {
@@ -127,9 +127,9 @@ pub(super) async fn check(shop: &Shop, looks: Vec<Look>, effort: Effort) -> Vec<
 }
 
 /// The entries to ask for by the durable state.
-async fn wanted_of(shop: &Shop, looks: Vec<Look>) -> Vec<(Look, Bits)> {
-    let mirror = shop.mirror;
-    let read = shop.recorder.read(move |state| {
+async fn wanted_of(context: &JobContext, looks: Vec<Look>) -> Vec<(Look, Bits)> {
+    let mirror = context.mirror;
+    let read = context.recorder.read(move |state| {
         let Some(mirror) = state.mirror(&mirror) else { return Vec::new() };
         let open = |look: Look| {
             let range = mirror.trees.range(&look.range).filter(|range| range.read)?;
@@ -141,7 +141,7 @@ async fn wanted_of(shop: &Shop, looks: Vec<Look>) -> Vec<(Look, Bits)> {
     read.await.unwrap_or_default()
 }
 
-async fn load(shop: &Shop, look: &Look, wanted: &Bits) -> Result<Arc<Vec<Missing>>, Miss> {
+async fn load(context: &JobContext, look: &Look, wanted: &Bits) -> Result<Arc<Vec<Missing>>, Miss> {
     if let Some(kept) = &look.kept {
         let still: Vec<Missing> = kept.iter().filter(|one| wanted.contains(one.ordinal)).cloned().collect();
         if look.reach == Reach::Scouts || still.len() == wanted.count() as usize {
@@ -149,10 +149,10 @@ async fn load(shop: &Shop, look: &Look, wanted: &Bits) -> Result<Arc<Vec<Missing
         }
     }
     let file = match look.anew {
-        true => shop.files.range_again(look.range).await?,
-        false => shop.files.known_range(look.range).await?,
+        true => context.files.range_again(look.range).await?,
+        false => context.files.known_range(look.range).await?,
     };
-    let (id, wanted, namespace) = (look.range, wanted.clone(), shop.files.namespace().clone());
+    let (id, wanted, namespace) = (look.range, wanted.clone(), context.files.namespace().clone());
     let listed = blocking(move || {
         let mut missing = Vec::new();
         range::scan(file, id, |ordinal, key, entry| {
@@ -212,35 +212,35 @@ fn note_sample(samples: &mut Vec<(Missing, Option<Outcome>)>, missing: &Missing,
 
 /// Asks for the objects of one bucket and records the answers while they stream in.
 async fn ask(
-    shop: &Shop,
+    context: &JobContext,
     bucket: &str,
     asked: Vec<(Wanted, Waiting)>,
     effort: Effort,
     targets: &mut [Target],
 ) -> Result<(), Miss> {
     let (wanted, waiting): (Vec<Wanted>, Vec<Waiting>) = asked.into_iter().unzip();
-    let started_ms = shop.clock.wall_ms();
+    let started_ms = context.clock.wall_ms();
     // Every key is answered once, so the queue is bounded by what is asked.
     let (sender, mut answers) = mpsc::unbounded_channel::<Vec<Answer>>();
     let deliver = move |more: Vec<Answer>| drop(sender.send(more));
     let checking = async {
-        let checked = shop.destination.check(bucket, wanted, effort, &deliver).await;
+        let checked = context.destination.check(bucket, wanted, effort, &deliver).await;
         drop(deliver);
         checked
     };
     let recording = async {
-        let mut since = shop.clock.monotonic();
+        let mut since = context.clock.monotonic();
         while let Some(more) = answers.recv().await {
             let arrived = take(targets, &waiting, &more);
             let buffered: usize = targets.iter().map(|target| target.buffer.len()).sum();
-            let now = shop.clock.monotonic();
+            let now = context.clock.monotonic();
             let prompt = arrived && waiting.len() <= KEPT_MAX && answers.is_empty();
             if prompt || buffered >= BUFFERED_MAX || now.saturating_sub(since) >= RECORD_EVERY {
-                record(shop, targets, started_ms).await?;
-                since = shop.clock.monotonic();
+                record(context, targets, started_ms).await?;
+                since = context.clock.monotonic();
             }
         }
-        record(shop, targets, started_ms).await
+        record(context, targets, started_ms).await
     };
     let (checked, recorded) = tokio::join!(checking, recording);
     recorded?;
@@ -262,15 +262,15 @@ fn take(targets: &mut [Target], waiting: &[Waiting], answers: &[Answer]) -> bool
     arrived
 }
 
-async fn record(shop: &Shop, targets: &mut [Target], started_ms: u64) -> Result<(), Miss> {
-    let finished_ms = shop.clock.wall_ms();
+async fn record(context: &JobContext, targets: &mut [Target], started_ms: u64) -> Result<(), Miss> {
+    let finished_ms = context.clock.wall_ms();
     let mut all = Vec::new();
     for target in targets.iter_mut().filter(|target| !target.buffer.is_empty()) {
-        let of = Checked { mirror: shop.mirror, range: target.id, entries: target.entries, started_ms, finished_ms };
+        let of = Checked { mirror: context.mirror, range: target.id, entries: target.entries, started_ms, finished_ms };
         all.extend(batches(&of, std::mem::take(&mut target.buffer)));
     }
     if !all.is_empty() {
-        shop.recorder.ask(shop.mirror, Ask::CheckArrivals(all)).await?;
+        context.recorder.ask(context.mirror, MirrorCommand::CheckArrivals(all)).await?;
     }
     Ok(())
 }
@@ -327,10 +327,10 @@ impl Target {
 }
 
 /// Paths and sizes of entries that the source is to be asked about.
-pub(super) async fn paths(shop: &Shop, range: RangeId, ordinals: &[u32]) -> Result<Vec<Missing>, Miss> {
+pub(super) async fn paths(context: &JobContext, range: RangeId, ordinals: &[u32]) -> Result<Vec<Missing>, Miss> {
     let wanted = Bits::from_ordinals(ordinals.iter().max().map_or(0, |last| last + 1), ordinals.iter().copied());
     let look = Look { range, for_head: false, anew: false, kept: None, reach: Reach::All };
-    load(shop, &look, &wanted).await.map(|missing| missing.to_vec())
+    load(context, &look, &wanted).await.map(|missing| missing.to_vec())
 }
 
 /// A commit to ask the source about.

@@ -9,7 +9,7 @@ use lakemirror_journal::bits::Bits;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::Mirror;
 use lakemirror_journal::state::policy::{ArchivedRule, HistoryRule, ImportsRule, Policy, SizeRule};
-use lakemirror_journal::state::tree::{Grade, Metarange, Range, RangeDetail};
+use lakemirror_journal::state::tree::{Completeness, Metarange, Range, RangeDetail};
 
 /// What a tree is needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -261,8 +261,9 @@ impl Found {
     /// Trees of ancestors that got their records before they were verified. What a head shown has is more than that: the
     /// source's word that an object is gone does not make up for it.
     fn background(&mut self, mirror: &Mirror) {
-        let open =
-            |(id, tree): &(&MetarangeId, &Metarange)| tree.grade() == Grade::Open && !self.shown.contains_key(*id);
+        let open = |(id, tree): &(&MetarangeId, &Metarange)| {
+            tree.completeness() == Completeness::Incomplete && !self.shown.contains_key(*id)
+        };
         let open: Vec<&Metarange> = mirror.trees.metaranges.iter().filter(open).map(|(_, tree)| tree).collect();
         for tree in open {
             if let Some(id) = tree.commits.iter().find(|id| mirror.graph.is_recorded(id)) {
@@ -278,8 +279,8 @@ impl Found {
         else {
             return;
         };
-        let enough = if role == Role::Head { Grade::Whole } else { Grade::Expired };
-        if tree.grade() >= enough {
+        let enough = if role == Role::Head { Completeness::Complete } else { Completeness::CompleteExceptExpired };
+        if tree.completeness() >= enough {
             return;
         }
         let need = self.trees.entry(metarange).or_insert_with(|| TreeNeed {
@@ -291,7 +292,7 @@ impl Found {
             commit: *id,
             generation: commit.generation,
             since_ms,
-            total: tree.total.filter(|_| tree.is_read() && !tree.let_go),
+            total: tree.total.filter(|_| tree.is_read() && !tree.evicted),
             open: tree.open,
             ranges: Vec::new(),
             unlisted: Unlisted::default(),
@@ -326,12 +327,12 @@ fn expand(
     let Some((role, of_ancestor, id)) = trees.get(place).map(|tree| (tree.role, tree.of_ancestor, tree.id)) else {
         return;
     };
-    let Some(tree) = mirror.trees.metaranges.get(&id).filter(|tree| tree.is_read() && !tree.let_go) else { return };
+    let Some(tree) = mirror.trees.metaranges.get(&id).filter(|tree| tree.is_read() && !tree.evicted) else { return };
     let for_head = role == Role::Head;
     let (mut unread, mut others) = (0, 0);
-    let enough = if for_head { Grade::Whole } else { Grade::Expired };
+    let enough = if for_head { Completeness::Complete } else { Completeness::CompleteExceptExpired };
     for index in &tree.ranges {
-        let Some(range) = mirror.trees.ranges.get(*index as usize).filter(|range| range.grade < enough) else {
+        let Some(range) = mirror.trees.ranges.get(*index as usize).filter(|range| range.completeness < enough) else {
             continue;
         };
         let lacks = trees.get_mut(place).and_then(|need| need.lacks.as_mut());

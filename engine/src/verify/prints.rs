@@ -11,7 +11,7 @@ use std::sync::Arc;
 use lakemirror_core::ids::RangeId;
 use lakemirror_graveler::range;
 
-use super::Shop;
+use super::JobContext;
 use super::files::{Miss, blocking, damaged_range};
 use super::track::Tracks;
 
@@ -98,8 +98,8 @@ impl Tracks {
 }
 
 /// Reads the prints of a range.
-pub(super) async fn print(shop: &Shop, id: RangeId) -> Result<Print, Miss> {
-    let (file, namespace) = (shop.files.known_range(id).await?, shop.files.namespace().clone());
+pub(super) async fn print(context: &JobContext, id: RangeId) -> Result<Print, Miss> {
+    let (file, namespace) = (context.files.known_range(id).await?, context.files.namespace().clone());
     let scanned = blocking(move || {
         let mut prints = Vec::new();
         let read = range::scan(file, id, |_, _, entry| {

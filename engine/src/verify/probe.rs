@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lakemirror_core::mutant;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::event::SourceProbedV1;
 
-use super::Shop;
+use super::JobContext;
 use super::check::{Missing, Suspect, paths};
 use super::files::Miss;
 use super::need::doubtful;
@@ -75,17 +75,17 @@ impl Said {
 }
 
 /// Asks about some entries of a range that are not as they should be; those that were gone once come first.
-pub(super) async fn probe(shop: &Shop, suspect: Suspect) -> Result<Probed, Miss> {
-    let ordinals = choose(shop, suspect).await?;
+pub(super) async fn probe(context: &JobContext, suspect: Suspect) -> Result<Probed, Miss> {
+    let ordinals = choose(context, suspect).await?;
     if ordinals.is_empty() {
         return Ok(Probed::default());
     }
     let mut probed = Probed::default();
     let (mut gone, mut there) = (Vec::new(), Vec::new());
     let mut stopped = None;
-    for missing in paths(shop, suspect.range, &ordinals).await? {
+    for missing in paths(context, suspect.range, &ordinals).await? {
         probed.asked += 1;
-        match shop.source.probe_object(&shop.repository, &suspect.commit, &missing.path).await {
+        match context.source.probe_object(&context.repository, &suspect.commit, &missing.path).await {
             Ok(SourceObject::Gone) => gone.push(missing.ordinal),
             Ok(SourceObject::There { size }) => {
                 there.push(missing.ordinal);
@@ -110,9 +110,14 @@ pub(super) async fn probe(shop: &Shop, suspect: Suspect) -> Result<Probed, Miss>
     let answers = gone.iter().map(|ordinal| (*ordinal, SourceAnswer::Gone));
     probed.answers = answers.chain(there.iter().map(|ordinal| (*ordinal, SourceAnswer::HasIt))).collect();
     if probed.gone + probed.there > 0 {
-        let fact =
-            SourceProbedV1 { mirror: shop.mirror, range: suspect.range, gone, there, at_ms: shop.clock.wall_ms() };
-        shop.recorder.ask(shop.mirror, Ask::ProbeSource(fact)).await?;
+        let fact = SourceProbedV1 {
+            mirror: context.mirror,
+            range: suspect.range,
+            gone,
+            there,
+            at_ms: context.clock.wall_ms(),
+        };
+        context.recorder.ask(context.mirror, MirrorCommand::ProbeSource(fact)).await?;
     }
     match stopped {
         Some(fault) => Err(fault.into()),
@@ -125,9 +130,9 @@ fn other_size(missing: &Missing, size: Option<u64>) -> Option<String> {
     Some(format!("{} has {size} bytes at the source, its entry says {}", missing.shown(), missing.size))
 }
 
-async fn choose(shop: &Shop, suspect: Suspect) -> Result<Vec<u32>, Miss> {
-    let mirror = shop.mirror;
-    let chosen = shop.recorder.read(move |state| {
+async fn choose(context: &JobContext, suspect: Suspect) -> Result<Vec<u32>, Miss> {
+    let mirror = context.mirror;
+    let chosen = context.recorder.read(move |state| {
         let range = state.mirror(&mirror)?.trees.range(&suspect.range)?;
         let detail = range.detail.as_deref()?;
         let doubtful = doubtful(detail, &state.policy, suspect.for_ancestor);

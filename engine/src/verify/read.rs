@@ -4,11 +4,11 @@
 
 use lakemirror_core::ids::{MetarangeId, RangeId};
 use lakemirror_journal::bits::Bits;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::event::RangeReadV1;
 use lakemirror_journal::state::policy::ImportsRule;
 
-use super::Shop;
+use super::JobContext;
 use super::files::{Miss, blocking, damaged_range};
 use super::inherit::{Base, Surveyed, survey};
 use crate::recorder::RecordError;
@@ -19,8 +19,8 @@ const BASES_MAX: usize = 16;
 const BASE_BYTES_MAX: usize = 64 << 20;
 
 /// Reads a metarange and records its ranges.
-pub(super) async fn metarange(shop: &Shop, id: MetarangeId) -> Result<(), Miss> {
-    let ranges = shop.files.metarange(id).await?;
+pub(super) async fn metarange(context: &JobContext, id: MetarangeId) -> Result<(), Miss> {
+    let ranges = context.files.metarange(id).await?;
     let mut listed = Vec::with_capacity(ranges.len());
     for range in ranges.iter() {
         let count = u32::try_from(range.count).map_err(|_| {
@@ -28,19 +28,24 @@ pub(super) async fn metarange(shop: &Shop, id: MetarangeId) -> Result<(), Miss> 
         })?;
         listed.push((range.id, count));
     }
-    shop.recorder.ask(shop.mirror, Ask::ReadMetarange { metarange: id, ranges: listed }).await?;
+    context.recorder.ask(context.mirror, MirrorCommand::ReadMetarange { metarange: id, ranges: listed }).await?;
     Ok(())
 }
 
 /// Reads a range of `tree` and records it with what it inherits from the trees of the parents.
-pub(super) async fn range(shop: &Shop, id: RangeId, tree: MetarangeId, parents: &[MetarangeId]) -> Result<(), Miss> {
-    let file = shop.files.fetch_range(id).await?;
-    let bases = bases(shop, id, tree, parents).await;
-    let (bytes, namespace) = (file.clone(), shop.files.namespace().clone());
+pub(super) async fn range(
+    context: &JobContext,
+    id: RangeId,
+    tree: MetarangeId,
+    parents: &[MetarangeId],
+) -> Result<(), Miss> {
+    let file = context.files.fetch_range(id).await?;
+    let bases = bases(context, id, tree, parents).await;
+    let (bytes, namespace) = (file.clone(), context.files.namespace().clone());
     let found =
         blocking(move || survey(id, &bytes, &namespace, &bases)).await?.map_err(|damage| damaged_range(id, &damage))?;
-    shop.files.keep_range(id, &file);
-    match record(shop, id, found.clone()).await {
+    context.files.keep_range(id, &file);
+    match record(context, id, found.clone()).await {
         // What it would inherit may have been opened again meanwhile: then everything is asked for.
         Err(RecordError::Refused(_)) if !found.inherited_from.is_empty() => {
             let plain = Surveyed {
@@ -49,31 +54,31 @@ pub(super) async fn range(shop: &Shop, id: RangeId, tree: MetarangeId, parents: 
                 oldest_ms: u64::MAX,
                 ..found
             };
-            Ok(record(shop, id, plain).await?)
+            Ok(record(context, id, plain).await?)
         }
         other => Ok(other?),
     }
 }
 
-async fn record(shop: &Shop, range: RangeId, found: Surveyed) -> Result<(), RecordError> {
+async fn record(context: &JobContext, range: RangeId, found: Surveyed) -> Result<(), RecordError> {
     let read = RangeReadV1 {
-        mirror: shop.mirror,
+        mirror: context.mirror,
         range,
         entries: found.entries,
         imports: found.imports.encode(),
         inherited: found.inherited.encode(),
         inherited_from: found.inherited_from,
         inherited_oldest_ms: found.oldest_ms,
-        at_ms: shop.clock.wall_ms(),
+        at_ms: context.clock.wall_ms(),
     };
-    shop.recorder.ask(shop.mirror, Ask::ReadRange(read)).await.map(drop)
+    context.recorder.ask(context.mirror, MirrorCommand::ReadRange(read)).await.map(drop)
 }
 
 /// The proven ranges of the parents that overlap the range. Whatever fails here only costs checks.
-async fn bases(shop: &Shop, id: RangeId, tree: MetarangeId, parents: &[MetarangeId]) -> Vec<Base> {
-    let overlapping = overlapping(shop, id, tree, parents).await;
-    let (mirror, now_ms) = (shop.mirror, shop.clock.wall_ms());
-    let looked = shop.recorder.read(move |state| {
+async fn bases(context: &JobContext, id: RangeId, tree: MetarangeId, parents: &[MetarangeId]) -> Vec<Base> {
+    let overlapping = overlapping(context, id, tree, parents).await;
+    let (mirror, now_ms) = (context.mirror, context.clock.wall_ms());
+    let looked = context.recorder.read(move |state| {
         let trees = &state.mirror(&mirror)?.trees;
         let ignored = state.policy.imports == ImportsRule::Ignore;
         let proven = overlapping.into_iter().filter_map(|id| proven(trees, id, ignored));
@@ -82,7 +87,7 @@ async fn bases(shop: &Shop, id: RangeId, tree: MetarangeId, parents: &[Metarange
     });
     let (mut bases, mut bytes) = (Vec::new(), 0);
     for (id, unproven, oldest_ms) in looked.await.ok().flatten().unwrap_or_default() {
-        let Ok(file) = shop.files.known_range(id).await else { continue };
+        let Ok(file) = context.files.known_range(id).await else { continue };
         bytes += file.len();
         if bytes > BASE_BYTES_MAX {
             break;
@@ -116,12 +121,12 @@ fn proven(
     (unproven.count() < range.entries).then_some((id, unproven, range.oldest_ms))
 }
 
-async fn overlapping(shop: &Shop, id: RangeId, tree: MetarangeId, parents: &[MetarangeId]) -> Vec<RangeId> {
+async fn overlapping(context: &JobContext, id: RangeId, tree: MetarangeId, parents: &[MetarangeId]) -> Vec<RangeId> {
     let mut found = Vec::new();
-    let Ok(ours) = shop.files.known_metarange(tree).await else { return found };
+    let Ok(ours) = context.files.known_metarange(tree).await else { return found };
     let Some(range) = ours.iter().find(|range| range.id == id) else { return found };
     for parent in parents {
-        let Ok(theirs) = shop.files.known_metarange(*parent).await else { continue };
+        let Ok(theirs) = context.files.known_metarange(*parent).await else { continue };
         let first = theirs.partition_point(|base| base.max_key < range.min_key);
         let overlap = theirs.iter().skip(first).take_while(|base| base.min_key <= range.max_key);
         found.extend(overlap.map(|base| base.id).filter(|base| *base != id));

@@ -13,11 +13,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use lakemirror_core::ids::RangeId;
 use lakemirror_journal::bits::Bits;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::event::ArrivalsCheckedV1;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::policy::{ImportsRule, Policy};
-use lakemirror_journal::state::tree::Grade;
+use lakemirror_journal::state::tree::Completeness;
 
 use self::world::{MIRROR, World, id, tree, tree_of_bytes};
 use super::Settings;
@@ -60,9 +60,9 @@ async fn arrival_in_any_order_ends_whole_and_then_nothing_happens() {
             })
         })
         .await;
-    assert_eq!(world.grade(files.id).await, Grade::Open);
+    assert_eq!(world.completeness(files.id).await, Completeness::Incomplete);
     world.arrive("data/2", 2);
-    world.until_grade(files.id, Grade::Whole).await;
+    world.until_grade(files.id, Completeness::Complete).await;
     world.pass(SECOND).await;
     let (reads, asked) = (world.store.reads.lock().unwrap().len(), world.store.asked.lock().unwrap().len());
     world.pass(20 * SECOND).await;
@@ -85,7 +85,7 @@ async fn find_first(world: &World, range: RangeId) {
         started_ms: 1_000_000,
         finished_ms: 1_000_000,
     };
-    world.recorder.ask(MIRROR, Ask::CheckArrivals(vec![found])).await.unwrap();
+    world.recorder.ask(MIRROR, MirrorCommand::CheckArrivals(vec![found])).await.unwrap();
 }
 
 #[tokio::test]
@@ -147,9 +147,12 @@ async fn a_damaged_range_counts_as_not_there_until_it_is_good() {
         .await;
     world.arrive_file(range, &tree(&[&[("a", "data/9", 9)]]).ranges[0].1);
     world.pass(5 * SECOND).await;
-    assert_eq!((world.grade(files.id).await, world.store.asked.lock().unwrap().len()), (Grade::Open, 0));
+    assert_eq!(
+        (world.completeness(files.id).await, world.store.asked.lock().unwrap().len()),
+        (Completeness::Incomplete, 0)
+    );
     world.arrive_file(range, bytes);
-    world.until_grade(files.id, Grade::Whole).await;
+    world.until_grade(files.id, Completeness::Complete).await;
 }
 
 #[tokio::test]
@@ -164,7 +167,7 @@ async fn a_child_asks_only_for_what_is_new() {
         world.arrive(key, size);
     }
     world.see(&[("main", 2)], &[(2, &[1], child.id), (1, &[], parent.id)]).await;
-    world.until_grade(parent.id, Grade::Whole).await;
+    world.until_grade(parent.id, Completeness::Complete).await;
     world
         .until_status("wrong size", |status| {
             status.tree(&child.id).is_some_and(|tree| {
@@ -176,9 +179,9 @@ async fn a_child_asks_only_for_what_is_new() {
     for key in ["data/1", "data/3", "data/33", "data/4"] {
         assert_eq!(world.asked(key), 1, "{key}");
     }
-    assert_eq!(world.grade(child.id).await, Grade::Open);
+    assert_eq!(world.completeness(child.id).await, Completeness::Incomplete);
     world.arrive("data/2", 7);
-    world.until_grade(child.id, Grade::Whole).await;
+    world.until_grade(child.id, Completeness::Complete).await;
 }
 
 #[tokio::test]
@@ -198,8 +201,8 @@ async fn what_the_parent_misses_is_not_inherited() {
         .await;
     assert_eq!((world.asked("data/2"), world.asked("data/3")), (1, 1));
     world.arrive("data/1", 1);
-    world.until_grade(child.id, Grade::Whole).await;
-    world.until_grade(parent.id, Grade::Whole).await;
+    world.until_grade(child.id, Completeness::Complete).await;
+    world.until_grade(parent.id, Completeness::Complete).await;
 }
 
 #[tokio::test]
@@ -219,7 +222,7 @@ async fn forbidden_is_not_absent_and_not_asked_for_often() {
     world.pass(10 * SECOND).await;
     assert!(world.asked("data/1") - before <= 2);
     world.store.forbidden.lock().unwrap().clear();
-    world.until_grade(files.id, Grade::Whole).await;
+    world.until_grade(files.id, Completeness::Complete).await;
 }
 
 #[tokio::test]
@@ -236,7 +239,7 @@ async fn denied_reads_are_reported_and_tried_slowly() {
     world.pass(20 * SECOND).await;
     assert!(world.store.reads.lock().unwrap().len() <= 6);
     *world.store.denied.lock().unwrap() = false;
-    world.until_grade(files.id, Grade::Whole).await;
+    world.until_grade(files.id, Completeness::Complete).await;
 }
 
 #[tokio::test]
@@ -250,17 +253,17 @@ async fn an_ancestor_is_expired_by_two_answers_and_a_head_is_not() {
     *world.source.down.lock().unwrap() = true;
     world.see(&[("main", 2)], &[(2, &[1], new.id), (1, &[], old.id)]).await;
     world.pass(10 * SECOND).await;
-    assert_eq!(world.grade(old.id).await, Grade::Open, "an unreachable source decides nothing");
+    assert_eq!(world.completeness(old.id).await, Completeness::Incomplete, "an unreachable source decides nothing");
     world.source.probes.lock().unwrap().clear();
     *world.source.down.lock().unwrap() = false;
-    world.until_grade(old.id, Grade::Expired).await;
+    world.until_grade(old.id, Completeness::CompleteExceptExpired).await;
     assert_eq!(*world.source.probes.lock().unwrap(), ["a", "a"]);
-    assert_eq!(world.grade(new.id).await, Grade::Open);
+    assert_eq!(world.completeness(new.id).await, Completeness::Incomplete);
     world.pass(5 * SECOND).await;
-    assert_eq!(world.grade(new.id).await, Grade::Open);
+    assert_eq!(world.completeness(new.id).await, Completeness::Incomplete);
     assert!(!world.source.probes.lock().unwrap().contains(&"b".to_owned()), "a head is diagnosed later");
     world.arrive("data/2", 2);
-    world.until_grade(new.id, Grade::Whole).await;
+    world.until_grade(new.id, Completeness::Complete).await;
     assert!(world.look(|mirror| mirror.graph.get(&id(2)).unwrap().closed).await);
 }
 
@@ -279,14 +282,14 @@ async fn a_head_is_diagnosed_late_and_still_asked_for() {
         world.source.probes.lock().unwrap().is_empty(),
         "the clock was put forward an hour: nobody has waited for it"
     );
-    world.until_grade(files.id, Grade::Expired).await;
+    world.until_grade(files.id, Completeness::CompleteExceptExpired).await;
     world
         .until_status("expired", |status| {
             status.tree(&files.id).is_some_and(|tree| tree.counts.expired == 1 && tree.counts.missing == 0)
         })
         .await;
     world.arrive("data/1", 1);
-    world.until_grade(files.id, Grade::Whole).await;
+    world.until_grade(files.id, Completeness::Complete).await;
 }
 
 /// The source is asked by the bytes of the path, which need not be text.
@@ -304,7 +307,7 @@ async fn an_ancestor_whose_path_is_not_utf_8_expires_as_any_other() {
         status.tree(&old.id).is_some_and(|tree| tree.samples.iter().any(|sample| sample.path == "caf\\xE9.csv"))
     };
     world.until_status("named for people", named).await;
-    world.until_grade(old.id, Grade::Expired).await;
+    world.until_grade(old.id, Completeness::CompleteExceptExpired).await;
     assert!(world.look(|mirror| mirror.graph.get(&id(2)).unwrap().closed).await);
 }
 
@@ -332,16 +335,16 @@ async fn an_object_of_another_size_expires_for_an_ancestor_and_comes_right_for_a
         .await;
     world.source.probes.lock().unwrap().clear();
     *world.source.down.lock().unwrap() = false;
-    world.until_grade(old.id, Grade::Expired).await;
+    world.until_grade(old.id, Completeness::CompleteExceptExpired).await;
     assert_eq!(*world.source.probes.lock().unwrap(), ["a", "a"]);
     world.pass(5 * SECOND).await;
     assert!(!world.source.probes.lock().unwrap().contains(&"b".to_owned()), "a head's size is not the source's to say");
-    assert_eq!(world.grade(new.id).await, Grade::Open);
+    assert_eq!(world.completeness(new.id).await, Completeness::Incomplete);
     world.arrive("data/2", 2);
-    world.until_grade(new.id, Grade::Whole).await;
+    world.until_grade(new.id, Completeness::Complete).await;
     world.see(&[("main", 2), ("again", 1)], &[]).await;
     world.arrive("data/1", 1);
-    world.until_grade(old.id, Grade::Whole).await;
+    world.until_grade(old.id, Completeness::Complete).await;
 }
 
 #[tokio::test]
@@ -357,7 +360,7 @@ async fn an_object_that_the_source_contradicts_itself_about_holds_up_no_question
     world.pass(10 * SECOND).await;
     assert!(world.source.probes.lock().unwrap().contains(&"b".to_owned()));
     world.arrive("data/1", 1);
-    world.until_grade(old.id, Grade::Expired).await;
+    world.until_grade(old.id, Completeness::CompleteExceptExpired).await;
 }
 
 #[tokio::test]
@@ -388,13 +391,15 @@ async fn a_large_tree_that_hangs_holds_up_no_small_one() {
     world.see(&[("big", 1), ("small", 2)], &[(2, &[], small.id)]).await;
     world.arrive_files(&small);
     world.arrive("data/1", 1);
-    world.until_grade(small.id, Grade::Whole).await;
-    assert_eq!(world.grade(big.id).await, Grade::Open);
+    world.until_grade(small.id, Completeness::Complete).await;
+    assert_eq!(world.completeness(big.id).await, Completeness::Incomplete);
 }
 
 #[tokio::test]
 async fn blocked_imports_are_never_asked_for_and_checked_ones_in_their_own_bucket() {
-    for (imports, grade) in [(ImportsRule::Check, Grade::Whole), (ImportsRule::Block, Grade::Open)] {
+    for (imports, completeness) in
+        [(ImportsRule::Check, Completeness::Complete), (ImportsRule::Block, Completeness::Incomplete)]
+    {
         let state = State { policy: Policy { imports, ..Policy::default() }, ..State::default() };
         let world = World::with(state, Settings::default()).await;
         let files = tree(&[&[("a", "s3://outside/x/1", 1), ("b", "data/2", 2)]]);
@@ -403,7 +408,7 @@ async fn blocked_imports_are_never_asked_for_and_checked_ones_in_their_own_bucke
         world.arrive_files(&files);
         world.see(&[("main", 1)], &[(1, &[], files.id)]).await;
         world.pass(10 * SECOND).await;
-        assert_eq!(world.grade(files.id).await, grade);
+        assert_eq!(world.completeness(files.id).await, completeness);
         if imports == ImportsRule::Block {
             world
                 .until_status("an import", |status| status.tree(&files.id).is_some_and(|tree| tree.counts.imports == 1))
@@ -426,7 +431,7 @@ async fn an_address_of_another_store_is_reported_and_never_present() {
                 .is_some_and(|tree| tree.counts.unresolvable == 1 && tree.samples.iter().any(|one| one.object.is_err()))
         })
         .await;
-    assert_eq!(world.grade(files.id).await, Grade::Open);
+    assert_eq!(world.completeness(files.id).await, Completeness::Incomplete);
 }
 
 #[tokio::test]
@@ -440,8 +445,8 @@ async fn two_trees_that_revert_each_other_do_not_wait_for_each_other() {
     world.arrive("data/1", 1);
     world.arrive("data/2", 2);
     world.see(&[("main", 3)], &[(3, &[2], one.id), (2, &[1], two.id), (1, &[], one.id)]).await;
-    world.until_grade(one.id, Grade::Whole).await;
-    world.until_grade(two.id, Grade::Whole).await;
+    world.until_grade(one.id, Completeness::Complete).await;
+    world.until_grade(two.id, Completeness::Complete).await;
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ const STIR: Duration = Duration::from_secs(10);
 
 /// What was tried of one file or range, by monotonic time.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Track {
+pub(super) struct RetryState {
     pub(super) read: bool,
     pub(super) wanted: u32,
     pub(super) tries: u32,
@@ -77,7 +77,7 @@ pub(super) struct Track {
     plan: u64,
 }
 
-impl Track {
+impl RetryState {
     fn new(now: Duration) -> Self {
         Self { since: now, ..Self::default() }
     }
@@ -114,13 +114,13 @@ pub(super) enum Job {
     Metarange(MetarangeId),
     /// Read a range of a tree, with the trees of the parents to inherit from.
     Range(RangeId, MetarangeId, Vec<MetarangeId>),
-    /// Ask the destination which of many range files of a tree are there.
+    /// MirrorCommand the destination which of many range files of a tree are there.
     Files(MetarangeId, Vec<RangeId>, Reach),
-    /// Ask the destination for missing objects.
+    /// MirrorCommand the destination for missing objects.
     Check(Vec<Look>, Effort),
     /// Read which objects a range has, to count them once.
     Print(RangeId),
-    /// Ask the source.
+    /// MirrorCommand the source.
     Probe(Suspect),
 }
 
@@ -171,8 +171,8 @@ pub(super) struct Tracks {
     pub(super) plan: Plan,
     /// Plans so far.
     plans: u64,
-    pub(super) trees: HashMap<MetarangeId, Track>,
-    pub(super) ranges: HashMap<RangeId, Track>,
+    pub(super) trees: HashMap<MetarangeId, RetryState>,
+    pub(super) ranges: HashMap<RangeId, RetryState>,
     places: HashMap<MetarangeId, usize>,
     /// Missing keys that are looked for one by one.
     missing: u64,
@@ -186,7 +186,7 @@ pub(super) struct Tracks {
 }
 
 /// Drops the tracks that the last plan does not need, and most of the room of what once was many.
-fn drop_older<Id: Eq + Hash>(tracks: &mut HashMap<Id, Track>, plan: u64) {
+fn drop_older<Id: Eq + Hash>(tracks: &mut HashMap<Id, RetryState>, plan: u64) {
     tracks.retain(|_, track| track.plan == plan);
     if tracks.capacity() > ROOM_MIN + 4 * tracks.len() {
         tracks.shrink_to(2 * tracks.len());
@@ -218,7 +218,7 @@ impl Tracks {
         self.plans += 1;
         self.missing = 0;
         for tree in &plan.trees {
-            let track = self.trees.entry(tree.id).or_insert_with(|| Track::new(now));
+            let track = self.trees.entry(tree.id).or_insert_with(|| RetryState::new(now));
             track.plan = self.plans;
             let awaited = !tree.shown_only && tree.role == Role::Head;
             track.head_since = if awaited { track.head_since.or(Some(now)) } else { None };
@@ -226,11 +226,11 @@ impl Tracks {
             track.massed = massed;
             self.missing += if tree.total.is_none() { FILE_WEIGHT } else { 0 };
             for need in &tree.ranges {
-                let track = self.ranges.entry(need.id).or_insert_with(|| Track::new(now));
+                let track = self.ranges.entry(need.id).or_insert_with(|| RetryState::new(now));
                 // More is wanted than before only where what counted was opened again: nothing was looked for since.
                 let opened_again = need.wanted > track.wanted && track.tries > 0 && need.read;
                 if track.read != need.read || opened_again {
-                    *track = Track { read: need.read, running: track.running, ..Track::new(now) };
+                    *track = RetryState { read: need.read, running: track.running, ..RetryState::new(now) };
                 }
                 (track.wanted, track.plan) = (need.wanted, self.plans);
                 track.massed = massed && !need.read && !track.there;
@@ -247,7 +247,7 @@ impl Tracks {
     }
 
     /// When the track is due, by monotonic time.
-    pub(super) fn due(&self, track: &Track, now: Duration) -> Duration {
+    pub(super) fn due(&self, track: &RetryState, now: Duration) -> Duration {
         if track.tries == 0 {
             return Duration::ZERO;
         }
@@ -267,7 +267,7 @@ impl Tracks {
     }
 
     /// When the track is looked at next, where it is looked at by itself.
-    pub(super) fn next_look(&self, track: &Track, now: Duration) -> Option<Duration> {
+    pub(super) fn next_look(&self, track: &RetryState, now: Duration) -> Option<Duration> {
         match () {
             () if track.massed => None,
             () if track.is_mass() => Some(track.mass.next()),
@@ -281,7 +281,7 @@ impl Tracks {
         let trees = unread.filter_map(|tree| self.trees.get(&tree.id));
         let ranges = self.ranges.values().filter(|track| !track.read || track.wanted > 0);
         let waiting = trees.chain(ranges).filter(|track| !track.running && track.tries > 0);
-        let files = self.trees.values().filter_map(Track::files_at);
+        let files = self.trees.values().filter_map(RetryState::files_at);
         waiting.filter_map(|track| self.next_look(track, now)).chain(files).min()
     }
 
@@ -324,7 +324,7 @@ impl Tracks {
         if held.large && !held.shown {
             step(&mut self.running_large);
         }
-        let mark = |track: &mut Track| track.running = running;
+        let mark = |track: &mut RetryState| track.running = running;
         match &held.job {
             Job::Metarange(id) => self.trees.get_mut(id).into_iter().for_each(mark),
             Job::Range(id, ..) => self.ranges.get_mut(id).into_iter().for_each(mark),
@@ -440,7 +440,7 @@ impl Tracks {
             let Some(place) = self.places.get(parent).filter(|place| **place < bounds.place) else { return false };
             let Some(tree) = self.plan.trees.get(*place) else { return false };
             if tree.total.is_none() {
-                return self.trees.get(parent).is_some_and(Track::is_hopeful);
+                return self.trees.get(parent).is_some_and(RetryState::is_hopeful);
             }
             let fresh = |id: &RangeId| {
                 let track = self.ranges.get(id).filter(|_| *id != need.id);

@@ -11,7 +11,7 @@ use lakemirror_core::ids::RangeId;
 use lakemirror_journal::bits::{BITS_MAX, Bits};
 use lakemirror_journal::event::{ArchivedShownV1, ArrivalsCheckedV1, RangeReadV1, SourceProbedV1, WrongSizesGoneV1};
 use lakemirror_journal::state::policy::{ArchivedRule, ImportsRule, Policy, SizeRule};
-use lakemirror_journal::state::tree::{FORBIDDEN, Grade, Range, WRONG_SIZE};
+use lakemirror_journal::state::tree::{Completeness, FORBIDDEN, Range, WRONG_SIZE};
 
 use super::graph::At;
 
@@ -157,14 +157,16 @@ impl RangeProof {
 
     /// How far it is proven under these rules.
     #[must_use]
-    pub fn grade(&self, policy: &Policy) -> Grade {
+    pub fn completeness(&self, policy: &Policy) -> Completeness {
         let sizes_count = policy.size == SizeRule::Strict && !self.wrong_size.is_empty();
         let blocked = policy.imports == ImportsRule::Block && self.imports > 0;
         let archived = policy.archived == ArchivedRule::Block && self.archived.values().any(|one| !one.shown);
         match () {
-            () if self.read.is_none() || sizes_count || archived || blocked || !self.missing.is_none() => Grade::Open,
-            () if self.expired.is_none() => Grade::Whole,
-            () => Grade::Expired,
+            () if self.read.is_none() || sizes_count || archived || blocked || !self.missing.is_none() => {
+                Completeness::Incomplete
+            }
+            () if self.expired.is_none() => Completeness::Complete,
+            () => Completeness::CompleteExceptExpired,
         }
     }
 

@@ -11,11 +11,11 @@ use lakemirror_journal::state::State;
 use lakemirror_journal::state::branch::Branch;
 use lakemirror_journal::state::mirror::{Mirror, Phase};
 use lakemirror_journal::state::policy::{ArchivedRule, HistoryRule, ImportsRule};
-use lakemirror_journal::state::tree::Grade;
+use lakemirror_journal::state::tree::Completeness;
 
 use super::subject::Subject;
 use crate::begin::restored;
-use crate::moment::show;
+use crate::point::show;
 use crate::{EvidenceError, Source, decode};
 
 /// Ancestors that are named.
@@ -87,7 +87,7 @@ fn of_branch(branch: &Branch, commit: &CommitId) -> Vec<String> {
     if branch.removing {
         reasons.push("the branch is being removed from the mirror".to_owned());
     }
-    if let Some(divergence) = branch.strayed() {
+    if let Some(divergence) = branch.diverged() {
         let found = divergence.found.map_or_else(|| "deleted".to_owned(), |id| format!("found at {id}"));
         reasons.push(format!("somebody else moved the mirror's branch: {found} since {}", show(divergence.since_ms)));
     }
@@ -105,7 +105,7 @@ fn of_tree(state: &State, mirror: &Mirror, id: &CommitId) -> Vec<String> {
         return vec!["its commit record was not read from the source yet".to_owned()];
     };
     let Some(metarange) = commit.metarange else { return Vec::new() };
-    let Some(tree) = mirror.trees.metaranges.get(&metarange).filter(|tree| tree.is_read() && !tree.let_go) else {
+    let Some(tree) = mirror.trees.metaranges.get(&metarange).filter(|tree| tree.is_read() && !tree.evicted) else {
         return vec![format!("its metarange {metarange} could not be read at the destination yet")];
     };
     let mut reasons = Vec::new();
@@ -156,7 +156,9 @@ fn of_history(state: &State, mirror: &Mirror, id: &CommitId) -> Vec<String> {
     }
     let open = |other: &CommitId| {
         let tree = mirror.graph.get(other).and_then(|commit| commit.metarange);
-        tree.is_some_and(|tree| mirror.trees.metaranges.get(&tree).is_none_or(|tree| tree.grade() == Grade::Open))
+        tree.is_some_and(|tree| {
+            mirror.trees.metaranges.get(&tree).is_none_or(|tree| tree.completeness() == Completeness::Incomplete)
+        })
     };
     let ancestors = mirror.graph.unrecorded(id, usize::MAX);
     let open: Vec<&CommitId> = ancestors.iter().filter(|other| *other != id && open(other)).collect();

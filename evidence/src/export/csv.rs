@@ -12,7 +12,7 @@ use lakemirror_core::escape;
 use serde_json::Value;
 
 use super::line::{Line, Trailer};
-use crate::moment::show;
+use crate::point::show;
 
 /// The columns, in this order; later versions add to the right.
 pub const COLUMNS: [&str; 17] = [

@@ -25,7 +25,7 @@ pub(super) struct Verifier {
     deep: bool,
     /// What replaying found.
     pub(super) replayed: Deep,
-    /// The state, where it is replayed; only its ladder is that of the journal where not all records are decoded. None
+    /// The state, where it is replayed; only its lifecycle is that of the journal where not all records are decoded. None
     /// where the first record is not at hand and no snapshot was restored.
     pub(super) state: Option<State>,
     /// Anchors not yet met.
@@ -96,7 +96,7 @@ impl Verifier {
         }
         state.apply(&event);
         self.replayed.records += 1;
-        self.replayed.strays = state.strays;
+        self.replayed.ignored_events = state.ignored_events;
         Ok(())
     }
 

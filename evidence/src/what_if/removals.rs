@@ -1,6 +1,6 @@
 //! Removals of branches under another time of grace.
 //!
-//! Owns the arithmetic: a tombstone's time and the time of grace give the moment from which the branch may go. The
+//! Owns the arithmetic: a tombstone's time and the time of grace give the point from which the branch may go. The
 //! guard on how many branches go at once is not replayed: the listings that it looks at are not in the journal.
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use crate::state::State;
 use crate::state::branch::Move;
 use crate::state::mirror::Mirror;
 use crate::state::policy::HistoryRule;
-use crate::state::tree::{Grade, Metarange, Range};
+use crate::state::tree::{Completeness, Metarange, Range};
 
 use super::Case;
 
@@ -57,11 +57,14 @@ impl Old {
 /// Whether the commit may become a head: its own tree is whole, and its history is what the policy asks for.
 pub(super) fn is_ready(state: &State, mirror: &Mirror, id: &CommitId) -> bool {
     let Some(commit) = mirror.graph.get(id) else { return false };
-    let enough = |grade| grade == Grade::Whole || grade == Grade::Expired && mutant::is_on("expired_head");
+    let enough = |completeness| {
+        completeness == Completeness::Complete
+            || completeness == Completeness::CompleteExceptExpired && mutant::is_on("expired_head")
+    };
     let whole = mutant::is_on("head_not_whole")
         || commit
             .metarange
-            .is_none_or(|tree| mirror.trees.metaranges.get(&tree).is_some_and(|tree| enough(tree.grade())));
+            .is_none_or(|tree| mirror.trees.metaranges.get(&tree).is_some_and(|tree| enough(tree.completeness())));
     let history = match state.policy.history {
         HistoryRule::Complete if mutant::is_on("ancestors_unchecked") => commit.rooted,
         HistoryRule::Complete => commit.closed,
@@ -89,7 +92,7 @@ fn trees_behind<'a>(state: &State, mirror: &'a Mirror, head: &CommitId) -> Vec<(
 }
 
 fn is_of_unknown_age(tree: &Metarange) -> bool {
-    tree.let_go && !mutant::is_on("let_go_counts_as_young")
+    tree.evicted && !mutant::is_on("let_go_counts_as_young")
 }
 
 /// Whether what proves the range is stamped after now: the clock has been put back since, and how old it is, is not

@@ -138,7 +138,7 @@ pub(super) fn removals(case: &Case<'_>, proven_gone: &BTreeMap<String, u64>) -> 
             && !branch.removing
             && !case.mirror.is_held(name)
             && branch.moving.is_none()
-            && branch.strayed().is_none_or(|divergence| divergence.found.is_none())
+            && branch.diverged().is_none_or(|divergence| divergence.found.is_none())
     });
     due.map(|(name, _)| {
         Event::BranchRemovalStarted(BranchRemovalStartedV1 { mirror: case.id, branch: name.clone(), at_ms: case.at_ms })

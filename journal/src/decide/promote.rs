@@ -11,7 +11,7 @@ use crate::mutant;
 use crate::state::branch::{Branch, Move, Presence, SeenHead};
 use crate::state::mirror::Phase;
 use crate::state::policy::DivergenceRule;
-use crate::state::tree::{Grade, Range};
+use crate::state::tree::{Completeness, Range};
 
 /// Ranges that one scrub opens again.
 const RANGES_PER_SCRUB: usize = 256;
@@ -28,7 +28,7 @@ pub(super) fn plan(case: &Case<'_>) -> Vec<Event> {
         if branch.moving.is_some() && !mutant::is_on("two_moves_at_once") || branch.removing {
             continue;
         }
-        if let Some(divergence) = branch.strayed().filter(|_| !mutant::is_on("divergence_ignored")) {
+        if let Some(divergence) = branch.diverged().filter(|_| !mutant::is_on("divergence_ignored")) {
             if case.state.policy.on_divergence == DivergenceRule::Restore {
                 events.extend(restore(case, name, branch, divergence.found, &mut stale));
             }
@@ -102,7 +102,8 @@ pub(super) fn scrub(case: &Case<'_>) -> Vec<Event> {
         case.mirror.branches.values().filter(|branch| branch.moving.is_none()).filter_map(|branch| branch.mirror);
     let mut stale = Old::default();
     for head in heads {
-        let unfit = |range: &&Range| range.grade == Grade::Whole && is_unfit(range, case.at_ms, age_ms_max);
+        let unfit =
+            |range: &&Range| range.completeness == Completeness::Complete && is_unfit(range, case.at_ms, age_ms_max);
         let old = tree_ranges(case.mirror, &head).filter(unfit);
         stale.ranges.extend(old.map(|range| range.id).take(RANGES_PER_SCRUB));
         if stale.ranges.len() >= RANGES_PER_SCRUB {
@@ -121,7 +122,7 @@ pub(super) fn scrub(case: &Case<'_>) -> Vec<Event> {
 pub(super) fn remake(case: &Case<'_>, branch: String, hidden: bool) -> Result<Vec<Event>, Refused> {
     let known = case.mirror.branches.get(&branch).ok_or_else(|| Refused::UnknownBranch(branch.clone()))?;
     let is_default = case.mirror.source.as_ref().is_some_and(|source| source.default_branch == branch);
-    let rests = known.is_level() && !known.removing && known.divergence.is_none() && known.tombstone_ms.is_none();
+    let rests = known.is_in_sync() && !known.removing && known.divergence.is_none() && known.tombstone_ms.is_none();
     let ready = case.mirror.phase == Phase::Ready && is_ready(case.state, case.mirror, &known.head);
     if known.hidden == hidden || is_default || !rests || !ready || known.presence != Presence::There {
         return Ok(Vec::new());

@@ -1,7 +1,7 @@
-//! Decisions about the journal's own files: a segment climbs from sealed to archived to dropped, never past a rung.
+//! Decisions about the journal's own files: a segment climbs from sealed to archived to dropped, never past a stage.
 //!
-//! The caller did the work that a step says (or, for a drop, is about to do it); here it is held against the ladder.
-//! Steps may be repeated: one that the ladder has already gives no facts.
+//! The caller did the work that a step says (or, for a drop, is about to do it); here it is held against the lifecycle.
+//! Steps may be repeated: one that the lifecycle has already gives no facts.
 
 use super::Refused;
 use crate::command::{DATABASE_KEY_BYTES_MAX, DATABASE_VALUE_BYTES_MAX, UpkeepStep};
@@ -12,32 +12,32 @@ use crate::event::{
 use crate::ids::Seq;
 use crate::state::State;
 use crate::state::database::Database;
-use crate::state::ladder::{Ladder, Segment, Stage};
+use crate::state::lifecycle::{Segment, SegmentLifecycle, Stage};
 
 pub(super) fn step(state: &State, step: UpkeepStep, at_ms: u64) -> Result<Vec<Event>, Refused> {
-    let ladder = &state.ladder;
+    let lifecycle = &state.lifecycle;
     let event = match step {
         UpkeepStep::Sealed { first, last, frames, bytes, checks, hash, last_frame } => {
             let sealed = SegmentSealedV1 { first, last, frames, bytes, checks, hash, last_frame, at_ms };
-            seal(ladder, sealed)?.map(Event::SegmentSealed)
+            seal(lifecycle, sealed)?.map(Event::SegmentSealed)
         }
         UpkeepStep::Archived { first, last, hash, bytes, file_hash, place } => {
             let archived = SegmentArchivedV1 { first, last, hash, bytes, file_hash, place, at_ms };
-            archive(ladder, archived)?.map(Event::SegmentArchived)
+            archive(lifecycle, archived)?.map(Event::SegmentArchived)
         }
         UpkeepStep::Dropped { first, last, hash } => {
-            drop_segment(ladder, first, last, hash, at_ms)?.map(Event::SegmentDropped)
+            drop_segment(lifecycle, first, last, hash, at_ms)?.map(Event::SegmentDropped)
         }
         UpkeepStep::SnapshotTaken { seq, digest, bytes } => {
-            snapshot(ladder, SnapshotTakenV1 { seq, digest, bytes, at_ms })?.map(Event::SnapshotTaken)
+            snapshot(lifecycle, SnapshotTakenV1 { seq, digest, bytes, at_ms })?.map(Event::SnapshotTaken)
         }
         UpkeepStep::LossAcknowledged { from, to, reason, who } => {
-            lose(ladder, LossAcknowledgedV1 { from, to, reason, who, at_ms })?.map(Event::LossAcknowledged)
+            lose(lifecycle, LossAcknowledgedV1 { from, to, reason, who, at_ms })?.map(Event::LossAcknowledged)
         }
         UpkeepStep::GapFound { after, published, hash, mirror } => {
             let writer_epoch = state.writer_epoch;
             let gap = JournalGapFoundV1 { after, published, hash, mirror, writer_epoch, at_ms };
-            find_gap(ladder, gap)?.map(Event::JournalGapFound)
+            find_gap(lifecycle, gap)?.map(Event::JournalGapFound)
         }
         UpkeepStep::DatabaseItem { generation, key, value } => {
             let (removed, value) = (value.is_none(), value.unwrap_or_default());
@@ -56,24 +56,24 @@ fn rule<T>(text: String) -> Result<T, Refused> {
     Err(Refused::Rule(text))
 }
 
-fn seal(ladder: &Ladder, sealed: SegmentSealedV1) -> Result<Option<SegmentSealedV1>, Refused> {
+fn seal(lifecycle: &SegmentLifecycle, sealed: SegmentSealedV1) -> Result<Option<SegmentSealedV1>, Refused> {
     let SegmentSealedV1 { first, last, hash, .. } = sealed;
-    if let Some(known) = ladder.segments.get(&first) {
+    if let Some(known) = lifecycle.segments.get(&first) {
         if known.last == last && known.hash == hash {
             return Ok(None);
         }
         return rule(format!("segment {first} to {last} is not the one that was sealed: that ends at {}", known.last));
     }
-    let next = ladder.open_from();
+    let next = lifecycle.open_from();
     if first != next || last < first || sealed.frames == 0 {
         return rule(format!("a segment of records {first} to {last} was sealed where record {next} follows"));
     }
     Ok(Some(sealed))
 }
 
-fn archive(ladder: &Ladder, archived: SegmentArchivedV1) -> Result<Option<SegmentArchivedV1>, Refused> {
+fn archive(lifecycle: &SegmentLifecycle, archived: SegmentArchivedV1) -> Result<Option<SegmentArchivedV1>, Refused> {
     let SegmentArchivedV1 { first, last, hash, .. } = archived;
-    match &find(ladder, first, last, &hash)?.stage {
+    match &find(lifecycle, first, last, &hash)?.stage {
         Stage::Sealed => Ok(Some(archived)),
         Stage::Archived(known) | Stage::Dropped { archive: Some(known), .. }
             if known.file_hash == archived.file_hash && known.place == archived.place =>
@@ -88,32 +88,32 @@ fn archive(ladder: &Ladder, archived: SegmentArchivedV1) -> Result<Option<Segmen
 /// The oldest one goes first, and only when a snapshot stands for it; the newest one's footer is what the next
 /// segment's is chained to.
 fn drop_segment(
-    ladder: &Ladder,
+    lifecycle: &SegmentLifecycle,
     first: Seq,
     last: Seq,
     hash: [u8; 32],
     at_ms: u64,
 ) -> Result<Option<SegmentDroppedV1>, Refused> {
-    let segment = find(ladder, first, last, &hash)?;
+    let segment = find(lifecycle, first, last, &hash)?;
     let archived = match segment.stage {
         Stage::Dropped { .. } => return Ok(None),
         Stage::Archived(_) => true,
         Stage::Sealed => false,
     };
-    if ladder.snapshot.is_none_or(|snapshot| snapshot.seq < last) {
+    if lifecycle.snapshot.is_none_or(|snapshot| snapshot.seq < last) {
         return rule(format!("segment {first} to {last} cannot be dropped: no snapshot stands for it"));
     }
-    if let Some((older, _)) = ladder.oldest_kept().filter(|(oldest, _)| *oldest != first) {
+    if let Some((older, _)) = lifecycle.oldest_kept().filter(|(oldest, _)| *oldest != first) {
         return rule(format!("segment {first} to {last} cannot be dropped before the one of record {older}"));
     }
-    if last.saturating_add(1) == ladder.open_from() {
+    if last.saturating_add(1) == lifecycle.open_from() {
         return rule(format!("segment {first} to {last} cannot be dropped: it is the newest sealed one"));
     }
     Ok(Some(SegmentDroppedV1 { first, last, hash, archived, at_ms }))
 }
 
-fn find<'a>(ladder: &'a Ladder, first: Seq, last: Seq, hash: &[u8; 32]) -> Result<&'a Segment, Refused> {
-    let Some(segment) = ladder.segments.get(&first).filter(|segment| segment.last == last) else {
+fn find<'a>(lifecycle: &'a SegmentLifecycle, first: Seq, last: Seq, hash: &[u8; 32]) -> Result<&'a Segment, Refused> {
+    let Some(segment) = lifecycle.segments.get(&first).filter(|segment| segment.last == last) else {
         return rule(format!("segment {first} to {last} was not sealed in this journal"));
     };
     if segment.hash != *hash {
@@ -122,8 +122,8 @@ fn find<'a>(ladder: &'a Ladder, first: Seq, last: Seq, hash: &[u8; 32]) -> Resul
     Ok(segment)
 }
 
-fn snapshot(ladder: &Ladder, taken: SnapshotTakenV1) -> Result<Option<SnapshotTakenV1>, Refused> {
-    match ladder.snapshot {
+fn snapshot(lifecycle: &SegmentLifecycle, taken: SnapshotTakenV1) -> Result<Option<SnapshotTakenV1>, Refused> {
+    match lifecycle.snapshot {
         Some(known) if known.seq == taken.seq && known.digest != taken.digest => {
             rule(format!("the snapshot of record {} has another digest than the one before", taken.seq))
         }
@@ -132,11 +132,11 @@ fn snapshot(ladder: &Ladder, taken: SnapshotTakenV1) -> Result<Option<SnapshotTa
     }
 }
 
-fn find_gap(ladder: &Ladder, gap: JournalGapFoundV1) -> Result<Option<JournalGapFoundV1>, Refused> {
+fn find_gap(lifecycle: &SegmentLifecycle, gap: JournalGapFoundV1) -> Result<Option<JournalGapFoundV1>, Refused> {
     if gap.published == 0 {
         return rule("a gap is of records that were there".to_owned());
     }
-    let known = ladder.gaps.iter().any(|known| (known.published, known.hash) == (gap.published, gap.hash));
+    let known = lifecycle.gaps.iter().any(|known| (known.published, known.hash) == (gap.published, gap.hash));
     Ok((!known).then_some(gap))
 }
 
@@ -153,11 +153,11 @@ fn write_item(database: &Database, written: DatabaseItemWrittenV1) -> Result<Opt
     Ok((!same || *generation > database.generation).then_some(written))
 }
 
-fn lose(ladder: &Ladder, lost: LossAcknowledgedV1) -> Result<Option<LossAcknowledgedV1>, Refused> {
+fn lose(lifecycle: &SegmentLifecycle, lost: LossAcknowledgedV1) -> Result<Option<LossAcknowledgedV1>, Refused> {
     if lost.from == 0 || lost.to < lost.from || lost.reason.trim().is_empty() {
         return rule("a loss is of records, from the first to the last, and has a reason".to_owned());
     }
-    let last = ladder.losses.last();
+    let last = lifecycle.losses.last();
     let same = last.is_some_and(|last| {
         (last.from, last.to, &last.reason, &last.who) == (lost.from, lost.to, &lost.reason, &lost.who)
     });

@@ -26,7 +26,7 @@ const BATCH_ORDINALS_MAX: u32 = 4096;
 
 pub(super) fn metarange(case: &Case<'_>, metarange: MetarangeId, ranges: &[(RangeId, u32)]) -> Vec<Event> {
     let known = case.mirror.trees.metaranges.get(&metarange);
-    if known.is_none_or(|tree| tree.is_read() && !tree.let_go) {
+    if known.is_none_or(|tree| tree.is_read() && !tree.evicted) {
         return Vec::new();
     }
     let part = |first: usize, part: &[(RangeId, u32)]| {

@@ -2,7 +2,7 @@
 //! copy of what the embedded mirrors database has of definitions.
 //!
 //! They hold what proves a file that is no longer there: the hashes of dropped segments stay in the journal, so the
-//! chain of hashes never has a hole. Owns the payloads; what they do to the state is `state::ladder`'s.
+//! chain of hashes never has a hole. Owns the payloads; what they do to the state is `state::lifecycle`'s.
 
 use rkyv::{Archive, Deserialize, Serialize};
 

@@ -64,11 +64,11 @@ struct Place<'a> {
 }
 
 /// All places.
-pub(super) struct Shelf<'a> {
+pub(super) struct SegmentDir<'a> {
     places: Vec<Place<'a>>,
 }
 
-impl<'a> Shelf<'a> {
+impl<'a> SegmentDir<'a> {
     /// The journal's own directory, and archives, which have segments directly or in `seg/`.
     pub(super) fn new(own: &'a dyn Disk, archives: &[&'a dyn Disk]) -> Self {
         let archived = archives.iter().flat_map(|&disk| ["", SEGMENT_DIR].map(|dir| Place { disk, dir }));

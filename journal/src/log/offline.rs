@@ -12,15 +12,15 @@ pub use report::{FooterSeen, ScanError, ScanReport, SegmentSeen};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::catalog::{Entry, Shelf, after_gaps};
+use super::catalog::{Entry, SegmentDir, after_gaps};
 use super::chain::Position;
-use super::course::{Course, Failed, Ground, Start, Step};
 use super::disk::real::RealDisk;
 use super::disk::{Access, Disk};
 use super::error::OpenError;
 use super::head;
 use super::layout::{self, FIRST_SEQ, HEAD_NAME};
 use super::replay::Replay;
+use super::replay_plan::{Failed, Ground, ReplayPlan, Start, Step};
 use super::segment::SEGMENT_DIR;
 use super::snapshot;
 use crate::ids::Seq;
@@ -94,9 +94,9 @@ pub fn scan_options_on(
     let (durable, bad_head_slot) = read_head(disk)?;
     let archives: Vec<RealDisk> = options.archives.iter().map(|dir| RealDisk::new(dir)).collect();
     let archives: Vec<&dyn Disk> = archives.iter().map(|disk| disk as &dyn Disk).collect();
-    let shelf = Shelf::new(disk, &archives);
-    let entries = shelf.list()?;
-    let ground = Ground { shelf: &shelf, hot: None, entries: &entries, durable };
+    let segments_dir = SegmentDir::new(disk, &archives);
+    let entries = segments_dir.list()?;
+    let ground = Ground { segments_dir: &segments_dir, hot: None, entries: &entries, durable };
     let report = ScanReport {
         uuid: identity.uuid,
         created_ms: identity.created_ms,
@@ -105,7 +105,7 @@ pub fn scan_options_on(
         end: durable,
         frames: 0,
         tail: None,
-        segments: segments(&shelf, &entries),
+        segments: segments(&segments_dir, &entries),
         proven_from: 0,
         footers: Vec::new(),
         snapshot: None,
@@ -116,14 +116,14 @@ pub fn scan_options_on(
     scan.run(Position::genesis(identity.uuid), replay)
 }
 
-fn segments(shelf: &Shelf<'_>, entries: &[Entry]) -> Vec<SegmentSeen> {
+fn segments(segments_dir: &SegmentDir<'_>, entries: &[Entry]) -> Vec<SegmentSeen> {
     let seen = |entry: &Entry| SegmentSeen {
         first: entry.first,
         last: entry.last,
         // One that was removed a moment ago is there under another name, or not needed.
-        bytes: shelf.file_bytes(entry).unwrap_or(0),
+        bytes: segments_dir.file_bytes(entry).unwrap_or(0),
         stage: entry.stage,
-        path: shelf.show(entry),
+        path: segments_dir.show(entry),
         archived: !entry.is_own(),
     };
     entries.iter().map(seen).collect()
@@ -218,22 +218,22 @@ impl Scan<'_> {
 
     /// Walks to the end, or as far as is wanted.
     fn follow(&mut self, start: Start, replay: &mut dyn Replay) -> Result<(), Failed> {
-        let mut course = Course::begin(self.ground, start)?;
-        self.report.proven_from = course.from;
+        let mut replay_plan = ReplayPlan::begin(self.ground, start)?;
+        self.report.proven_from = replay_plan.from;
         (self.report.frames, self.report.tail) = (0, None);
         self.report.footers.clear();
         let fault = loop {
-            if self.options.stop_after.is_some_and(|last| course.walker.position().last_seq >= last) {
+            if self.options.stop_after.is_some_and(|last| replay_plan.walker.position().last_seq >= last) {
                 self.report.stopped = true;
                 break None;
             }
-            match course.next(replay) {
+            match replay_plan.next(replay) {
                 Ok(Step::Frame { .. }) => self.report.frames = self.report.frames.saturating_add(1),
                 Ok(Step::Sealed { ending, .. }) => {
                     let hash = ending.footer.hash();
                     self.report.footers.push(FooterSeen { footer: ending.footer, hash, fault: ending.fault });
                 }
-                Ok(Step::Skipped { from, fault, .. }) => return Err(self.lost(&course, from, Some(fault)).into()),
+                Ok(Step::Skipped { from, fault, .. }) => return Err(self.lost(&replay_plan, from, Some(fault)).into()),
                 Ok(Step::End) => break None,
                 Ok(Step::Fault(fault)) => break Some(fault),
                 Err(Failed::Stopped) => {
@@ -243,25 +243,25 @@ impl Scan<'_> {
                 Err(failed) => return Err(failed),
             }
         };
-        self.report.end = course.walker.position();
+        self.report.end = replay_plan.walker.position();
         if self.report.stopped {
             return Ok(());
         }
         if self.report.end.last_seq < self.report.durable_seq {
-            return Err(self.lost(&course, self.report.end.next_seq(), fault).into());
+            return Err(self.lost(&replay_plan, self.report.end.next_seq(), fault).into());
         }
-        if course.walker.entry().last.is_some() {
-            return Err(OpenError::MisplacedSegment { path: course.walker.path() }.into());
+        if replay_plan.walker.entry().last.is_some() {
+            return Err(OpenError::MisplacedSegment { path: replay_plan.walker.path() }.into());
         }
-        let left = course.walker.segment_size().saturating_sub(course.walker.offset());
+        let left = replay_plan.walker.segment_size().saturating_sub(replay_plan.walker.offset());
         self.report.tail = fault.map(|fault| (left, fault));
         Ok(())
     }
 
-    fn lost(&self, course: &Course<'_>, from: Seq, fault: Option<String>) -> OpenError {
+    fn lost(&self, replay_plan: &ReplayPlan<'_>, from: Seq, fault: Option<String>) -> OpenError {
         OpenError::Lost {
-            path: course.walker.path(),
-            offset: course.walker.offset(),
+            path: replay_plan.walker.path(),
+            offset: replay_plan.walker.offset(),
             from,
             durable: self.report.durable_seq,
             fault: fault.unwrap_or_else(|| "the file ends".to_owned()),

@@ -2,7 +2,7 @@
 //!
 //! Owns the order of steps and the report. What was acknowledged is never given up: either witness mends the other, and
 //! where both lack it opening is refused with everything left as it was. Directory and lock: `layout`; following the
-//! chain: `course`; from where: `scan`; writing repairs: `repair`, `hot_repair`; the hot store's state: `inventory`.
+//! chain: `replay_plan`; from where: `scan`; writing repairs: `repair`, `hot_repair`; the hot store's state: `inventory`.
 
 mod hot_repair;
 mod inventory;
@@ -18,7 +18,7 @@ use self::inventory::Inventory;
 pub(super) use self::repair::save;
 use self::scan::Scan;
 pub(super) use self::scan::Scanned;
-use super::catalog::Shelf;
+use super::catalog::SegmentDir;
 use super::chain::Position;
 use super::disk::{Access, Disk, DiskFile, LockGuard};
 use super::error::OpenError;
@@ -69,18 +69,19 @@ pub(super) fn open(
         actions.push(RecoveryAction::Initialised);
     }
     let watermark = read_watermark(disk)?;
-    let shelf = Shelf::new(disk, &[]);
-    let entries = shelf.list()?;
+    let segments_dir = SegmentDir::new(disk, &[]);
+    let entries = segments_dir.list()?;
     let mut hot = HotSide::open(disk, &mut *ports.hot, watermark.slot.generation)?;
     let genesis = Position::genesis(entered.identity.uuid);
     let durable = watermark.slot.position;
-    let scan = Scan { disk, shelf: &shelf, entries: &entries, durable, options };
+    let scan = Scan { disk, segments_dir: &segments_dir, entries: &entries, durable, options };
     let mut scanned = scan.run(&*hot.store, &hot.inventory, genesis, replay)?;
     hot.inventory = scanned.inventory.clone();
     actions.append(&mut scanned.actions);
 
     let label = watermark.slot.generation;
-    let mut mend = repair::Mend { disk, shelf: &shelf, durable, scanned: &scanned, label, actions: &mut actions };
+    let mut mend =
+        repair::Mend { disk, segments_dir: &segments_dir, durable, scanned: &scanned, label, actions: &mut actions };
     let segment = mend.segments(&*hot.store)?;
     let window = mend.hot(&mut hot, &mut *ports.hot)?;
     let mut file = watermark.file;
@@ -117,10 +118,10 @@ pub(super) fn survey(
     replay: &mut dyn Replay,
 ) -> Result<Scanned, OpenError> {
     let disk = &*ports.disk;
-    let shelf = Shelf::new(disk, &[]);
-    let entries = shelf.list()?;
+    let segments_dir = SegmentDir::new(disk, &[]);
+    let entries = segments_dir.list()?;
     let hot = HotSide::open(disk, &mut *ports.hot, durable.writer_epoch)?;
-    let scan = Scan { disk, shelf: &shelf, entries: &entries, durable, options };
+    let scan = Scan { disk, segments_dir: &segments_dir, entries: &entries, durable, options };
     scan.walk(&*hot.store, &hot.inventory, genesis, replay)
 }
 

@@ -9,7 +9,7 @@
 use std::io;
 use std::path::Path;
 
-use super::catalog::{Entry, Shelf, Stage};
+use super::catalog::{Entry, SegmentDir, Stage};
 use super::chain::Position;
 use super::disk::real::RealDisk;
 use super::disk::{Access, Disk};
@@ -179,7 +179,7 @@ fn look(
     let unknown = Position { last_seq: Seq::MAX, ..genesis };
     let Some(slot) = slot else {
         let scanned = survey(ports, options, unknown, genesis, replay)?;
-        let last = Shelf::new(&*ports.disk, &[]).list()?.iter().filter_map(|entry| entry.last).max().unwrap_or(0);
+        let last = SegmentDir::new(&*ports.disk, &[]).list()?.iter().filter_map(|entry| entry.last).max().unwrap_or(0);
         let lost = (last > scanned.end.last_seq).then(|| (scanned.end.next_seq(), last));
         return Ok(Some((scanned, lost)));
     };
@@ -238,7 +238,7 @@ impl Cut<'_> {
     /// The newest first: so a crash never leaves a gap that was not there.
     fn later_segments(&self) -> Result<Vec<String>, OpenError> {
         let mut saved_as = Vec::new();
-        let entries = Shelf::new(self.disk, &[]).list()?;
+        let entries = SegmentDir::new(self.disk, &[]).list()?;
         for entry in entries.iter().rev().filter(|entry| entry.first > self.scanned.entry.first) {
             // Both forms are there while one is compressed.
             let packed = entry.last.map(|last| segment::compressed_path(entry.first, last));
@@ -294,7 +294,7 @@ impl Cut<'_> {
         let temporary = format!("{sealed}.tmp");
         let mut file = self.disk.open(&temporary, Access::Create).map_err(self.failed("unpack", &packed))?;
         file.truncate(0).map_err(self.failed("unpack", &packed))?;
-        let mut reader = Shelf::new(self.disk, &[]).open(&mut entry.clone())?;
+        let mut reader = SegmentDir::new(self.disk, &[]).open(&mut entry.clone())?;
         let mut at = 0;
         while at < self.scanned.segment_end {
             let At::Frame(bytes) = reader.at(at).map_err(self.failed("read", &packed))? else { break };

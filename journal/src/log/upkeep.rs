@@ -10,14 +10,14 @@ pub use archive::{Archived, archive_segment};
 
 use std::io;
 
-use super::catalog::{Entry, Shelf, Stage};
+use super::catalog::{Entry, SegmentDir, Stage};
 use super::chain::Position;
-use super::course::{Course, Failed, Ground, Start, Step};
 use super::disk::{Access, Disk, DiskFile};
 use super::error::OpenError;
 use super::footer::Footer;
 use super::frame::RawRecord;
 use super::replay::{Replay, ReplayRefused};
+use super::replay_plan::{Failed, Ground, ReplayPlan, Start, Step};
 use super::segment::{self, SEGMENT_DIR};
 use super::unpack::{Unpacked, pack};
 use super::walk::FrameInfo;
@@ -84,7 +84,7 @@ fn failed(disk: &dyn Disk, action: &'static str, path: &str) -> impl Fn(io::Erro
 }
 
 fn find(disk: &dyn Disk, first: Seq, last: Seq) -> Result<Entry, UpkeepError> {
-    let found = Shelf::new(disk, &[]).list()?.into_iter();
+    let found = SegmentDir::new(disk, &[]).list()?.into_iter();
     let mut found =
         found.filter(|entry| (entry.first, entry.last) == (first, Some(last)) && entry.stage != Stage::Open);
     found.next().ok_or_else(|| UpkeepError::Missing { path: disk.show(SEGMENT_DIR), first, last })
@@ -95,12 +95,12 @@ fn find(disk: &dyn Disk, first: Seq, last: Seq) -> Result<Entry, UpkeepError> {
 /// # Errors
 /// If the directory cannot be read, or its segments do not fit together.
 pub fn sealed_segments(disk: &dyn Disk) -> Result<Vec<SegmentFile>, UpkeepError> {
-    let shelf = Shelf::new(disk, &[]);
+    let segments_dir = SegmentDir::new(disk, &[]);
     let mut kept = Vec::new();
-    for entry in shelf.list()? {
+    for entry in segments_dir.list()? {
         let Some(last) = entry.last.filter(|_| entry.stage != Stage::Open && !entry.missing) else { continue };
         let path = entry.path();
-        let bytes = shelf.file_bytes(&entry).map_err(failed(disk, "read", &path))?;
+        let bytes = segments_dir.file_bytes(&entry).map_err(failed(disk, "read", &path))?;
         kept.push(SegmentFile { first: entry.first, last, bytes, packed: entry.stage == Stage::Compressed });
     }
     Ok(kept)
@@ -151,20 +151,20 @@ impl Replay for Frames {
 /// What is wrong with it.
 pub fn verify_segment(disk: &dyn Disk, first: Seq, last: Seq) -> Result<Footer, UpkeepError> {
     let entries = [find(disk, first, last)?];
-    let shelf = Shelf::new(disk, &[]);
-    let path = entries.first().map(|entry| shelf.show(entry)).unwrap_or_default();
+    let segments_dir = SegmentDir::new(disk, &[]);
+    let path = entries.first().map(|entry| segments_dir.show(entry)).unwrap_or_default();
     let durable = Position { last_seq: 0, hash: [0; 32], checks_total: 0, writer_epoch: 0 };
-    let ground = Ground { shelf: &shelf, hot: None, entries: &entries, durable };
+    let ground = Ground { segments_dir: &segments_dir, hot: None, entries: &entries, durable };
     let damaged = |offset, fault| UpkeepError::Damaged { path: path.clone(), offset, fault };
     let unreadable = |error: Failed| match error {
         Failed::Open(error) => UpkeepError::Unreadable(error),
         Failed::Unsound(fault) => damaged(0, fault),
         Failed::NoSnapshots | Failed::Stopped => damaged(0, String::new()),
     };
-    let mut course = Course::begin(ground, Start::Oldest).map_err(unreadable)?;
+    let mut replay_plan = ReplayPlan::begin(ground, Start::Oldest).map_err(unreadable)?;
     loop {
-        let offset = course.walker.offset();
-        match course.next(&mut Frames).map_err(unreadable)? {
+        let offset = replay_plan.walker.offset();
+        match replay_plan.next(&mut Frames).map_err(unreadable)? {
             Step::Frame { .. } | Step::Skipped { .. } => {}
             Step::Sealed { ending, .. } => {
                 let at = ending.footer.frame_bytes;
@@ -248,7 +248,7 @@ fn hash_all(mut read_at: impl FnMut(u64, &mut [u8]) -> io::Result<usize>) -> io:
 /// # Errors
 /// If it is the newest sealed one, or as the disk says.
 pub fn remove_segment(disk: &dyn Disk, first: Seq, last: Seq) -> Result<(), UpkeepError> {
-    let entries = Shelf::new(disk, &[]).list()?;
+    let entries = SegmentDir::new(disk, &[]).list()?;
     let newest = entries.iter().rfind(|entry| entry.stage != Stage::Open);
     if newest.is_some_and(|entry| (entry.first, entry.last) == (first, Some(last))) {
         return Err(UpkeepError::Newest { first, last });

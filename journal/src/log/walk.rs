@@ -6,7 +6,7 @@
 
 use std::io;
 
-use super::catalog::{Entry, Shelf};
+use super::catalog::{Entry, SegmentDir};
 use super::chain::Position;
 use super::error::OpenError;
 use super::footer::{FOOTER_BYTES, FooterHash};
@@ -78,7 +78,7 @@ pub(super) enum Next {
 
 /// Follows the chain.
 pub(super) struct Walker<'a> {
-    shelf: &'a Shelf<'a>,
+    segments_dir: &'a SegmentDir<'a>,
     hot: Option<&'a dyn HotStore>,
     /// The segment being read, and those after it.
     entries: std::collections::VecDeque<Entry>,
@@ -109,7 +109,7 @@ impl<'a> Walker<'a> {
     /// From the start of the first of `entries`, which is not empty and without gaps; `position` is the end of what is
     /// before, and `tally` that of an empty segment there.
     pub(super) fn new(
-        shelf: &'a Shelf<'a>,
+        segments_dir: &'a SegmentDir<'a>,
         hot: Option<&'a dyn HotStore>,
         entries: Vec<Entry>,
         position: Position,
@@ -120,10 +120,10 @@ impl<'a> Walker<'a> {
             entries.push_back(Entry::missing(position.next_seq(), None));
         }
         let reader = match entries.front_mut() {
-            Some(entry) => shelf.open(entry)?,
+            Some(entry) => segments_dir.open(entry)?,
             None => Reader::new(None).map_err(|error| OpenError::io("read", String::new(), error))?,
         };
-        Ok(Self { shelf, hot, entries, reader, position, tally, offset: 0, held: Held::Window(0) })
+        Ok(Self { segments_dir, hot, entries, reader, position, tally, offset: 0, held: Held::Window(0) })
     }
 
     /// The end of what has been walked.
@@ -158,7 +158,7 @@ impl<'a> Walker<'a> {
 
     /// What the segment is called in messages.
     pub(super) fn path(&self) -> String {
-        self.shelf.show(&self.entry())
+        self.segments_dir.show(&self.entry())
     }
 
     fn last(&self) -> Option<Seq> {
@@ -278,12 +278,12 @@ impl<'a> Walker<'a> {
         if self.entries.is_empty() {
             // A running service may have rolled since the segments were listed.
             let next = self.position.next_seq();
-            let mut found = self.shelf.list()?;
+            let mut found = self.segments_dir.list()?;
             found.retain(|entry| entry.first >= next);
             self.entries = super::catalog::without_gaps(found, next).into();
         }
         if let Some(next) = self.entries.front_mut() {
-            self.reader = self.shelf.open(next)?;
+            self.reader = self.segments_dir.open(next)?;
         }
         let known = self.tally.anchored || ending.fault.is_none();
         self.tally = Tally::new(&self.position, known.then(|| ending.footer.hash()));

@@ -142,7 +142,7 @@ impl Branch {
     /// Whether somebody else has it: it was found elsewhere than this journal left it. What others made where this
     /// journal has made nothing is over once it was found to be away again.
     #[must_use]
-    pub fn strayed(&self) -> Option<Divergence> {
+    pub fn diverged(&self) -> Option<Divergence> {
         self.divergence.filter(|divergence| divergence.found != self.mirror)
     }
 
@@ -161,7 +161,7 @@ impl Branch {
 
     /// Whether the mirror shows what the source shows.
     #[must_use]
-    pub fn is_level(&self) -> bool {
+    pub fn is_in_sync(&self) -> bool {
         self.pending.is_empty() && self.moving.is_none() && self.mirror == Some(self.head)
     }
 }

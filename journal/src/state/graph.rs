@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::commit::CommitRecord;
 use crate::ids::{CommitId, MetarangeId};
-use crate::state::tree::{Grade, Trees};
+use crate::state::tree::{Completeness, Trees};
 
 /// What is kept of a commit.
 #[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -108,9 +108,11 @@ impl Graph {
         let mut risen = Vec::new();
         for tree in touched.iter().filter_map(|id| trees.metaranges.get(id)) {
             for id in &tree.commits {
-                match (tree.grade(), self.commits.get(id)) {
-                    (Grade::Open, Some(commit)) if commit.closed && !commit.recorded => fallen = true,
-                    (Grade::Expired | Grade::Whole, Some(commit)) if !commit.closed => risen.push(*id),
+                match (tree.completeness(), self.commits.get(id)) {
+                    (Completeness::Incomplete, Some(commit)) if commit.closed && !commit.recorded => fallen = true,
+                    (Completeness::CompleteExceptExpired | Completeness::Complete, Some(commit)) if !commit.closed => {
+                        risen.push(*id)
+                    }
                     _ => {}
                 }
             }
@@ -148,9 +150,9 @@ impl Graph {
                 commit.parents.iter().all(|p| self.commits.get(p).is_some_and(|c| c.recorded || wanted(c)))
             };
             let rooted = parent(|c| c.rooted);
-            let proven = commit
-                .metarange
-                .is_none_or(|id| trees.metaranges.get(&id).is_some_and(|tree| tree.grade() != Grade::Open));
+            let proven = commit.metarange.is_none_or(|id| {
+                trees.metaranges.get(&id).is_some_and(|tree| tree.completeness() != Completeness::Incomplete)
+            });
             let closed = rooted && proven && parent(|c| c.closed);
             if (commit.rooted, commit.closed) == (rooted, closed) {
                 continue;

@@ -80,9 +80,9 @@ impl Kind {
 struct Service {
     writer_epoch: u64,
     policy: super::policy::Policy,
-    snapshot: Option<super::ladder::Snapshot>,
+    snapshot: Option<super::lifecycle::Snapshot>,
     checks: u64,
-    strays: u64,
+    ignored_events: u64,
 }
 
 /// A mirror but for what has entries of its own.

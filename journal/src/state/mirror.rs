@@ -7,7 +7,7 @@ use crate::ids::{CommitId, MetarangeId};
 use crate::state::branch::Branch;
 use crate::state::graph::Graph;
 use crate::state::hold::Holds;
-use crate::state::tree::{Grade, Metarange, Touched, Trees};
+use crate::state::tree::{Completeness, Metarange, Touched, Trees};
 
 /// How far the mirror repository is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
@@ -128,7 +128,7 @@ impl Mirror {
         self.end_hold(name);
         self.graph.want(head);
         if let Some(tree) = self.graph.get(&head).and_then(|commit| commit.metarange) {
-            let touched = self.trees.take_back(&tree);
+            let touched = self.trees.invalidate(&tree);
             self.touch(&touched);
         }
     }
@@ -172,7 +172,7 @@ impl Mirror {
     }
 
     /// Lets go of the trees of recorded commits that no branch points to or is to point to.
-    pub(crate) fn let_trees_go(&mut self) {
+    pub(crate) fn evict_trees(&mut self) {
         let heads: BTreeSet<CommitId> = self.live_heads().collect();
         let live: BTreeSet<MetarangeId> =
             heads.iter().filter_map(|id| self.graph.get(id)).filter_map(|commit| commit.metarange).collect();
@@ -182,11 +182,13 @@ impl Mirror {
             if let Some(tree) = tree
                 && !live.contains(&tree)
             {
-                let open = |tree: &Metarange| tree.grade() == Grade::Open || !self.all_recorded(&tree.commits);
+                let open = |tree: &Metarange| {
+                    tree.completeness() == Completeness::Incomplete || !self.all_recorded(&tree.commits)
+                };
                 if self.trees.metaranges.get(&tree).is_some_and(open) {
                     continue;
                 }
-                self.trees.let_go(&tree);
+                self.trees.evict(&tree);
             }
             self.resident.remove(&id);
         }

@@ -173,10 +173,10 @@ impl State {
     /// checks, and about holds.
     pub fn observe<'a>(&mut self, event: &'a Event, tell: impl FnOnce(Transition<'a>)) {
         let transition = self.transition(event);
-        let strays = self.strays;
+        let ignored_events = self.ignored_events;
         self.apply(event);
         if let Some(transition) = transition {
-            tell(Transition { is_applied: self.strays == strays, ..transition });
+            tell(Transition { is_applied: self.ignored_events == ignored_events, ..transition });
         }
     }
 

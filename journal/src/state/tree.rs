@@ -16,13 +16,13 @@ use crate::state::policy::{ArchivedRule, ImportsRule, Policy, SizeRule};
 
 /// How far a range or a tree is proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-pub enum Grade {
+pub enum Completeness {
     /// Something is missing, or was never looked for.
-    Open,
+    Incomplete,
     /// All is there but for objects that are gone at the source as well: enough for an ancestor.
-    Expired,
+    CompleteExceptExpired,
     /// All is there.
-    Whole,
+    Complete,
 }
 
 /// What is known of the entries of a range that is not simply whole.
@@ -58,7 +58,7 @@ pub struct Range {
     /// Whether the file itself was read at the destination.
     pub read: bool,
     /// How far it is proven.
-    pub grade: Grade,
+    pub completeness: Completeness,
     /// The oldest check that its proof rests on, milliseconds since 1970; `u64::MAX` while there is none.
     pub oldest_ms: u64,
     /// When it was last asked about, milliseconds since 1970; 0 for never.
@@ -71,8 +71,8 @@ pub struct Range {
 
 impl Range {
     fn new(id: RangeId, entries: u32) -> Self {
-        let (grade, oldest_ms) = (Grade::Open, u64::MAX);
-        Self { id, entries, read: false, grade, oldest_ms, checked_ms: 0, detail: None, users: Vec::new() }
+        let (completeness, oldest_ms) = (Completeness::Incomplete, u64::MAX);
+        Self { id, entries, read: false, completeness, oldest_ms, checked_ms: 0, detail: None, users: Vec::new() }
     }
 
     /// How many entries are not there yet (all of them before the file was read).
@@ -80,7 +80,7 @@ impl Range {
     pub fn missing_count(&self) -> u32 {
         match &self.detail {
             Some(detail) => detail.missing.count(),
-            None if self.grade == Grade::Open => self.entries,
+            None if self.completeness == Completeness::Incomplete => self.entries,
             None => 0,
         }
     }
@@ -91,19 +91,19 @@ impl Range {
         self.detail.as_deref().map(|detail| &detail.missing)
     }
 
-    fn grade_under(&self, policy: &Policy) -> Grade {
+    fn completeness_under(&self, policy: &Policy) -> Completeness {
         let Some(detail) = self.detail.as_deref() else {
-            return if self.read { Grade::Whole } else { Grade::Open };
+            return if self.read { Completeness::Complete } else { Completeness::Incomplete };
         };
         let sizes_count = policy.size == SizeRule::Strict && !detail.wrong_size.is_empty();
         let blocked = policy.imports == ImportsRule::Block && !detail.imports.is_none();
         let archived = policy.archived == ArchivedRule::Block && detail.archived.values().any(|one| !one.shown);
         if !self.read || sizes_count || archived || blocked || !detail.missing.is_none() {
-            Grade::Open
+            Completeness::Incomplete
         } else if detail.expired.is_empty() {
-            Grade::Whole
+            Completeness::Complete
         } else {
-            Grade::Expired
+            Completeness::CompleteExceptExpired
         }
     }
 
@@ -116,7 +116,7 @@ impl Range {
                 && detail.expired.is_empty()
                 && detail.imports.is_none()
         });
-        if idle && self.grade == Grade::Whole {
+        if idle && self.completeness == Completeness::Complete {
             self.detail = None;
         }
     }
@@ -134,7 +134,7 @@ pub struct Metarange {
     /// Ranges that are complete only because of expired objects.
     pub expired: u32,
     /// Whether the list was let go after it was proven: the tree must be read again before a head may rest on it.
-    pub let_go: bool,
+    pub evicted: bool,
     /// When it was read, milliseconds since 1970.
     pub read_ms: u64,
     /// The commits that have this tree.
@@ -143,23 +143,23 @@ pub struct Metarange {
 
 impl Metarange {
     fn new() -> Self {
-        Self { ranges: Vec::new(), total: None, open: 0, expired: 0, let_go: false, read_ms: 0, commits: Vec::new() }
+        Self { ranges: Vec::new(), total: None, open: 0, expired: 0, evicted: false, read_ms: 0, commits: Vec::new() }
     }
 
     /// Whether every part of the list was read.
     #[must_use]
     pub fn is_read(&self) -> bool {
-        self.let_go || self.total.is_some_and(|total| self.ranges.len() == total as usize)
+        self.evicted || self.total.is_some_and(|total| self.ranges.len() == total as usize)
     }
 
     /// How far the tree is proven. A list that was let go counts as expired: good for an ancestor, not for a head.
     #[must_use]
-    pub fn grade(&self) -> Grade {
+    pub fn completeness(&self) -> Completeness {
         match () {
-            () if self.let_go => Grade::Expired,
-            () if !self.is_read() || self.open > 0 => Grade::Open,
-            () if self.expired > 0 => Grade::Expired,
-            () => Grade::Whole,
+            () if self.evicted => Completeness::CompleteExceptExpired,
+            () if !self.is_read() || self.open > 0 => Completeness::Incomplete,
+            () if self.expired > 0 => Completeness::CompleteExceptExpired,
+            () => Completeness::Complete,
         }
     }
 }
@@ -175,7 +175,7 @@ pub struct Trees {
     pub metaranges: BTreeMap<MetarangeId, Metarange>,
 }
 
-/// Trees whose grade may have changed, for the commits that have them.
+/// Trees whose completeness may have changed, for the commits that have them.
 pub type Touched = BTreeSet<MetarangeId>;
 
 impl Trees {
@@ -202,7 +202,7 @@ impl Trees {
 
     pub(crate) fn apply_metarange(&mut self, event: &MetarangeReadV1) -> Touched {
         let tree = self.metaranges.entry(event.metarange).or_insert_with(Metarange::new);
-        if tree.is_read() && !tree.let_go || event.first as usize != tree.ranges.len() && event.first != 0 {
+        if tree.is_read() && !tree.evicted || event.first as usize != tree.ranges.len() && event.first != 0 {
             return Touched::new();
         }
         if event.first == 0 {
@@ -223,8 +223,9 @@ impl Trees {
             }
             let Some(range) = self.ranges.get_mut(index as usize) else { continue };
             tree.ranges.push(index);
-            tree.open = tree.open.saturating_add(u32::from(range.grade == Grade::Open));
-            tree.expired = tree.expired.saturating_add(u32::from(range.grade == Grade::Expired));
+            tree.open = tree.open.saturating_add(u32::from(range.completeness == Completeness::Incomplete));
+            tree.expired =
+                tree.expired.saturating_add(u32::from(range.completeness == Completeness::CompleteExceptExpired));
             range.users.push(event.metarange);
         }
         Touched::from([event.metarange])
@@ -370,11 +371,13 @@ impl Trees {
     }
 
     /// Lets the list of a proven tree go; its ranges stay known by id.
-    pub(crate) fn let_go(&mut self, id: &MetarangeId) {
-        let Some(tree) = self.metaranges.get_mut(id).filter(|tree| tree.grade() != Grade::Open && !tree.let_go) else {
+    pub(crate) fn evict(&mut self, id: &MetarangeId) {
+        let Some(tree) =
+            self.metaranges.get_mut(id).filter(|tree| tree.completeness() != Completeness::Incomplete && !tree.evicted)
+        else {
             return;
         };
-        tree.let_go = true;
+        tree.evicted = true;
         for index in std::mem::take(&mut tree.ranges) {
             if let Some(range) = self.ranges.get_mut(index as usize) {
                 range.users.retain(|user| user != id);
@@ -383,8 +386,8 @@ impl Trees {
     }
 
     /// A tree that was let go is needed again: it counts as unread.
-    pub(crate) fn take_back(&mut self, id: &MetarangeId) -> Touched {
-        let Some(tree) = self.metaranges.get_mut(id).filter(|tree| tree.let_go) else { return Touched::new() };
+    pub(crate) fn invalidate(&mut self, id: &MetarangeId) -> Touched {
+        let Some(tree) = self.metaranges.get_mut(id).filter(|tree| tree.evicted) else { return Touched::new() };
         *tree = Metarange { commits: std::mem::take(&mut tree.commits), ..Metarange::new() };
         Touched::from([*id])
     }
@@ -392,14 +395,14 @@ impl Trees {
     /// Changes one range and keeps the counters of the trees that list it.
     fn change(&mut self, id: &RangeId, policy: &Policy, with: impl FnOnce(&mut Range)) -> Touched {
         let Some(range) = self.range_mut(id) else { return Touched::new() };
-        let before = range.grade;
+        let before = range.completeness;
         with(range);
         if let Some(detail) = range.detail.as_deref_mut().filter(|_| policy.imports == ImportsRule::Ignore) {
             detail.forget_imports();
         }
-        range.grade = range.grade_under(policy);
+        range.completeness = range.completeness_under(policy);
         range.tidy();
-        let after = range.grade;
+        let after = range.completeness;
         if before == after {
             return Touched::new();
         }
@@ -408,12 +411,12 @@ impl Trees {
             let Some(tree) = self.metaranges.get_mut(user) else { continue };
             tree.open = tree
                 .open
-                .saturating_add(u32::from(after == Grade::Open))
-                .saturating_sub(u32::from(before == Grade::Open));
+                .saturating_add(u32::from(after == Completeness::Incomplete))
+                .saturating_sub(u32::from(before == Completeness::Incomplete));
             tree.expired = tree
                 .expired
-                .saturating_add(u32::from(after == Grade::Expired))
-                .saturating_sub(u32::from(before == Grade::Expired));
+                .saturating_add(u32::from(after == Completeness::CompleteExceptExpired))
+                .saturating_sub(u32::from(before == Completeness::CompleteExceptExpired));
         }
         users.into_iter().collect()
     }

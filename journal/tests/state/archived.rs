@@ -2,10 +2,10 @@
 
 use lakemirror_journal::event::{Event, PolicySetV1};
 use lakemirror_journal::state::policy::{ArchivedRule, Policy};
-use lakemirror_journal::state::tree::Grade;
+use lakemirror_journal::state::tree::Completeness;
 
 use super::recount::recount;
-use super::world::{Desk, IN_ARCHIVE, World, probe, range_id};
+use super::world::{IN_ARCHIVE, Reducer, World, probe, range_id};
 
 /// Commits 0 and 1 with the range 0 in common, and 2 with a range of its own.
 fn world() -> World {
@@ -25,69 +25,73 @@ fn names(events: &[Event]) -> Vec<&'static str> {
 }
 
 /// The head 0 whose only object is in an archive class.
-fn archived(policy: Policy) -> Desk {
-    let (world, mut desk) = (world(), Desk::ready(policy));
-    desk.see(&[("main", 0)], &[]);
-    desk.arrive(&world, &[0], &[0]);
-    desk.check(0, &[(0, Some(Some(IN_ARCHIVE)))]);
-    recount(&desk.state);
-    desk
+fn archived(policy: Policy) -> Reducer {
+    let (world, mut reducer) = (world(), Reducer::ready(policy));
+    reducer.see(&[("main", 0)], &[]);
+    reducer.arrive(&world, &[0], &[0]);
+    reducer.check(0, &[(0, Some(Some(IN_ARCHIVE)))]);
+    recount(&reducer.state);
+    reducer
 }
 
 #[test]
 fn an_archived_object_blocks_a_new_head_until_it_is_restored() {
-    let mut desk = archived(block());
-    let range = desk.mirror().trees.range(&range_id(0)).unwrap();
-    assert_eq!((range.grade, range.missing_count()), (Grade::Open, 0), "it is there, and of no use");
-    assert_eq!(names(&desk.promote()), [""; 0]);
-    desk.check(0, &[(0, Some(None))]);
-    recount(&desk.state);
-    assert_eq!(names(&desk.promote()), ["MoveStarted"]);
+    let mut reducer = archived(block());
+    let range = reducer.mirror().trees.range(&range_id(0)).unwrap();
+    assert_eq!(
+        (range.completeness, range.missing_count()),
+        (Completeness::Incomplete, 0),
+        "it is there, and of no use"
+    );
+    assert_eq!(names(&reducer.promote()), [""; 0]);
+    reducer.check(0, &[(0, Some(None))]);
+    recount(&reducer.state);
+    assert_eq!(names(&reducer.promote()), ["MoveStarted"]);
 }
 
 #[test]
 fn an_archived_object_is_there_where_it_is_only_reported() {
-    let mut desk = archived(Policy { archived: ArchivedRule::Report, ..block() });
-    assert_eq!(names(&desk.clone().promote()), ["MoveStarted"]);
-    desk.start(block());
-    recount(&desk.state);
-    assert_eq!(names(&desk.promote()), [""; 0], "another rule counts for what was found before");
+    let mut reducer = archived(Policy { archived: ArchivedRule::Report, ..block() });
+    assert_eq!(names(&reducer.clone().promote()), ["MoveStarted"]);
+    reducer.start(block());
+    recount(&reducer.state);
+    assert_eq!(names(&reducer.promote()), [""; 0], "another rule counts for what was found before");
 }
 
 #[test]
 fn what_the_mirror_shows_already_keeps_nothing_back() {
-    let (world, mut desk) = (world(), Desk::ready(block()));
-    desk.see(&[("main", 0)], &[]);
-    desk.arrive(&world, &[0], &[0]);
-    desk.promote();
-    assert_eq!(names(&desk.check(0, &[(0, Some(Some(IN_ARCHIVE)))])), ["ArrivalsChecked", "ArchivedShown"]);
-    recount(&desk.state);
-    assert!(desk.mirror().trees.range(&range_id(0)).unwrap().detail.as_ref().unwrap().archived[&0].shown);
-    desk.see(&[("main", 1)], &[]);
-    desk.arrive(&world, &[1], &[]);
-    desk.ask(world.metarange(1)).unwrap();
-    let ask = world.range(&desk.state, 1, None);
-    desk.ask(ask).unwrap();
-    desk.check(1, &[(0, Some(Some(IN_ARCHIVE)))]);
-    assert_eq!(names(&desk.promote()), [""; 0], "what is new has to be readable");
-    desk.check(1, &[(0, Some(None))]);
-    recount(&desk.state);
-    assert_eq!(names(&desk.promote()), ["MoveStarted"]);
+    let (world, mut reducer) = (world(), Reducer::ready(block()));
+    reducer.see(&[("main", 0)], &[]);
+    reducer.arrive(&world, &[0], &[0]);
+    reducer.promote();
+    assert_eq!(names(&reducer.check(0, &[(0, Some(Some(IN_ARCHIVE)))])), ["ArrivalsChecked", "ArchivedShown"]);
+    recount(&reducer.state);
+    assert!(reducer.mirror().trees.range(&range_id(0)).unwrap().detail.as_ref().unwrap().archived[&0].shown);
+    reducer.see(&[("main", 1)], &[]);
+    reducer.arrive(&world, &[1], &[]);
+    reducer.ask(world.metarange(1)).unwrap();
+    let ask = world.range(&reducer.state, 1, None);
+    reducer.ask(ask).unwrap();
+    reducer.check(1, &[(0, Some(Some(IN_ARCHIVE)))]);
+    assert_eq!(names(&reducer.promote()), [""; 0], "what is new has to be readable");
+    reducer.check(1, &[(0, Some(None))]);
+    recount(&reducer.state);
+    assert_eq!(names(&reducer.promote()), ["MoveStarted"]);
 }
 
 #[test]
 fn an_archived_object_that_the_source_has_no_more_expires_for_an_ancestor() {
-    let (world, mut desk) = (world(), archived(block()));
-    desk.see(&[("main", 2)], &[]);
-    desk.arrive(&world, &[1, 2], &[1, 2]);
-    desk.check(0, &[(0, Some(Some(IN_ARCHIVE)))]);
-    assert_eq!(names(&desk.clone().promote()), [""; 0], "an ancestor of it cannot be read");
-    assert_eq!(names(&desk.ask(probe(0, vec![0], vec![])).unwrap()), ["SourceProbed", "WrongSizesGone"]);
-    desk.check(0, &[(0, Some(Some(IN_ARCHIVE)))]);
-    desk.ask(probe(0, vec![0], vec![])).unwrap();
-    recount(&desk.state);
-    assert_eq!(desk.mirror().trees.range(&range_id(0)).unwrap().grade, Grade::Expired);
-    assert_eq!(names(&desk.promote()), ["MoveStarted"]);
+    let (world, mut reducer) = (world(), archived(block()));
+    reducer.see(&[("main", 2)], &[]);
+    reducer.arrive(&world, &[1, 2], &[1, 2]);
+    reducer.check(0, &[(0, Some(Some(IN_ARCHIVE)))]);
+    assert_eq!(names(&reducer.clone().promote()), [""; 0], "an ancestor of it cannot be read");
+    assert_eq!(names(&reducer.ask(probe(0, vec![0], vec![])).unwrap()), ["SourceProbed", "WrongSizesGone"]);
+    reducer.check(0, &[(0, Some(Some(IN_ARCHIVE)))]);
+    reducer.ask(probe(0, vec![0], vec![])).unwrap();
+    recount(&reducer.state);
+    assert_eq!(reducer.mirror().trees.range(&range_id(0)).unwrap().completeness, Completeness::CompleteExceptExpired);
+    assert_eq!(names(&reducer.promote()), ["MoveStarted"]);
 }
 
 #[test]

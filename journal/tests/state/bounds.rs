@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lakemirror_journal::bits::{Bits, EncodedBits};
 use lakemirror_journal::codec;
-use lakemirror_journal::command::{Ask, Command};
+use lakemirror_journal::command::{Command, MirrorCommand};
 use lakemirror_journal::commit::CommitRecord;
 use lakemirror_journal::decide::{Refused, decide};
 use lakemirror_journal::event::{Event, RangeReadV1, SourceProbedV1};
@@ -47,7 +47,7 @@ fn commit(byte: u8, message: String) -> CommitRecord {
     }
 }
 
-fn ask(state: &mut State, ask: Ask) -> Result<Vec<Event>, Refused> {
+fn ask(state: &mut State, ask: MirrorCommand) -> Result<Vec<Event>, Refused> {
     let events = decide(state, Command::Mirror { mirror: ID, ask, at_ms: 1 })?;
     for event in &events {
         let bytes = codec::encode(event).unwrap().bytes.len();
@@ -59,8 +59,8 @@ fn ask(state: &mut State, ask: Ask) -> Result<Vec<Event>, Refused> {
 
 fn known() -> State {
     let mut state = State::default();
-    ask(&mut state, Ask::Define(definition("m".into()))).unwrap();
-    ask(&mut state, Ask::IdentifySource(source("main".into()))).unwrap();
+    ask(&mut state, MirrorCommand::Define(definition("m".into()))).unwrap();
+    ask(&mut state, MirrorCommand::IdentifySource(source("main".into()))).unwrap();
     state
 }
 
@@ -68,20 +68,23 @@ fn known() -> State {
 fn a_name_that_no_fact_can_hold_is_left_out_and_the_others_are_followed() {
     let mut state = known();
     let listed = vec![(long(), CommitId([1; 32])), ("main".into(), CommitId([2; 32]))];
-    ask(&mut state, Ask::ObserveBranches { listed, hidden: BTreeSet::from([long()]), proven_gone: vec![long()] })
-        .unwrap();
+    ask(
+        &mut state,
+        MirrorCommand::ObserveBranches { listed, hidden: BTreeSet::from([long()]), proven_gone: vec![long()] },
+    )
+    .unwrap();
     assert_eq!(state.mirror(&ID).unwrap().branches.keys().collect::<Vec<_>>(), ["main"]);
     let records = vec![commit(1, long()), commit(2, "m".into())];
-    assert_eq!(ask(&mut state, Ask::ObserveCommits(records)).unwrap().len(), 1);
+    assert_eq!(ask(&mut state, MirrorCommand::ObserveCommits(records)).unwrap().len(), 1);
     assert!(state.mirror(&ID).unwrap().graph.get(&CommitId([2; 32])).is_some());
 }
 
 #[test]
 fn texts_for_people_are_cut_and_noted_once() {
     let mut state = known();
-    assert_eq!(ask(&mut state, Ask::NoteTrouble(long())).unwrap().len(), 1);
-    assert_eq!(ask(&mut state, Ask::NoteTrouble(long())).unwrap(), []);
-    ask(&mut state, Ask::Take { epoch: 1, resumed: true, before: long() }).unwrap();
+    assert_eq!(ask(&mut state, MirrorCommand::NoteTrouble(long())).unwrap().len(), 1);
+    assert_eq!(ask(&mut state, MirrorCommand::NoteTrouble(long())).unwrap(), []);
+    ask(&mut state, MirrorCommand::Take { epoch: 1, resumed: true, before: long() }).unwrap();
     let (software, recovery, policy) = (long(), long(), Policy::default());
     let started = decide(&state, Command::Start { writer_epoch: 1, software, policy, recovery, at_ms: 1 }).unwrap();
     assert!(started.iter().all(|event| codec::encode(event).unwrap().bytes.len() <= RECORD_BYTES_LIMIT));
@@ -90,10 +93,10 @@ fn texts_for_people_are_cut_and_noted_once() {
 #[test]
 fn what_cannot_be_cut_is_refused() {
     let mut state = known();
-    assert!(ask(&mut State::default(), Ask::Define(definition(long()))).is_err());
+    assert!(ask(&mut State::default(), MirrorCommand::Define(definition(long()))).is_err());
     let bytes = "x".repeat(NAME_BYTES_MAX + 1);
-    assert!(ask(&mut state, Ask::IdentifySource(source(bytes))).is_err());
-    assert!(ask(&mut state, Ask::IdentifySource(source("x".repeat(NAME_BYTES_MAX)))).is_ok());
+    assert!(ask(&mut state, MirrorCommand::IdentifySource(source(bytes))).is_err());
+    assert!(ask(&mut state, MirrorCommand::IdentifySource(source("x".repeat(NAME_BYTES_MAX)))).is_ok());
 }
 
 #[test]
@@ -102,7 +105,11 @@ fn long_lists_are_cut_into_records_or_refused() {
     let head = CommitId([2; 32]);
     ask(
         &mut state,
-        Ask::ObserveBranches { listed: vec![("main".into(), head)], hidden: BTreeSet::new(), proven_gone: vec![] },
+        MirrorCommand::ObserveBranches {
+            listed: vec![("main".into(), head)],
+            hidden: BTreeSet::new(),
+            proven_gone: vec![],
+        },
     )
     .unwrap();
     let many: Vec<CommitRecord> = (0..9000u32)
@@ -114,8 +121,8 @@ fn long_lists_are_cut_into_records_or_refused() {
         .chain([commit(2, "m".into())])
         .collect();
     let ids: Vec<CommitId> = many.iter().map(|record| record.id).collect();
-    ask(&mut state, Ask::ObserveCommits(many)).unwrap();
-    assert_eq!(ask(&mut state, Ask::RecordsWritten(ids)).unwrap().len(), 3);
+    ask(&mut state, MirrorCommand::ObserveCommits(many)).unwrap();
+    assert_eq!(ask(&mut state, MirrorCommand::RecordsWritten(ids)).unwrap().len(), 3);
 
     let range = |at: u32| {
         let mut id = RangeId([9; 32]);
@@ -124,7 +131,7 @@ fn long_lists_are_cut_into_records_or_refused() {
     };
     let metarange = MetarangeId([2; 32]);
     let ranges = (0..9000).map(|at| (range(at), 4)).collect();
-    assert_eq!(ask(&mut state, Ask::ReadMetarange { metarange, ranges }).unwrap().len(), 3);
+    assert_eq!(ask(&mut state, MirrorCommand::ReadMetarange { metarange, ranges }).unwrap().len(), 3);
     let none = || Bits::none(4).encode();
     let read = |inherited_from| RangeReadV1 {
         mirror: ID,
@@ -136,9 +143,9 @@ fn long_lists_are_cut_into_records_or_refused() {
         inherited_oldest_ms: u64::MAX,
         at_ms: 1,
     };
-    assert!(ask(&mut state, Ask::ReadRange(read((1..9000).map(range).collect()))).is_err());
-    ask(&mut state, Ask::ReadRange(read(Vec::new()))).unwrap();
+    assert!(ask(&mut state, MirrorCommand::ReadRange(read((1..9000).map(range).collect()))).is_err());
+    ask(&mut state, MirrorCommand::ReadRange(read(Vec::new()))).unwrap();
     let probed = |gone| SourceProbedV1 { mirror: ID, range: range(0), gone, there: Vec::new(), at_ms: 1 };
-    assert!(ask(&mut state, Ask::ProbeSource(probed((0..90_000).collect()))).is_err());
-    ask(&mut state, Ask::ProbeSource(probed(vec![1]))).unwrap();
+    assert!(ask(&mut state, MirrorCommand::ProbeSource(probed((0..90_000).collect()))).is_err());
+    ask(&mut state, MirrorCommand::ProbeSource(probed(vec![1]))).unwrap();
 }

@@ -1,12 +1,12 @@
 //! Random histories: a universe, and steps that an engine might take in any order, some sensible and some not.
 
-use lakemirror_journal::command::{Ask, Command, UpkeepStep};
+use lakemirror_journal::command::{Command, MirrorCommand, UpkeepStep};
 use lakemirror_journal::event::Event;
 use lakemirror_journal::state::policy::{ArchivedRule, DivergenceRule, HistoryRule, ImportsRule, Policy, SizeRule};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::world::{Desk, IN_ARCHIVE, World, checks, commit_id, probe};
+use super::world::{IN_ARCHIVE, Reducer, World, checks, commit_id, probe};
 
 pub const COMMITS: u8 = 9;
 pub const TREES: u8 = 5;
@@ -127,100 +127,102 @@ pub fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn deletions(desk: &mut Desk, step: &Step) {
+fn deletions(reducer: &mut Reducer, step: &Step) {
     let name = |branch: &u8| BRANCHES[usize::from(*branch)].to_owned();
     let ask = match step {
         Step::Approve(branch) => {
             let (branch, by) = (name(branch), "operator".to_owned());
-            let head = desk.mirror().branches.get(&branch).and_then(|branch| branch.mirror);
-            Ask::ApproveDeletions { branches: vec![(branch, head)], by }
+            let head = reducer.mirror().branches.get(&branch).and_then(|branch| branch.mirror);
+            MirrorCommand::ApproveDeletions { branches: vec![(branch, head)], by }
         }
-        Step::Visibility(branch, hidden) => Ask::ObserveVisibility([(name(branch), *hidden)].into()),
-        Step::Remake(branch, hidden) => Ask::Remake { branch: name(branch), hidden: *hidden },
+        Step::Visibility(branch, hidden) => MirrorCommand::ObserveVisibility([(name(branch), *hidden)].into()),
+        Step::Remake(branch, hidden) => MirrorCommand::Remake { branch: name(branch), hidden: *hidden },
         _ => return,
     };
-    let _ = desk.ask(ask);
+    let _ = reducer.ask(ask);
 }
 
 /// Takes one step; a refusal is as good as an answer.
-pub fn take(world: &World, desk: &mut Desk, step: &Step) -> Vec<Event> {
-    let from = desk.journal.len();
+pub fn take(world: &World, reducer: &mut Reducer, step: &Step) -> Vec<Event> {
+    let from = reducer.journal.len();
     let name = |branch: &u8| BRANCHES[usize::from(*branch)].to_owned();
     match step {
-        Step::Start(policy) => drop(desk.start(policy.clone())),
-        Step::Observe(heads, proven) => observe(desk, heads, *proven),
+        Step::Start(policy) => drop(reducer.start(policy.clone())),
+        Step::Observe(heads, proven) => observe(reducer, heads, *proven),
         Step::Push(branch, head) => {
-            let mut heads = listing(desk);
+            let mut heads = listing(reducer);
             heads[usize::from(*branch)] = Some(*head);
-            observe(desk, &heads, true);
+            observe(reducer, &heads, true);
         }
         Step::Vanish(branch) => {
-            let mut heads = listing(desk);
+            let mut heads = listing(reducer);
             heads[usize::from(*branch)] = None;
-            observe(desk, &heads, true);
+            observe(reducer, &heads, true);
         }
         Step::Commits(mask) => {
             let numbers = (0..COMMITS).filter(|number| mask >> number & 1 == 1);
-            let _ = desk.ask(Ask::ObserveCommits(numbers.map(|number| world.record(number)).collect()));
+            let _ = reducer.ask(MirrorCommand::ObserveCommits(numbers.map(|number| world.record(number)).collect()));
         }
-        Step::Metarange(tree) => drop(desk.ask(world.metarange(*tree))),
+        Step::Metarange(tree) => drop(reducer.ask(world.metarange(*tree))),
         Step::Range(range, base) => {
-            let ask = world.range(&desk.state, *range, *base);
-            let _ = desk.ask(ask);
+            let ask = world.range(&reducer.state, *range, *base);
+            let _ = reducer.ask(ask);
         }
-        Step::Check(range, answers, age) => check(world, desk, *range, answers, *age),
+        Step::Check(range, answers, age) => check(world, reducer, *range, answers, *age),
         Step::Probe(range, gone, there) => {
             let of = |mask: &u8| (0..8u32).filter(|ordinal| mask >> ordinal & 1 == 1).collect();
-            let _ = desk.ask(probe(*range, of(gone), of(there)));
+            let _ = reducer.ask(probe(*range, of(gone), of(there)));
         }
-        Step::Arrive(but) => arrive(world, desk, *but),
-        Step::Plan => drop(desk.ask(Ask::PlanMoves)),
-        Step::Records(branch, limit) => records(desk, &name(branch), usize::from(*limit)),
+        Step::Arrive(but) => arrive(world, reducer, *but),
+        Step::Plan => drop(reducer.ask(MirrorCommand::PlanMoves)),
+        Step::Records(branch, limit) => records(reducer, &name(branch), usize::from(*limit)),
         Step::Finish(branch) => {
-            records(desk, &name(branch), usize::MAX);
-            let _ = desk.ask(Ask::FinishMove { branch: name(branch) });
+            records(reducer, &name(branch), usize::MAX);
+            let _ = reducer.ask(MirrorCommand::FinishMove { branch: name(branch) });
         }
-        Step::Approve(_) | Step::Visibility(..) | Step::Remake(..) => deletions(desk, step),
-        Step::Reconsider(branch) => drop(desk.ask(Ask::Reconsider { branch: name(branch) })),
+        Step::Approve(_) | Step::Visibility(..) | Step::Remake(..) => deletions(reducer, step),
+        Step::Reconsider(branch) => drop(reducer.ask(MirrorCommand::Reconsider { branch: name(branch) })),
         Step::Drive => {
-            let _ = desk.ask(Ask::PlanMoves);
+            let _ = reducer.ask(MirrorCommand::PlanMoves);
             for branch in BRANCHES {
-                records(desk, branch, usize::MAX);
-                let _ = desk.ask(Ask::FinishMove { branch: branch.to_owned() });
+                records(reducer, branch, usize::MAX);
+                let _ = reducer.ask(MirrorCommand::FinishMove { branch: branch.to_owned() });
             }
         }
         Step::Diverged(branch, found) => {
-            let _ = desk.ask(Ask::Diverged { branch: name(branch), found: found.map(commit_id) });
+            let _ = reducer.ask(MirrorCommand::Diverged { branch: name(branch), found: found.map(commit_id) });
         }
-        Step::Adopt(branch, found) => drop(desk.ask(Ask::Adopt { branch: name(branch), found: commit_id(*found) })),
+        Step::Adopt(branch, found) => {
+            drop(reducer.ask(MirrorCommand::Adopt { branch: name(branch), found: commit_id(*found) }))
+        }
         Step::Take(resumed) => {
-            drop(desk.ask(Ask::Take { epoch: 3, resumed: *resumed, before: "another".to_owned() }));
+            drop(reducer.ask(MirrorCommand::Take { epoch: 3, resumed: *resumed, before: "another".to_owned() }));
         }
-        Step::Removals => drop(desk.plan_removals()),
-        Step::FinishRemoval(branch) => drop(desk.ask(Ask::FinishRemoval { branch: name(branch) })),
-        Step::Published(number) => drop(desk.ask(Ask::Published(*number))),
+        Step::Removals => drop(reducer.plan_removals()),
+        Step::FinishRemoval(branch) => drop(reducer.ask(MirrorCommand::FinishRemoval { branch: name(branch) })),
+        Step::Published(number) => drop(reducer.ask(MirrorCommand::Published(*number))),
         Step::Upkeep(steps) => {
-            steps.iter().for_each(|(kind, segment, mangled)| upkeep(desk, *kind, *segment, *mangled))
+            steps.iter().for_each(|(kind, segment, mangled)| upkeep(reducer, *kind, *segment, *mangled))
         }
-        Step::Wait(ms) => desk.now_ms += u64::from(*ms),
+        Step::Wait(ms) => reducer.now_ms += u64::from(*ms),
     }
-    desk.journal[from..].to_vec()
+    reducer.journal[from..].to_vec()
 }
 
 /// The branches that the state has and that are not missed, at their heads.
-fn listing(desk: &Desk) -> Vec<Option<u8>> {
-    let branches = &desk.mirror().branches;
+fn listing(reducer: &Reducer) -> Vec<Option<u8>> {
+    let branches = &reducer.mirror().branches;
     let there =
         |name: &&str| branches.get(*name).filter(|b| b.presence == lakemirror_journal::state::branch::Presence::There);
     BRANCHES.iter().map(|name| there(name).map(|branch| branch.head.0[0] - 1)).collect()
 }
 
-fn upkeep(desk: &mut Desk, kind: u8, segment: u8, mangled: u8) {
-    let ladder = &desk.state.ladder;
-    let known = ladder.segments.iter().nth(usize::from(segment));
+fn upkeep(reducer: &mut Reducer, kind: u8, segment: u8, mangled: u8) {
+    let lifecycle = &reducer.state.lifecycle;
+    let known = lifecycle.segments.iter().nth(usize::from(segment));
     let (first, last) = match known.filter(|_| kind > 1) {
         Some((first, segment)) => (*first, segment.last),
-        None => (ladder.open_from(), ladder.open_from() + 4),
+        None => (lifecycle.open_from(), lifecycle.open_from() + 4),
     };
     let last = last + u64::from(mangled == 1);
     let hash = [if mangled == 2 { 99 } else { first as u8 }; 32];
@@ -240,18 +242,18 @@ fn upkeep(desk: &mut Desk, kind: u8, segment: u8, mangled: u8) {
             UpkeepStep::LossAcknowledged { from: first, to: last, reason, who: "op".to_owned() }
         }
     };
-    let _ = desk.command(Command::Upkeep { step, at_ms: desk.now_ms });
+    let _ = reducer.command(Command::Upkeep { step, at_ms: reducer.now_ms });
 }
 
-fn observe(desk: &mut Desk, heads: &[Option<u8>], proven: bool) {
+fn observe(reducer: &mut Reducer, heads: &[Option<u8>], proven: bool) {
     let listed: Vec<(&str, u8)> =
         BRANCHES.iter().zip(heads).filter_map(|(name, head)| head.map(|head| (*name, head))).collect();
     let gone: Vec<&str> =
         BRANCHES.iter().zip(heads).filter(|(_, head)| head.is_none() && proven).map(|(name, _)| *name).collect();
-    desk.see(&listed, &gone);
+    reducer.see(&listed, &gone);
 }
 
-fn check(world: &World, desk: &mut Desk, range: u8, answers: &[u8], age: u16) {
+fn check(world: &World, reducer: &mut Reducer, range: u8, answers: &[u8], age: u16) {
     let asked = answers.iter().zip(0..world.entries(range)).filter(|(answer, _)| **answer != 7);
     let answers: Vec<_> = asked
         .map(|(answer, ordinal)| match answer {
@@ -261,27 +263,27 @@ fn check(world: &World, desk: &mut Desk, range: u8, answers: &[u8], age: u16) {
             _ => (ordinal, Some(None)),
         })
         .collect();
-    let at_ms = desk.now_ms - u64::from(age);
-    let _ = desk.ask(Ask::CheckArrivals(vec![checks(range, &answers, at_ms)]));
+    let at_ms = reducer.now_ms - u64::from(age);
+    let _ = reducer.ask(MirrorCommand::CheckArrivals(vec![checks(range, &answers, at_ms)]));
 }
 
-fn arrive(world: &World, desk: &mut Desk, but: u8) {
-    let _ = desk.ask(Ask::ObserveCommits((0..COMMITS).map(|number| world.record(number)).collect()));
+fn arrive(world: &World, reducer: &mut Reducer, but: u8) {
+    let _ = reducer.ask(MirrorCommand::ObserveCommits((0..COMMITS).map(|number| world.record(number)).collect()));
     for tree in 0..TREES {
-        let _ = desk.ask(world.metarange(tree));
+        let _ = reducer.ask(world.metarange(tree));
     }
     for range in (0..RANGES).filter(|range| but >> range & 1 == 0) {
-        let ask = world.range(&desk.state, range, Some(but % RANGES));
-        let _ = desk.ask(ask);
-        check(world, desk, range, &[0; 5], 0);
+        let ask = world.range(&reducer.state, range, Some(but % RANGES));
+        let _ = reducer.ask(ask);
+        check(world, reducer, range, &[0; 5], 0);
     }
 }
 
 /// As the engine does it: nothing is written for a move whose evidence does not count any more.
-fn records(desk: &mut Desk, branch: &str, limit: usize) {
-    let _ = desk.ask(Ask::Reconsider { branch: branch.to_owned() });
-    let mirror = desk.mirror();
+fn records(reducer: &mut Reducer, branch: &str, limit: usize) {
+    let _ = reducer.ask(MirrorCommand::Reconsider { branch: branch.to_owned() });
+    let mirror = reducer.mirror();
     let Some(under_way) = mirror.branches.get(branch).and_then(|branch| branch.moving) else { return };
     let ids = mirror.graph.unrecorded(&under_way.to, limit);
-    let _ = desk.ask(Ask::RecordsWritten(ids));
+    let _ = reducer.ask(MirrorCommand::RecordsWritten(ids));
 }

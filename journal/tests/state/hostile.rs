@@ -2,7 +2,7 @@
 
 use lakemirror_journal::bits::{BITS_MAX, Bits, EncodedBits};
 use lakemirror_journal::codec;
-use lakemirror_journal::command::{Ask, Command, UpkeepStep};
+use lakemirror_journal::command::{Command, MirrorCommand, UpkeepStep};
 use lakemirror_journal::decide::decide;
 use lakemirror_journal::event::*;
 use lakemirror_journal::ids::{CommitId, Incarnation, MetarangeId, RangeId};
@@ -158,34 +158,40 @@ fn halves(numbers: &[u32]) -> (Vec<u32>, Vec<u32>) {
 }
 
 /// Every question that a fact's fields can be turned into.
-fn asks(event: &Event) -> Vec<Ask> {
+fn asks(event: &Event) -> Vec<MirrorCommand> {
     let branch = event.branch().unwrap_or("a").to_owned();
     let mut asks = vec![
-        Ask::PlanMoves,
-        Ask::PlanRemovals { proven_gone: ["a", "b", &branch].map(|name| (name.to_owned(), u64::MAX)).into() },
-        Ask::Gone,
-        Ask::StartDeletion,
-        Ask::Reconsider { branch: branch.clone() },
-        Ask::FinishMove { branch: branch.clone() },
-        Ask::Remake { branch: branch.clone(), hidden: true },
-        Ask::ObserveVisibility([(branch.clone(), true)].into()),
-        Ask::ApproveDeletions { branches: vec![(branch.clone(), None)], by: String::new() },
-        Ask::FinishRemoval { branch: branch.clone() },
-        Ask::Diverged { branch: branch.clone(), found: None },
-        Ask::ObserveBranches { listed: Vec::new(), hidden: [].into(), proven_gone: vec!["a".into(), "b".into()] },
+        MirrorCommand::PlanMoves,
+        MirrorCommand::PlanRemovals { proven_gone: ["a", "b", &branch].map(|name| (name.to_owned(), u64::MAX)).into() },
+        MirrorCommand::Gone,
+        MirrorCommand::StartDeletion,
+        MirrorCommand::Reconsider { branch: branch.clone() },
+        MirrorCommand::FinishMove { branch: branch.clone() },
+        MirrorCommand::Remake { branch: branch.clone(), hidden: true },
+        MirrorCommand::ObserveVisibility([(branch.clone(), true)].into()),
+        MirrorCommand::ApproveDeletions { branches: vec![(branch.clone(), None)], by: String::new() },
+        MirrorCommand::FinishRemoval { branch: branch.clone() },
+        MirrorCommand::Diverged { branch: branch.clone(), found: None },
+        MirrorCommand::ObserveBranches {
+            listed: Vec::new(),
+            hidden: [].into(),
+            proven_gone: vec!["a".into(), "b".into()],
+        },
     ];
     match event {
-        Event::CommitObserved(e) => asks.push(Ask::ObserveCommits(vec![e.record(), e.record()])),
-        Event::MetarangeRead(e) => asks.push(Ask::ReadMetarange { metarange: e.metarange, ranges: e.ranges.clone() }),
-        Event::RangeRead(e) => asks.push(Ask::ReadRange(e.clone())),
-        Event::ArrivalsChecked(e) => asks.push(Ask::CheckArrivals(vec![e.clone(), e.clone()])),
-        Event::SourceProbed(e) => asks.push(Ask::ProbeSource(e.clone())),
-        Event::RecordsWritten(e) => asks.push(Ask::RecordsWritten(e.commits.clone())),
-        Event::MirrorTaken(e) => {
-            asks.push(Ask::Take { epoch: e.epoch, resumed: e.resumed, before: e.before.clone() });
+        Event::CommitObserved(e) => asks.push(MirrorCommand::ObserveCommits(vec![e.record(), e.record()])),
+        Event::MetarangeRead(e) => {
+            asks.push(MirrorCommand::ReadMetarange { metarange: e.metarange, ranges: e.ranges.clone() })
         }
-        Event::BranchAdopted(e) => asks.push(Ask::Adopt { branch, found: e.found }),
-        Event::BranchSeen(e) => asks.push(Ask::ObserveBranches {
+        Event::RangeRead(e) => asks.push(MirrorCommand::ReadRange(e.clone())),
+        Event::ArrivalsChecked(e) => asks.push(MirrorCommand::CheckArrivals(vec![e.clone(), e.clone()])),
+        Event::SourceProbed(e) => asks.push(MirrorCommand::ProbeSource(e.clone())),
+        Event::RecordsWritten(e) => asks.push(MirrorCommand::RecordsWritten(e.commits.clone())),
+        Event::MirrorTaken(e) => {
+            asks.push(MirrorCommand::Take { epoch: e.epoch, resumed: e.resumed, before: e.before.clone() });
+        }
+        Event::BranchAdopted(e) => asks.push(MirrorCommand::Adopt { branch, found: e.found }),
+        Event::BranchSeen(e) => asks.push(MirrorCommand::ObserveBranches {
             listed: vec![(branch, e.head)],
             hidden: [].into(),
             proven_gone: Vec::new(),

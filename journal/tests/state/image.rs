@@ -116,8 +116,12 @@ fn everything() -> State {
 fn the_scenario_has_a_little_of_everything() {
     let state = everything();
     let mirror = &state.mirrors[&Incarnation([1; 16])];
-    assert!(state.ladder.snapshot.is_some() && !state.ladder.losses.is_empty() && !state.ladder.segments.is_empty());
-    assert!(!state.gone_ms.is_empty() && state.strays > 0 && state.checks > 0 && state.mirrors.len() == 2);
+    assert!(
+        state.lifecycle.snapshot.is_some()
+            && !state.lifecycle.losses.is_empty()
+            && !state.lifecycle.segments.is_empty()
+    );
+    assert!(!state.gone_ms.is_empty() && state.ignored_events > 0 && state.checks > 0 && state.mirrors.len() == 2);
     assert!(mirror.source.is_some() && mirror.trouble.is_some() && mirror.adopted_ms.is_some());
     assert!(!mirror.resident.is_empty() && !mirror.graph.frontier.is_empty());
     assert!(mirror.branches.values().any(|branch| branch.moving.is_some()));
@@ -232,22 +236,22 @@ proptest! {
     /// What a history comes to reads back; and from an image taken anywhere, the rest of it comes to the same.
     #[test]
     fn an_image_stands_for_the_facts_before_it((world, steps, policy) in histories(), cut in any::<prop::sample::Index>()) {
-        let (desk, _) = run(&world, &steps, &policy);
-        assert_exact(&desk.state);
-        let (head, tail) = desk.journal.split_at(cut.index(desk.journal.len()));
+        let (reducer, _) = run(&world, &steps, &policy);
+        assert_exact(&reducer.state);
+        let (head, tail) = reducer.journal.split_at(cut.index(reducer.journal.len()));
         let restored = image::read(&image(&replay(State::default(), head))).unwrap();
         let end = replay(restored, tail);
-        prop_assert_eq!(digest(&end).unwrap(), digest(&desk.state).unwrap());
-        prop_assert_eq!(&end, &desk.state);
+        prop_assert_eq!(digest(&end).unwrap(), digest(&reducer.state).unwrap());
+        prop_assert_eq!(&end, &reducer.state);
     }
 
     /// Two states differ exactly if their digests do.
     #[test]
     fn digests_tell_states_apart((world, steps, policy) in histories()) {
-        let (desk, _) = run(&world, &steps, &policy);
+        let (reducer, _) = run(&world, &steps, &policy);
         let mut state = State::default();
         let mut before = digest(&state).unwrap();
-        for event in &desk.journal {
+        for event in &reducer.journal {
             let old = state.clone();
             state.apply(event);
             let after = digest(&state).unwrap();

@@ -7,7 +7,7 @@ use lakemirror_journal::state::State;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::world::{Desk, World, checks};
+use super::world::{Reducer, World, checks};
 
 const ENTRIES: u32 = 40;
 
@@ -20,13 +20,13 @@ fn unasked() -> State {
         trees: vec![vec![0]],
         ranges: vec![((0..ENTRIES as u8).collect(), vec![3])],
     };
-    let mut desk = Desk::ready(lakemirror_journal::state::policy::Policy::default());
-    desk.see(&[("main", 0)], &[]);
-    desk.ask(lakemirror_journal::command::Ask::ObserveCommits(vec![world.record(0)])).unwrap();
-    desk.ask(world.metarange(0)).unwrap();
-    let range = world.range(&desk.state, 0, None);
-    desk.ask(range).unwrap();
-    desk.state
+    let mut reducer = Reducer::ready(lakemirror_journal::state::policy::Policy::default());
+    reducer.see(&[("main", 0)], &[]);
+    reducer.ask(lakemirror_journal::command::MirrorCommand::ObserveCommits(vec![world.record(0)])).unwrap();
+    reducer.ask(world.metarange(0)).unwrap();
+    let range = world.range(&reducer.state, 0, None);
+    reducer.ask(range).unwrap();
+    reducer.state
 }
 
 /// The state after these batches, without the counts of checks: each check is counted, also one that says nothing new.

@@ -18,7 +18,7 @@ mod hostile;
 mod image;
 mod imports;
 mod joins;
-mod ladder;
+mod lifecycle;
 mod model;
 mod model_files;
 mod properties;

@@ -1,4 +1,4 @@
-//! A judge that knows nothing of counters, flags or grades: it reads the list of facts from the first one on and says
+//! A judge that knows nothing of counters, flags or completenesses: it reads the list of facts from the first one on and says
 //! whether the last one was allowed (I1, I2, I6, age of evidence). Slow and plain on purpose.
 
 use std::collections::{BTreeMap, BTreeSet};

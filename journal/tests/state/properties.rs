@@ -3,7 +3,7 @@
 use lakemirror_journal::codec;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::state::State;
-use lakemirror_journal::state::ladder::Stage;
+use lakemirror_journal::state::lifecycle::Stage;
 use lakemirror_journal::state::policy::Policy;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -11,37 +11,38 @@ use proptest::strategy::ValueTree as _;
 use super::drive::{self, Step};
 use super::model::Judge;
 use super::recount::recount;
-use super::world::{Desk, World};
+use super::world::{Reducer, World};
 
-pub fn run(world: &World, steps: &[Step], policy: &lakemirror_journal::state::policy::Policy) -> (Desk, Judge) {
-    let mut desk = Desk::ready(policy.clone());
+pub fn run(world: &World, steps: &[Step], policy: &lakemirror_journal::state::policy::Policy) -> (Reducer, Judge) {
+    let mut reducer = Reducer::ready(policy.clone());
     let mut judge = Judge::default();
-    for event in &desk.journal {
+    for event in &reducer.journal {
         judge.take(event).unwrap();
     }
     for step in steps {
-        let live = desk.mirror().branches.values().filter(|branch| branch.tombstone_ms.is_none()).count();
-        let before = desk.state.clone();
-        for event in drive::take(world, &mut desk, step) {
+        let live = reducer.mirror().branches.values().filter(|branch| branch.tombstone_ms.is_none()).count();
+        let before = reducer.state.clone();
+        for event in drive::take(world, &mut reducer, step) {
             if let Err(why) = judge.take(&event) {
                 panic!("{why}\nafter {step:?}: {event:?}\nbefore: {before:#?}");
             }
         }
-        mass_deletion(&before, &desk, step, live);
-        recount(&desk.state);
+        mass_deletion(&before, &reducer, step, live);
+        recount(&reducer.state);
     }
-    assert_eq!(desk.state.checks, judge.checks);
-    assert_eq!(desk.mirror().checks, judge.checks);
-    files(&desk, &judge);
-    (desk, judge)
+    assert_eq!(reducer.state.checks, judge.checks);
+    assert_eq!(reducer.mirror().checks, judge.checks);
+    files(&reducer, &judge);
+    (reducer, judge)
 }
 
-/// The ladder says of the journal's files what the facts say.
-fn files(desk: &Desk, judge: &Judge) {
-    let (ladder, files) = (&desk.state.ladder, &judge.files);
-    let sealed: Vec<_> = ladder.segments.iter().map(|(first, segment)| (*first, segment.last, segment.hash)).collect();
+/// The lifecycle says of the journal's files what the facts say.
+fn files(reducer: &Reducer, judge: &Judge) {
+    let (lifecycle, files) = (&reducer.state.lifecycle, &judge.files);
+    let sealed: Vec<_> =
+        lifecycle.segments.iter().map(|(first, segment)| (*first, segment.last, segment.hash)).collect();
     assert_eq!(sealed, files.sealed);
-    for (name, segment) in sealed.iter().zip(ladder.segments.values()) {
+    for (name, segment) in sealed.iter().zip(lifecycle.segments.values()) {
         let (dropped, archived) = match &segment.stage {
             Stage::Sealed => (false, false),
             Stage::Archived(_) => (false, true),
@@ -49,12 +50,12 @@ fn files(desk: &Desk, judge: &Judge) {
         };
         assert_eq!((dropped, archived), (files.dropped.contains(name), files.archived.contains(name)));
     }
-    assert_eq!(ladder.snapshot.map_or(0, |snapshot| snapshot.seq), files.snapshot);
-    assert_eq!(ladder.losses.len(), files.losses);
+    assert_eq!(lifecycle.snapshot.map_or(0, |snapshot| snapshot.seq), files.snapshot);
+    assert_eq!(lifecycle.losses.len(), files.losses);
 }
 
 /// I6: when more branches vanish at once than may, none of them is missed.
-fn mass_deletion(before: &State, desk: &Desk, step: &Step, live: usize) {
+fn mass_deletion(before: &State, reducer: &Reducer, step: &Step, live: usize) {
     let Step::Observe(heads, _) = step else { return };
     let known = &before.mirror(&super::world::MIRROR).unwrap().branches;
     let listed = |name: &str| drive::BRANCHES.iter().zip(heads).any(|(other, head)| *other == name && head.is_some());
@@ -62,10 +63,10 @@ fn mass_deletion(before: &State, desk: &Desk, step: &Step, live: usize) {
     if vanished > (live / 2).max(3) {
         let proven = matches!(step, Step::Observe(_, true));
         let free = |name: &String| !listed(name) && known[name].tombstone_ms.is_none();
-        let held = known.keys().filter(|name| free(name)).all(|name| desk.mirror().holds.contains_key(name));
+        let held = known.keys().filter(|name| free(name)).all(|name| reducer.mirror().holds.contains_key(name));
         assert!(held || !proven, "{vanished} of {live} vanished");
         for (name, branch) in known.iter().filter(|(name, _)| !listed(name)) {
-            assert_eq!(&desk.mirror().branches[name], branch, "nothing is noted against {name}");
+            assert_eq!(&reducer.mirror().branches[name], branch, "nothing is noted against {name}");
         }
     }
 }
@@ -92,13 +93,13 @@ proptest! {
     /// I1, I2, I6, evidence's age, counters and flags; then determinism and I4.
     #[test]
     fn every_history_keeps_the_invariants_and_replays_exactly((world, steps, policy) in histories(), cut in any::<prop::sample::Index>()) {
-        let (desk, _) = run(&world, &steps, &policy);
+        let (reducer, _) = run(&world, &steps, &policy);
         let (again, _) = run(&world, &steps, &policy);
-        prop_assert_eq!(&again.journal, &desk.journal);
-        prop_assert_eq!(&again.state, &desk.state);
-        let (head, tail) = desk.journal.split_at(cut.index(desk.journal.len()));
+        prop_assert_eq!(&again.journal, &reducer.journal);
+        prop_assert_eq!(&again.state, &reducer.state);
+        let (head, tail) = reducer.journal.split_at(cut.index(reducer.journal.len()));
         let prefix = replay(State::default(), head);
-        prop_assert_eq!(&replay(prefix, tail), &desk.state);
+        prop_assert_eq!(&replay(prefix, tail), &reducer.state);
     }
 }
 
@@ -140,12 +141,12 @@ fn a_move_that_outlived_its_branch_leaves_what_came_after_to_be_promoted() {
         Step::Push(main, 8),
         Step::Finish(main),
     ];
-    let (mut desk, mut judge) = run(&world, &steps, &Policy::default());
-    let seen: Vec<u64> = desk.mirror().branches["main"].pending.iter().map(|head| head.seen).collect();
+    let (mut reducer, mut judge) = run(&world, &steps, &Policy::default());
+    let seen: Vec<u64> = reducer.mirror().branches["main"].pending.iter().map(|head| head.seen).collect();
     assert_eq!(seen, [2, 3], "what it showed in its new life");
-    for event in drive::take(&world, &mut desk, &Step::Drive) {
+    for event in drive::take(&world, &mut reducer, &Step::Drive) {
         judge.take(&event).unwrap();
     }
-    assert_eq!(desk.mirror().branches["main"].mirror, Some(super::world::commit_id(8)));
-    assert!(desk.mirror().branches["main"].is_level());
+    assert_eq!(reducer.mirror().branches["main"].mirror, Some(super::world::commit_id(8)));
+    assert!(reducer.mirror().branches["main"].is_in_sync());
 }

@@ -6,17 +6,19 @@ use lakemirror_journal::ids::CommitId;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::Mirror;
 use lakemirror_journal::state::policy::{ArchivedRule, ImportsRule, Policy, SizeRule};
-use lakemirror_journal::state::tree::{Grade, Range};
+use lakemirror_journal::state::tree::{Completeness, Range};
 
-fn grade(range: &Range, policy: &Policy) -> Grade {
-    let Some(detail) = range.detail.as_deref() else { return if range.read { Grade::Whole } else { Grade::Open } };
+fn completeness(range: &Range, policy: &Policy) -> Completeness {
+    let Some(detail) = range.detail.as_deref() else {
+        return if range.read { Completeness::Complete } else { Completeness::Incomplete };
+    };
     let sizes = policy.size == SizeRule::Strict && !detail.wrong_size.is_empty();
     let blocked = policy.imports == ImportsRule::Block && detail.imports.count() > 0;
     let archived = policy.archived == ArchivedRule::Block && detail.archived.values().any(|one| !one.shown);
     match range.read && !sizes && !archived && !blocked && detail.missing.count() == 0 {
-        false => Grade::Open,
-        true if detail.expired.is_empty() => Grade::Whole,
-        true => Grade::Expired,
+        false => Completeness::Incomplete,
+        true if detail.expired.is_empty() => Completeness::Complete,
+        true => Completeness::CompleteExceptExpired,
     }
 }
 
@@ -26,22 +28,27 @@ pub fn recount(state: &State) {
         recount_trees(mirror, &state.policy);
         recount_flags(mirror);
     }
-    assert_eq!(state.strays, 0, "sensible commands make no strays");
+    assert_eq!(state.ignored_events, 0, "sensible commands make no strays");
 }
 
 fn recount_trees(mirror: &Mirror, policy: &Policy) {
     let mut users: BTreeMap<u32, Vec<_>> = BTreeMap::new();
     // A list that was let go has nothing to count; what was counted before means nothing.
-    for (id, tree) in mirror.trees.metaranges.iter().filter(|(_, tree)| !tree.let_go) {
-        let grades: Vec<Grade> = tree.ranges.iter().map(|index| mirror.trees.ranges[*index as usize].grade).collect();
-        let count = |wanted| grades.iter().filter(|grade| **grade == wanted).count() as u32;
-        assert_eq!((tree.open, tree.expired), (count(Grade::Open), count(Grade::Expired)), "{id:?} {tree:?}");
+    for (id, tree) in mirror.trees.metaranges.iter().filter(|(_, tree)| !tree.evicted) {
+        let completenesses: Vec<Completeness> =
+            tree.ranges.iter().map(|index| mirror.trees.ranges[*index as usize].completeness).collect();
+        let count = |wanted| completenesses.iter().filter(|completeness| **completeness == wanted).count() as u32;
+        assert_eq!(
+            (tree.open, tree.expired),
+            (count(Completeness::Incomplete), count(Completeness::CompleteExceptExpired)),
+            "{id:?} {tree:?}"
+        );
         for index in &tree.ranges {
             users.entry(*index).or_default().push(*id);
         }
     }
     for (range, index) in mirror.trees.ranges.iter().zip(0u32..) {
-        assert_eq!(range.grade, grade(range, policy), "{range:?}");
+        assert_eq!(range.completeness, completeness(range, policy), "{range:?}");
         let mut kept = range.users.clone();
         kept.sort_unstable();
         let mut wanted = users.remove(&index).unwrap_or_default();
@@ -66,8 +73,8 @@ fn recount_flags(mirror: &Mirror) {
             })
             .collect();
         let rooted = parents.iter().all(|(rooted, _)| *rooted);
-        let tree = commit.metarange.map(|tree| mirror.trees.metaranges[&tree].grade());
-        let closed = rooted && tree != Some(Grade::Open) && parents.iter().all(|(_, closed)| *closed);
+        let tree = commit.metarange.map(|tree| mirror.trees.metaranges[&tree].completeness());
+        let closed = rooted && tree != Some(Completeness::Incomplete) && parents.iter().all(|(_, closed)| *closed);
         flags.insert(*id, (rooted, closed));
         if !commit.recorded {
             assert_eq!((commit.rooted, commit.closed), (rooted, closed), "{id:?} {commit:?}");

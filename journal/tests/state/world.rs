@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lakemirror_journal::bits::Bits;
-use lakemirror_journal::command::{Ask, Command};
+use lakemirror_journal::command::{Command, MirrorCommand};
 use lakemirror_journal::commit::CommitRecord;
 use lakemirror_journal::decide::{Refused, decide};
 use lakemirror_journal::event::{ArrivalExceptionV1, ArrivalsCheckedV1, Event, RangeReadV1, SourceProbedV1};
@@ -59,13 +59,13 @@ impl World {
         self.ranges[usize::from(range)].0.len() as u32
     }
 
-    pub fn metarange(&self, tree: u8) -> Ask {
+    pub fn metarange(&self, tree: u8) -> MirrorCommand {
         let ranges = self.trees[usize::from(tree)].iter().map(|range| (range_id(*range), self.entries(*range)));
-        Ask::ReadMetarange { metarange: tree_id(tree), ranges: ranges.collect() }
+        MirrorCommand::ReadMetarange { metarange: tree_id(tree), ranges: ranges.collect() }
     }
 
     /// A range as it is read, with what it shares with `base` inherited where the state proves it there.
-    pub fn range(&self, state: &State, range: u8, base: Option<u8>) -> Ask {
+    pub fn range(&self, state: &State, range: u8, base: Option<u8>) -> MirrorCommand {
         let entries = self.entries(range);
         let mut inherited = Bits::none(entries);
         let mut oldest_ms = u64::MAX;
@@ -98,7 +98,7 @@ impl World {
             oldest_ms = u64::MAX;
         }
         let imports = Bits::from_ordinals(entries, self.ranges[usize::from(range)].1.iter().copied());
-        Ask::ReadRange(range_read(range, entries, &imports, &inherited, from, oldest_ms))
+        MirrorCommand::ReadRange(range_read(range, entries, &imports, &inherited, from, oldest_ms))
     }
 }
 
@@ -150,8 +150,8 @@ pub fn checks(range: u8, answers: &[(u32, Option<Option<u64>>)], at_ms: u64) -> 
     }
 }
 
-pub fn probe(range: u8, gone: Vec<u32>, there: Vec<u32>) -> Ask {
-    Ask::ProbeSource(SourceProbedV1 { mirror: MIRROR, range: range_id(range), gone, there, at_ms: 0 })
+pub fn probe(range: u8, gone: Vec<u32>, there: Vec<u32>) -> MirrorCommand {
+    MirrorCommand::ProbeSource(SourceProbedV1 { mirror: MIRROR, range: range_id(range), gone, there, at_ms: 0 })
 }
 
 pub fn definition() -> Definition {
@@ -167,21 +167,25 @@ pub fn definition() -> Definition {
 
 /// The state machine with its journal, as the recorder drives it.
 #[derive(Debug, Clone, Default)]
-pub struct Desk {
+pub struct Reducer {
     pub state: State,
     pub journal: Vec<Event>,
     pub now_ms: u64,
 }
 
-impl Desk {
+impl Reducer {
     /// A mirror that is ready, under a policy.
     pub fn ready(policy: Policy) -> Self {
-        let mut desk = Self { now_ms: 1_000_000, ..Self::default() };
-        desk.start(policy);
-        for ask in [Ask::Define(definition()), Ask::IntendRepository, Ask::RepositoryReady { adopted: false }] {
-            desk.ask(ask).unwrap();
+        let mut reducer = Self { now_ms: 1_000_000, ..Self::default() };
+        reducer.start(policy);
+        for ask in [
+            MirrorCommand::Define(definition()),
+            MirrorCommand::IntendRepository,
+            MirrorCommand::RepositoryReady { adopted: false },
+        ] {
+            reducer.ask(ask).unwrap();
         }
-        desk
+        reducer
     }
 
     /// Plans removals in a turn that proved every known branch gone.
@@ -190,7 +194,7 @@ impl Desk {
         let branches = self.mirror().branches.iter();
         let proven_gone =
             branches.map(|(name, branch)| (name.clone(), branch.tombstone_ms.map_or(0, waited))).collect();
-        self.ask(Ask::PlanRemovals { proven_gone })
+        self.ask(MirrorCommand::PlanRemovals { proven_gone })
     }
 
     pub fn start(&mut self, policy: Policy) -> Vec<Event> {
@@ -204,7 +208,7 @@ impl Desk {
         self.command(command).unwrap()
     }
 
-    pub fn ask(&mut self, ask: Ask) -> Result<Vec<Event>, Refused> {
+    pub fn ask(&mut self, ask: MirrorCommand) -> Result<Vec<Event>, Refused> {
         self.command(Command::Mirror { mirror: MIRROR, ask, at_ms: self.now_ms })
     }
 
@@ -224,11 +228,11 @@ impl Desk {
     pub fn see(&mut self, branches: &[(&str, u8)], gone: &[&str]) -> Vec<Event> {
         let listed = branches.iter().map(|(name, head)| ((*name).to_owned(), commit_id(*head))).collect();
         let proven_gone = gone.iter().map(|name| (*name).to_owned()).collect();
-        self.ask(Ask::ObserveBranches { listed, hidden: [].into(), proven_gone }).unwrap()
+        self.ask(MirrorCommand::ObserveBranches { listed, hidden: [].into(), proven_gone }).unwrap()
     }
 
     pub fn check(&mut self, range: u8, answers: &[(u32, Option<Option<u64>>)]) -> Vec<Event> {
-        self.ask(Ask::CheckArrivals(vec![checks(range, answers, self.now_ms)])).unwrap()
+        self.ask(MirrorCommand::CheckArrivals(vec![checks(range, answers, self.now_ms)])).unwrap()
     }
 
     pub fn mirror(&self) -> &lakemirror_journal::state::mirror::Mirror {
@@ -238,7 +242,7 @@ impl Desk {
     /// Reads and finds everything of these trees, and observes these commits.
     pub fn arrive(&mut self, world: &World, commits: &[u8], trees: &[u8]) {
         let records = commits.iter().map(|number| world.record(*number)).collect();
-        self.ask(Ask::ObserveCommits(records)).unwrap();
+        self.ask(MirrorCommand::ObserveCommits(records)).unwrap();
         for tree in trees {
             self.ask(world.metarange(*tree)).unwrap();
             for range in world.trees[usize::from(*tree)].clone() {
@@ -252,12 +256,12 @@ impl Desk {
 
     /// Plans, and drives the moves that come out to their ends.
     pub fn promote(&mut self) -> Vec<Event> {
-        let planned = self.ask(Ask::PlanMoves).unwrap();
+        let planned = self.ask(MirrorCommand::PlanMoves).unwrap();
         for event in &planned {
             if let Event::MoveStarted(started) = event {
                 let ids = self.mirror().graph.unrecorded(&started.to, 100);
-                self.ask(Ask::RecordsWritten(ids)).unwrap();
-                self.ask(Ask::FinishMove { branch: started.branch.clone() }).unwrap();
+                self.ask(MirrorCommand::RecordsWritten(ids)).unwrap();
+                self.ask(MirrorCommand::FinishMove { branch: started.branch.clone() }).unwrap();
             }
         }
         planned

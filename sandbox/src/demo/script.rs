@@ -211,7 +211,7 @@ impl Script<'_> {
     /// Waits until both sides have the same branches and heads, and the checker has judged the moves.
     async fn level(&self, what: &str) -> Result<(), DemoError> {
         self.until(what, async || {
-            Ok::<_, CheckError>(self.checker.is_level().await?.then_some(())).map_err(Into::into)
+            Ok::<_, CheckError>(self.checker.is_in_sync().await?.then_some(())).map_err(Into::into)
         })
         .await?;
         self.judged().await

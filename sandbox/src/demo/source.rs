@@ -23,7 +23,7 @@ pub struct Source {
 }
 
 #[derive(Deserialize)]
-struct Made {
+struct CreateOutcome {
     id: String,
 }
 
@@ -112,7 +112,7 @@ impl Source {
         let call = self.path(&format!("branches/{}/commits", encode(branch)));
         let body = json!({"message": message, "metadata": {"by": "demo"}, "allow_empty": empty});
         let answer = self.change(Method::POST, &call, Some(body)).await?;
-        Ok(read::<Made>(&call, &answer)?.id)
+        Ok(read::<CreateOutcome>(&call, &answer)?.id)
     }
 
     /// Uploads files and commits them.

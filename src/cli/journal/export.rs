@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use clap::{Args, ValueEnum};
 use lakemirror_evidence::export::{self, Exported, Form, Span};
-use lakemirror_evidence::moment::Asked;
+use lakemirror_evidence::point::Asked;
 
 use super::{Exit, Failure, Place, remark_on_records};
 use crate::cli::output;

@@ -1,22 +1,22 @@
-//! `lakemirror journal heads DIR`: what every mirror showed at a moment, or shows as far as the journal goes.
+//! `lakemirror journal heads DIR`: what every mirror showed at a point, or shows as far as the journal goes.
 
 use std::io::{self, Write};
 
 use clap::Args;
 use lakemirror_evidence::heads::{self, BranchHead, Heads};
-use lakemirror_evidence::moment::{Asked, Moment, show};
+use lakemirror_evidence::point::{Asked, PointInTime, show};
 use serde_json::{Value, json};
 
 use super::table::{Align, Table};
 use super::verify::{gap, print_gaps};
-use super::{Exit, Failure, Place, Printing, remark_on_beginning, remark_on_moment, unwritten};
+use super::{Exit, Failure, Place, Printing, remark_on_beginning, remark_on_point, unwritten};
 use crate::cli::output;
 
 /// When.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Counts what was in the journal by then: a branch shows a commit from the record on that says that it was seen there. A \
-move under way at that moment is said, because the branch may have shown either end of it; so is a branch that somebody \
+move under way at that point is said, because the branch may have shown either end of it; so is a branch that somebody \
 else had moved.
 
   lakemirror journal heads ./journal                   as far as the journal goes
@@ -28,7 +28,7 @@ reading or writing failed.")]
 pub(in crate::cli) struct HeadsArguments {
     #[command(flatten)]
     place: Place,
-    /// The moment; a record's number is one, too [default: the journal's end]
+    /// The point; a record's number is one, too [default: the journal's end]
     #[arg(long, value_name = "TIME|SEQ")]
     at: Option<Asked>,
     #[command(flatten)]
@@ -38,25 +38,25 @@ pub(in crate::cli) struct HeadsArguments {
 /// Prints a line a branch.
 pub(super) fn heads(arguments: &HeadsArguments) -> Result<Exit, Failure> {
     let HeadsArguments { place, at, printing } = arguments;
-    let moment = at.map(|at| place.ask(|source| at.resolve(source))).transpose()?;
-    let heads = place.ask(|source| heads::heads(source, moment))?;
+    let point = at.map(|at| place.ask(|source| at.resolve(source))).transpose()?;
+    let heads = place.ask(|source| heads::heads(source, point))?;
     let mut out = output::stdout();
     match printing.is_json() {
-        true => writeln!(out, "{}", as_json(&heads, moment)),
-        false => print(&heads, moment, &mut out),
+        true => writeln!(out, "{}", as_json(&heads, point)),
+        false => print(&heads, point, &mut out),
     }
     .map_err(unwritten)?;
     remark_on_beginning(heads.begins_at);
-    if let Some(moment) = moment {
-        remark_on_moment(&heads.at, heads.more, moment);
+    if let Some(point) = point {
+        remark_on_point(&heads.at, heads.more, point);
     }
     Ok(Exit::Ok)
 }
 
-fn print(heads: &Heads, moment: Option<Moment>, out: &mut dyn Write) -> io::Result<()> {
-    match moment {
-        Some(Moment::At(ms)) => writeln!(out, "at {}, after record {}", show(ms), heads.at.seq)?,
-        Some(Moment::Seq(_)) => writeln!(out, "after record {}, of {}", heads.at.seq, show(heads.at.wall_ms))?,
+fn print(heads: &Heads, point: Option<PointInTime>, out: &mut dyn Write) -> io::Result<()> {
+    match point {
+        Some(PointInTime::At(ms)) => writeln!(out, "at {}, after record {}", show(ms), heads.at.seq)?,
+        Some(PointInTime::Seq(_)) => writeln!(out, "after record {}, of {}", heads.at.seq, show(heads.at.wall_ms))?,
         None if heads.at.seq == 0 => writeln!(out, "the journal has no records yet")?,
         None => writeln!(out, "after the last record, {}, of {}", heads.at.seq, show(heads.at.wall_ms))?,
     }
@@ -109,7 +109,7 @@ fn remarks(branch: &BranchHead) -> String {
     remarks.join("; ")
 }
 
-fn as_json(heads: &Heads, moment: Option<Moment>) -> Value {
+fn as_json(heads: &Heads, point: Option<PointInTime>) -> Value {
     let branches = heads.mirrors.iter().flat_map(|(id, mirror)| {
         mirror.branches.iter().map(move |(name, branch)| {
             let shown = branch.shown.as_ref();
@@ -130,7 +130,7 @@ fn as_json(heads: &Heads, moment: Option<Moment>) -> Value {
         })
     });
     json!({
-        "at_ms": match moment { Some(Moment::At(ms)) => Some(ms), Some(Moment::Seq(_)) | None => None },
+        "at_ms": match point { Some(PointInTime::At(ms)) => Some(ms), Some(PointInTime::Seq(_)) | None => None },
         "seq": heads.at.seq,
         "committed_ms": heads.at.wall_ms,
         "journal_goes_on": heads.more,

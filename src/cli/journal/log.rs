@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use clap::Args;
 use lakemirror_core::escape;
-use lakemirror_evidence::moment::show;
+use lakemirror_evidence::point::show;
 use lakemirror_evidence::reflog::{self, Line, Request, Side};
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! `lakemirror journal replay DIR`: the state at any moment, in short or as JSON.
+//! `lakemirror journal replay DIR`: the state at any point, in short or as JSON.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -6,18 +6,18 @@ use std::path::Path;
 
 use clap::Args;
 use lakemirror_evidence::json;
-use lakemirror_evidence::moment::{Asked, show};
+use lakemirror_evidence::point::{Asked, show};
 use lakemirror_evidence::replay::{self, Replayed};
 
 use super::table::{Align, Table, short};
-use super::{Exit, Failure, Place, remark_on_beginning, remark_on_moment, unwritten};
+use super::{Exit, Failure, Place, remark_on_beginning, remark_on_point, unwritten};
 use crate::cli::output;
 
 /// Up to where, and where to.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without --state, a line a branch. With it the whole state as JSON, the same bytes each time; fields may be added in later \
-versions. A moment before the first record has the empty state; a time after the last one, the state at the end.
+versions. A point before the first record has the empty state; a time after the last one, the state at the end.
 
   lakemirror journal replay ./journal --until 2026-11-24T12:34:56Z --state state.json
   lakemirror journal replay ./journal --until 8123 --state - | jq .mirrors
@@ -46,7 +46,7 @@ pub(super) fn replay(arguments: &ReplayArguments) -> Result<Exit, Failure> {
     let replayed = place.ask(|source| replay::replay(source, until))?;
     remark_on_beginning(replayed.begins_at);
     if let Some(until) = until {
-        remark_on_moment(&replayed.at, replayed.more, until);
+        remark_on_point(&replayed.at, replayed.more, until);
     }
     match (file, state) {
         (Some(file), _) => write_file(&replayed, file)?,
@@ -91,7 +91,7 @@ fn print(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     if let Some(hash) = at.frame_hash {
         writeln!(out, "head      {}:{}", at.seq, hex::encode(hash))?;
     }
-    writeln!(out, "checks    {}, strays {}", state.checks, state.strays)?;
+    writeln!(out, "checks    {}, ignored_events {}", state.checks, state.ignored_events)?;
     let columns = ["mirror", "incarnation", "branch", "source", "mirror shows", "waiting"];
     let mut table = Table::new(&columns.map(|name| (name, if name == "waiting" { Align::Right } else { Align::Left })));
     for (id, mirror) in &state.mirrors {

@@ -1,13 +1,13 @@
-//! `lakemirror journal stat DIR`: how much of what, by whom, how fast, and how far along the ladder.
+//! `lakemirror journal stat DIR`: how much of what, by whom, how fast, and how far along the lifecycle.
 
 use std::io::{self, Write};
 
 use clap::Args;
 use lakemirror_core::escape;
-use lakemirror_evidence::moment::show;
-use lakemirror_evidence::stat::{self, Rung, RungName, Stat};
+use lakemirror_evidence::point::show;
+use lakemirror_evidence::stat::{self, StageName, StageSum, Stat};
 use lakemirror_journal::log::Stage;
-use lakemirror_journal::state::ladder::{Loss, Snapshot};
+use lakemirror_journal::state::lifecycle::{Loss, Snapshot};
 use serde_json::{Value, json};
 
 use super::table::{Align, Table, bytes};
@@ -18,7 +18,7 @@ use crate::cli::output;
 /// Of which journal.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The ladder: a segment is open, sealed, compressed, archived (and still on the volume), dropped (from the volume; in an \
+The lifecycle: a segment is open, sealed, compressed, archived (and still on the volume), dropped (from the volume; in an \
 archive) or given up (dropped without a copy). Strays are facts that made no sense where they stood; replay leaves them \
 out, and counts them.
 
@@ -67,8 +67,8 @@ fn print(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
         Some(each) => writeln!(out, "checks     {}, {each:.2} bytes each", stat.checks)?,
         None => writeln!(out, "checks     {}", stat.checks)?,
     }
-    match stat.strays {
-        Some(strays) => writeln!(out, "strays     {strays}")?,
+    match stat.ignored_events {
+        Some(ignored_events) => writeln!(out, "strays     {ignored_events}")?,
         None => writeln!(out, "strays     not known: neither the first records nor a snapshot are at hand")?,
     }
     print_ladder(stat, out)?;
@@ -77,13 +77,13 @@ fn print(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
     print_writers(stat, out)
 }
 
-/// Up to where each step has come, and the segments on each rung.
+/// Up to where each step has come, and the segments on each stage.
 fn print_ladder(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
-    let upto = |word: &str, rungs: &[RungName], out: &mut dyn Write| {
-        let last = stat.rungs.iter().filter(|rung| rungs.contains(&rung.name)).filter_map(|rung| rung.last).max();
+    let upto = |word: &str, stages: &[StageName], out: &mut dyn Write| {
+        let last = stat.stages.iter().filter(|stage| stages.contains(&stage.name)).filter_map(|stage| stage.last).max();
         last.map_or(Ok(()), |last| writeln!(out, "{word:<10} up to record {last}"))
     };
-    if let Some(snapshot) = stat.ladder.as_ref().and_then(|ladder| ladder.snapshot) {
+    if let Some(snapshot) = stat.lifecycle.as_ref().and_then(|lifecycle| lifecycle.snapshot) {
         let Snapshot { seq, bytes: size, at_ms, .. } = snapshot;
         writeln!(out, "snapshot   after record {seq}, {}, taken {}", bytes(size), show(at_ms))?;
     }
@@ -91,11 +91,11 @@ fn print_ladder(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
         (0, _) => writeln!(out, "checkpoint none is at hand")?,
         (count, last) => writeln!(out, "checkpoint the last one is record {last}, {count} are at hand")?,
     }
-    use RungName::{Archived, Compressed, Dropped, GivenUp, Sealed};
+    use StageName::{Archived, Compressed, Dropped, GivenUp, Sealed};
     upto("sealed", &[Sealed, Compressed, Archived, Dropped, GivenUp], out)?;
     upto("archived", &[Archived, Dropped], out)?;
     upto("dropped", &[Dropped, GivenUp], out)?;
-    for Loss { from, to, reason, who, at_ms } in stat.ladder.iter().flat_map(|ladder| &ladder.losses) {
+    for Loss { from, to, reason, who, at_ms } in stat.lifecycle.iter().flat_map(|lifecycle| &lifecycle.losses) {
         writeln!(
             out,
             "lost       records {from} to {to}, accepted by {} at {}: {}",
@@ -104,13 +104,13 @@ fn print_ladder(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
             escape::line(reason)
         )?;
     }
-    print_gaps(stat.ladder.as_ref().map(|ladder| ladder.gaps.as_slice()).unwrap_or_default(), out)?;
+    print_gaps(stat.lifecycle.as_ref().map(|lifecycle| lifecycle.gaps.as_slice()).unwrap_or_default(), out)?;
     let columns = ["ladder", "segments", "records", "bytes", "where"];
     let right = ["segments", "bytes"];
     let align = |name| if right.contains(&name) { Align::Right } else { Align::Left };
     let mut table = Table::new(&columns.map(|name| (name, align(name))));
-    for rung in &stat.rungs {
-        let Rung { name, segments, first, last, bytes: size, places } = rung;
+    for stage in &stat.stages {
+        let StageSum { name, segments, first, last, bytes: size, places } = stage;
         let last = last.map_or_else(|| "...".to_owned(), |last| last.to_string());
         let places = places.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let places = if places.is_empty() { "nowhere: hashes only".to_owned() } else { places };
@@ -215,32 +215,32 @@ fn as_json(stat: &Stat) -> Value {
         "records_per_s": stat.rate(stat.records),
         "checks_per_s": stat.rate(stat.checks),
         "clock_back": stat.clock_back,
-        "strays": stat.strays,
+        "strays": stat.ignored_events,
         "begins_at": scan.proven_from.max(1),
         "checkpoints": stat.checkpoints.0,
         "last_checkpoint_seq": Some(stat.checkpoints.1).filter(|seq| *seq > 0),
-        "ladder": stat.rungs.iter().map(rung).collect::<Vec<_>>(),
-        "snapshot": stat.ladder.as_ref().and_then(|ladder| ladder.snapshot).map(|snapshot| json!({
+        "ladder": stat.stages.iter().map(stage_sum).collect::<Vec<_>>(),
+        "snapshot": stat.lifecycle.as_ref().and_then(|lifecycle| lifecycle.snapshot).map(|snapshot| json!({
             "seq": snapshot.seq,
             "bytes": snapshot.bytes,
             "digest": hex::encode(snapshot.digest),
             "at_ms": snapshot.at_ms,
         })),
-        "losses": stat.ladder.iter().flat_map(|ladder| &ladder.losses).map(loss).collect::<Vec<_>>(),
-        "gaps": stat.ladder.iter().flat_map(|ladder| &ladder.gaps).map(gap).collect::<Vec<_>>(),
+        "losses": stat.lifecycle.iter().flat_map(|lifecycle| &lifecycle.losses).map(loss).collect::<Vec<_>>(),
+        "gaps": stat.lifecycle.iter().flat_map(|lifecycle| &lifecycle.gaps).map(gap).collect::<Vec<_>>(),
         "segments": segments.collect::<Vec<_>>(),
         "kinds": kinds.collect::<Vec<_>>(),
         "writers": writers.collect::<Vec<_>>(),
     })
 }
 
-fn rung(rung: &Rung) -> Value {
+fn stage_sum(stage: &StageSum) -> Value {
     json!({
-        "stage": rung.name.name(),
-        "segments": rung.segments,
-        "first": rung.first,
-        "last": rung.last,
-        "bytes": rung.bytes,
-        "places": rung.places,
+        "stage": stage.name.name(),
+        "segments": stage.segments,
+        "first": stage.first,
+        "last": stage.last,
+        "bytes": stage.bytes,
+        "places": stage.places,
     })
 }

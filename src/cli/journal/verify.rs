@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use clap::Args;
 use lakemirror_core::escape;
-use lakemirror_evidence::moment::show;
+use lakemirror_evidence::point::show;
 use lakemirror_evidence::verify::{self, Anchor, Deep, Dropped, Proven, Report, Request, SnapshotSeen};
-use lakemirror_journal::state::ladder::{Gap, Loss};
+use lakemirror_journal::state::lifecycle::{Gap, Loss};
 use serde_json::{Value, json};
 
 use super::table::bytes;
@@ -67,10 +67,10 @@ fn print(report: &Report, anchors: usize, out: &mut dyn Write) -> io::Result<()>
     print_gaps(&report.gaps, out)?;
     print_head(report, out)?;
     if let Some(deep) = &report.deep {
-        let Deep { from, records, checks, strays, checkpoints } = deep;
+        let Deep { from, records, checks, ignored_events, checkpoints } = deep;
         writeln!(
             out,
-            "deep      {records} records decoded and replayed, {checks} checks counted one by one, {strays} strays"
+            "deep      {records} records decoded and replayed, {checks} checks counted one by one, {ignored_events} strays"
         )?;
         let on = if *from > 1 { format!(", on the snapshot after record {}", from - 1) } else { String::new() };
         writeln!(out, "states    {checkpoints} checkpoints have the digest of the state that was replayed{on}")?;
@@ -234,7 +234,7 @@ fn as_json(report: &Report) -> Value {
         "tail_bytes": scan.map(|scan| scan.tail.as_ref().map_or(0, |(bytes, _)| *bytes)),
         "begins_at": scan.map(|scan| scan.proven_from.max(1)),
         "deep": report.deep.map(|deep| json!({
-            "records": deep.records, "checks": deep.checks, "strays": deep.strays, "checkpoints": deep.checkpoints,
+            "records": deep.records, "checks": deep.checks, "strays": deep.ignored_events, "checkpoints": deep.checkpoints,
             "begins_at": deep.from,
         })),
         "dropped": report.dropped.iter().map(dropped).collect::<Vec<_>>(),

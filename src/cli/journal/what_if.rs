@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use lakemirror_core::escape;
 use lakemirror_evidence::explain::graph::At;
-use lakemirror_evidence::moment::show;
+use lakemirror_evidence::point::show;
 use lakemirror_evidence::what_if::{self, BranchAnswer, Promotion, Removal, Verdict, WhatIf};
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use lakemirror_ports::Alarm;
 use lakemirror_ports::clock::system::SystemClock;
 
 use super::*;
-use crate::run::ledger::Journal;
+use crate::run::journal_writer::Journal;
 
 const MIRROR: &str = "definitions/us-east-1/sample-mirror";
 

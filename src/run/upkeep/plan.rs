@@ -1,4 +1,4 @@
-//! What is to be done next with the journal's sealed segments. Pure: the ladder, the files and the rules in, one step
+//! What is to be done next with the journal's sealed segments. Pure: the lifecycle, the files and the rules in, one step
 //! out.
 //!
 //! A segment goes from the volume only behind a snapshot, oldest first, and with an archive configured only after its
@@ -7,7 +7,7 @@
 
 use lakemirror_core::ids::Seq;
 use lakemirror_journal::log::SegmentFile;
-use lakemirror_journal::state::ladder::{Ladder, Stage};
+use lakemirror_journal::state::lifecycle::{SegmentLifecycle, Stage};
 
 /// The rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,43 +44,43 @@ pub enum Step {
 /// newest one is damaged; 0 for none. `archive_down`: the last attempt to archive failed a short while ago, so that nothing waits for it now.
 #[must_use]
 pub fn next(
-    ladder: &Ladder,
+    lifecycle: &SegmentLifecycle,
     kept: &[SegmentFile],
     proven: Seq,
     now_ms: u64,
     rules: &Rules,
     archive_down: bool,
 ) -> Option<(Step, SegmentFile)> {
-    let dropped = kept.iter().find(|file| is_dropped(ladder, file.first));
+    let dropped = kept.iter().find(|file| is_dropped(lifecycle, file.first));
     if let Some(file) = dropped {
         return Some((Step::Remove, *file));
     }
-    let known = || kept.iter().filter(|file| ladder.segments.get(&file.first).is_some_and(|s| s.last == file.last));
+    let known = || kept.iter().filter(|file| lifecycle.segments.get(&file.first).is_some_and(|s| s.last == file.last));
     if let Some(file) = known().find(|file| rules.compress && !file.packed) {
         return Some((Step::Compress, *file));
     }
-    let waits = |file: &&SegmentFile| ladder.segments.get(&file.first).is_some_and(|s| s.stage == Stage::Sealed);
+    let waits = |file: &&SegmentFile| lifecycle.segments.get(&file.first).is_some_and(|s| s.stage == Stage::Sealed);
     if let Some(file) = known().find(waits).filter(|_| rules.archive && !archive_down) {
         return Some((Step::Archive, *file));
     }
-    drop_oldest(ladder, kept, proven, now_ms, rules)
+    drop_oldest(lifecycle, kept, proven, now_ms, rules)
 }
 
-fn is_dropped(ladder: &Ladder, first: Seq) -> bool {
-    ladder.segments.get(&first).is_some_and(|segment| matches!(segment.stage, Stage::Dropped { .. }))
+fn is_dropped(lifecycle: &SegmentLifecycle, first: Seq) -> bool {
+    lifecycle.segments.get(&first).is_some_and(|segment| matches!(segment.stage, Stage::Dropped { .. }))
 }
 
 fn drop_oldest(
-    ladder: &Ladder,
+    lifecycle: &SegmentLifecycle,
     kept: &[SegmentFile],
     proven: Seq,
     now_ms: u64,
     rules: &Rules,
 ) -> Option<(Step, SegmentFile)> {
-    let (first, segment) = ladder.oldest_kept()?;
+    let (first, segment) = lifecycle.oldest_kept()?;
     let file = kept.iter().find(|file| file.first == first && file.last == segment.last)?;
     let behind_snapshot = segment.last <= proven;
-    let newest = segment.last.saturating_add(1) == ladder.open_from();
+    let newest = segment.last.saturating_add(1) == lifecycle.open_from();
     if !behind_snapshot || newest {
         return None;
     }

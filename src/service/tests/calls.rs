@@ -233,7 +233,7 @@ async fn a_region_that_comes_back_accepts_what_was_forced() {
 #[tokio::test]
 async fn a_living_process_of_the_sources_region_is_enough_to_refuse_force() {
     let parts = parts();
-    let clock = Beating { records: Arc::clone(&parts.records), region: "us-west-2", count: AtomicU64::new(1) };
+    let clock = HeartbeatTask { records: Arc::clone(&parts.records), region: "us-west-2", count: AtomicU64::new(1) };
     let down = Fake::of(&[], BTreeMap::new());
     down.down.store(true, Ordering::SeqCst);
     let sources = BTreeMap::from([("us-west-2".to_owned(), Arc::new(down) as Arc<dyn Lakefs>)]);

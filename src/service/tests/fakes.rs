@@ -147,7 +147,7 @@ impl Lakefs for Fake {
     async fn log(&self, _: &str, _: &CommitId, _: usize) -> Result<Vec<CommitRecord>, Fault> {
         unreachable!()
     }
-    async fn create_mirror_repository(&self, _: &str, _: &str, _: &str) -> Result<Made, Fault> {
+    async fn create_mirror_repository(&self, _: &str, _: &str, _: &str) -> Result<CreateOutcome, Fault> {
         unreachable!("the service changes nothing")
     }
     async fn delete_repository(&self, _: &str) -> Result<(), Fault> {
@@ -156,10 +156,10 @@ impl Lakefs for Fake {
     async fn set_metadata(&self, _: &str, _: &BTreeMap<String, String>) -> Result<(), Fault> {
         unreachable!("the service changes nothing")
     }
-    async fn put_commit(&self, _: &str, _: &CommitRecord) -> Result<Made, Fault> {
+    async fn put_commit(&self, _: &str, _: &CommitRecord) -> Result<CreateOutcome, Fault> {
         unreachable!("the service changes nothing")
     }
-    async fn create_branch(&self, _: &str, _: &str, _: &CommitId, _: bool) -> Result<Made, Fault> {
+    async fn create_branch(&self, _: &str, _: &str, _: &CommitId, _: bool) -> Result<CreateOutcome, Fault> {
         unreachable!("the service changes nothing")
     }
     async fn reset_branch(&self, _: &str, _: &str, _: &CommitId) -> Result<(), Fault> {
@@ -239,14 +239,14 @@ impl Rig {
 }
 
 /// A clock during whose naps a process of another region beats.
-pub(super) struct Beating {
+pub(super) struct HeartbeatTask {
     pub(super) records: Arc<Records>,
     pub(super) region: &'static str,
     pub(super) count: AtomicU64,
 }
 
 #[async_trait]
-impl Clock for Beating {
+impl Clock for HeartbeatTask {
     fn wall_ms(&self) -> u64 {
         NOW_MS
     }

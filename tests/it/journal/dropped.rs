@@ -212,14 +212,14 @@ fn other_questions_begin_there_too() {
     let both = json(&["diff", path, shown(whole.path()), "-o", "json"]);
     assert_eq!((&both["a"]["begins_at"], &both["b"]["begins_at"]), (&json!(12), &json!(1)));
     assert_eq!((&both["record_differs"], &both["branches"]), (&Value::Null, &json!([])), "{both}");
-    // stat: the records at hand, and the whole ladder.
+    // stat: the records at hand, and the whole lifecycle.
     let stat = json(&["stat", path, "-o", "json"]);
     assert_eq!((&stat["begins_at"], &stat["strays"]), (&json!(12), &json!(0)), "{stat}");
     let stages: Vec<(&str, u64)> = stat["ladder"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|rung| (rung["stage"].as_str().unwrap(), rung["segments"].as_u64().unwrap()))
+        .map(|stage| (stage["stage"].as_str().unwrap(), stage["segments"].as_u64().unwrap()))
         .collect();
     assert_eq!(stages, [("open", 1), ("sealed", 2), ("given up", 1)]);
     let (_, out, _) = ask(&["stat", path]);

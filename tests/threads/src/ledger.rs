@@ -1,11 +1,11 @@
-//! A ledger that knows what is durable, and judges who says otherwise; and what the scenarios ask of a journal over it.
+//! A journal_writer that knows what is durable, and judges who says otherwise; and what the scenarios ask of a journal over it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Still;
 use crate::codec;
-use crate::command::{Ask, UpkeepStep};
-use crate::engine::recorder::{self, Digest, Entry, Halt, Ledger, RecordError, Recorder, RecorderThread};
+use crate::command::{MirrorCommand, UpkeepStep};
+use crate::engine::recorder::{self, Digest, Entry, Halt, JournalWriter, RecordError, Recorder, RecorderThread};
 use crate::event::Event;
 use crate::ids::Incarnation;
 use crate::state::State;
@@ -94,7 +94,7 @@ fn due(after: &mut Option<u32>) -> bool {
     left == Some(0)
 }
 
-impl Ledger for Slow {
+impl JournalWriter for Slow {
     fn commit(&mut self, entries: &[Entry], _wall_ms: u64, _digest: Digest<'_>) -> Result<Option<UpkeepStep>, Halt> {
         assert!(!self.paper.durable().failed, "written after a write had failed");
         point();
@@ -140,7 +140,7 @@ pub(crate) fn paper(askers: u8) -> (State, Paper) {
             storage_namespace: format!("s3://bucket/{who}"),
             created_ms: 0,
         };
-        let define = crate::command::Command::Mirror { mirror: mirror(who), ask: Ask::Define(definition), at_ms: 0 };
+        let define = crate::command::Command::Mirror { mirror: mirror(who), ask: MirrorCommand::Define(definition), at_ms: 0 };
         for event in crate::decide::decide(&state, define).unwrap() {
             state.apply(&event);
         }
@@ -149,9 +149,9 @@ pub(crate) fn paper(askers: u8) -> (State, Paper) {
     (state, paper)
 }
 
-/// The journal's thread over a ledger.
-pub(crate) fn start(state: State, ledger: Slow) -> (Recorder, RecorderThread) {
-    recorder::start(state, Box::new(ledger), Arc::new(Still)).unwrap()
+/// The journal's thread over a journal_writer.
+pub(crate) fn start(state: State, journal_writer: Slow) -> (Recorder, RecorderThread) {
+    recorder::start(state, Box::new(journal_writer), Arc::new(Still)).unwrap()
 }
 
 /// The text of an asker's command.
@@ -161,7 +161,7 @@ pub(crate) fn text(who: u8, turn: u8) -> String {
 
 /// Asks for one fact, and holds the answer against the question and against what is durable.
 pub(crate) async fn ask(recorder: &Recorder, paper: &Paper, who: u8, turn: u8) -> Result<(), RecordError> {
-    let facts = recorder.ask(mirror(who), Ask::NoteTrouble(text(who, turn))).await?;
+    let facts = recorder.ask(mirror(who), MirrorCommand::NoteTrouble(text(who, turn))).await?;
     let [Event::TroubleNoted(noted)] = &facts[..] else { panic!("an answer to another question: {facts:?}") };
     assert_eq!((noted.mirror, &noted.text), (mirror(who), &text(who, turn)), "an answer to another question");
     paper.must_have(&facts);

@@ -34,7 +34,7 @@ pub mod clock;
 mod disk;
 pub mod engine;
 mod explore;
-mod ledger;
+mod journal_writer;
 mod run;
 mod scenarios;
 pub mod sync;

@@ -4,7 +4,7 @@
 use lakemirror_graveler::commit::commit_id;
 use lakemirror_ports::clock::Clock as _;
 use lakemirror_ports::clock::system::{OsEntropy, SystemClock};
-use lakemirror_ports::{BranchHead, Fault, FaultKind, Lakefs as _, Made};
+use lakemirror_ports::{BranchHead, CreateOutcome, Fault, FaultKind, Lakefs as _};
 
 use super::*;
 use crate::CallerCredentials;
@@ -78,8 +78,8 @@ async fn the_whole_life_of_a_mirror_on_a_real_lakefs() {
     let _ = writeln!(std::io::stderr(), "user {user}, policies {:?}", client.policies(&user).await.unwrap());
 
     assert_eq!(kind(client.repository(&name).await), FaultKind::Absent);
-    assert_eq!(client.create_mirror_repository(&name, &namespace, "main").await, Ok(Made::Created));
-    assert_eq!(client.create_mirror_repository(&name, &namespace, "main").await, Ok(Made::Existed));
+    assert_eq!(client.create_mirror_repository(&name, &namespace, "main").await, Ok(CreateOutcome::Created));
+    assert_eq!(client.create_mirror_repository(&name, &namespace, "main").await, Ok(CreateOutcome::Existed));
     let repository = client.repository(&name).await.unwrap();
     assert!(repository.read_only && repository.storage_namespace == namespace, "{repository:?}");
     assert!(client.repositories(&name).await.unwrap().contains(&repository));
@@ -92,11 +92,11 @@ async fn the_whole_life_of_a_mirror_on_a_real_lakefs() {
     assert_eq!(client.branches(&name, true).await, Ok(vec![]));
     assert_eq!(kind(client.branch(&name, "main").await), FaultKind::Absent);
     assert_eq!(kind(client.create_branch(&name, "main", &child.id, false).await), FaultKind::Refused);
-    assert_eq!(client.put_commit(&name, &child).await, Ok(Made::Created));
+    assert_eq!(client.put_commit(&name, &child).await, Ok(CreateOutcome::Created));
     assert_eq!(kind(client.log(&name, &child.id, 9).await), FaultKind::Refused, "its parent is missing");
     assert_eq!(kind(client.log(&name, &root.id, 9).await), FaultKind::Absent);
-    assert_eq!(client.put_commit(&name, &root).await, Ok(Made::Created));
-    assert_eq!(client.put_commit(&name, &root).await, Ok(Made::Existed));
+    assert_eq!(client.put_commit(&name, &root).await, Ok(CreateOutcome::Created));
+    assert_eq!(client.put_commit(&name, &root).await, Ok(CreateOutcome::Existed));
     assert_eq!(client.commit(&name, &child.id).await.as_ref(), Ok(&child));
     assert_eq!(client.log(&name, &child.id, 9).await.map(|log| log.len()), Ok(2));
     assert_eq!(client.log(&name, &child.id, 1).await.map(|log| log.len()), Ok(1));
@@ -114,10 +114,10 @@ async fn the_whole_life_of_a_mirror_on_a_real_lakefs() {
 }
 
 async fn branches_live(client: &Client, name: &str, root: &CommitRecord, child: &CommitRecord) {
-    assert_eq!(client.create_branch(name, "main", &root.id, false).await, Ok(Made::Created));
-    assert_eq!(client.create_branch(name, "main", &root.id, false).await, Ok(Made::Existed));
-    assert_eq!(client.create_branch(name, "hidden_1", &root.id, true).await, Ok(Made::Created));
-    assert_eq!(client.create_branch(name, "x", &root.id, false).await, Ok(Made::Created));
+    assert_eq!(client.create_branch(name, "main", &root.id, false).await, Ok(CreateOutcome::Created));
+    assert_eq!(client.create_branch(name, "main", &root.id, false).await, Ok(CreateOutcome::Existed));
+    assert_eq!(client.create_branch(name, "hidden_1", &root.id, true).await, Ok(CreateOutcome::Created));
+    assert_eq!(client.create_branch(name, "x", &root.id, false).await, Ok(CreateOutcome::Created));
     client.reset_branch(name, "main", &child.id).await.unwrap();
     assert_eq!(client.branch(name, "main").await, Ok(child.id));
     assert_eq!(kind(client.reset_branch(name, "none", &child.id).await), FaultKind::Absent);

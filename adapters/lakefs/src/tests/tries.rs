@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lakemirror_ports::{FaultKind, Lakefs as _, Made};
+use lakemirror_ports::{CreateOutcome, FaultKind, Lakefs as _};
 
 use super::server::{Server, Step, answer, answer_with, error};
 use super::*;
@@ -185,11 +185,11 @@ async fn a_port_where_nobody_listens_is_retry_with_its_reason() {
 async fn creations_whose_answer_was_lost_find_their_own_work() {
     let exists = error(409, "branch already exists: not unique");
     let server = Server::start([lost(), exists]).await;
-    assert_eq!(client(&server).create_branch("rep", "b", &id(1), false).await, Ok(Made::Existed));
+    assert_eq!(client(&server).create_branch("rep", "b", &id(1), false).await, Ok(CreateOutcome::Existed));
     let server = Server::start([lost(), error(409, "commit already exists: not unique")]).await;
-    assert_eq!(client(&server).put_commit("rep", &known_commit().1).await, Ok(Made::Existed));
+    assert_eq!(client(&server).put_commit("rep", &known_commit().1).await, Ok(CreateOutcome::Existed));
     let server = Server::start([error(500, "x"), error(409, "error creating repository: not unique")]).await;
-    assert_eq!(client(&server).create_mirror_repository("rep", "s3://x", "main").await, Ok(Made::Existed));
+    assert_eq!(client(&server).create_mirror_repository("rep", "s3://x", "main").await, Ok(CreateOutcome::Existed));
 }
 
 #[tokio::test]

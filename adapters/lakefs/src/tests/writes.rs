@@ -1,7 +1,7 @@
 //! Calls that change something: what exactly is sent, and the end of a deletion.
 
 use lakemirror_ports::clock::Clock as _;
-use lakemirror_ports::{FaultKind, Lakefs as _, Made};
+use lakemirror_ports::{CreateOutcome, FaultKind, Lakefs as _};
 use serde_json::{Value, json};
 
 use super::server::{Server, Step, answer, error};
@@ -17,8 +17,8 @@ async fn a_mirror_repository_is_bare_and_read_only() {
         r#"{"creation_date":1,"default_branch":"trunk","id":"mir","storage_id":"","storage_namespace":"s3://b/p"}"#;
     let server = Server::start([answer(201, created), error(409, "error creating repository: not unique")]).await;
     let client = client(&server);
-    assert_eq!(client.create_mirror_repository("mir", "s3://b/p", "trunk").await, Ok(Made::Created));
-    assert_eq!(client.create_mirror_repository("mir", "s3://b/p", "trunk").await, Ok(Made::Existed));
+    assert_eq!(client.create_mirror_repository("mir", "s3://b/p", "trunk").await, Ok(CreateOutcome::Created));
+    assert_eq!(client.create_mirror_repository("mir", "s3://b/p", "trunk").await, Ok(CreateOutcome::Existed));
     let seen = server.finish();
     assert_eq!(seen[0].line, "POST /api/v1/repositories?bare=true");
     assert_eq!(seen[0].header("content-type"), Some("application/json"));
@@ -32,8 +32,8 @@ async fn a_commit_record_carries_every_field_metadata_and_force() {
     let first = CommitRecord { metarange: None, metadata: Default::default(), parents: vec![], ..record.clone() };
     let server = Server::start([answer(204, ""), answer(204, "")]).await;
     let client = client(&server);
-    assert_eq!(client.put_commit("mir", &record).await, Ok(Made::Created));
-    assert_eq!(client.put_commit("mir", &first).await, Ok(Made::Created));
+    assert_eq!(client.put_commit("mir", &record).await, Ok(CreateOutcome::Created));
+    assert_eq!(client.put_commit("mir", &first).await, Ok(CreateOutcome::Created));
     let seen = server.finish();
     assert_eq!(seen[0].line, "POST /api/v1/repositories/mir/commits");
     let mut expected = json!({
@@ -62,9 +62,9 @@ async fn a_branch_is_created_at_the_full_commit_id() {
     ])
     .await;
     let client = client(&server);
-    assert_eq!(client.create_branch("mir", "b", &id(0xab), true).await, Ok(Made::Created));
-    assert_eq!(client.create_branch("mir", "b", &id(0xab), false).await, Ok(Made::Created));
-    assert_eq!(client.create_branch("mir", "b", &id(0xab), false).await, Ok(Made::Existed));
+    assert_eq!(client.create_branch("mir", "b", &id(0xab), true).await, Ok(CreateOutcome::Created));
+    assert_eq!(client.create_branch("mir", "b", &id(0xab), false).await, Ok(CreateOutcome::Created));
+    assert_eq!(client.create_branch("mir", "b", &id(0xab), false).await, Ok(CreateOutcome::Existed));
     for kind in [FaultKind::Refused, FaultKind::Refused, FaultKind::Contradiction] {
         assert_eq!(client.create_branch("mir", "b", &id(0xab), false).await.unwrap_err().kind, kind);
     }

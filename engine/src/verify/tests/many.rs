@@ -1,6 +1,6 @@
 //! Much that is missing for long: what waiting for it costs, and that nobody else waits for it.
 
-use lakemirror_journal::state::tree::Grade;
+use lakemirror_journal::state::tree::Completeness;
 
 use super::SECOND;
 use super::world::{Files, World, tree};
@@ -32,7 +32,7 @@ async fn another_branch_goes_on(world: &World) {
     world.pass(SECOND).await;
     world.arrive("data/z", 1);
     world.pass(2 * SECOND).await;
-    assert_eq!(world.grade(small.id).await, Grade::Whole);
+    assert_eq!(world.completeness(small.id).await, Completeness::Complete);
 }
 
 fn requests(world: &World) -> (usize, usize) {
@@ -59,7 +59,7 @@ async fn waiting_for_many_range_files_costs_next_to_nothing() {
     another_branch_goes_on(&world).await;
     world.arrive_files(&files);
     arrive_all(&world, RANGES, 1);
-    world.until_grade(files.id, Grade::Whole).await;
+    world.until_grade(files.id, Completeness::Complete).await;
     let (reads, _) = requests(&world);
     assert!(reads <= RANGES + 4, "each is read once: {reads}");
 }
@@ -82,5 +82,5 @@ async fn waiting_for_many_objects_costs_next_to_nothing() {
     another_branch_goes_on(&world).await;
     arrive_all(&world, 2, OBJECTS);
     world.pass(3 * SECOND).await;
-    assert_eq!(world.grade(files.id).await, Grade::Whole, "a scout that arrived calls the others");
+    assert_eq!(world.completeness(files.id).await, Completeness::Complete, "a scout that arrived calls the others");
 }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::policy::{HistoryRule, Policy};
-use lakemirror_journal::state::tree::Grade;
+use lakemirror_journal::state::tree::Completeness;
 use lakemirror_ports::clock::Clock;
 
 use super::SECOND;
 use super::world::{Files, MIRROR, World, id, tree};
-use crate::status::{self, Goings, MirrorStatus};
+use crate::status::{self, MirrorStatus, RuntimeStatus};
 use crate::verify::Settings;
 
 const AGE: Duration = Duration::from_secs(60);
@@ -41,30 +41,30 @@ impl World {
         world.arrive_files(files);
         arrive_objects(&world);
         world.see(&[("main", 1)], &[(1, &[], files.id)]).await;
-        world.until_grade(files.id, Grade::Whole).await;
+        world.until_grade(files.id, Completeness::Complete).await;
         world.promote(1).await;
         world
     }
 
     pub(super) async fn promote(&self, number: u8) {
-        let planned = self.recorder.ask(MIRROR, Ask::PlanMoves).await.unwrap();
+        let planned = self.recorder.ask(MIRROR, MirrorCommand::PlanMoves).await.unwrap();
         assert_eq!(planned.len(), 1, "{planned:?}");
-        self.recorder.ask(MIRROR, Ask::RecordsWritten(vec![id(number)])).await.unwrap();
-        self.recorder.ask(MIRROR, Ask::FinishMove { branch: "main".into() }).await.unwrap();
-        assert!(self.look(|mirror| mirror.branches["main"].is_level()).await);
+        self.recorder.ask(MIRROR, MirrorCommand::RecordsWritten(vec![id(number)])).await.unwrap();
+        self.recorder.ask(MIRROR, MirrorCommand::FinishMove { branch: "main".into() }).await.unwrap();
+        assert!(self.look(|mirror| mirror.branches["main"].is_in_sync()).await);
     }
 
     async fn scrub(&self) {
         self.pass(AGE + SECOND).await;
         self.store.asked.lock().unwrap().clear();
-        let reopened = self.recorder.ask(MIRROR, Ask::Scrub).await.unwrap();
+        let reopened = self.recorder.ask(MIRROR, MirrorCommand::Scrub).await.unwrap();
         assert_eq!(reopened.len(), 1, "{reopened:?}");
     }
 
     pub(super) async fn said(&self) -> MirrorStatus {
-        let goings = Goings { verify: self.status.lock().unwrap().clone(), ..Goings::default() };
+        let runtime = RuntimeStatus { verify: self.status.lock().unwrap().clone(), ..RuntimeStatus::default() };
         let read = self.recorder.read_with_head(move |state, head| {
-            status::of(state.mirror(&MIRROR).unwrap(), &state.policy, &goings, head)
+            status::of(state.mirror(&MIRROR).unwrap(), &state.policy, &runtime, head)
         });
         read.await.unwrap()
     }
@@ -91,8 +91,8 @@ async fn what_a_quiet_mirror_shows_is_proven_again_from_the_store() {
         let reads = world.store.reads.lock().unwrap().len();
         world.scrub().await;
         let before = world.clock.wall_ms();
-        assert_eq!(world.grade(files.id).await, Grade::Open);
-        world.until_grade(files.id, Grade::Whole).await;
+        assert_eq!(world.completeness(files.id).await, Completeness::Incomplete);
+        world.until_grade(files.id, Completeness::Complete).await;
         assert!(world.clock.wall_ms() < before + 2_000);
         let read = world.store.reads.lock().unwrap().split_off(reads);
         assert_eq!(read.len(), 2, "the range files are part of what has to be there: {read:?}");
@@ -103,7 +103,7 @@ async fn what_a_quiet_mirror_shows_is_proven_again_from_the_store() {
         assert!(oldest.is_some_and(|oldest| oldest >= before), "{oldest:?}");
         assert_eq!(world.alarms().await, Vec::<String>::new());
         assert!(world.shows(1).await);
-        assert_eq!(world.recorder.ask(MIRROR, Ask::Scrub).await.unwrap(), []);
+        assert_eq!(world.recorder.ask(MIRROR, MirrorCommand::Scrub).await.unwrap(), []);
         world.pass(5 * SECOND).await;
         assert_eq!(*world.clock.sleepers.lock().unwrap(), 0, "no timer without a need");
     }
@@ -126,17 +126,21 @@ async fn a_loss_is_an_alarm_until_it_is_there_again_and_moves_nothing() {
         }
         assert_eq!(world.said().await.sums.objects_missing, 1);
         world.pass(40 * SECOND).await;
-        assert_eq!(world.grade(files.id).await, Grade::Open, "what the source says does not make up for it");
+        assert_eq!(
+            world.completeness(files.id).await,
+            Completeness::Incomplete,
+            "what the source says does not make up for it"
+        );
         assert_eq!(world.alarms().await, alarms);
         assert!(world.shows(1).await);
-        assert_eq!(world.recorder.ask(MIRROR, Ask::PlanMoves).await.unwrap(), []);
+        assert_eq!(world.recorder.ask(MIRROR, MirrorCommand::PlanMoves).await.unwrap(), []);
         // A store that does not answer takes nothing back.
         world.store.forbidden.lock().unwrap().insert("ns/data/2".into());
         world.pass(10 * SECOND).await;
         assert_eq!(world.alarms().await.len(), 1);
         world.store.forbidden.lock().unwrap().clear();
         world.arrive("data/2", 2);
-        world.until_grade(files.id, Grade::Whole).await;
+        world.until_grade(files.id, Completeness::Complete).await;
         world.pass(SECOND).await;
         assert_eq!(world.alarms().await, Vec::<String>::new());
     }
@@ -156,7 +160,7 @@ async fn a_lost_range_file_is_an_alarm_and_a_silent_store_is_none() {
     assert!(!alarms[0].contains("object"), "{alarms:?}");
     world.arrive_file(range, bytes);
     world.store.forbidden.lock().unwrap().clear();
-    world.until_grade(files.id, Grade::Whole).await;
+    world.until_grade(files.id, Completeness::Complete).await;
     world.pass(SECOND).await;
     assert_eq!(world.alarms().await, Vec::<String>::new());
 }
@@ -173,9 +177,9 @@ async fn what_hangs_of_the_shown_holds_up_nothing_that_is_pending() {
     world.see(&[("main", 2)], &[(2, &[1], next.id)]).await;
     world.arrive_files(&next);
     world.arrive("data/4", 4);
-    world.until_grade(next.id, Grade::Whole).await;
+    world.until_grade(next.id, Completeness::Complete).await;
     world.promote(2).await;
-    assert_eq!(world.grade(files.id).await, Grade::Open);
+    assert_eq!(world.completeness(files.id).await, Completeness::Incomplete);
     assert_eq!(world.alarms().await, Vec::<String>::new(), "nobody shows it any more");
 }
 
@@ -203,8 +207,8 @@ async fn what_no_branch_leads_to_any_more_is_not_waited_for() {
     assert_eq!((sums.commits_waiting, sums.objects_missing), (1, 1));
     // The source goes back to where it was: the mirror is there already.
     world.see(&[("main", 1)], &[]).await;
-    world.recorder.ask(MIRROR, Ask::PlanMoves).await.unwrap();
-    assert!(world.look(|mirror| mirror.branches["main"].is_level()).await);
+    world.recorder.ask(MIRROR, MirrorCommand::PlanMoves).await.unwrap();
+    assert!(world.look(|mirror| mirror.branches["main"].is_in_sync()).await);
     let sums = world.said().await.sums;
     assert_eq!((sums.commits_waiting, sums.objects_missing, sums.commits_recorded), (0, 0, 1));
 }

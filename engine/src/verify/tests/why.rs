@@ -1,25 +1,25 @@
 //! What is said of what a branch waits for: the objects themselves, where they should be, and what the source said.
 
 use lakemirror_journal::state::State;
-use lakemirror_journal::state::tree::Grade;
+use lakemirror_journal::state::tree::Completeness;
 
 use super::SECOND;
 use super::world::{World, tree};
-use crate::board::{Note, Subject};
-use crate::status::{self, BranchStanding, Goings, MirrorStatus, Standing, Topic};
+use crate::conditions::{Condition, ConditionKind};
+use crate::status::{self, BranchState, MirrorState, MirrorStatus, RuntimeStatus, Topic};
 use crate::verify::Settings;
 use std::time::Duration;
 
 use super::world::MIRROR;
 
 impl World {
-    async fn with_notes(&self, notes: &[(Subject, &str)], now_ms: u64) -> MirrorStatus {
-        let note = |text: &str| Note { text: text.to_owned(), since_ms: 1_000, last_ms: 2_000 };
-        let notes = notes.iter().map(|(subject, text)| (subject.clone(), note(text))).collect();
+    async fn with_notes(&self, notes: &[(ConditionKind, &str)], now_ms: u64) -> MirrorStatus {
+        let note = |text: &str| Condition { text: text.to_owned(), since_ms: 1_000, last_ms: 2_000 };
+        let notes = notes.iter().map(|(about, text)| (about.clone(), note(text))).collect();
         let verify = self.status.lock().unwrap().clone();
-        let goings = Goings { notes, verify, now_ms };
+        let runtime = RuntimeStatus { notes, verify, now_ms };
         let read = self.recorder.read_with_head(move |state, head| {
-            status::of(state.mirror(&MIRROR).unwrap(), &state.policy, &goings, head)
+            status::of(state.mirror(&MIRROR).unwrap(), &state.policy, &runtime, head)
         });
         read.await.unwrap()
     }
@@ -40,7 +40,7 @@ async fn a_branch_that_waits_for_an_ancestors_object_says_that_object() {
     world.arrive_files(&new);
     world.arrive("data/2", 2);
     world.see(&[("main", 2)], &[(1, &[], old.id), (2, &[1], new.id)]).await;
-    world.until_grade(new.id, Grade::Whole).await;
+    world.until_grade(new.id, Completeness::Complete).await;
     world.pass(SECOND).await;
     let why = world.why().await;
     for part in ["1 missing", "a.csv (s3://there/ns/data/1", "the source has it: replication has not delivered it"] {
@@ -66,7 +66,7 @@ async fn a_head_whose_open_files_are_an_ancestors_says_what_the_ancestor_waits_f
     assert!(why.contains("a.csv (s3://there/ns/data/1"), "{why}");
     assert!(!why.contains("to be checked"), "{why}");
     world.arrive("data/1", 1);
-    world.until_grade(new.id, Grade::Whole).await;
+    world.until_grade(new.id, Completeness::Complete).await;
 }
 
 #[tokio::test]
@@ -107,28 +107,28 @@ async fn what_does_not_answer_makes_a_mirror_stuck_and_says_since_when() {
     world.arrive_files(&files);
     world.arrive("data/1", 1);
     world.see(&[("main", 1)], &[(1, &[], files.id)]).await;
-    world.until_grade(files.id, Grade::Whole).await;
+    world.until_grade(files.id, Completeness::Complete).await;
     world.promote(1).await;
     let well = world.with_notes(&[], 5_000).await;
-    assert_eq!((well.standing, well.problems.len(), well.behind_since_ms), (Standing::Level, 0, None));
-    let (source, mirror) = (Subject::Lakefs("a".to_owned()), Subject::Lakefs("b".to_owned()));
-    let bucket = Subject::Bucket { region: "b".to_owned(), bucket: "there".to_owned() };
-    for (subject, text) in [
+    assert_eq!((well.state, well.problems.len(), well.behind_since_ms), (MirrorState::InSync, 0, None));
+    let (source, mirror) = (ConditionKind::Lakefs("a".to_owned()), ConditionKind::Lakefs("b".to_owned()));
+    let bucket = ConditionKind::Bucket { region: "b".to_owned(), bucket: "there".to_owned() };
+    for (about, text) in [
         (source.clone(), "the source's lakeFS (region a)"),
         (mirror, "the mirror's lakeFS (region b)"),
         (bucket, "the mirror's bucket s3://there (region b)"),
-        (Subject::Registry, "the mirrors database does not answer"),
-        (Subject::Lease, "refused"),
-        (Subject::Source, "the source does not answer"),
+        (ConditionKind::Registry, "the mirrors database does not answer"),
+        (ConditionKind::Lease, "refused"),
+        (ConditionKind::Source, "the source does not answer"),
     ] {
-        let said = world.with_notes(&[(subject, "refused")], 5_000).await;
+        let said = world.with_notes(&[(about, "refused")], 5_000).await;
         let message = said.message.unwrap();
-        assert_eq!(said.standing, Standing::Stuck, "{message}");
+        assert_eq!(said.state, MirrorState::Stuck, "{message}");
         assert!(message.contains(text) && message.contains("(since 1970-01-01T00:00:01.000Z)"), "{message}");
         assert_eq!(said.problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [message]);
     }
     // What the source has had since it was last seen is not known: the lag grows.
-    let blind = world.with_notes(&[(Subject::Source, "x"), (source, "down")], 5_000).await;
+    let blind = world.with_notes(&[(ConditionKind::Source, "x"), (source, "down")], 5_000).await;
     assert_eq!((blind.behind_since_ms, blind.problems.len()), (Some(1_000), 1), "one fault is told once");
 }
 
@@ -141,9 +141,9 @@ async fn a_branch_that_waits_for_long_is_stuck_and_a_problem() {
     world.pass(2 * SECOND).await;
     let since = world.look(|mirror| mirror.branches["main"].pending[0].at_ms).await;
     let said = world.with_notes(&[], since + status::STUCK_AFTER_MS).await;
-    assert_eq!((said.standing, said.problems.len()), (Standing::Syncing, 0));
+    assert_eq!((said.state, said.problems.len()), (MirrorState::Syncing, 0));
     let said = world.with_notes(&[], since + status::STUCK_AFTER_MS + 1).await;
-    assert_eq!((said.standing, said.branches[0].standing), (Standing::Stuck, BranchStanding::Stuck));
+    assert_eq!((said.state, said.branches[0].state), (MirrorState::Stuck, BranchState::Stuck));
     assert_eq!(said.behind_since_ms, Some(since));
     let [problem] = said.problems.as_slice() else { panic!("{:?}", said.problems) };
     assert_eq!((&problem.topic, problem.since_ms), (&Topic::Stuck("main".to_owned()), Some(since)));

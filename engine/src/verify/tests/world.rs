@@ -10,17 +10,17 @@ use bytes::Bytes;
 use lakemirror_core::ids::{CommitId, Incarnation, MetarangeId, RangeId};
 use lakemirror_graveler::entry::{AddressType, Entry};
 use lakemirror_graveler::writer::{MetarangeWriter, RangeWriter};
-use lakemirror_journal::command::{Ask, UpkeepStep};
+use lakemirror_journal::command::{MirrorCommand, UpkeepStep};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::{Definition, Mirror, Source};
-use lakemirror_journal::state::tree::Grade;
+use lakemirror_journal::state::tree::Completeness;
 use lakemirror_ports::clock::{Clock, Entropy};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::ports::*;
-use crate::recorder::{self, Digest, Entry as Fact, Halt, Ledger, Recorder};
+use crate::recorder::{self, Digest, Entry as Fact, Halt, JournalWriter, Recorder};
 use crate::verify::status::VerifyStatus;
 use crate::verify::{Settings, Verifier};
 
@@ -73,7 +73,7 @@ impl Entropy for Hand {
 
 pub(crate) struct NoDisk;
 
-impl Ledger for NoDisk {
+impl JournalWriter for NoDisk {
     fn commit(&mut self, _: &[Fact], _: u64, _: Digest<'_>) -> Result<Option<UpkeepStep>, Halt> {
         Ok(None)
     }
@@ -178,7 +178,7 @@ impl Lakefs for SourceLake {
     async fn log(&self, _: &str, _: &CommitId, _: usize) -> Result<Vec<CommitRecord>, Fault> {
         unused()
     }
-    async fn create_mirror_repository(&self, _: &str, _: &str, _: &str) -> Result<Made, Fault> {
+    async fn create_mirror_repository(&self, _: &str, _: &str, _: &str) -> Result<CreateOutcome, Fault> {
         unused()
     }
     async fn delete_repository(&self, _: &str) -> Result<(), Fault> {
@@ -190,10 +190,10 @@ impl Lakefs for SourceLake {
     async fn set_metadata(&self, _: &str, _: &BTreeMap<String, String>) -> Result<(), Fault> {
         unused()
     }
-    async fn put_commit(&self, _: &str, _: &CommitRecord) -> Result<Made, Fault> {
+    async fn put_commit(&self, _: &str, _: &CommitRecord) -> Result<CreateOutcome, Fault> {
         unused()
     }
-    async fn create_branch(&self, _: &str, _: &str, _: &CommitId, _: bool) -> Result<Made, Fault> {
+    async fn create_branch(&self, _: &str, _: &str, _: &CommitId, _: bool) -> Result<CreateOutcome, Fault> {
         unused()
     }
     async fn reset_branch(&self, _: &str, _: &str, _: &CommitId) -> Result<(), Fault> {
@@ -292,10 +292,10 @@ impl World {
         let source =
             Source { storage_namespace: "s3://here/ns".into(), default_branch: "trunk".into(), creation_date: 1 };
         for ask in [
-            Ask::Define(definition),
-            Ask::IdentifySource(source),
-            Ask::IntendRepository,
-            Ask::RepositoryReady { adopted: false },
+            MirrorCommand::Define(definition),
+            MirrorCommand::IdentifySource(source),
+            MirrorCommand::IntendRepository,
+            MirrorCommand::RepositoryReady { adopted: false },
         ] {
             recorder.ask(MIRROR, ask).await.unwrap();
         }
@@ -317,7 +317,7 @@ impl World {
 
     pub(super) async fn see(&self, branches: &[(&str, u8)], commits: &[(u8, &[u8], MetarangeId)]) {
         let listed = branches.iter().map(|(name, head)| ((*name).to_owned(), id(*head))).collect();
-        let ask = Ask::ObserveBranches { listed, hidden: BTreeSet::new(), proven_gone: Vec::new() };
+        let ask = MirrorCommand::ObserveBranches { listed, hidden: BTreeSet::new(), proven_gone: Vec::new() };
         self.recorder.ask(MIRROR, ask).await.unwrap();
         let records = commits.iter().map(|(number, parents, metarange)| CommitRecord {
             id: id(*number),
@@ -330,7 +330,7 @@ impl World {
             generation: i64::from(*number),
             version: 1,
         });
-        self.recorder.ask(MIRROR, Ask::ObserveCommits(records.collect())).await.unwrap();
+        self.recorder.ask(MIRROR, MirrorCommand::ObserveCommits(records.collect())).await.unwrap();
     }
 
     pub(super) fn arrive_file(&self, id: impl std::fmt::Display, bytes: &Bytes) {
@@ -348,8 +348,8 @@ impl World {
         self.store.objects.lock().unwrap().insert(("there".into(), format!("ns/{key}")), size);
     }
 
-    pub(super) async fn grade(&self, tree: MetarangeId) -> Grade {
-        self.look(move |mirror| mirror.trees.metaranges.get(&tree).unwrap().grade()).await
+    pub(super) async fn completeness(&self, tree: MetarangeId) -> Completeness {
+        self.look(move |mirror| mirror.trees.metaranges.get(&tree).unwrap().completeness()).await
     }
 
     pub(super) async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Mirror) -> T + Send + 'static) -> T {
@@ -368,14 +368,18 @@ impl World {
         }
     }
 
-    pub(super) async fn until_grade(&self, tree: MetarangeId, grade: Grade) {
+    pub(super) async fn until_grade(&self, tree: MetarangeId, completeness: Completeness) {
         for _ in 0..4_000 {
-            if self.grade(tree).await == grade {
+            if self.completeness(tree).await == completeness {
                 return;
             }
             self.pass(Duration::from_millis(50)).await;
         }
-        panic!("the tree is {:?} and not {grade:?}; {:?}", self.grade(tree).await, self.status.lock().unwrap());
+        panic!(
+            "the tree is {:?} and not {completeness:?}; {:?}",
+            self.completeness(tree).await,
+            self.status.lock().unwrap()
+        );
     }
 
     pub(super) async fn until_status(&self, what: &str, holds: impl Fn(&VerifyStatus) -> bool) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lakemirror_core::ids::{MetarangeId, RangeId};
 
-use super::{Ended, Held, Job, PROBE_AGAIN, PROBE_BACKOFF_MAX, PROBE_BACKOFF_MIN, PROBE_COST, Track, Tracks};
+use super::{Ended, Held, Job, PROBE_AGAIN, PROBE_BACKOFF_MAX, PROBE_BACKOFF_MIN, PROBE_COST, RetryState, Tracks};
 use crate::verify::check::Looked;
 use crate::verify::files::{Files, Miss};
 use crate::verify::many::{Came, Reach, SCOUTS};
@@ -99,7 +99,7 @@ impl Tracks {
     }
 }
 
-impl Track {
+impl RetryState {
     fn tried(&mut self, now: Duration, jitter: u64, miss: Option<&Miss>) {
         (self.tries, self.last, self.jitter) = (self.tries.saturating_add(1), now, jitter);
         self.least = miss.map_or(Duration::ZERO, Miss::least_wait);

@@ -30,7 +30,7 @@ pub(super) fn graph(mirror: &Mirror) -> Graph {
         graph.index.insert(range.id, index);
     }
     for (id, found) in &mirror.trees.metaranges {
-        if found.is_read() && !found.let_go {
+        if found.is_read() && !found.evicted {
             let (readings, ranges) = (vec![(at(found.read_ms), 0)], found.ranges.clone());
             graph.trees.insert(*id, Tree { readings, ranges, under_way: None });
         }
@@ -43,7 +43,7 @@ fn branch(found: &BranchState) -> Branch {
     let one = |to, nth| Move { from: None, to, nth, started: None, finished: None, adopted: false, diverged: None };
     let mut moves = Vec::new();
     if let Some(to) = found.mirror {
-        let diverged = found.strayed().map(|divergence| at(divergence.since_ms));
+        let diverged = found.diverged().map(|divergence| at(divergence.since_ms));
         // One that never moved was taken over where it was.
         let adopted = found.moved_ms == 0;
         moves.push(Move { finished: Some(at(found.moved_ms)), diverged, adopted, ..one(to, 0) });

@@ -132,7 +132,7 @@ fn compare(facts: &[Event]) -> Result<(), TestCaseError> {
         state.apply(event);
         take(&mut range, &mut policy, seq, event, &mut decisions);
         let known = state.mirror(&MIRROR).unwrap().trees.range(&RANGE).unwrap();
-        prop_assert_eq!(range.grade(&policy), known.grade, "{:?}", event);
+        prop_assert_eq!(range.completeness(&policy), known.completeness, "{:?}", event);
         prop_assert_eq!(range.missing_count(), known.missing_count(), "{:?}", event);
         prop_assert_eq!(range.read.is_some(), known.read);
         if known.read {

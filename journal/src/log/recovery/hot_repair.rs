@@ -9,7 +9,7 @@ use std::io;
 use super::repair::Mend;
 use super::{HotSide, RecoveryAction, Witness};
 use crate::ids::Seq;
-use crate::log::catalog::Shelf;
+use crate::log::catalog::SegmentDir;
 use crate::log::error::OpenError;
 use crate::log::frame::Frame;
 use crate::log::hot::{HotError, HotOpener, HotStore};
@@ -70,14 +70,14 @@ impl Mend<'_> {
             return Ok(());
         }
         // The repairs before this may have renamed files.
-        let shelf = Shelf::new(self.disk, &[]);
-        let entries = shelf.list()?;
+        let segments_dir = SegmentDir::new(self.disk, &[]);
+        let entries = segments_dir.list()?;
         for frames in missing.chunk_by(|before, after| before.segment == after.segment) {
             let segment = frames.first().map_or(0, |kept| kept.segment);
             let failed = |error| OpenError::io("read again", self.disk.show(&format!("seg/{segment:016}")), error);
             let entry = entries.iter().find(|entry| entry.first == segment).cloned();
             let mut entry = entry.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-            let mut reader = shelf.open(&mut entry)?;
+            let mut reader = segments_dir.open(&mut entry)?;
             for batch in frames.chunks(FILL_FRAMES_PER_FLUSH) {
                 for kept in batch {
                     let found = reader.at(kept.offset).map_err(failed)?;

@@ -9,7 +9,7 @@ use std::io;
 use super::scan::Scanned;
 use super::{RecoveryAction, Witness};
 use crate::ids::Seq;
-use crate::log::catalog::{Entry, Shelf, Stage};
+use crate::log::catalog::{Entry, SegmentDir, Stage};
 use crate::log::chain::Position;
 use crate::log::disk::{Access, Disk, DiskFile};
 use crate::log::error::OpenError;
@@ -27,7 +27,7 @@ const COPY_BYTES: usize = 64 * 1024;
 /// The repairs of one opening.
 pub(super) struct Mend<'a> {
     pub(super) disk: &'a dyn Disk,
-    pub(super) shelf: &'a Shelf<'a>,
+    pub(super) segments_dir: &'a SegmentDir<'a>,
     pub(super) durable: Position,
     pub(super) scanned: &'a Scanned,
     /// Tells the copies of this opening from those of others.
@@ -37,7 +37,7 @@ pub(super) struct Mend<'a> {
 
 impl Mend<'_> {
     fn failed(&self, action: &'static str, entry: &Entry) -> impl Fn(io::Error) -> OpenError + use<> {
-        let path = self.shelf.show(entry);
+        let path = self.segments_dir.show(entry);
         move |error| OpenError::io(action, path.clone(), error)
     }
 
@@ -159,7 +159,7 @@ impl Mend<'_> {
         patches: &[FrameInfo],
         hot: &dyn HotStore,
     ) -> Result<(), OpenError> {
-        let mut reader = self.shelf.open(&mut entry.clone())?;
+        let mut reader = self.segments_dir.open(&mut entry.clone())?;
         let mut at = 0;
         while at < frame_bytes {
             let patch = patches.iter().find(|info| info.offset == at).map(|info| self.hot_frame(hot, info.first_seq));

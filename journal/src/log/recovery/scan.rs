@@ -7,15 +7,15 @@ use lakemirror_core::causes::chain;
 use super::inventory::Inventory;
 use super::report::RecoveryAction;
 use crate::ids::Seq;
-use crate::log::catalog::{Entry, Shelf};
+use crate::log::catalog::{Entry, SegmentDir};
 use crate::log::chain::Position;
-use crate::log::course::{Course, Failed, Ground, Start, Step};
 use crate::log::disk::Disk;
 use crate::log::error::OpenError;
 use crate::log::hot::HotStore;
 use crate::log::layout::FIRST_SEQ;
 use crate::log::options::Options;
 use crate::log::replay::Replay;
+use crate::log::replay_plan::{Failed, Ground, ReplayPlan, Start, Step};
 use crate::log::segment::SEGMENT_DIR;
 use crate::log::snapshot::{self, SnapshotHeader};
 use crate::log::tally::{Ending, Tally};
@@ -50,7 +50,7 @@ pub(in crate::log) struct Scanned {
 /// The scan at open, with what its errors need.
 pub(in crate::log) struct Scan<'a> {
     pub(in crate::log) disk: &'a dyn Disk,
-    pub(in crate::log) shelf: &'a Shelf<'a>,
+    pub(in crate::log) segments_dir: &'a SegmentDir<'a>,
     pub(in crate::log) entries: &'a [Entry],
     pub(in crate::log) durable: Position,
     pub(in crate::log) options: &'a Options,
@@ -71,7 +71,7 @@ impl Scan<'_> {
         }
         // A segment is sealed when all that it has is acknowledged: nothing that this log does ends the chain in one.
         match scanned.entry.last {
-            Some(_) => Err(OpenError::MisplacedSegment { path: self.shelf.show(&scanned.entry) }),
+            Some(_) => Err(OpenError::MisplacedSegment { path: self.segments_dir.show(&scanned.entry) }),
             None => Ok(scanned),
         }
     }
@@ -124,11 +124,12 @@ impl Scan<'_> {
         inventory: &Inventory,
         replay: &mut dyn Replay,
     ) -> Result<Scanned, Failed> {
-        let ground = Ground { shelf: self.shelf, hot: Some(hot), entries: self.entries, durable: self.durable };
-        let mut course = Course::begin(ground, start)?;
-        let mut notes = Notes::new(self.options, inventory, course.from);
+        let ground =
+            Ground { segments_dir: self.segments_dir, hot: Some(hot), entries: self.entries, durable: self.durable };
+        let mut replay_plan = ReplayPlan::begin(ground, start)?;
+        let mut notes = Notes::new(self.options, inventory, replay_plan.from);
         let tail_fault = loop {
-            match course.next(replay)? {
+            match replay_plan.next(replay)? {
                 Step::Frame { info, from_hot } => notes.frame(&info, from_hot)?,
                 Step::Sealed { entry, ending } => notes.endings.push((entry, ending)),
                 Step::Skipped { from, to, fault } => {
@@ -139,7 +140,7 @@ impl Scan<'_> {
                 Step::Fault(fault) => break Some(fault),
             }
         };
-        let mut walker = course.walker;
+        let mut walker = replay_plan.walker;
         let Notes { walked, inventory, recent, patches, endings, frames, actions } = notes;
         Ok(Scanned {
             end: walker.position(),
@@ -162,7 +163,7 @@ impl Scan<'_> {
 
     fn lost(&self, scanned: &Scanned) -> OpenError {
         OpenError::Lost {
-            path: self.shelf.show(&scanned.entry),
+            path: self.segments_dir.show(&scanned.entry),
             offset: scanned.segment_end,
             from: scanned.end.next_seq(),
             durable: self.durable.last_seq,

@@ -80,21 +80,22 @@ impl<'a> Reader<'a> {
         let Entry { kind, key, value } = *entry;
         match kind {
             Kind::Service => {
-                let Service { writer_epoch, policy, snapshot, checks, strays } = decode(value)?;
+                let Service { writer_epoch, policy, snapshot, checks, ignored_events } = decode(value)?;
                 (self.state.writer_epoch, self.state.policy) = (writer_epoch, policy);
-                (self.state.ladder.snapshot, self.state.checks, self.state.strays) = (snapshot, checks, strays);
+                (self.state.lifecycle.snapshot, self.state.checks, self.state.ignored_events) =
+                    (snapshot, checks, ignored_events);
             }
             Kind::Archive if value.is_empty() => self.state.policy.archived = ArchivedRule::Block,
             Kind::Archive => return Err("it has no value".to_owned()),
-            Kind::Loss => self.state.ladder.losses.push(decode(value)?),
+            Kind::Loss => self.state.lifecycle.losses.push(decode(value)?),
             Kind::Segment => {
                 let first = u64::from_le_bytes(fixed(key)?);
-                self.state.ladder.segments.insert(first, decode(value)?);
+                self.state.lifecycle.segments.insert(first, decode(value)?);
             }
             Kind::Gone => {
                 self.state.gone_ms.insert(text(key)?, u64::from_le_bytes(fixed(value)?));
             }
-            Kind::Gap => self.state.ladder.gaps.push(decode(value)?),
+            Kind::Gap => self.state.lifecycle.gaps.push(decode(value)?),
             Kind::Database => self.state.database.generation = u64::from_le_bytes(fixed(value)?),
             Kind::DatabaseItem => {
                 self.state.database.items.insert(text(key)?, text(value)?);

@@ -12,7 +12,7 @@ use crate::state::State;
 use crate::state::archived::Archived;
 use crate::state::database::Database;
 use crate::state::graph::Graph;
-use crate::state::ladder::Ladder;
+use crate::state::lifecycle::SegmentLifecycle;
 use crate::state::mirror::Mirror;
 use crate::state::policy::ArchivedRule;
 use crate::state::tree::{Range, Trees};
@@ -26,15 +26,15 @@ const GATHERED_BYTES: usize = 64 * 1024;
 /// [`ImageError::Encode`]; what was given out is then no image.
 pub fn write(state: &State, out: impl FnMut(&[u8])) -> Result<(), ImageError> {
     // Every field is named here and below: one that is added does not compile before it has its place.
-    let State { writer_epoch, policy, mirrors, gone_ms, ladder, database, checks, strays } = state;
-    let Ladder { segments, snapshot, losses, gaps } = ladder;
+    let State { writer_epoch, policy, mirrors, gone_ms, lifecycle, database, checks, ignored_events } = state;
+    let SegmentLifecycle { segments, snapshot, losses, gaps } = lifecycle;
     let mut entries = Entries { out, gathered: Vec::new(), value: Vec::new(), count: 0 };
     let service = Service {
         writer_epoch: *writer_epoch,
         policy: policy.clone(),
         snapshot: *snapshot,
         checks: *checks,
-        strays: *strays,
+        ignored_events: *ignored_events,
     };
     let version: u16 =
         if is_of_version_1(state) && gaps.is_empty() && *database == Database::default() { 1 } else { 2 };

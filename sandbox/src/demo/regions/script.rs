@@ -273,7 +273,7 @@ impl Script<'_> {
 
     /// Waits until both sides have the same branches and heads, and the judge has seen the moves.
     async fn level(&self, one: &Followed) -> Result<(), DemoError> {
-        let level = async || Ok::<_, CheckError>(one.checker.is_level().await?.then_some(())).map_err(Into::into);
+        let level = async || Ok::<_, CheckError>(one.checker.is_in_sync().await?.then_some(())).map_err(Into::into);
         self.until(&format!("{} level with its source", one.wanted.name), level).await?;
         self.judged(one).await
     }

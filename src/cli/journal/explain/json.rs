@@ -3,7 +3,7 @@
 use lakemirror_core::archived::class_name;
 use lakemirror_core::ids::RangeId;
 use lakemirror_journal::state::policy::Policy;
-use lakemirror_journal::state::tree::Grade;
+use lakemirror_journal::state::tree::Completeness;
 use serde_json::{Value, json};
 
 use lakemirror_evidence::explain::files::Named;
@@ -85,11 +85,11 @@ fn moved(subject: &Subject) -> Option<Value> {
     }))
 }
 
-fn grade(grade: Grade) -> &'static str {
-    match grade {
-        Grade::Open => "open",
-        Grade::Expired => "expired",
-        Grade::Whole => "whole",
+fn completeness(completeness: Completeness) -> &'static str {
+    match completeness {
+        Completeness::Incomplete => "open",
+        Completeness::CompleteExceptExpired => "expired",
+        Completeness::Complete => "whole",
     }
 }
 
@@ -101,7 +101,7 @@ pub(super) fn range(place: usize, range: &RangeProof, policy: &Policy, names: &[
         "place": place,
         "range": range.id.to_string(),
         "entries": range.entries,
-        "grade": grade(range.grade(policy)),
+        "grade": completeness(range.completeness(policy)),
         "read": range.read.map(at),
         "by_snapshot": range.by_snapshot,
         "imports": range.imports,
@@ -176,7 +176,7 @@ pub(super) fn conclusion(proof: &Proof, sum: &Sum, reasons: &[String], named: Op
         "ranges": sum.ranges,
         "entries": sum.entries,
         "oldest_ms": ms(sum.oldest_ms),
-        "grade": grade(sum.grade),
+        "grade": completeness(sum.completeness),
         "last_arrival": last,
         "waits_for": reasons,
         "differs": sum.differs,

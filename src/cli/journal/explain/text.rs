@@ -11,9 +11,9 @@ use lakemirror_evidence::explain::proof::Proof;
 use lakemirror_evidence::explain::range::{Decision, How, RangeProof};
 use lakemirror_evidence::explain::subject::{Subject, Verdict};
 use lakemirror_evidence::explain::{Found, Sum};
-use lakemirror_evidence::moment::show;
+use lakemirror_evidence::point::show;
 use lakemirror_journal::state::policy::Policy;
-use lakemirror_journal::state::tree::Grade;
+use lakemirror_journal::state::tree::Completeness;
 
 use crate::cli::journal::table::short;
 
@@ -149,10 +149,10 @@ pub(super) fn range(
     names: &[(u32, Named)],
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let state = match range.grade(policy) {
-        Grade::Whole => "whole",
-        Grade::Expired => "whole but for what is gone at the source",
-        Grade::Open => "OPEN",
+    let state = match range.completeness(policy) {
+        Completeness::Complete => "whole",
+        Completeness::CompleteExceptExpired => "whole but for what is gone at the source",
+        Completeness::Incomplete => "OPEN",
     };
     writeln!(out, "{place:>6}  {}  {} object(s), {state}", range.id, range.entries)?;
     let Some(read) = range.read else {
@@ -279,7 +279,7 @@ pub(super) fn conclusion(
         let with = if arrival.count > 1 { format!(" with {} others", arrival.count - 1) } else { String::new() };
         let text = format!("range {place}, ordinal {}{named}: first seen there by this record{with}", arrival.ordinal);
         line(out, "last", Some(arrival.at), &text)?;
-    } else if !proof.ranges.is_empty() && sum.grade != Grade::Open {
+    } else if !proof.ranges.is_empty() && sum.completeness != Completeness::Incomplete {
         let text = match proof.ranges.iter().any(|range| range.by_snapshot.is_some()) {
             true => "no object arrived by a record that is at hand",
             false => "no object had to arrive: each was seen in ranges before",
@@ -294,10 +294,10 @@ pub(super) fn conclusion(
     }
     if reasons.is_empty() && sum.differs.is_empty() {
         let oldest = if sum.oldest_ms == u64::MAX { "none".to_owned() } else { show(sum.oldest_ms) };
-        let state = match sum.grade {
-            Grade::Whole => "every object of it was there",
-            Grade::Expired => "all of it was there but for what is gone at the source",
-            Grade::Open => "not all of it was proven then",
+        let state = match sum.completeness {
+            Completeness::Complete => "every object of it was there",
+            Completeness::CompleteExceptExpired => "all of it was there but for what is gone at the source",
+            Completeness::Incomplete => "not all of it was proven then",
         };
         let text = format!("{} object(s) in {} range(s), oldest check {oldest}: {state}", sum.entries, sum.ranges);
         line(out, "adds up", None, &text)?;

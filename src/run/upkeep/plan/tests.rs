@@ -33,7 +33,7 @@ impl World {
     }
 
     fn seal(&mut self, bytes: u64) {
-        let first = self.state.ladder.open_from();
+        let first = self.state.lifecycle.open_from();
         let (last, hash) = (first + 9, [first as u8; 32]);
         let (frames, checks, last_frame) = (1, 0, [0; 32]);
         self.journal(UpkeepStep::Sealed { first, last, frames, bytes, checks, hash, last_frame });
@@ -41,19 +41,19 @@ impl World {
     }
 
     fn snapshot(&mut self) {
-        let seq = self.state.ladder.open_from() - 1;
+        let seq = self.state.lifecycle.open_from() - 1;
         self.journal(UpkeepStep::SnapshotTaken { seq, digest: [1; 32], bytes: 10 });
     }
 
     fn proven(&self) -> Seq {
-        self.state.ladder.snapshot.map_or(0, |snapshot| snapshot.seq)
+        self.state.lifecycle.snapshot.map_or(0, |snapshot| snapshot.seq)
     }
 
     /// Does every step there is; an archive that is down stays so.
     fn settle(&mut self, rules: &Rules, archive_down: bool) {
         let mut steps = 0;
         while let Some((step, file)) =
-            next(&self.state.ladder, &self.kept, self.proven(), self.now_ms, rules, archive_down)
+            next(&self.state.lifecycle, &self.kept, self.proven(), self.now_ms, rules, archive_down)
         {
             self.follow(step, file);
             steps += 1;
@@ -116,11 +116,11 @@ fn with_an_archive_nothing_goes_that_is_not_in_it_unless_the_volume_would_run_fu
     }
     world.snapshot();
     while let Some((step @ Step::Compress, file)) =
-        next(&world.state.ladder, &world.kept, world.proven(), 1, &rules, true)
+        next(&world.state.lifecycle, &world.kept, world.proven(), 1, &rules, true)
     {
         world.follow(step, file);
     }
-    let over = next(&world.state.ladder, &world.kept, world.proven(), 1, &rules, true).unwrap();
+    let over = next(&world.state.lifecycle, &world.kept, world.proven(), 1, &rules, true).unwrap();
     assert_eq!((over.0, over.1.first), (Step::Drop { unarchived: true }, 1));
     world.settle(&rules, false);
     assert_eq!((world.archived.len(), world.kept.len(), world.lost.len()), (6, 2, 0), "it came back");
@@ -145,11 +145,11 @@ proptest! {
             let held: u64 = world.kept.iter().map(|kept| kept.bytes).sum();
             let proven = world.proven();
             let may_go: Vec<&SegmentFile> =
-                world.kept.iter().filter(|kept| kept.last <= proven && kept.last + 1 != world.state.ladder.open_from()).collect();
+                world.kept.iter().filter(|kept| kept.last <= proven && kept.last + 1 != world.state.lifecycle.open_from()).collect();
             prop_assert!(held <= rules.bytes_max || may_go.is_empty(), "{held} bytes");
             prop_assert!(!archive || world.lost.is_empty());
             for kept in &world.kept {
-                prop_assert!(!is_dropped(&world.state.ladder, kept.first));
+                prop_assert!(!is_dropped(&world.state.lifecycle, kept.first));
             }
         }
     }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-#[path = "../../../../engine/src/lease/pulse.rs"]
-mod pulse;
+#[path = "../../../../engine/src/lease/lease_clock.rs"]
+mod lease_clock;
 
-pub use pulse::{Lease, Pulse};
+pub use lease_clock::{Lease, LeaseClock};
 
 /// How long a heartbeat counts: as in production.
-pub(crate) const HOLDS: Duration = Duration::from_secs(8);
+pub(crate) const LEASE_TTL: Duration = Duration::from_secs(8);
 /// How long a call may still be under way: as in production.
-pub(crate) const FLIGHT: Duration = Duration::from_secs(2);
+pub(crate) const IN_FLIGHT_MAX: Duration = Duration::from_secs(2);

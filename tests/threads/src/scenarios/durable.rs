@@ -3,7 +3,7 @@
 
 use shuttle::future::{block_on, spawn};
 
-use crate::ledger::{Slow, ask, look, paper, start};
+use crate::journal_writer::{Slow, ask, look, paper, start};
 
 const ASKERS: u8 = 3;
 const TURNS: u8 = 2;

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use shuttle::future::{block_on, spawn};
 
-use crate::ledger::{Slow, ask, paper, start, text};
+use crate::journal_writer::{Slow, ask, paper, start, text};
 
 const ASKERS: u8 = 3;
 

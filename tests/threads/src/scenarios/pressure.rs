@@ -3,7 +3,7 @@
 
 use shuttle::future::{block_on, spawn};
 
-use crate::ledger::{Slow, ask, look, paper, start, text};
+use crate::journal_writer::{Slow, ask, look, paper, start, text};
 
 const ASKERS: u8 = 6;
 const TURNS: u8 = 2;

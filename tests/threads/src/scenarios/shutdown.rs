@@ -5,7 +5,7 @@ use shuttle::future::{JoinHandle, block_on, spawn};
 use shuttle::rand::{Rng, thread_rng};
 
 use crate::engine::recorder::{RecordError, Recorder};
-use crate::ledger::{Paper, Slow, ask, look, paper, start, text};
+use crate::journal_writer::{Paper, Slow, ask, look, paper, start, text};
 use crate::sync::point;
 
 const ASKERS: u8 = 3;

@@ -8,7 +8,7 @@ use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::thread;
 
 use crate::engine::ticker::Ticker;
-use crate::ledger::{Slow, ask, mirror, paper, start, text};
+use crate::journal_writer::{Slow, ask, mirror, paper, start, text};
 
 const WATCHERS: u8 = 2;
 const TICKS: u64 = 3;

@@ -16,7 +16,7 @@ const NOTES_MAX: usize = 512;
 
 /// A fault that lasts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
+pub struct Condition {
     /// What the last answer was.
     pub text: String,
     /// Since when it has been like this, milliseconds since 1970.
@@ -27,7 +27,7 @@ pub struct Note {
 
 /// What a note is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
+pub enum ConditionKind {
     /// The source's repository, or its lakeFS.
     Source,
     /// The mirror's repository as a whole.
@@ -55,54 +55,54 @@ pub enum Subject {
 
 /// The notes about one mirror, or about what all mirrors of a process need.
 #[derive(Clone)]
-pub struct Board {
-    notes: Arc<Mutex<BTreeMap<Subject, Note>>>,
+pub struct Conditions {
+    notes: Arc<Mutex<BTreeMap<ConditionKind, Condition>>>,
     changed: Ticker,
     clock: Arc<dyn Clock>,
 }
 
-impl Board {
-    /// An empty board.
+impl Conditions {
+    /// An empty conditions.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { notes: Arc::default(), changed: Ticker::default(), clock }
     }
 
     /// Notes a fault.
-    pub fn note(&self, mirror: &str, subject: Subject, text: String) {
+    pub fn note(&self, mirror: &str, about: ConditionKind, text: String) {
         let now = self.clock.wall_ms();
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(note) = notes.get_mut(&subject) {
+        if let Some(note) = notes.get_mut(&about) {
             note.last_ms = now;
             if note.text == text {
                 return;
             }
             note.text.clone_from(&text);
         } else if notes.len() < NOTES_MAX {
-            notes.insert(subject.clone(), Note { text: text.clone(), since_ms: now, last_ms: now });
+            notes.insert(about.clone(), Condition { text: text.clone(), since_ms: now, last_ms: now });
         }
         drop(notes);
-        tracing::debug!(mirror, ?subject, "{text}");
+        tracing::debug!(mirror, ?about, "{text}");
         self.changed.tick();
     }
 
     /// The fault is over.
-    pub fn clear(&self, mirror: &str, subject: &Subject) {
+    pub fn clear(&self, mirror: &str, about: &ConditionKind) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(note) = notes.remove(subject) else { return };
+        let Some(note) = notes.remove(about) else { return };
         drop(notes);
-        tracing::debug!(mirror, ?subject, "over: {}", note.text);
+        tracing::debug!(mirror, ?about, "over: {}", note.text);
         self.changed.tick();
     }
 
     /// Forgets what is about other subjects than these.
-    pub fn retain(&self, keep: impl Fn(&Subject) -> bool) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).retain(|subject, _| keep(subject));
+    pub fn retain(&self, keep: impl Fn(&ConditionKind) -> bool) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).retain(|about, _| keep(about));
     }
 
     /// All notes.
     #[must_use]
-    pub fn notes(&self) -> BTreeMap<Subject, Note> {
+    pub fn notes(&self) -> BTreeMap<ConditionKind, Condition> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -1,4 +1,4 @@
-//! Whether this process is in time with its heartbeats, and what it holds under them: what the keeper writes and every
+//! Whether this process is in time with its heartbeats, and what it holds under them: what the manager writes and every
 //! call that changes a mirror looks at, each from its own thread.
 
 use std::sync::{Arc, PoisonError};
@@ -6,25 +6,25 @@ use std::time::Duration;
 
 use lakemirror_core::mutant;
 
-use super::{FLIGHT, HOLDS};
+use super::{IN_FLIGHT_MAX, LEASE_TTL};
 use crate::threads::Mutex;
 
 /// Whether this process is in time with its heartbeats.
 #[derive(Debug, Default)]
-pub struct Pulse(Mutex<Beats>);
+pub struct LeaseClock(Mutex<Beats>);
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Beats {
     /// How often it was lost. What was taken under another number is not held.
-    lapses: u64,
+    expiries: u64,
     /// Until when the last heartbeat counts, on the monotonic clock; none before the first.
     until: Option<Duration>,
     /// Until when a call that was given up may still be carried out.
     loose: Option<Duration>,
 }
 
-impl Pulse {
-    /// The pulse of a process that has the mirrors database for itself: it never ends.
+impl LeaseClock {
+    /// The lease_clock of a process that has the mirrors database for itself: it never ends.
     #[must_use]
     pub fn endless() -> Self {
         Self(Mutex::new(Beats { until: Some(Duration::MAX), ..Beats::default() }))
@@ -34,21 +34,21 @@ impl Pulse {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A heartbeat that was sent at `sent` is acknowledged at `now`. `true` if the pulse had lapsed before.
+    /// A heartbeat that was sent at `sent` is acknowledged at `now`. `true` if the lease_clock had expired_lease before.
     pub fn acknowledged(&self, sent: Duration, now: Duration) -> bool {
         let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lapsed = beats.until.is_some_and(|until| now >= until) && !mutant::is_on("lapse_ignored");
-        if lapsed {
-            beats.lapses += 1;
+        let expired_lease = beats.until.is_some_and(|until| now >= until) && !mutant::is_on("lapse_ignored");
+        if expired_lease {
+            beats.expiries += 1;
         }
         let from = if mutant::is_on("beat_counts_from_its_answer") { now } else { sent };
-        beats.until = Some(from.saturating_add(HOLDS));
-        lapsed
+        beats.until = Some(from.saturating_add(LEASE_TTL));
+        expired_lease
     }
 
     /// A call that changes a mirror was given up without an answer.
     pub fn gave_up(&self, now: Duration) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).loose = Some(now.saturating_add(FLIGHT));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).loose = Some(now.saturating_add(IN_FLIGHT_MAX));
     }
 
     /// How long it takes until nothing that this process has sent can be carried out any more: before that, nothing is
@@ -64,18 +64,18 @@ impl Pulse {
         self.beats().until.filter(|until| now < *until)
     }
 
-    /// The number under which something is taken now; none while there is no pulse.
+    /// The number under which something is taken now; none while there is no lease_clock.
     #[must_use]
     pub fn number(&self, now: Duration) -> Option<u64> {
         let beats = self.beats();
-        beats.until.filter(|until| now < *until).map(|_| beats.lapses)
+        beats.until.filter(|until| now < *until).map(|_| beats.expiries)
     }
 }
 
 /// Whether one mirror is held.
 #[derive(Debug)]
 pub struct Lease {
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) lease_clock: Arc<LeaseClock>,
     held: Mutex<Option<Held>>,
 }
 
@@ -88,15 +88,15 @@ struct Held {
 impl Lease {
     /// Not held.
     #[must_use]
-    pub fn new(pulse: Arc<Pulse>) -> Self {
-        Self { pulse, held: Mutex::default() }
+    pub fn new(lease_clock: Arc<LeaseClock>) -> Self {
+        Self { lease_clock, held: Mutex::default() }
     }
 
     fn held(&self) -> Option<Held> {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It was taken, with this epoch, under this number of the pulse.
+    /// It was taken, with this epoch, under this number of the lease_clock.
     pub fn grant(&self, epoch: u64, number: u64) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held { epoch, number });
     }
@@ -106,10 +106,10 @@ impl Lease {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// As [`Pulse::unsettled`].
+    /// As [`LeaseClock::unsettled`].
     #[must_use]
     pub fn unsettled(&self, now: Duration) -> Duration {
-        self.pulse.unsettled(now)
+        self.lease_clock.unsettled(now)
     }
 
     /// The epoch of the last taking, held still or not.
@@ -123,11 +123,11 @@ impl Lease {
     pub fn until(&self, now: Duration) -> Option<Duration> {
         let held = self.held()?;
         if mutant::is_on("pulse_looked_at_twice") {
-            return (self.pulse.number(now) == Some(held.number)).then(|| self.pulse.until(now))?;
+            return (self.lease_clock.number(now) == Some(held.number)).then(|| self.lease_clock.until(now))?;
         }
-        // Both from one look: between two, the pulse may have lapsed, and another may have begun, which ends later.
-        let beats = self.pulse.beats();
-        beats.until.filter(|until| now < *until && beats.lapses == held.number)
+        // Both from one look: between two, the lease_clock may have expired_lease, and another may have begun, which ends later.
+        let beats = self.lease_clock.beats();
+        beats.until.filter(|until| now < *until && beats.expiries == held.number)
     }
 
     /// Whether it is held now.

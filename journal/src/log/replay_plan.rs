@@ -6,7 +6,7 @@
 
 use lakemirror_core::causes::chain;
 
-use super::catalog::{Entry, Shelf, after_gaps, without_gaps};
+use super::catalog::{Entry, SegmentDir, after_gaps, without_gaps};
 use super::chain::Position;
 use super::error::OpenError;
 use super::footer::{Footer, FooterHash, NO_FOOTER};
@@ -35,7 +35,7 @@ pub(super) enum Start {
 /// What a walk stands on.
 #[derive(Clone, Copy)]
 pub(super) struct Ground<'a> {
-    pub(super) shelf: &'a Shelf<'a>,
+    pub(super) segments_dir: &'a SegmentDir<'a>,
     pub(super) hot: Option<&'a dyn HotStore>,
     pub(super) entries: &'a [Entry],
     /// What HEAD says.
@@ -80,7 +80,7 @@ impl From<OpenError> for Failed {
 }
 
 /// A walk under way.
-pub(super) struct Course<'a> {
+pub(super) struct ReplayPlan<'a> {
     pub(super) walker: Walker<'a>,
     /// The first record that the walk could read.
     pub(super) from: Seq,
@@ -91,7 +91,7 @@ pub(super) struct Course<'a> {
     linked: bool,
 }
 
-impl<'a> Course<'a> {
+impl<'a> ReplayPlan<'a> {
     /// Begins at `start`.
     pub(super) fn begin(ground: Ground<'a>, start: Start) -> Result<Self, Failed> {
         match start {
@@ -103,17 +103,17 @@ impl<'a> Course<'a> {
 
     fn new(ground: Ground<'a>, entries: Vec<Entry>, position: Position, tally: Tally) -> Result<Self, Failed> {
         let from = position.next_seq();
-        let walker = Walker::new(ground.shelf, ground.hot, entries, position, tally)?;
+        let walker = Walker::new(ground.segments_dir, ground.hot, entries, position, tally)?;
         Ok(Self { walker, from, durable: ground.durable, pending: None, linked: false })
     }
 
     fn first(ground: Ground<'a>, genesis: Position) -> Result<Self, Failed> {
         let entries = without_gaps(ground.entries.to_vec(), genesis.next_seq());
-        let course = Self::new(ground, entries, genesis, Tally::new(&genesis, Some(NO_FOOTER)))?;
+        let replay_plan = Self::new(ground, entries, genesis, Tally::new(&genesis, Some(NO_FOOTER)))?;
         if ground.durable.last_seq == 0 && ground.durable.hash != genesis.hash {
-            return Err(OpenError::HeadDisagrees { path: course.walker.path(), seq: 0 }.into());
+            return Err(OpenError::HeadDisagrees { path: replay_plan.walker.path(), seq: 0 }.into());
         }
-        Ok(course)
+        Ok(replay_plan)
     }
 
     /// From the first of the segments after the last gap.
@@ -123,8 +123,8 @@ impl<'a> Course<'a> {
         if let Some(entry) = entries.first_mut() {
             position.last_seq = entry.first.saturating_sub(1);
             // What the first frame says of the one before is all that is known of it.
-            let mut reader = ground.shelf.open(entry)?;
-            let path = ground.shelf.show(entry);
+            let mut reader = ground.segments_dir.open(entry)?;
+            let path = ground.segments_dir.show(entry);
             match reader.at(0).map_err(|error| OpenError::io("read", path, error))? {
                 At::Frame(bytes) => {
                     position.hash = Frame::trusted(bytes).map_or([0; 32], |frame| frame.stamp.prev_hash)
@@ -157,8 +157,8 @@ impl<'a> Course<'a> {
         } else {
             return Err(Failed::Unsound("the segment that it names is not there".to_owned()));
         };
-        let course = Self::new(ground, entries, position, tally)?;
-        Ok(Self { pending: Some(snapshot), linked: linked || header.seq == durable, ..course })
+        let replay_plan = Self::new(ground, entries, position, tally)?;
+        Ok(Self { pending: Some(snapshot), linked: linked || header.seq == durable, ..replay_plan })
     }
 
     /// One step further.
@@ -247,11 +247,11 @@ fn footer_before(ground: &Ground<'_>, header: &SnapshotHeader) -> Result<(Option
     let found =
         ground.entries.iter().find(|entry| entry.last == Some(header.seq) && entry.first == header.segment.first_seq);
     let Some(mut entry) = found.cloned() else { return Ok((None, false)) };
-    let mut reader = ground.shelf.open(&mut entry)?;
+    let mut reader = ground.segments_dir.open(&mut entry)?;
     let footer = match reader.at(header.offset) {
         Ok(At::Footer(bytes)) => Footer::decode(bytes).ok(),
         Ok(At::End | At::Frame(_) | At::Fault(_)) => None,
-        Err(error) => return Err(OpenError::io("read", ground.shelf.show(&entry), error)),
+        Err(error) => return Err(OpenError::io("read", ground.segments_dir.show(&entry), error)),
     };
     let linked = footer.is_some_and(|footer| footer.last_hash == header.frame_hash);
     Ok((footer.filter(|_| linked).map(|footer| footer.hash()), linked))

@@ -104,7 +104,7 @@ impl Gap {
 
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Ladder {
+pub struct SegmentLifecycle {
     /// Sealed segments by their first record, dropped ones as well.
     pub segments: BTreeMap<Seq, Segment>,
     /// The newest snapshot.
@@ -115,7 +115,7 @@ pub struct Ladder {
     pub gaps: Vec<Gap>,
 }
 
-impl Ladder {
+impl SegmentLifecycle {
     /// The first record that no sealed segment has.
     #[must_use]
     pub fn open_from(&self) -> Seq {

@@ -6,16 +6,16 @@ use std::time::Duration;
 use lakemirror_core::ids::Incarnation;
 use lakemirror_journal::state::mirror::Definition;
 
-use super::board::{Board, Subject};
-use super::lease::keeper::Leases;
+use super::conditions::{ConditionKind, Conditions};
+use super::lease::manager::Leases;
 use super::ports::{MirrorDefinition, StoreIdentity};
 
 /// See the module.
-pub(super) struct Roster {
+pub(super) struct Assignments {
     /// This process's leases.
     pub(super) leases: Leases,
     /// What is wrong with the mirrors database.
-    pub(super) board: Board,
+    pub(super) conditions: Conditions,
     /// The mirrors as last read; none before the first reading.
     pub(super) definitions: Option<Vec<MirrorDefinition>>,
     /// When they are read again, on the monotonic clock.
@@ -27,10 +27,10 @@ pub(super) struct Roster {
     given: BTreeMap<Incarnation, String>,
 }
 
-impl Roster {
-    pub(super) fn new(leases: Leases, board: Board) -> Self {
+impl Assignments {
+    pub(super) fn new(leases: Leases, conditions: Conditions) -> Self {
         let (ended, given) = (BTreeSet::new(), BTreeMap::new());
-        Self { leases, board, definitions: None, due: Duration::ZERO, fresh: false, ended, given }
+        Self { leases, conditions, definitions: None, due: Duration::ZERO, fresh: false, ended, given }
     }
 
     pub(super) fn is_due(&self, now: Duration) -> bool {
@@ -43,7 +43,7 @@ impl Roster {
     }
 
     pub(super) fn read(&mut self, definitions: Vec<MirrorDefinition>, next: Duration) {
-        self.board.clear("", &Subject::Registry);
+        self.conditions.clear("", &ConditionKind::Registry);
         let known: BTreeSet<Incarnation> = definitions.iter().map(|definition| definition.incarnation).collect();
         self.leases.retain(&known);
         self.given.retain(|mirror, _| known.contains(mirror));

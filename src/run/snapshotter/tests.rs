@@ -1,29 +1,29 @@
-//! The shadow reducer beside a recorder, on a journal in a directory of its own.
+//! The snapshotter reducer beside a recorder, on a journal in a directory of its own.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lakemirror_core::ids::Incarnation;
-use lakemirror_engine::recorder::{self, Entry, Ledger as _, RecorderThread};
+use lakemirror_engine::recorder::{self, Entry, JournalWriter as _, RecorderThread};
 use lakemirror_journal::codec;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::event::{Event, ServiceStartedV1};
 use lakemirror_journal::log::{RecoveryAction, ScanReport};
 use lakemirror_journal::state::mirror::Definition;
 
 use super::*;
-use crate::run::ledger::{Journal, Rhythm};
+use crate::run::journal_writer::{Journal, SealPolicy};
 
 /// Every commit is a checkpoint.
-const BUSY: Rhythm = Rhythm {
+const BUSY: SealPolicy = SealPolicy {
     seal_bytes_max: u64::MAX,
     seal_age_ms_max: u64::MAX,
     checkpoint_bytes_max: 1,
     checkpoint_age_ms_max: u64::MAX,
 };
 
-const QUIET: Rhythm = Rhythm { checkpoint_bytes_max: u64::MAX, ..BUSY };
+const QUIET: SealPolicy = SealPolicy { checkpoint_bytes_max: u64::MAX, ..BUSY };
 
 /// A second later whenever it is asked.
 #[derive(Default)]
@@ -50,18 +50,18 @@ struct Service {
 
 impl Service {
     /// A service over the journal in `dir`, whose state was changed behind its back.
-    fn start(dir: tempfile::TempDir, rhythm: Rhythm, tamper: impl FnOnce(&mut State)) -> Self {
+    fn start(dir: tempfile::TempDir, seal_policy: SealPolicy, tamper: impl FnOnce(&mut State)) -> Self {
         let (journal, mut state, _) = Journal::open(dir.path(), [7; 16], 1).unwrap();
         tamper(&mut state);
         let mirrors = u8::try_from(state.mirrors.len()).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(Ticking::default());
         let (recorder, thread) =
-            recorder::start(state, Box::new(journal.with_rhythm(rhythm)), Arc::clone(&clock)).unwrap();
+            recorder::start(state, Box::new(journal.with_seal_policy(seal_policy)), Arc::clone(&clock)).unwrap();
         Self { recorder, thread, clock, dir, mirrors }
     }
 
-    fn new(rhythm: Rhythm) -> Self {
-        Self::start(tempfile::tempdir().unwrap(), rhythm, |_| {})
+    fn new(seal_policy: SealPolicy) -> Self {
+        Self::start(tempfile::tempdir().unwrap(), seal_policy, |_| {})
     }
 
     /// Some facts.
@@ -75,10 +75,10 @@ impl Service {
             storage_namespace: "s3://west/sample".to_owned(),
             created_ms: 1,
         };
-        self.recorder.ask(Incarnation([self.mirrors; 16]), Ask::Define(definition)).await.unwrap();
+        self.recorder.ask(Incarnation([self.mirrors; 16]), MirrorCommand::Define(definition)).await.unwrap();
     }
 
-    async fn shadow(&self) -> Result<Option<Taken>, ShadowError> {
+    async fn snapshotter(&self) -> Result<Option<Taken>, ShadowError> {
         take_snapshot(&self.recorder, self.dir.path(), &self.clock).await
     }
 
@@ -108,10 +108,10 @@ async fn a_snapshot_is_the_state_at_the_newest_checkpoint_and_the_next_start_use
     service.work().await;
     service.work().await;
     let there = service.state().await;
-    let taken = service.shadow().await.unwrap().unwrap();
+    let taken = service.snapshotter().await.unwrap().unwrap();
     assert_eq!((taken.seq, taken.oldest_seq, taken.digest), (2, 2, image::digest(&there).unwrap()));
     let live = service.state().await;
-    let noted = live.ladder.snapshot.unwrap();
+    let noted = live.lifecycle.snapshot.unwrap();
     assert_eq!((noted.seq, noted.digest, noted.bytes), (2, taken.digest, taken.bytes));
     let (dir, ended) = service.end();
     assert_eq!(ended, Ok(()));
@@ -124,9 +124,9 @@ async fn a_snapshot_is_the_state_at_the_newest_checkpoint_and_the_next_start_use
 #[tokio::test]
 async fn without_a_new_checkpoint_there_is_no_new_snapshot() {
     let mut service = Service::new(QUIET);
-    assert!(service.shadow().await.unwrap().is_none(), "an empty journal");
+    assert!(service.snapshotter().await.unwrap().is_none(), "an empty journal");
     service.work().await;
-    assert!(service.shadow().await.unwrap().is_none());
+    assert!(service.snapshotter().await.unwrap().is_none());
     let (dir, _) = service.end();
     assert_eq!(snapshots(dir.path()), [0u64; 0]);
 }
@@ -137,7 +137,7 @@ async fn three_snapshots_are_kept_and_a_damaged_one_is_passed_over() {
     let mut seqs = Vec::new();
     for _ in 0..5 {
         service.work().await;
-        let taken = service.shadow().await.unwrap().unwrap();
+        let taken = service.snapshotter().await.unwrap().unwrap();
         seqs.push(taken.seq);
         assert_eq!(taken.oldest_seq, seqs[seqs.len().saturating_sub(3)]);
     }
@@ -149,7 +149,7 @@ async fn three_snapshots_are_kept_and_a_damaged_one_is_passed_over() {
     std::fs::write(&path, bytes).unwrap();
     // It falls back on the one before, and makes the damaged one's place good with the next.
     service.work().await;
-    let taken = service.shadow().await.unwrap().unwrap();
+    let taken = service.snapshotter().await.unwrap().unwrap();
     assert_eq!((snapshots(service.dir.path()).last(), taken.oldest_seq), (Some(&taken.seq), seqs[3]));
     std::fs::write(service.dir.path().join(snapshot::path(taken.seq)), b"nothing").unwrap();
     let live = service.state().await;
@@ -163,21 +163,22 @@ async fn three_snapshots_are_kept_and_a_damaged_one_is_passed_over() {
 
 #[tokio::test]
 async fn segments_that_end_are_facts_and_the_state_says_so() {
-    let mut service = Service::new(Rhythm { seal_bytes_max: 1, ..QUIET });
-    while service.state().await.ladder.segments.len() < 2 {
+    let mut service = Service::new(SealPolicy { seal_bytes_max: 1, ..QUIET });
+    while service.state().await.lifecycle.segments.len() < 2 {
         service.work().await;
     }
     service.work().await;
     let live = service.state().await;
-    let (first, second) = (&live.ladder.segments[&1], &live.ladder.segments[&(live.ladder.segments[&1].last + 1)]);
-    let taken = service.shadow().await.unwrap().unwrap();
+    let (first, second) =
+        (&live.lifecycle.segments[&1], &live.lifecycle.segments[&(live.lifecycle.segments[&1].last + 1)]);
+    let taken = service.snapshotter().await.unwrap().unwrap();
     assert_eq!(taken.seq, second.last, "the end of a segment is a checkpoint");
     let (dir, ended) = service.end();
     assert_eq!(ended, Ok(()));
     let (state, report) = replayed(dir.path());
     let footers: Vec<_> = report.footers.iter().map(|seen| (seen.footer.last_seq, seen.hash)).collect();
     assert_eq!(footers, [(first.last, first.hash), (second.last, second.hash)]);
-    assert_eq!(state.strays, 0);
+    assert_eq!(state.ignored_events, 0);
 }
 
 /// A process that died between the end of a segment and its fact; the next one tells it before anything else.
@@ -190,27 +191,27 @@ async fn a_segment_of_which_a_crash_left_no_fact_is_told_at_the_next_start() {
     let entry = Entry { payload: codec::encode(&started).unwrap(), checks: 0 };
     let mut state = State::default();
     state.apply(&started);
-    let mut journal = journal.with_rhythm(Rhythm { seal_bytes_max: 1, ..QUIET });
+    let mut journal = journal.with_seal_policy(SealPolicy { seal_bytes_max: 1, ..QUIET });
     let sealed = journal.commit(&[entry], 1, &|| Ok(image::digest(&state).unwrap()));
     assert!(matches!(sealed, Ok(Some(UpkeepStep::Sealed { first: 1, last: 1, .. }))));
     drop(journal);
     let service = Service::start(dir, QUIET, |_| {});
-    let ladder = service.state().await.ladder;
-    assert_eq!(ladder.segments.values().map(|segment| segment.last).collect::<Vec<_>>(), [1]);
+    let lifecycle = service.state().await.lifecycle;
+    assert_eq!(lifecycle.segments.values().map(|segment| segment.last).collect::<Vec<_>>(), [1]);
     let (dir, ended) = service.end();
     assert_eq!(ended, Ok(()));
-    assert_eq!(replayed(dir.path()).0.ladder, ladder);
+    assert_eq!(replayed(dir.path()).0.lifecycle, lifecycle);
 }
 
 #[tokio::test]
 async fn a_state_that_was_tampered_with_ends_the_service_and_both_states_are_kept() {
     let mut service = Service::new(BUSY);
     service.work().await;
-    service.shadow().await.unwrap().unwrap();
+    service.snapshotter().await.unwrap().unwrap();
     let (dir, _) = service.end();
     let mut service = Service::start(dir, BUSY, |state| state.checks += 41);
     service.work().await;
-    let Err(ShadowError::Mismatch(RebuildError::Checkpoint { seq, .. })) = service.shadow().await else {
+    let Err(ShadowError::Mismatch(RebuildError::Checkpoint { seq, .. })) = service.snapshotter().await else {
         panic!("a mismatch")
     };
     assert_eq!(seq, 3);

@@ -7,17 +7,17 @@ use std::collections::BTreeMap;
 
 use lakemirror_core::ids::{CommitId, Incarnation};
 use lakemirror_journal::bits::Bits;
-use lakemirror_journal::command::{Ask, Command};
+use lakemirror_journal::command::{Command, MirrorCommand};
 use lakemirror_journal::decide::decide;
 use lakemirror_journal::event::{ArrivalsCheckedV1, Event, MoveFinishedV1, MoveStartedV1, RecordsWrittenV1};
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::branch::Move;
 use lakemirror_journal::state::policy::{ArchivedRule, ImportsRule, Policy};
-use lakemirror_journal::state::tree::Grade;
+use lakemirror_journal::state::tree::Completeness;
 
 use super::Key;
 use crate::explain::graph::At;
-use crate::moment::show;
+use crate::point::show;
 
 /// Which rules hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) enum Rules {
 }
 
 /// The state, and the moves that it made.
-pub(super) struct Shadow {
+pub(super) struct Reducer {
     rules: Rules,
     /// Whether checks are made not to count at the journal's own records, and not by this state's decisions.
     reopens_alike: bool,
@@ -39,7 +39,7 @@ pub(super) struct Shadow {
     again: BTreeMap<Incarnation, At>,
 }
 
-impl Shadow {
+impl Reducer {
     pub(super) fn new(rules: Rules) -> Self {
         let mut state = State::default();
         if let Rules::These(policy) = &rules {
@@ -122,7 +122,7 @@ impl Shadow {
 
     /// Plans the moves of a mirror after record `at`, and makes them.
     pub(super) fn plan(&mut self, mirror: Incarnation, at: At) {
-        let command = Command::Mirror { mirror, ask: Ask::PlanMoves, at_ms: at.at_ms };
+        let command = Command::Mirror { mirror, ask: MirrorCommand::PlanMoves, at_ms: at.at_ms };
         let Ok(events) = decide(&self.state, command) else { return };
         for event in events {
             match &event {
@@ -201,18 +201,20 @@ impl Shadow {
         let wrong: usize = details().map(|detail| detail.wrong_size.len()).sum();
         let missing: u32 = details().map(|detail| detail.missing.count()).sum();
         let archived: usize = details().map(|detail| detail.archived.values().filter(|one| !one.shown).count()).sum();
-        match tree.grade() {
+        match tree.completeness() {
             _ if imports > 0 && self.state.policy.imports == ImportsRule::Block => {
                 format!("{imports} range(s) of it have imported entries, which are blocked")
             }
-            Grade::Open if wrong > 0 => format!("{wrong} object(s) have another size than their entries"),
-            Grade::Open if archived > 0 && self.state.policy.archived == ArchivedRule::Block && missing == 0 => {
+            Completeness::Incomplete if wrong > 0 => format!("{wrong} object(s) have another size than their entries"),
+            Completeness::Incomplete
+                if archived > 0 && self.state.policy.archived == ArchivedRule::Block && missing == 0 =>
+            {
                 format!("{archived} object(s) are in an archive class")
             }
-            Grade::Open if missing > 0 => format!("no record shows {missing} object(s) of it there"),
-            Grade::Open => "not all of its files were read".to_owned(),
-            Grade::Expired => "objects of it are gone at the source as well".to_owned(),
-            Grade::Whole => "ancestors of it are not complete".to_owned(),
+            Completeness::Incomplete if missing > 0 => format!("no record shows {missing} object(s) of it there"),
+            Completeness::Incomplete => "not all of its files were read".to_owned(),
+            Completeness::CompleteExceptExpired => "objects of it are gone at the source as well".to_owned(),
+            Completeness::Complete => "ancestors of it are not complete".to_owned(),
         }
     }
 }

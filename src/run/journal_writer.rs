@@ -17,9 +17,9 @@ use lakemirror_journal::log::{
 };
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::image;
-use lakemirror_journal::state::ladder::Ladder;
+use lakemirror_journal::state::lifecycle::SegmentLifecycle;
 
-use lakemirror_engine::recorder::{Digest, Entry, Halt, Ledger};
+use lakemirror_engine::recorder::{Digest, Entry, Halt, JournalWriter};
 
 pub use rebuild::{Rebuild, RebuildError};
 
@@ -34,7 +34,7 @@ const UPKEEP_KINDS: std::ops::RangeInclusive<u16> = 4..=7;
 
 /// When frames become checkpoints and segments end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rhythm {
+pub struct SealPolicy {
     /// A segment that has so many bytes is ended. Default: 128 MiB; at least 4 KiB.
     pub seal_bytes_max: u64,
     /// A segment whose first frame is so old, in milliseconds, is ended, with the next commit or without. Default: 24 h.
@@ -45,7 +45,7 @@ pub struct Rhythm {
     pub checkpoint_age_ms_max: u64,
 }
 
-impl Default for Rhythm {
+impl Default for SealPolicy {
     fn default() -> Self {
         Self {
             seal_bytes_max: 128 * 1024 * 1024,
@@ -60,7 +60,7 @@ impl Default for Rhythm {
 pub struct Journal {
     log: Log,
     frame_bytes_max: usize,
-    rhythm: Rhythm,
+    seal_policy: SealPolicy,
     /// Bytes of frames since the last checkpoint.
     bytes_since_checkpoint: u64,
     /// Wall time of the last checkpoint.
@@ -100,7 +100,7 @@ impl Journal {
         let journal = Self {
             log,
             frame_bytes_max: options.frame_bytes_max,
-            rhythm: Rhythm::default(),
+            seal_policy: SealPolicy::default(),
             bytes_since_checkpoint: rebuild.bytes_since_checkpoint,
             checkpoint_wall_ms,
             worked: true,
@@ -108,10 +108,10 @@ impl Journal {
         (journal, rebuild.state)
     }
 
-    /// The same journal in another rhythm.
+    /// The same journal in another seal_policy.
     #[must_use]
-    pub fn with_rhythm(mut self, rhythm: Rhythm) -> Self {
-        self.rhythm = Rhythm { seal_bytes_max: rhythm.seal_bytes_max.max(SEAL_BYTES_MIN), ..rhythm };
+    pub fn with_seal_policy(mut self, seal_policy: SealPolicy) -> Self {
+        self.seal_policy = SealPolicy { seal_bytes_max: seal_policy.seal_bytes_max.max(SEAL_BYTES_MIN), ..seal_policy };
         self
     }
 
@@ -125,13 +125,13 @@ impl Journal {
     fn fills_segment(&self, bytes: u64, wall_ms: u64) -> bool {
         let open = self.log.open_segment();
         // The clock may have jumped: a segment "from tomorrow" is as old as one from yesterday.
-        let old = open.frames > 0 && wall_ms.abs_diff(open.first_wall_ms) >= self.rhythm.seal_age_ms_max;
-        old || open.bytes.saturating_add(bytes) >= self.rhythm.seal_bytes_max
+        let old = open.frames > 0 && wall_ms.abs_diff(open.first_wall_ms) >= self.seal_policy.seal_age_ms_max;
+        old || open.bytes.saturating_add(bytes) >= self.seal_policy.seal_bytes_max
     }
 
     fn is_checkpoint_due(&self, bytes: u64, wall_ms: u64) -> bool {
-        self.bytes_since_checkpoint.saturating_add(bytes) >= self.rhythm.checkpoint_bytes_max
-            || wall_ms.abs_diff(self.checkpoint_wall_ms) >= self.rhythm.checkpoint_age_ms_max
+        self.bytes_since_checkpoint.saturating_add(bytes) >= self.seal_policy.checkpoint_bytes_max
+            || wall_ms.abs_diff(self.checkpoint_wall_ms) >= self.seal_policy.checkpoint_age_ms_max
     }
 
     fn seal(&mut self) -> Result<UpkeepStep, Halt> {
@@ -154,7 +154,7 @@ impl Journal {
     }
 }
 
-impl Ledger for Journal {
+impl JournalWriter for Journal {
     fn commit(&mut self, entries: &[Entry], wall_ms: u64, digest: Digest<'_>) -> Result<Option<UpkeepStep>, Halt> {
         let mut rest = entries;
         if rest.is_empty() {
@@ -194,10 +194,10 @@ impl Ledger for Journal {
         (head.durable_seq, head.frame_hash)
     }
 
-    /// A crash between the end of a segment and its fact leaves a segment of which the ladder knows nothing.
-    fn untold(&self, ladder: &Ladder) -> Result<Vec<UpkeepStep>, String> {
+    /// A crash between the end of a segment and its fact leaves a segment of which the lifecycle knows nothing.
+    fn unrecorded(&self, lifecycle: &SegmentLifecycle) -> Result<Vec<UpkeepStep>, String> {
         let open = self.log.open_segment().first_seq;
-        let mut next = ladder.open_from();
+        let mut next = lifecycle.open_from();
         if next >= open {
             return Ok(Vec::new());
         }

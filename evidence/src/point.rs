@@ -1,6 +1,6 @@
 //! Moments of a journal: how a person names one, and how one is shown.
 //!
-//! A moment is a record's number or a time. A time is RFC 3339 (`2026-11-24T12:34:56.5Z`, any offset), the same without
+//! A point is a record's number or a time. A time is RFC 3339 (`2026-11-24T12:34:56.5Z`, any offset), the same without
 //! an offset (UTC), a date (its midnight, UTC), or a time of day (`12:34`, `12:34:56.789`), which means that time on
 //! the UTC day of the journal's last record. Times are those of the writer's clock at each commit, in milliseconds.
 
@@ -15,7 +15,7 @@ use super::begin::not_all_at_hand;
 use super::replay::End;
 use super::{EvidenceError, Source};
 
-/// A moment, as a person names it.
+/// A point, as a person names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
     /// After this record.
@@ -26,39 +26,39 @@ pub enum Asked {
     OfLastDay(u64),
 }
 
-/// A moment of one journal.
+/// A point of one journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum PointInTime {
     /// After this record.
     Seq(u64),
     /// At this time, milliseconds since 1970: after the last frame before the first one that was committed later.
     At(u64),
 }
 
-/// A text that names no moment.
+/// A text that names no point.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is neither a record's number nor a time: write 8123, 2026-11-24T12:34:56Z, or 12:34:56 for a time (UTC) of the journal's last day"
 )]
-pub struct NotAMoment(String);
+pub struct NotAPointInTime(String);
 
 impl FromStr for Asked {
-    type Err = NotAMoment;
+    type Err = NotAPointInTime;
 
-    fn from_str(text: &str) -> Result<Self, NotAMoment> {
+    fn from_str(text: &str) -> Result<Self, NotAPointInTime> {
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return text.parse().map(Self::Seq).map_err(|_| NotAMoment(text.to_owned()));
+            return text.parse().map(Self::Seq).map_err(|_| NotAPointInTime(text.to_owned()));
         }
-        parse_time(text).ok_or_else(|| NotAMoment(text.to_owned()))
+        parse_time(text).ok_or_else(|| NotAPointInTime(text.to_owned()))
     }
 }
 
 /// A time; never a record's number.
 ///
 /// # Errors
-/// [`NotAMoment`].
-pub fn time(text: &str) -> Result<Asked, NotAMoment> {
-    parse_time(text).ok_or_else(|| NotAMoment(text.to_owned()))
+/// [`NotAPointInTime`].
+pub fn time(text: &str) -> Result<Asked, NotAPointInTime> {
+    parse_time(text).ok_or_else(|| NotAPointInTime(text.to_owned()))
 }
 
 fn parse_time(text: &str) -> Option<Asked> {
@@ -79,18 +79,18 @@ fn parse_time(text: &str) -> Option<Asked> {
 }
 
 impl Asked {
-    /// The moment of the journal in `source`. Reads it once where only a time of day is given.
+    /// The point of the journal in `source`. Reads it once where only a time of day is given.
     ///
     /// # Errors
     /// As [`Source::read`].
-    pub fn resolve(self, source: &Source) -> Result<Moment, EvidenceError> {
+    pub fn resolve(self, source: &Source) -> Result<PointInTime, EvidenceError> {
         match self {
-            Self::Seq(seq) => Ok(Moment::Seq(seq)),
-            Self::At(ms) => Ok(Moment::At(ms)),
+            Self::Seq(seq) => Ok(PointInTime::Seq(seq)),
+            Self::At(ms) => Ok(PointInTime::At(ms)),
             Self::OfLastDay(since_midnight) => {
                 let mut last = LastTime(0);
                 source.read_oldest(&mut last)?;
-                Ok(Moment::At(last.0 - last.0 % DAY_MS + since_midnight))
+                Ok(PointInTime::At(last.0 - last.0 % DAY_MS + since_midnight))
             }
         }
     }
@@ -115,8 +115,8 @@ impl Replay for LastTime {
     }
 }
 
-impl Moment {
-    /// Whether a record is part of what was durable at the moment. The first one that is not ends it.
+impl PointInTime {
+    /// Whether a record is part of what was durable at the point. The first one that is not ends it.
     pub(crate) fn includes(&self, seq: u64, frame: &FrameInfo) -> bool {
         match self {
             Self::Seq(last) => seq <= *last,
@@ -131,7 +131,7 @@ impl Moment {
         }
     }
 
-    /// Whether the moment is one that what is at hand tells of: not before the snapshot with which it begins, and no
+    /// Whether the point is one that what is at hand tells of: not before the snapshot with which it begins, and no
     /// record to which the journal has not come. A time after the last record is none that has not come: the answer is
     /// what was known then.
     pub(crate) fn check(&self, end: &End, begin: Option<&SnapshotHeader>) -> Result<(), EvidenceError> {
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn what_names_no_moment_is_refused() {
         for text in ["", "x", "-1", "25:00", "12:34:56 ", "1234567890123456789012", "2026-13-01", "1969-01-01"] {
-            assert_eq!(text.parse::<Asked>(), Err(NotAMoment(text.to_owned())));
+            assert_eq!(text.parse::<Asked>(), Err(NotAPointInTime(text.to_owned())));
         }
         assert!(time("8123").is_err(), "a number is no time");
     }

@@ -6,14 +6,14 @@
 use std::time::Duration;
 
 use lakemirror_core::ids::CommitId;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::decide::counts_until;
 use lakemirror_journal::state::branch::Move;
 
 use super::slots::Slot;
-use crate::board::Subject;
-use crate::lease::FLIGHT;
-use crate::mirror::{Attempt, Ended, Patience, Site};
+use crate::conditions::ConditionKind;
+use crate::lease::IN_FLIGHT_MAX;
+use crate::mirror::{Attempt, Ended, MirrorContext, Patience};
 use crate::ownership::Ownership;
 use crate::ports::Fault;
 
@@ -25,9 +25,9 @@ pub(super) enum Done<T> {
     GivenUp,
 }
 
-/// The warrant of one move.
-pub(super) struct Warrant<'a> {
-    site: &'a Site,
+/// The evidence_guard of one move.
+pub(super) struct EvidenceGuard<'a> {
+    context: &'a MirrorContext,
     branch: &'a str,
     under_way: Move,
     /// Whether the repository still is ours; asked again before a call when the last answer is old.
@@ -40,9 +40,15 @@ pub(super) struct Warrant<'a> {
     arrived: bool,
 }
 
-impl<'a> Warrant<'a> {
-    pub(super) fn new(site: &'a Site, branch: &'a str, under_way: Move, ownership: &'a Ownership, slot: Slot) -> Self {
-        Self { site, branch, under_way, ownership, until: None, slot, arrived: false }
+impl<'a> EvidenceGuard<'a> {
+    pub(super) fn new(
+        context: &'a MirrorContext,
+        branch: &'a str,
+        under_way: Move,
+        ownership: &'a Ownership,
+        slot: Slot,
+    ) -> Self {
+        Self { context, branch, under_way, ownership, until: None, slot, arrived: false }
     }
 
     /// Returns once the repository is known to be ours.
@@ -50,7 +56,7 @@ impl<'a> Warrant<'a> {
     /// # Errors
     /// [`Ended`].
     pub(super) async fn assure(&mut self) -> Result<(), Ended> {
-        self.slot.assure(self.site, self.ownership).await
+        self.slot.assure(self.context, self.ownership).await
     }
 
     /// Where the branch is on the mirror.
@@ -58,9 +64,9 @@ impl<'a> Warrant<'a> {
     /// # Errors
     /// [`Ended`].
     pub(super) async fn read_head(&mut self) -> Result<Option<CommitId>, Ended> {
-        let (site, branch) = (self.site, self.branch);
-        let subject = Subject::Branch(branch.to_owned());
-        self.slot.insist(site, &subject, || site.mirror.branch(site.name(), branch)).await
+        let (context, branch) = (self.context, self.branch);
+        let about = ConditionKind::Branch(branch.to_owned());
+        self.slot.insist(context, &about, || context.mirror.branch(context.name(), branch)).await
     }
 
     /// Waits with nothing held that others wait for: something did not go as it should.
@@ -69,13 +75,13 @@ impl<'a> Warrant<'a> {
     /// [`Ended`].
     pub(super) async fn pause(&mut self, duration: Duration) -> Result<(), Ended> {
         self.slot.release_failed();
-        self.site.pause(duration).await
+        self.context.pause(duration).await
     }
 
     /// Whether the move may be carried out now. If not, it was given up, or it is not under way any more.
     async fn holds(&mut self) -> Result<bool, Ended> {
         loop {
-            let (now_ms, now) = (self.site.clock.wall_ms(), self.site.clock.monotonic());
+            let (now_ms, now) = (self.context.clock.wall_ms(), self.context.clock.monotonic());
             if self.arrived || self.until.is_some_and(|(until_ms, until)| now_ms <= until_ms && now <= until) {
                 return Ok(true);
             }
@@ -92,8 +98,8 @@ impl<'a> Warrant<'a> {
 
     /// Until when the journal lets the move be carried out, by a clock that says `now_ms`; none where it is not under way.
     async fn look(&self, now_ms: u64) -> Result<Option<u64>, Ended> {
-        let (id, branch, under_way) = (self.site.definition.incarnation, self.branch.to_owned(), self.under_way);
-        let until = self.site.recorder.read(move |state| {
+        let (id, branch, under_way) = (self.context.definition.incarnation, self.branch.to_owned(), self.under_way);
+        let until = self.context.recorder.read(move |state| {
             let mirror = state.mirror(&id)?;
             let same = mirror.branches.get(&branch)?.moving == Some(under_way);
             same.then(|| counts_until(state, mirror, &branch, now_ms)).flatten()
@@ -106,25 +112,25 @@ impl<'a> Warrant<'a> {
     /// give up.
     async fn reconsider(&mut self) -> Result<(), Ended> {
         self.slot.release();
-        self.site.pause(FLIGHT).await?;
+        self.context.pause(IN_FLIGHT_MAX).await?;
         if self.read_head().await? == Some(self.under_way.to) {
             self.arrived = true;
             return Ok(());
         }
-        if !self.site.ask(Ask::Reconsider { branch: self.branch.to_owned() }).await?.is_empty() {
-            let (mirror, branch, to) = (self.site.name(), self.branch, self.under_way.to);
+        if !self.context.ask(MirrorCommand::Reconsider { branch: self.branch.to_owned() }).await?.is_empty() {
+            let (mirror, branch, to) = (self.context.name(), self.branch, self.under_way.to);
             tracing::info!(mirror, branch, %to, "not promoted: the evidence had become too old, it is looked for again");
         }
         Ok(())
     }
 
-    /// As [`Site::insist`], with a look at the warrant before each call.
+    /// As [`MirrorContext::insist`], with a look at the evidence_guard before each call.
     ///
     /// # Errors
     /// [`Ended`].
     pub(super) async fn insist<T, F>(
         &mut self,
-        subject: &Subject,
+        about: &ConditionKind,
         mut call: impl FnMut() -> F,
     ) -> Result<Done<T>, Ended>
     where
@@ -136,14 +142,14 @@ impl<'a> Warrant<'a> {
             if !self.holds().await? {
                 break;
             }
-            match self.site.attempt(subject, call()).await? {
+            match self.context.attempt(about, call()).await? {
                 Attempt::Answered(answer) => return Ok(Done::Answered(answer)),
-                Attempt::Failed(kind) => self.slot.back_off(self.site, kind, &mut patience).await?,
+                Attempt::Failed(kind) => self.slot.back_off(self.context, kind, &mut patience).await?,
             }
             // What was looked at before the wait is looked at again.
             self.until = None;
         }
-        self.site.board.clear(self.site.name(), subject);
+        self.context.conditions.clear(self.context.name(), about);
         Ok(Done::GivenUp)
     }
 }

@@ -9,7 +9,7 @@ use lakemirror_journal::log::{FrameInfo, Replay, ReplayRefused, scan};
 
 use super::*;
 
-const NEVER: Rhythm = Rhythm {
+const NEVER: SealPolicy = SealPolicy {
     seal_bytes_max: u64::MAX,
     seal_age_ms_max: u64::MAX,
     checkpoint_bytes_max: u64::MAX,
@@ -17,15 +17,15 @@ const NEVER: Rhythm = Rhythm {
 };
 
 /// A journal and its state, as the recorder has them.
-struct Desk {
+struct Reducer {
     journal: Journal,
     state: State,
 }
 
-impl Desk {
-    fn open(dir: &Path, rhythm: Rhythm) -> Self {
+impl Reducer {
+    fn open(dir: &Path, seal_policy: SealPolicy) -> Self {
         let (journal, state, _) = Journal::open(dir, [7; 16], 1000).unwrap();
-        Self { journal: journal.with_rhythm(rhythm), state }
+        Self { journal: journal.with_seal_policy(seal_policy), state }
     }
 
     /// Commits facts of `bytes` bytes each, one for each number.
@@ -83,61 +83,61 @@ fn frames_are_filled_and_never_empty() {
 #[test]
 fn what_was_committed_is_replayed() {
     let dir = tempfile::tempdir().unwrap();
-    let mut desk = Desk::open(dir.path(), NEVER);
-    assert_eq!(desk.state, State::default());
-    assert_eq!(desk.commit(0..5000, 4, 2), None);
-    assert_eq!(desk.take(&[], 2), None);
-    drop(desk);
-    let desk = Desk::open(dir.path(), NEVER);
-    assert_eq!(desk.state.writer_epoch, 4999);
-    assert_eq!(desk.journal.head().0, 5000);
+    let mut reducer = Reducer::open(dir.path(), NEVER);
+    assert_eq!(reducer.state, State::default());
+    assert_eq!(reducer.commit(0..5000, 4, 2), None);
+    assert_eq!(reducer.take(&[], 2), None);
+    drop(reducer);
+    let reducer = Reducer::open(dir.path(), NEVER);
+    assert_eq!(reducer.state.writer_epoch, 4999);
+    assert_eq!(reducer.journal.head().0, 5000);
     assert!(marks(dir.path()).iter().all(|mark| *mark == 0));
 }
 
 #[test]
 fn checkpoints_come_by_bytes_and_by_time_and_with_the_last_frame_only() {
     let dir = tempfile::tempdir().unwrap();
-    let rhythm = Rhythm { checkpoint_bytes_max: 1000, checkpoint_age_ms_max: 500, ..NEVER };
-    let mut desk = Desk::open(dir.path(), rhythm);
+    let seal_policy = SealPolicy { checkpoint_bytes_max: 1000, checkpoint_age_ms_max: 500, ..NEVER };
+    let mut reducer = Reducer::open(dir.path(), seal_policy);
     let mut wanted = Vec::new();
     // The first is too early and too small, the second is large, the third late, the fourth neither.
     for (epoch, bytes, wall_ms, checks) in
         [(1, 20, 1010, false), (2, 1000, 1020, true), (3, 20, 1519, false), (4, 20, 1520, true), (5, 20, 1530, false)]
     {
-        desk.commit(epoch..epoch + 1, bytes, wall_ms);
-        wanted.push(if checks { desk.mark() } else { 0 });
+        reducer.commit(epoch..epoch + 1, bytes, wall_ms);
+        wanted.push(if checks { reducer.mark() } else { 0 });
     }
     // Several frames: the state of the first ones is not known any more.
-    desk.commit(10..20, 60_000, 1540);
+    reducer.commit(10..20, 60_000, 1540);
     let many = marks(dir.path());
     assert_eq!(many[..5], wanted);
     assert!(many.len() > 7 && many[5..many.len() - 1].iter().all(|mark| *mark == 0), "{many:?}");
-    assert_eq!(many.last(), Some(&desk.mark()));
-    drop(desk);
+    assert_eq!(many.last(), Some(&reducer.mark()));
+    drop(reducer);
     // What was written since the last checkpoint counts after a restart as well.
-    let mut desk = Desk::open(dir.path(), rhythm);
-    desk.commit(30..31, 400, 1541);
-    drop(desk);
-    let mut desk = Desk::open(dir.path(), rhythm);
-    desk.commit(31..32, 400, 1542);
-    assert_eq!(marks(dir.path()).last(), Some(&desk.mark()));
+    let mut reducer = Reducer::open(dir.path(), seal_policy);
+    reducer.commit(30..31, 400, 1541);
+    drop(reducer);
+    let mut reducer = Reducer::open(dir.path(), seal_policy);
+    reducer.commit(31..32, 400, 1542);
+    assert_eq!(marks(dir.path()).last(), Some(&reducer.mark()));
     assert_eq!(marks(dir.path())[many.len()], 0);
 }
 
 #[test]
 fn a_segment_ends_by_size_or_age_with_a_checkpoint_and_is_told() {
     let dir = tempfile::tempdir().unwrap();
-    let rhythm = Rhythm { seal_bytes_max: 1, seal_age_ms_max: 100_000, ..NEVER };
-    let mut desk = Desk::open(dir.path(), rhythm);
-    assert_eq!(desk.commit(1..2, 100, 1000), None, "a segment has at least 4 KiB");
-    let by_size = desk.commit(2..3, 5000, 1001).unwrap();
-    let mark = desk.mark();
-    assert_eq!(desk.commit(3..4, 100, 2000), None);
-    assert_eq!(desk.commit(4..5, 100, 101_999), None);
-    let by_age = desk.commit(5..6, 100, 102_000).unwrap();
+    let seal_policy = SealPolicy { seal_bytes_max: 1, seal_age_ms_max: 100_000, ..NEVER };
+    let mut reducer = Reducer::open(dir.path(), seal_policy);
+    assert_eq!(reducer.commit(1..2, 100, 1000), None, "a segment has at least 4 KiB");
+    let by_size = reducer.commit(2..3, 5000, 1001).unwrap();
+    let mark = reducer.mark();
+    assert_eq!(reducer.commit(3..4, 100, 2000), None);
+    assert_eq!(reducer.commit(4..5, 100, 101_999), None);
+    let by_age = reducer.commit(5..6, 100, 102_000).unwrap();
     let infos = frames(dir.path());
     assert_eq!(infos.iter().map(|frame| frame.segment.first_seq).collect::<Vec<_>>(), [1, 1, 3, 3, 3]);
-    assert_eq!(infos.iter().map(|frame| frame.state_digest).collect::<Vec<_>>(), [0, mark, 0, 0, desk.mark()]);
+    assert_eq!(infos.iter().map(|frame| frame.state_digest).collect::<Vec<_>>(), [0, mark, 0, 0, reducer.mark()]);
     for (step, range) in [(by_size, 1..3), (by_age, 3..6)] {
         let UpkeepStep::Sealed { first, last, frames, last_frame, .. } = step else { panic!("{step:?}") };
         assert_eq!((first, last, frames), (range.start, range.end - 1, range.end - range.start));
@@ -148,34 +148,34 @@ fn a_segment_ends_by_size_or_age_with_a_checkpoint_and_is_told() {
 #[test]
 fn segments_of_which_a_crash_left_no_fact_are_found_again() {
     let dir = tempfile::tempdir().unwrap();
-    let rhythm = Rhythm { seal_bytes_max: 1, ..NEVER };
-    let mut desk = Desk::open(dir.path(), rhythm);
+    let seal_policy = SealPolicy { seal_bytes_max: 1, ..NEVER };
+    let mut reducer = Reducer::open(dir.path(), seal_policy);
     let mut told = Vec::new();
     for epoch in 1..4 {
-        told.extend(desk.commit(epoch..epoch + 1, 5000, 1000));
+        told.extend(reducer.commit(epoch..epoch + 1, 5000, 1000));
     }
-    drop(desk);
-    let mut desk = Desk::open(dir.path(), rhythm);
-    let untold = desk.journal.untold(&desk.state.ladder).unwrap();
-    assert_eq!((untold.len(), &untold), (3, &told));
-    for step in untold {
-        let facts = decide(&desk.state, Command::Upkeep { step, at_ms: 5 }).unwrap();
-        desk.take(&facts, 1001);
+    drop(reducer);
+    let mut reducer = Reducer::open(dir.path(), seal_policy);
+    let unrecorded = reducer.journal.unrecorded(&reducer.state.lifecycle).unwrap();
+    assert_eq!((unrecorded.len(), &unrecorded), (3, &told));
+    for step in unrecorded {
+        let facts = decide(&reducer.state, Command::Upkeep { step, at_ms: 5 }).unwrap();
+        reducer.take(&facts, 1001);
     }
-    assert_eq!(desk.journal.untold(&desk.state.ladder).unwrap(), []);
-    assert_eq!(desk.state.ladder.open_from(), 4);
-    assert_eq!(desk.state.strays, 0);
+    assert_eq!(reducer.journal.unrecorded(&reducer.state.lifecycle).unwrap(), []);
+    assert_eq!(reducer.state.lifecycle.open_from(), 4);
+    assert_eq!(reducer.state.ignored_events, 0);
 }
 
 #[test]
 fn a_state_that_is_not_the_sum_of_its_records_is_refused_at_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
-    let mut desk = Desk::open(dir.path(), Rhythm { checkpoint_bytes_max: 1, ..NEVER });
-    desk.commit(1..3, 10, 1000);
-    desk.state.checks += 1;
-    desk.commit(3..4, 10, 1000);
-    let live = desk.mark();
-    drop(desk);
+    let mut reducer = Reducer::open(dir.path(), SealPolicy { checkpoint_bytes_max: 1, ..NEVER });
+    reducer.commit(1..3, 10, 1000);
+    reducer.state.checks += 1;
+    reducer.commit(3..4, 10, 1000);
+    let live = reducer.mark();
+    drop(reducer);
     let Err(error) = Journal::open(dir.path(), [7; 16], 1) else { panic!("a journal that was opened") };
     let text = chain(&error);
     assert!(text.contains("after record 3"), "{text}");
@@ -198,17 +198,17 @@ fn names_of_sealed_segments() {
 #[test]
 fn a_segment_ends_by_age_also_when_nothing_happens_and_upkeep_alone_ends_none() {
     let dir = tempfile::tempdir().unwrap();
-    let mut desk = Desk::open(dir.path(), Rhythm { seal_age_ms_max: 1000, ..NEVER });
-    assert_eq!(desk.journal.rest(u64::MAX).unwrap(), None, "an empty journal has nothing to end");
-    assert_eq!(desk.commit(1..2, 10, 5000), None);
-    assert_eq!(desk.journal.rest(5999).unwrap(), None);
-    let sealed = desk.journal.rest(6000).unwrap().unwrap();
+    let mut reducer = Reducer::open(dir.path(), SealPolicy { seal_age_ms_max: 1000, ..NEVER });
+    assert_eq!(reducer.journal.rest(u64::MAX).unwrap(), None, "an empty journal has nothing to end");
+    assert_eq!(reducer.commit(1..2, 10, 5000), None);
+    assert_eq!(reducer.journal.rest(5999).unwrap(), None);
+    let sealed = reducer.journal.rest(6000).unwrap().unwrap();
     assert!(matches!(sealed, UpkeepStep::Sealed { first: 1, last: 1, .. }), "{sealed:?}");
-    let facts = decide(&desk.state, Command::Upkeep { step: sealed, at_ms: 6000 }).unwrap();
-    assert_eq!(desk.take(&facts, 6000), None);
-    assert_eq!(marks(dir.path()), [0, desk.mark()], "the fact of the seal is a checkpoint");
-    assert_eq!(desk.journal.rest(60_000).unwrap(), None, "a day of rest makes one segment, not one a day");
-    assert_eq!(desk.commit(2..3, 10, 60_500).map(|_| ()), Some(()), "by its first frame's age");
+    let facts = decide(&reducer.state, Command::Upkeep { step: sealed, at_ms: 6000 }).unwrap();
+    assert_eq!(reducer.take(&facts, 6000), None);
+    assert_eq!(marks(dir.path()), [0, reducer.mark()], "the fact of the seal is a checkpoint");
+    assert_eq!(reducer.journal.rest(60_000).unwrap(), None, "a day of rest makes one segment, not one a day");
+    assert_eq!(reducer.commit(2..3, 10, 60_500).map(|_| ()), Some(()), "by its first frame's age");
 }
 
 #[tokio::test]

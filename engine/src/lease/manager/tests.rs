@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use proptest::prelude::*;
 
-use super::super::{DEAD_AFTER, HOLDS};
+use super::super::{FAILURE_TIMEOUT, LEASE_TTL};
 use super::*;
 use crate::ports::FaultKind;
 
@@ -101,7 +101,7 @@ impl LeaseTable for World {
 /// One process: its heartbeats and its loop, in steps.
 struct Node {
     leases: Leases,
-    beating: Beating,
+    heartbeats: HeartbeatTask,
     count: u64,
     /// What the journal was told: mirror and whether it was resumed.
     told: Vec<(Incarnation, bool)>,
@@ -111,15 +111,15 @@ impl Node {
     fn new(world: &Arc<World>, id: &str, node: &str) -> Self {
         let process = Process { id: id.into(), node: node.into(), about: id.into() };
         let leases = Leases::new(Arc::clone(world) as _, process, vec![REGION.into()], Arc::clone(world) as _);
-        let beating = leases.beating();
-        Self { leases, beating, count: 0, told: Vec::new() }
+        let heartbeats = leases.heartbeats();
+        Self { leases, heartbeats, count: 0, told: Vec::new() }
     }
 
     async fn beat(&mut self) {
         self.count += 1;
         let sent = self.leases.clock.monotonic();
-        if self.beating.beat(self.count, false).await.is_ok() {
-            self.beating.pulse.acknowledged(sent, self.leases.clock.monotonic());
+        if self.heartbeats.beat(self.count, false).await.is_ok() {
+            self.heartbeats.lease_clock.acknowledged(sent, self.leases.clock.monotonic());
         }
     }
 
@@ -227,7 +227,7 @@ async fn a_dead_holder_is_followed_within_fifteen_seconds_and_its_history_is_not
     assert!((0..3).all(|mirror| b.holds(mirror) && !a.holds(mirror)));
     assert_eq!(b.told.len(), 3);
     assert!(b.told.iter().all(|(_, resumed)| !resumed), "another journal had them");
-    assert!(HOLDS < DEAD_AFTER);
+    assert!(LEASE_TTL < FAILURE_TIMEOUT);
 }
 
 #[tokio::test]
@@ -260,7 +260,7 @@ async fn a_goodbye_hands_over_at_once() {
     let (world, mirrors) = (Arc::new(World::default()), mirrors(2));
     let (mut a, mut b) = (Node::new(&world, "a", "na"), Node::new(&world, "b", "nb"));
     run_for(&world, &mut [&mut a], &mirrors, 3).await;
-    a.beating.beat(99, true).await.unwrap();
+    a.heartbeats.beat(99, true).await.unwrap();
     run_for(&world, &mut [&mut b], &mirrors, 3).await;
     assert!(b.holds(0) && b.holds(1));
 }

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lakemirror_core::mutant;
-use lakemirror_journal::command::Ask;
+use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::decide::KEEP_AS_IT_IS;
 use lakemirror_journal::state::mirror::{Phase, Source};
 
-use crate::board::Subject;
-use crate::mirror::{Ended, Patience, Site};
+use crate::conditions::ConditionKind;
+use crate::mirror::{Ended, MirrorContext, Patience};
 use crate::ports::{Fault, FaultKind, MirrorDefinition, Repository};
 use crate::recorder::RecordError;
 
@@ -35,20 +35,22 @@ const FOREIGN: &str = "a repository of this name is already there";
 ///
 /// # Errors
 /// [`Ended`].
-pub async fn ensure(site: &Site) -> Result<(), Ended> {
+pub async fn ensure(context: &MirrorContext) -> Result<(), Ended> {
     let mut namesake = Namesake::default();
     loop {
-        site.leased().await?;
-        match attempt(site, &mut namesake).await {
+        context.leased().await?;
+        match attempt(context, &mut namesake).await {
             Ok(true) => {
-                site.board.clear(site.name(), &Subject::Repository);
+                context.conditions.clear(context.name(), &ConditionKind::Repository);
                 return Ok(());
             }
             Ok(false) => {}
             Err(Attempt::Ended(ended)) => return Err(ended),
-            Err(Attempt::Fault(fault)) => site.board.note(site.name(), Subject::Repository, fault.to_string()),
+            Err(Attempt::Fault(fault)) => {
+                context.conditions.note(context.name(), ConditionKind::Repository, fault.to_string())
+            }
         }
-        site.pause(Duration::from_secs(1)).await?;
+        context.pause(Duration::from_secs(1)).await?;
     }
 }
 
@@ -69,42 +71,42 @@ impl From<Ended> for Attempt {
     }
 }
 
-async fn attempt(site: &Site, namesake: &mut Namesake) -> Result<bool, Attempt> {
-    let Some(phase) = site.look(|mirror| mirror.phase).await? else { return Err(Ended::Stopped.into()) };
+async fn attempt(context: &MirrorContext, namesake: &mut Namesake) -> Result<bool, Attempt> {
+    let Some(phase) = context.look(|mirror| mirror.phase).await? else { return Err(Ended::Stopped.into()) };
     if phase == Phase::Ready {
         return Ok(true);
     }
-    let defined = site.registry.definitions().await?;
-    if let Some(text) = namesake.rests(site, &defined).await? {
-        site.board.note(site.name(), Subject::Repository, text);
+    let defined = context.registry.definitions().await?;
+    if let Some(text) = namesake.rests(context, &defined).await? {
+        context.conditions.note(context.name(), ConditionKind::Repository, text);
         return Ok(false);
     }
-    let default_branch = default_branch(site).await?;
-    match site.mirror.repository(site.name()).await {
-        Ok(found) => take_over(site, phase, &found, &defined).await,
-        Err(fault) if fault.kind == FaultKind::Absent => create(site, &default_branch, &defined).await,
+    let default_branch = default_branch(context).await?;
+    match context.mirror.repository(context.name()).await {
+        Ok(found) => take_over(context, phase, &found, &defined).await,
+        Err(fault) if fault.kind == FaultKind::Absent => create(context, &default_branch, &defined).await,
         Err(fault) => Err(fault.into()),
     }
 }
 
 /// Whether nothing speaks against making the mirror in its namespace; else that is noted as the mirror's trouble.
-async fn is_placed(site: &Site, defined: &[MirrorDefinition]) -> Result<bool, Attempt> {
-    let Some(text) = placement::refusal(site, defined).await? else { return Ok(true) };
-    site.ask(Ask::NoteTrouble(text)).await?;
+async fn is_placed(context: &MirrorContext, defined: &[MirrorDefinition]) -> Result<bool, Attempt> {
+    let Some(text) = placement::refusal(context, defined).await? else { return Ok(true) };
+    context.ask(MirrorCommand::NoteTrouble(text)).await?;
     Ok(false)
 }
 
 /// The source's, as the journal knows it: what it has seen is mirrored also where the source is lost since (I10).
-async fn default_branch(site: &Site) -> Result<String, Attempt> {
-    let known = site.look(|mirror| mirror.source.as_ref().map(|source| source.default_branch.clone())).await?;
+async fn default_branch(context: &MirrorContext) -> Result<String, Attempt> {
+    let known = context.look(|mirror| mirror.source.as_ref().map(|source| source.default_branch.clone())).await?;
     if let Some(known) = known.flatten().filter(|_| !mutant::is_on("source_asked_anew")) {
         return Ok(known);
     }
-    let source = site.source.repository(&site.definition.source_repository).await?;
+    let source = context.source.repository(&context.definition.source_repository).await?;
     let (storage_namespace, default_branch) = (source.storage_namespace, source.default_branch);
     let creation_date = source.creation_date;
     let identity = Source { storage_namespace, default_branch: default_branch.clone(), creation_date };
-    site.ask(Ask::IdentifySource(identity)).await?;
+    context.ask(MirrorCommand::IdentifySource(identity)).await?;
     Ok(default_branch)
 }
 
@@ -120,13 +122,17 @@ struct Namesake {
 impl Namesake {
     /// Why the name cannot be used yet: an earlier mirror of it is still being deleted, or was only just. Which process
     /// deletes it, and what that one's journal says, does not matter: the mirrors database tells.
-    async fn rests(&mut self, site: &Site, defined: &[MirrorDefinition]) -> Result<Option<String>, Attempt> {
-        let (name, id) = (site.name().to_owned(), site.definition.incarnation);
+    async fn rests(
+        &mut self,
+        context: &MirrorContext,
+        defined: &[MirrorDefinition],
+    ) -> Result<Option<String>, Attempt> {
+        let (name, id) = (context.name().to_owned(), context.definition.incarnation);
         if defined.iter().any(|other| other.name == name && other.incarnation != id && other.deleted) {
-            self.seen = Some(site.clock.monotonic());
+            self.seen = Some(context.clock.monotonic());
             return Ok(Some("waits until the earlier mirror of this name is deleted".to_owned()));
         }
-        let look = site.recorder.read(move |state| {
+        let look = context.recorder.read(move |state| {
             let mirrors = state.mirrors.iter();
             let earlier = mirrors.filter(|(other, mirror)| {
                 **other != id && mirror.definition.name == name && mirror.phase == Phase::Deleting
@@ -139,54 +145,57 @@ impl Namesake {
         if let Some(gone_ms) = gone_ms
             && self.gone.is_none_or(|(known_ms, _)| known_ms != gone_ms)
         {
-            self.gone = Some((gone_ms, site.clock.monotonic()));
+            self.gone = Some((gone_ms, context.clock.monotonic()));
         }
         for other in earlier {
             // Another process has deleted it, and acknowledged that.
-            if let Err(RecordError::Stopped) = site.recorder.ask(other, Ask::Gone).await {
+            if let Err(RecordError::Stopped) = context.recorder.ask(other, MirrorCommand::Gone).await {
                 return Err(Ended::Journal.into());
             }
             rests = true;
         }
-        let since = |seen: Duration| site.clock.monotonic().saturating_sub(seen);
+        let since = |seen: Duration| context.clock.monotonic().saturating_sub(seen);
         let gone = self.gone.map(|(_, since)| since);
         rests |= self.seen.max(gone).is_some_and(|seen| since(seen) < Duration::from_millis(NAME_REST_MS));
         Ok(rests.then(|| "waits until the destination has forgotten the earlier mirror of this name".to_owned()))
     }
 }
 
-async fn create(site: &Site, default_branch: &str, defined: &[MirrorDefinition]) -> Result<bool, Attempt> {
-    if !is_placed(site, defined).await? {
+async fn create(context: &MirrorContext, default_branch: &str, defined: &[MirrorDefinition]) -> Result<bool, Attempt> {
+    if !is_placed(context, defined).await? {
         return Ok(false);
     }
-    site.ask(Ask::IntendRepository).await?;
-    site.mirror.create_mirror_repository(site.name(), &site.definition.storage_namespace, default_branch).await?;
-    // Made or there already: the next attempt looks at what it is before it is marked.
-    let found = site.mirror.repository(site.name()).await?;
-    take_over(site, Phase::Intended, &found, defined).await
+    context.ask(MirrorCommand::IntendRepository).await?;
+    context
+        .mirror
+        .create_mirror_repository(context.name(), &context.definition.storage_namespace, default_branch)
+        .await?;
+    // CreateOutcome or there already: the next attempt looks at what it is before it is marked.
+    let found = context.mirror.repository(context.name()).await?;
+    take_over(context, Phase::Intended, &found, defined).await
 }
 
 async fn take_over(
-    site: &Site,
+    context: &MirrorContext,
     phase: Phase,
     found: &Repository,
     defined: &[MirrorDefinition],
 ) -> Result<bool, Attempt> {
-    let marked = site.mirror.metadata(site.name()).await?;
-    let ours = marks(site).await?;
-    let branches = site.mirror.branches(site.name(), true).await?.len();
-    match judge(found, &marked, &ours, branches, &site.definition.storage_namespace) {
+    let marked = context.mirror.metadata(context.name()).await?;
+    let ours = marks(context).await?;
+    let branches = context.mirror.branches(context.name(), true).await?.len();
+    match judge(found, &marked, &ours, branches, &context.definition.storage_namespace) {
         Judgement::Ours => {}
-        Judgement::Free if !is_placed(site, defined).await? => return Ok(false),
+        Judgement::Free if !is_placed(context, defined).await? => return Ok(false),
         Judgement::Free => {
-            site.ask(Ask::IntendRepository).await?;
-            site.mirror.set_metadata(site.name(), &ours).await?;
+            context.ask(MirrorCommand::IntendRepository).await?;
+            context.mirror.set_metadata(context.name(), &ours).await?;
         }
         Judgement::Foreign(why) => {
             let text = format!(
                 "{FOREIGN}: {why}; it is left alone: create the mirror under another name (that repository may have branches and commits that are nowhere else)"
             );
-            site.ask(Ask::NoteTrouble(text)).await?;
+            context.ask(MirrorCommand::NoteTrouble(text)).await?;
             return Ok(false);
         }
         Judgement::OfAnother(source) => {
@@ -194,31 +203,31 @@ async fn take_over(
                 "{FOREIGN}: it was mirrored from an earlier repository of the source's name ({source}), and is perhaps the only copy of that; \
                  {KEEP_AS_IT_IS}"
             );
-            site.ask(Ask::NoteTrouble(text)).await?;
+            context.ask(MirrorCommand::NoteTrouble(text)).await?;
             return Ok(false);
         }
     }
     let ours = |text: &str| text.starts_with(FOREIGN) || text.starts_with(placement::MISPLACED);
-    let over = site.look(move |mirror| mirror.trouble.as_ref().is_some_and(|trouble| ours(&trouble.text))).await?;
+    let over = context.look(move |mirror| mirror.trouble.as_ref().is_some_and(|trouble| ours(&trouble.text))).await?;
     if over == Some(true) {
-        site.ask(Ask::NoteTrouble(String::new())).await?;
+        context.ask(MirrorCommand::NoteTrouble(String::new())).await?;
     }
     // It has no branches before this journal knows it to be ready: those there are another journal's.
     let adopted = phase == Phase::Defined || branches > 0;
     if adopted {
         tracing::warn!(
-            mirror = site.name(),
+            mirror = context.name(),
             "the mirror repository was there already: this journal's history of it begins now, everything is verified again"
         );
     }
-    site.ask(Ask::RepositoryReady { adopted }).await?;
+    context.ask(MirrorCommand::RepositoryReady { adopted }).await?;
     Ok(true)
 }
 
 /// What the repository's metadata says when it is ours.
-async fn marks(site: &Site) -> Result<BTreeMap<String, String>, Ended> {
-    let mut marks = BTreeMap::from([(MARK.to_owned(), site.definition.incarnation.to_string())]);
-    if let Some(source) = site.look(|mirror| mirror.source.clone()).await?.flatten() {
+async fn marks(context: &MirrorContext) -> Result<BTreeMap<String, String>, Ended> {
+    let mut marks = BTreeMap::from([(MARK.to_owned(), context.definition.incarnation.to_string())]);
+    if let Some(source) = context.look(|mirror| mirror.source.clone()).await?.flatten() {
         let text = format!("{} {}", source.creation_date, source.storage_namespace);
         marks.insert(SOURCE_MARK.to_owned(), text);
     }
@@ -263,13 +272,13 @@ fn judge(
     }
 }
 
-async fn is_ours(site: &Site) -> Result<bool, Ended> {
-    let metadata = site.insist(&Subject::Repository, || site.mirror.metadata(site.name())).await?;
+async fn is_ours(context: &MirrorContext) -> Result<bool, Ended> {
+    let metadata = context.insist(&ConditionKind::Repository, || context.mirror.metadata(context.name())).await?;
     let marked = metadata.and_then(|metadata| metadata.get(MARK).cloned());
-    let ours = marked.as_ref() == Some(&site.definition.incarnation.to_string())
+    let ours = marked.as_ref() == Some(&context.definition.incarnation.to_string())
         || marked.is_some() && mutant::is_on("any_repository_deleted");
     if !ours {
-        tracing::info!(mirror = site.name(), "there is no repository of this mirror to delete");
+        tracing::info!(mirror = context.name(), "there is no repository of this mirror to delete");
     }
     Ok(ours)
 }
@@ -278,25 +287,29 @@ async fn is_ours(site: &Site) -> Result<bool, Ended> {
 ///
 /// # Errors
 /// [`Ended`].
-pub async fn dismantle(site: &Site) -> Result<(), Ended> {
-    let epoch = site.leased().await?;
+pub async fn dismantle(context: &MirrorContext) -> Result<(), Ended> {
+    let epoch = context.leased().await?;
     // A call that was given up when the deletion came may still be carried out: the mark, above all.
-    site.pause(site.lease.unsettled(site.clock.monotonic())).await?;
+    context.pause(context.lease.unsettled(context.clock.monotonic())).await?;
     // Asked before each attempt: between two of them somebody may have put another one in its place.
     let mut patience = Patience::default();
-    while is_ours(site).await? {
-        let call = site.mirror.delete_repository(site.name());
-        if site.try_once(&Subject::Repository, call, &mut patience).await?.is_some() {
+    while is_ours(context).await? {
+        let call = context.mirror.delete_repository(context.name());
+        if context.try_once(&ConditionKind::Repository, call, &mut patience).await?.is_some() {
             break;
         }
     }
     // First the fact, then its acknowledgement: what is acknowledged is never asked for again, so that a crash between
     // the two would leave the mirror in deletion for good, and its name taken.
     if mutant::is_on("acknowledged_before_gone") {
-        site.insist(&Subject::Registry, || site.registry.acknowledge_deletion(&site.definition, epoch)).await?;
+        context
+            .insist(&ConditionKind::Registry, || context.registry.acknowledge_deletion(&context.definition, epoch))
+            .await?;
     }
-    site.ask(Ask::Gone).await?;
-    site.insist(&Subject::Registry, || site.registry.acknowledge_deletion(&site.definition, epoch)).await?;
+    context.ask(MirrorCommand::Gone).await?;
+    context
+        .insist(&ConditionKind::Registry, || context.registry.acknowledge_deletion(&context.definition, epoch))
+        .await?;
     Ok(())
 }
 
@@ -368,11 +381,11 @@ mod tests {
     #[tokio::test]
     async fn a_name_rests_by_the_time_that_passed_and_not_by_the_wall_clock() {
         // By the wall clock, which was put forward since, the earlier mirror has been gone for long.
-        let (site, clock) = Loop::after(&gone(1)).await.site_and_clock();
+        let (context, clock) = Loop::after(&gone(1)).await.site_and_clock();
         let mut namesake = Namesake::default();
         let mut rests = async |passed: Duration| {
             clock.advance(passed);
-            namesake.rests(&site, &[]).await.is_ok_and(|text| text.is_some())
+            namesake.rests(&context, &[]).await.is_ok_and(|text| text.is_some())
         };
         assert!(rests(Duration::ZERO).await);
         assert!(rests(Duration::from_millis(NAME_REST_MS - 1)).await);

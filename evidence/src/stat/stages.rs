@@ -1,16 +1,16 @@
 //! The segments of a journal by how far they are: what lies on the volume, what the journal's records say of it.
 //!
-//! Owns which rung a segment is on: the highest that it has reached. Files say open, sealed and compressed; records say
+//! Owns which stage a segment is on: the highest that it has reached. Files say open, sealed and compressed; records say
 //! archived and dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lakemirror_journal::log::{ScanReport, Stage as FileStage};
-use lakemirror_journal::state::ladder::{Ladder, Stage};
+use lakemirror_journal::state::lifecycle::{SegmentLifecycle, Stage};
 
 /// How far a segment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RungName {
+pub enum StageName {
     /// It is being written.
     Open,
     /// It has a footer.
@@ -25,7 +25,7 @@ pub enum RungName {
     GivenUp,
 }
 
-impl RungName {
+impl StageName {
     /// One word.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -42,9 +42,9 @@ impl RungName {
 
 /// Segments that are equally far.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rung {
+pub struct StageSum {
     /// How far.
-    pub name: RungName,
+    pub name: StageName,
     /// How many.
     pub segments: u64,
     /// The first record of the first.
@@ -58,17 +58,17 @@ pub struct Rung {
 }
 
 /// Sorts the segments.
-pub(super) fn rungs(scan: &ScanReport, ladder: Option<&Ladder>) -> Vec<Rung> {
-    let mut found: BTreeMap<RungName, Rung> = BTreeMap::new();
+pub(super) fn stages(scan: &ScanReport, lifecycle: Option<&SegmentLifecycle>) -> Vec<StageSum> {
+    let mut found: BTreeMap<StageName, StageSum> = BTreeMap::new();
     let empty = BTreeMap::new();
-    let known = ladder.map_or(&empty, |ladder| &ladder.segments);
+    let known = lifecycle.map_or(&empty, |lifecycle| &lifecycle.segments);
     let mut add = |name, first, last, bytes, place: Option<&str>| {
-        let new = || Rung { name, segments: 0, first, last, bytes: 0, places: BTreeSet::new() };
-        let rung = found.entry(name).or_insert_with(new);
-        rung.segments += 1;
-        rung.bytes += bytes;
-        rung.last = last;
-        rung.places.extend(place.map(directory));
+        let new = || StageSum { name, segments: 0, first, last, bytes: 0, places: BTreeSet::new() };
+        let stage = found.entry(name).or_insert_with(new);
+        stage.segments += 1;
+        stage.bytes += bytes;
+        stage.last = last;
+        stage.places.extend(place.map(directory));
     };
     for segment in &scan.segments {
         let stage = known.get(&segment.first).map(|known| &known.stage);
@@ -78,19 +78,19 @@ pub(super) fn rungs(scan: &ScanReport, ladder: Option<&Ladder>) -> Vec<Rung> {
         }
         let (first, last) = (segment.first, segment.last);
         match (segment.stage, stage) {
-            (FileStage::Open, _) => add(RungName::Open, first, last, segment.bytes, Some(&segment.path)),
-            (_, Some(Stage::Archived(copy))) => add(RungName::Archived, first, last, copy.bytes, Some(&copy.place)),
-            (FileStage::Compressed, _) => add(RungName::Compressed, first, last, segment.bytes, Some(&segment.path)),
-            (FileStage::Sealed, _) => add(RungName::Sealed, first, last, segment.bytes, Some(&segment.path)),
+            (FileStage::Open, _) => add(StageName::Open, first, last, segment.bytes, Some(&segment.path)),
+            (_, Some(Stage::Archived(copy))) => add(StageName::Archived, first, last, copy.bytes, Some(&copy.place)),
+            (FileStage::Compressed, _) => add(StageName::Compressed, first, last, segment.bytes, Some(&segment.path)),
+            (FileStage::Sealed, _) => add(StageName::Sealed, first, last, segment.bytes, Some(&segment.path)),
         }
     }
     for (first, segment) in known {
         match &segment.stage {
             Stage::Dropped { archive: Some(copy), .. } => {
-                add(RungName::Dropped, *first, Some(segment.last), copy.bytes, Some(&copy.place));
+                add(StageName::Dropped, *first, Some(segment.last), copy.bytes, Some(&copy.place));
             }
             Stage::Dropped { archive: None, .. } => {
-                add(RungName::GivenUp, *first, Some(segment.last), segment.bytes, None);
+                add(StageName::GivenUp, *first, Some(segment.last), segment.bytes, None);
             }
             Stage::Sealed | Stage::Archived(_) => {}
         }

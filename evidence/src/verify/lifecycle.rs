@@ -1,13 +1,13 @@
 //! The files of a journal against what its records say of them: which segments were sealed, with which hash, and which
 //! were dropped.
 //!
-//! Owns what may be gone. A dropped segment stays in the ladder with its hashes, so what is at hand has to follow on the
+//! Owns what may be gone. A dropped segment stays in the lifecycle with its hashes, so what is at hand has to follow on the
 //! last of them; anything that is gone and was not dropped is damage.
 
 use std::collections::BTreeSet;
 
 use lakemirror_journal::log::{FrameHash, ScanReport};
-use lakemirror_journal::state::ladder::{Archive, Ladder, Segment, Stage};
+use lakemirror_journal::state::lifecycle::{Archive, Segment, SegmentLifecycle, Stage};
 
 /// A segment that was dropped from the journal's volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,10 +28,10 @@ pub struct Dropped {
     pub at_hand: bool,
 }
 
-/// The segments that the ladder has as dropped.
-pub(super) fn dropped(ladder: &Ladder, scan: &ScanReport) -> Vec<Dropped> {
+/// The segments that the lifecycle has as dropped.
+pub(super) fn dropped(lifecycle: &SegmentLifecycle, scan: &ScanReport) -> Vec<Dropped> {
     let read: BTreeSet<u64> = scan.footers.iter().map(|seen| seen.footer.first_seq).collect();
-    let dropped = ladder.segments.iter().filter_map(|(first, segment)| {
+    let dropped = lifecycle.segments.iter().filter_map(|(first, segment)| {
         let Stage::Dropped { archive, at_ms } = &segment.stage else { return None };
         let Segment { last, bytes, hash, .. } = *segment;
         let (archive, at_hand) = (archive.clone(), read.contains(first));
@@ -40,25 +40,25 @@ pub(super) fn dropped(ladder: &Ladder, scan: &ScanReport) -> Vec<Dropped> {
     dropped.collect()
 }
 
-/// What contradicts the ladder. `from` is the first record that is at hand, `before` the hash of the frame before it.
-pub(super) fn faults(ladder: &Ladder, scan: &ScanReport, from: u64, before: FrameHash) -> Vec<String> {
-    let mut faults = other_footers(ladder, scan);
+/// What contradicts the lifecycle. `from` is the first record that is at hand, `before` the hash of the frame before it.
+pub(super) fn faults(lifecycle: &SegmentLifecycle, scan: &ScanReport, from: u64, before: FrameHash) -> Vec<String> {
+    let mut faults = other_footers(lifecycle, scan);
     if from > 1 {
-        faults.extend(gone(ladder, scan, from));
-        faults.extend(does_not_follow(ladder, scan, from, before));
+        faults.extend(gone(lifecycle, scan, from));
+        faults.extend(does_not_follow(lifecycle, scan, from, before));
     }
     faults
 }
 
 /// Segments that are at hand, and are not those that were sealed.
-fn other_footers(ladder: &Ladder, scan: &ScanReport) -> Vec<String> {
+fn other_footers(lifecycle: &SegmentLifecycle, scan: &ScanReport) -> Vec<String> {
     let mut faults = Vec::new();
     for seen in scan.footers.iter().filter(|seen| seen.fault.is_none()) {
         let (first, last) = (seen.footer.first_seq, seen.footer.last_seq);
-        let sealed = ladder.segments.get(&first);
+        let sealed = lifecycle.segments.get(&first);
         let same = sealed.is_some_and(|segment| segment.last == last && segment.hash == seen.hash);
         // The fact of the newest ones may not be written yet.
-        if same || first >= ladder.open_from() {
+        if same || first >= lifecycle.open_from() {
             continue;
         }
         let said = match sealed {
@@ -74,7 +74,7 @@ fn other_footers(ladder: &Ladder, scan: &ScanReport) -> Vec<String> {
 }
 
 /// Segments before `from` that are nowhere, and were not dropped.
-fn gone(ladder: &Ladder, scan: &ScanReport, from: u64) -> Vec<String> {
+fn gone(lifecycle: &SegmentLifecycle, scan: &ScanReport, from: u64) -> Vec<String> {
     let there: BTreeSet<u64> = scan.segments.iter().map(|segment| segment.first).collect();
     let not_said = |first: u64, last: u64| {
         format!("records {first} to {last} are gone, and the journal does not say that it dropped them")
@@ -83,16 +83,16 @@ fn gone(ladder: &Ladder, scan: &ScanReport, from: u64) -> Vec<String> {
         segment.last < from && !there.contains(first) && !matches!(segment.stage, Stage::Dropped { .. })
     };
     let mut faults: Vec<String> =
-        ladder.segments.iter().filter(kept).map(|(first, segment)| not_said(*first, segment.last)).collect();
-    if ladder.open_from() < from && !there.contains(&ladder.open_from()) {
-        faults.push(not_said(ladder.open_from(), from.saturating_sub(1)));
+        lifecycle.segments.iter().filter(kept).map(|(first, segment)| not_said(*first, segment.last)).collect();
+    if lifecycle.open_from() < from && !there.contains(&lifecycle.open_from()) {
+        faults.push(not_said(lifecycle.open_from(), from.saturating_sub(1)));
     }
     faults
 }
 
 /// Whether what is at hand is the continuation of the last segment that is not.
-fn does_not_follow(ladder: &Ladder, scan: &ScanReport, from: u64, before: FrameHash) -> Option<String> {
-    let (first, segment) = ladder.segments.range(..from).next_back()?;
+fn does_not_follow(lifecycle: &SegmentLifecycle, scan: &ScanReport, from: u64, before: FrameHash) -> Option<String> {
+    let (first, segment) = lifecycle.segments.range(..from).next_back()?;
     let what = format!("record {from}, with which what is at hand begins, does not follow on");
     let sealed = format!("the segment with records {first} to {} that was dropped", segment.last);
     if segment.last.saturating_add(1) != from {

@@ -6,7 +6,7 @@
 
 use lakemirror_graveler::address::Namespace;
 
-use crate::mirror::Site;
+use crate::mirror::MirrorContext;
 use crate::ports::{FaultKind, MirrorDefinition, Sameness, StoreIdentity};
 
 use super::Attempt;
@@ -16,17 +16,17 @@ pub(super) const MISPLACED: &str = "the storage namespace cannot be used";
 
 /// Why the mirror may not be made where it was asked for, if it may not. `defined` is every mirror of the mirrors
 /// database.
-pub(super) async fn refusal(site: &Site, defined: &[MirrorDefinition]) -> Result<Option<String>, Attempt> {
-    let own = defined.iter().find(|other| other.incarnation == site.definition.incarnation);
-    let own = own.unwrap_or(&site.definition);
-    let source = site.look(|mirror| mirror.source.as_ref().map(|source| source.storage_namespace.clone())).await?;
+pub(super) async fn refusal(context: &MirrorContext, defined: &[MirrorDefinition]) -> Result<Option<String>, Attempt> {
+    let own = defined.iter().find(|other| other.incarnation == context.definition.incarnation);
+    let own = own.unwrap_or(&context.definition);
+    let source = context.look(|mirror| mirror.source.as_ref().map(|source| source.storage_namespace.clone())).await?;
     if let Some(source) = source.flatten()
-        && let Some(text) = in_the_sources_place(own, &source, &site.store)
+        && let Some(text) = in_the_sources_place(own, &source, &context.store)
     {
         return Ok(Some(text));
     }
     for other in defined.iter().filter(|other| meets(own, other)) {
-        if comes_first(other, own) || is_made(site, other).await? {
+        if comes_first(other, own) || is_made(context, other).await? {
             return Ok(Some(format!(
                 "{MISPLACED}: {} overlaps {} of mirror {}; nothing was made: delete this mirror and create it with \
                  another namespace",
@@ -63,9 +63,9 @@ fn comes_first(one: &MirrorDefinition, other: &MirrorDefinition) -> bool {
 }
 
 /// Whether a later one was made before this one was seen.
-async fn is_made(site: &Site, other: &MirrorDefinition) -> Result<bool, Attempt> {
-    match site.mirror.repository(&other.name).await {
-        Ok(found) => Ok(overlap(&found.storage_namespace, &site.definition.storage_namespace)),
+async fn is_made(context: &MirrorContext, other: &MirrorDefinition) -> Result<bool, Attempt> {
+    match context.mirror.repository(&other.name).await {
+        Ok(found) => Ok(overlap(&found.storage_namespace, &context.definition.storage_namespace)),
         Err(fault) if fault.kind == FaultKind::Absent => Ok(false),
         Err(fault) => Err(fault.into()),
     }

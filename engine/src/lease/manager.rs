@@ -1,6 +1,6 @@
 //! The leases of this process: its heartbeats, what it knows of the others, and the writes that take and give mirrors.
 //!
-//! Owns no decision about who takes what (`plan`) and none about what a mirror's work is (`engine`). [`Beating`] writes
+//! Owns no decision about who takes what (`plan`) and none about what a mirror's work is (`engine`). [`HeartbeatTask`] writes
 //! heartbeats beside everything else, so that nothing slow is in their way; [`Leases`] belongs to the engine's loop.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::members::Members;
 use super::plan::{Member, Plan, View, plan};
-use super::{BEAT, Lease, Pulse};
-use crate::board::{Board, Subject};
+use super::{HEARTBEAT_INTERVAL, Lease, LeaseClock};
+use crate::conditions::{ConditionKind, Conditions};
 use crate::ports::{Fault, Heartbeat, LeaseTable, Owner};
 
 /// How soon a heartbeat that failed is tried again.
-const BEAT_AGAIN: Duration = Duration::from_millis(500);
+const HEARTBEAT_RETRY: Duration = Duration::from_millis(500);
 /// How often owners are read again although nobody came or went.
 const OWNERS_COUNT_FOR: Duration = Duration::from_secs(10);
 
@@ -35,29 +35,29 @@ pub struct Process {
 }
 
 /// Writes this process's heartbeats.
-pub struct Beating {
+pub struct HeartbeatTask {
     table: Arc<dyn LeaseTable>,
     process: Process,
     regions: Vec<String>,
-    pulse: Arc<Pulse>,
+    lease_clock: Arc<LeaseClock>,
     clock: Arc<dyn Clock>,
-    board: Option<Board>,
+    conditions: Option<Conditions>,
 }
 
-impl Beating {
-    /// Says on a board when no heartbeat reaches the database.
+impl HeartbeatTask {
+    /// Says on a conditions when no heartbeat reaches the database.
     #[must_use]
-    pub fn noting_on(self, board: Board) -> Self {
-        Self { board: Some(board), ..self }
+    pub fn noting_on(self, conditions: Conditions) -> Self {
+        Self { conditions: Some(conditions), ..self }
     }
 
     fn note(&self, fault: Option<&Fault>) {
-        let Some(board) = &self.board else { return };
+        let Some(conditions) = &self.conditions else { return };
         match fault {
             Some(fault) => {
-                board.note("", Subject::Heartbeat, fault.to_string());
+                conditions.note("", ConditionKind::Heartbeat, fault.to_string());
             }
-            None => board.clear("", &Subject::Heartbeat),
+            None => conditions.clear("", &ConditionKind::Heartbeat),
         }
     }
 
@@ -72,13 +72,13 @@ impl Beating {
             self.note(beat.as_ref().err());
             let wait = match beat {
                 Ok(()) => {
-                    if self.pulse.acknowledged(sent, self.clock.monotonic()) {
+                    if self.lease_clock.acknowledged(sent, self.clock.monotonic()) {
                         tracing::warn!("this process was late with its heartbeat: its mirrors are taken again");
                     } else if failing {
                         tracing::info!("heartbeats reach the mirrors database again");
                     }
                     failing = false;
-                    BEAT.saturating_sub(self.clock.monotonic().saturating_sub(sent))
+                    HEARTBEAT_INTERVAL.saturating_sub(self.clock.monotonic().saturating_sub(sent))
                 }
                 Err(fault) => {
                     if !failing {
@@ -87,7 +87,7 @@ impl Beating {
                         );
                     }
                     failing = true;
-                    BEAT_AGAIN
+                    HEARTBEAT_RETRY
                 }
             };
             tokio::select! {
@@ -97,7 +97,7 @@ impl Beating {
             }
         }
         if self.table.is_shared() && count > 0 {
-            self.clock.sleep(self.pulse.unsettled(self.clock.monotonic())).await;
+            self.clock.sleep(self.lease_clock.unsettled(self.clock.monotonic())).await;
             // What is not told now the others find out for themselves.
             let told = self.beat(count.saturating_add(1), true).await;
             if let Err(fault) = told {
@@ -148,7 +148,7 @@ pub struct Leases {
     table: Arc<dyn LeaseTable>,
     process: Process,
     started: Duration,
-    pulse: Arc<Pulse>,
+    lease_clock: Arc<LeaseClock>,
     clock: Arc<dyn Clock>,
     regions: BTreeMap<String, Regional>,
     leases: BTreeMap<Incarnation, Arc<Lease>>,
@@ -159,35 +159,35 @@ impl Leases {
     /// For a process that serves `regions`.
     #[must_use]
     pub fn new(table: Arc<dyn LeaseTable>, process: Process, regions: Vec<String>, clock: Arc<dyn Clock>) -> Self {
-        let pulse = Arc::new(if table.is_shared() { Pulse::default() } else { Pulse::endless() });
+        let lease_clock = Arc::new(if table.is_shared() { LeaseClock::default() } else { LeaseClock::endless() });
         let regions = regions.into_iter().map(|region| (region, Regional::default())).collect();
         let started = clock.monotonic();
-        Self { table, process, started, pulse, clock, regions, leases: BTreeMap::new(), twin: false }
+        Self { table, process, started, lease_clock, clock, regions, leases: BTreeMap::new(), twin: false }
     }
 
     /// The heartbeats that go with it, to be run beside.
     #[must_use]
-    pub fn beating(&self) -> Beating {
-        Beating {
+    pub fn heartbeats(&self) -> HeartbeatTask {
+        HeartbeatTask {
             table: Arc::clone(&self.table),
             process: self.process.clone(),
             regions: self.regions.keys().cloned().collect(),
-            pulse: Arc::clone(&self.pulse),
+            lease_clock: Arc::clone(&self.lease_clock),
             clock: Arc::clone(&self.clock),
-            board: None,
+            conditions: None,
         }
     }
 
     /// How long it takes until nothing that this process has sent can be carried out any more.
     #[must_use]
     pub fn unsettled(&self) -> Duration {
-        self.pulse.unsettled(self.clock.monotonic())
+        self.lease_clock.unsettled(self.clock.monotonic())
     }
 
     /// The lease of a mirror, held or not.
     pub fn lease(&mut self, mirror: &Incarnation) -> Arc<Lease> {
-        let pulse = &self.pulse;
-        Arc::clone(self.leases.entry(*mirror).or_insert_with(|| Arc::new(Lease::new(Arc::clone(pulse)))))
+        let lease_clock = &self.lease_clock;
+        Arc::clone(self.leases.entry(*mirror).or_insert_with(|| Arc::new(Lease::new(Arc::clone(lease_clock)))))
     }
 
     /// Forgets the leases of mirrors that are not there any more.
@@ -235,21 +235,21 @@ impl Leases {
         Ok(())
     }
 
-    /// What to take and to give of the mirrors of a region; none while too little is known, or while there is no pulse.
+    /// What to take and to give of the mirrors of a region; none while too little is known, or while there is no lease_clock.
     #[must_use]
     pub fn plan(&self, region: &str, mirrors: &BTreeSet<Incarnation>) -> Option<Plan> {
         let now = self.clock.monotonic();
         let regional = self.regions.get(region).filter(|regional| regional.looked)?;
         let (owners, _) = regional.owners.as_ref()?;
-        self.pulse.number(now)?;
+        self.lease_clock.number(now)?;
         let alive = regional.members.alive(&self.me(), now);
         let mut plan = plan(&View { me: &self.process.id, alive: &alive, owners, mirrors });
-        // What is written to be ours and was taken under a pulse that lapsed, or before a step that failed.
-        let lapsed = |mirror: &&Incarnation| {
+        // What is written to be ours and was taken under a lease_clock that expired_lease, or before a step that failed.
+        let expired_lease = |mirror: &&Incarnation| {
             let live = self.leases.get(*mirror).is_some_and(|lease| lease.is_live(now));
             !live && self.is_ours(owners.get(*mirror))
         };
-        plan.take.extend(mirrors.iter().filter(lapsed));
+        plan.take.extend(mirrors.iter().filter(expired_lease));
         Some(plan)
     }
 
@@ -268,7 +268,7 @@ impl Leases {
         (owner.holder.is_some() && !self.is_ours(Some(owner))).then_some(owner.about.as_str())
     }
 
-    /// Whether it was taken by this process, its lease live or lapsed; not while it is in doubt who has what.
+    /// Whether it was taken by this process, its lease live or expired_lease; not while it is in doubt who has what.
     #[must_use]
     pub fn is_taken(&self, region: &str, mirror: &Incarnation) -> bool {
         let granted = self.leases.get(mirror).is_some_and(|lease| lease.epoch().is_some());
@@ -287,7 +287,7 @@ impl Leases {
     /// # Errors
     /// The database's: it may be taken all the same, and is then found to be so.
     pub async fn take(&self, region: &str, mirror: Incarnation) -> Result<Option<Taken>, Fault> {
-        let Some(number) = self.pulse.number(self.clock.monotonic()) else { return Ok(None) };
+        let Some(number) = self.lease_clock.number(self.clock.monotonic()) else { return Ok(None) };
         let old = self.owner(region, &mirror);
         let resumed = self.has_history(region, &mirror) || mutant::is_on("taken_as_resumed");
         let mut owner = Owner {

@@ -1,4 +1,4 @@
-//! The shadow reducer: makes the state a second time, from the journal's files alone, and leaves it as a snapshot.
+//! The snapshotter reducer: makes the state a second time, from the journal's files alone, and leaves it as a snapshot.
 //!
 //! It loads the newest snapshot, replays the records after it up to the newest checkpoint, holds the digest of what it
 //! got against every checkpoint on the way, writes the next snapshot, and lets go of the memory. So a service proves
@@ -23,8 +23,8 @@ use lakemirror_journal::state::State;
 use lakemirror_journal::state::image;
 use lakemirror_ports::clock::Clock;
 
-use super::ledger::mismatch::{image_path, write_image};
-use super::ledger::{Rebuild, RebuildError};
+use super::journal_writer::mismatch::{image_path, write_image};
+use super::journal_writer::{Rebuild, RebuildError};
 
 /// How many snapshots are kept: the newest, and those for the case that it is not sound.
 pub const SNAPSHOTS_KEPT: usize = 3;
