@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench long_run [-- CHECKS]` (300 million without a number). One mirror whose source makes a commit of 64
 //! new ranges again and again, 4.2 M objects each; a batch of 4096 objects is checked twice, one in a hundred is not there
-//! the first time; every commit is promoted. Recorder, journal_writer, upkeep and snapshots are the service's own, with its
+//! the first time; every commit is promoted. Recorder, journal writer, upkeep and snapshots are the service's own, with its
 //! default seal_policy in bytes. Memory is the kernel's peak of this process (VmHWM). The restart is a process of its own, so
 //! that its memory is its own as well. Goals: below 150 MB throughout, and below 2 s to a state with 100 M checks behind it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench fails by panicking")]

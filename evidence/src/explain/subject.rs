@@ -181,7 +181,7 @@ fn of_move(name: &str, branch: &Branch, moved: &Move, end: At) -> Subject {
     let until = start_of(moved);
     let seen = branch.seen.iter().rev().find(|seen| seen.commit == moved.to && seen.at.seq <= until).copied();
     let verdict = match moved {
-        Move { adopted: true, .. } if branch.shown() == Some(moved) => Verdict::Adopted,
+        Move { adopted: true, .. } => Verdict::Adopted,
         Move { finished: None, diverged: None, .. } => Verdict::Moving,
         Move { finished: None, .. } => Verdict::Waiting,
         _ if branch.shown() == Some(moved) && moved.diverged.is_none() => Verdict::Shown,

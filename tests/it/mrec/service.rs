@@ -197,14 +197,14 @@ async fn every_topology_at_once_in_three_regions() {
     let world = World::open().await;
     world.repository(EAST, "sales", &[(WEST, "data"), (WEST, "second"), (EU, "data")]);
     world.repository(EU, "stock", &[(WEST, "data")]);
-    world.repository(WEST, "journal_writer", &[(EAST, "data")]);
-    let heads = [world.push(EAST, "sales", "a"), world.push(EU, "stock", "a"), world.push(WEST, "journal_writer", "a")];
+    world.repository(WEST, "ledger", &[(EAST, "data")]);
+    let heads = [world.push(EAST, "sales", "a"), world.push(EU, "stock", "a"), world.push(WEST, "ledger", "a")];
     let mirrors = [
         (EAST, "sales", WEST, "sales-west", "data", 0),
         (EAST, "sales", WEST, "sales-west-2", "second", 0),
         (EAST, "sales", EU, "sales-eu", "data", 0),
         (EU, "stock", WEST, "stock-west", "data", 1),
-        (WEST, "journal_writer", EAST, "journal_writer-east", "data", 2),
+        (WEST, "ledger", EAST, "ledger-east", "data", 2),
     ];
     for (from, repository, to, mirror, bucket, _) in mirrors {
         world.create(from, repository, to, mirror, bucket).await;

@@ -47,5 +47,5 @@ pub(crate) const ALL: &[Scenario] = &[
         run: syncs::covered,
         breaks: &["begun_sync_forgotten", "write_beside_sync"],
     },
-    Scenario { name: "leases-of-one-lease_clock", run: lease::of_one_pulse, breaks: &["pulse_looked_at_twice"] },
+    Scenario { name: "leases-of-one-pulse", run: lease::of_one_pulse, breaks: &["pulse_looked_at_twice"] },
 ];

@@ -1,4 +1,4 @@
-//! A journal_writer that knows what is durable, and judges who says otherwise; and what the scenarios ask of a journal over it.
+//! A journal writer that knows what is durable, and judges who says otherwise; and what the scenarios ask of a journal over it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -149,9 +149,9 @@ pub(crate) fn paper(askers: u8) -> (State, Paper) {
     (state, paper)
 }
 
-/// The journal's thread over a journal_writer.
-pub(crate) fn start(state: State, journal_writer: Slow) -> (Recorder, RecorderThread) {
-    recorder::start(state, Box::new(journal_writer), Arc::new(Still)).unwrap()
+/// The journal's thread over a journal writer.
+pub(crate) fn start(state: State, writer: Slow) -> (Recorder, RecorderThread) {
+    recorder::start(state, Box::new(writer), Arc::new(Still)).unwrap()
 }
 
 /// The text of an asker's command.
