@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lakemirror_core::mutant;
 use lakemirror_journal::command::MirrorCommand;
+use lakemirror_journal::state::condition::MirrorCondition;
 
 use crate::conditions::ConditionKind;
 use crate::mirror::{Ended, MirrorContext};
@@ -18,9 +19,6 @@ const ANSWER_COUNTS: Duration = Duration::from_secs(10);
 
 /// How soon is asked again while the repository is not ours.
 pub const ASK_AGAIN: Duration = Duration::from_secs(10);
-
-/// How the text of this trouble begins.
-const LOST: &str = "the mirror repository";
 
 /// When the repository was last seen to be ours, on the monotonic clock.
 #[derive(Debug, Default)]
@@ -41,26 +39,29 @@ impl Ownership {
     /// [`Ended`].
     pub async fn look(&self, context: &MirrorContext) -> Result<bool, Ended> {
         let metadata = context.insist(&ConditionKind::Repository, || context.mirror.metadata(context.name())).await?;
-        let what = match metadata.as_ref().map(|metadata| metadata.get(MARK)) {
+        let (condition, what) = match metadata.as_ref().map(|metadata| metadata.get(MARK)) {
             Some(Some(mark)) if *mark == context.definition.incarnation.to_string() => {
                 self.set(Some(context.clock.monotonic()));
-                end_trouble(context).await?;
+                for condition in [MirrorCondition::RepositoryMissing, MirrorCondition::RepositoryReplaced] {
+                    resolve(context, condition).await?;
+                }
                 return Ok(true);
             }
-            Some(_) => {
-                "was replaced by another one of its name, which is left alone: what was mirrored is not shown any more, and nothing goes on; \
+            Some(_) => (
+                MirrorCondition::RepositoryReplaced,
+                "the mirror repository was replaced by another one of its name, which is left alone: what was mirrored is not shown any more, and nothing goes on; \
                  put it back if it still is somewhere, or create a mirror of another name; deleting this mirror deletes no repository that it does not own, \
-                 and ends its history"
-            }
-            None => {
-                "was deleted by somebody else: what was mirrored is not shown any more, and nothing goes on; the objects are still there. \
+                 and ends its history",
+            ),
+            None => (
+                MirrorCondition::RepositoryMissing,
+                "the mirror repository was deleted by somebody else: what was mirrored is not shown any more, and nothing goes on; the objects are still there. \
                  Create a mirror of another name to mirror the source again; branches and commits that the source has no more are known \
-                 only to the journal of this mirror (`lakemirror journal heads`), and deleting this mirror ends that history"
-            }
+                 only to the journal of this mirror (`lakemirror journal heads`), and deleting this mirror ends that history",
+            ),
         };
         self.forget();
-        let text = format!("{LOST} {what}");
-        context.ask(MirrorCommand::NoteTrouble(text)).await?;
+        context.ask(MirrorCommand::Raise { condition, text: what.to_owned() }).await?;
         Ok(false)
     }
 
@@ -79,10 +80,11 @@ impl Ownership {
     }
 }
 
-async fn end_trouble(context: &MirrorContext) -> Result<(), Ended> {
-    let ours = context.look(|mirror| mirror.trouble.as_ref().is_some_and(|trouble| trouble.text.starts_with(LOST)));
-    if ours.await? == Some(true) {
-        context.ask(MirrorCommand::NoteTrouble(String::new())).await?;
+/// Resolves a condition that holds; asks the journal for nothing else.
+pub(crate) async fn resolve(context: &MirrorContext, condition: MirrorCondition) -> Result<(), Ended> {
+    let holds = context.look(move |mirror| mirror.condition(condition).is_some()).await?;
+    if holds == Some(true) {
+        context.ask(MirrorCommand::Resolve(condition)).await?;
     }
     Ok(())
 }

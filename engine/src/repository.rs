@@ -10,10 +10,12 @@ use std::time::Duration;
 use lakemirror_core::mutant;
 use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::decide::KEEP_AS_IT_IS;
+use lakemirror_journal::state::condition::MirrorCondition;
 use lakemirror_journal::state::mirror::{Phase, Source};
 
 use crate::conditions::ConditionKind;
 use crate::mirror::{Ended, MirrorContext, Patience};
+use crate::ownership::resolve;
 use crate::ports::{Fault, FaultKind, MirrorDefinition, Repository};
 use crate::recorder::RecordError;
 
@@ -28,7 +30,7 @@ pub const SOURCE_MARK: &str = "lakemirror.source";
 /// How long a name rests after its repository was deleted: lakeFS answers from caches of up to seven seconds.
 const NAME_REST_MS: u64 = 10_000;
 
-/// How the text of this trouble begins.
+/// How the text of that condition begins.
 const FOREIGN: &str = "a repository of this name is already there";
 
 /// Sees to it that the mirror repository is there and marked; returns once it is.
@@ -92,7 +94,7 @@ async fn attempt(context: &MirrorContext, namesake: &mut Namesake) -> Result<boo
 /// Whether nothing speaks against making the mirror in its namespace; else that is noted as the mirror's trouble.
 async fn is_placed(context: &MirrorContext, defined: &[MirrorDefinition]) -> Result<bool, Attempt> {
     let Some(text) = placement::refusal(context, defined).await? else { return Ok(true) };
-    context.ask(MirrorCommand::NoteTrouble(text)).await?;
+    context.ask(MirrorCommand::Raise { condition: MirrorCondition::NamespaceConflict, text }).await?;
     Ok(false)
 }
 
@@ -195,7 +197,7 @@ async fn take_over(
             let text = format!(
                 "{FOREIGN}: {why}; it is left alone: create the mirror under another name (that repository may have branches and commits that are nowhere else)"
             );
-            context.ask(MirrorCommand::NoteTrouble(text)).await?;
+            context.ask(MirrorCommand::Raise { condition: MirrorCondition::RepositoryForeign, text }).await?;
             return Ok(false);
         }
         Judgement::OfAnother(source) => {
@@ -203,14 +205,12 @@ async fn take_over(
                 "{FOREIGN}: it was mirrored from an earlier repository of the source's name ({source}), and is perhaps the only copy of that; \
                  {KEEP_AS_IT_IS}"
             );
-            context.ask(MirrorCommand::NoteTrouble(text)).await?;
+            context.ask(MirrorCommand::Raise { condition: MirrorCondition::RepositoryForeign, text }).await?;
             return Ok(false);
         }
     }
-    let ours = |text: &str| text.starts_with(FOREIGN) || text.starts_with(placement::MISPLACED);
-    let over = context.look(move |mirror| mirror.trouble.as_ref().is_some_and(|trouble| ours(&trouble.text))).await?;
-    if over == Some(true) {
-        context.ask(MirrorCommand::NoteTrouble(String::new())).await?;
+    for condition in [MirrorCondition::RepositoryForeign, MirrorCondition::NamespaceConflict] {
+        resolve(context, condition).await?;
     }
     // It has no branches before this journal knows it to be ready: those there are another journal's.
     let adopted = phase == Phase::Defined || branches > 0;

@@ -205,8 +205,8 @@ fn state(
     notes: &BTreeMap<ConditionKind, Condition>,
 ) -> (MirrorState, Option<String>) {
     let note = |about| notes.get(about).map(|note| note.text.clone());
-    if let Some(trouble) = &mirror.trouble {
-        return (MirrorState::Failed, Some(trouble.text.clone()));
+    if let Some((_, raised)) = mirror.conditions().next() {
+        return (MirrorState::Failed, Some(raised.text.clone()));
     }
     if mirror.phase == Phase::Deleting {
         return (MirrorState::Deleting, note(&ConditionKind::Repository));

@@ -124,7 +124,11 @@ impl Serialize for View<'_, Policy> {
 impl Serialize for View<'_, Mirror> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mirror = self.0;
-        let Mirror { definition, source, trouble, .. } = mirror;
+        let Mirror { definition, source, .. } = mirror;
+        let gravest = mirror.conditions().next().map(|(_, raised)| raised);
+        let conditions = mirror.conditions().map(|(condition, raised)| {
+            serde_json::json!({ "condition": condition.number(), "text": raised.text, "since_ms": raised.since_ms })
+        });
         object!(to, {
             "name": definition.name,
             "source_repository": definition.source_repository,
@@ -142,8 +146,9 @@ impl Serialize for View<'_, Mirror> {
             "source_storage_namespace": source.as_ref().map(|source| &source.storage_namespace),
             "source_default_branch": source.as_ref().map(|source| &source.default_branch),
             "source_creation_date": source.as_ref().map(|source| source.creation_date),
-            "trouble": trouble.as_ref().map(|trouble| &trouble.text),
-            "trouble_since_ms": trouble.as_ref().map(|trouble| trouble.since_ms),
+            "trouble": gravest.map(|raised| &raised.text),
+            "trouble_since_ms": gravest.map(|raised| raised.since_ms),
+            "conditions": conditions.collect::<Vec<_>>(),
             "checks": mirror.checks,
             "moves": mirror.moves,
             "published": mirror.published,

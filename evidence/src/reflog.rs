@@ -206,8 +206,8 @@ fn told_of_mirror(change: &Change<'_>) -> Option<Told> {
             mirror("ready").because("the repository was there already: its history begins here")
         }
         Change::RepositoryReady { adopted: false } => mirror("ready").because("the repository was made"),
-        Change::TroubleEnded => mirror("well").because("the trouble is over"),
-        Change::TroubleBegan(text) => mirror("trouble").because(*text),
+        Change::ConditionResolved => mirror("well").because("the trouble is over"),
+        Change::ConditionRaised(text) => mirror("trouble").because(*text),
         Change::DeletionStarted => mirror("deleting").because("deletion was asked for"),
         Change::Gone => mirror("gone").because("the repository is gone"),
         Change::Taken { fact, .. } if fact.resumed => {

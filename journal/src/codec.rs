@@ -123,6 +123,8 @@ table! {
     21 1 MirrorDeletionStarted,
     22 1 MirrorGone,
     23 1 MirrorTaken,
+    24 1 ConditionRaised,
+    25 1 ConditionResolved,
     27 1 DeletionsApproved,
     32 1 BranchSeen,
     33 1 BranchMissed,

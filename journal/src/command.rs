@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::commit::CommitRecord;
 use crate::event::{ArrivalsCheckedV1, RangeReadV1, SourceProbedV1};
 use crate::ids::{CommitId, Incarnation, MetarangeId, RangeId, Seq};
+use crate::state::condition::MirrorCondition;
 use crate::state::mirror::{Definition, Source};
 use crate::state::policy::Policy;
 
@@ -167,8 +168,15 @@ pub enum MirrorCommand {
         /// Whether it was there already.
         adopted: bool,
     },
-    /// Something that an operator has to look at; empty when it is over.
-    NoteTrouble(String),
+    /// A condition of the mirror as a whole holds: an operator has to do something.
+    Raise {
+        /// Which condition.
+        condition: MirrorCondition,
+        /// What is wrong and what to do, for people.
+        text: String,
+    },
+    /// A condition is over, if it held.
+    Resolve(MirrorCondition),
     /// Its deletion was asked for.
     StartDeletion,
     /// Its repository is gone.

@@ -20,10 +20,12 @@ macro_rules! payloads {
     };
 }
 
+mod conditions;
 mod deletions;
 mod evidence;
 mod upkeep;
 
+pub use conditions::*;
 pub use deletions::*;
 pub use evidence::*;
 pub use upkeep::*;
@@ -407,6 +409,8 @@ pub enum Event {
     RepositoryIntended(RepositoryIntendedV1),
     RepositoryReady(RepositoryReadyV1),
     TroubleNoted(TroubleNotedV1),
+    ConditionRaised(ConditionRaisedV1),
+    ConditionResolved(ConditionResolvedV1),
     MirrorDeletionStarted(MirrorDeletionStartedV1),
     MirrorGone(MirrorGoneV1),
     BranchSeen(BranchSeenV1),

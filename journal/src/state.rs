@@ -11,6 +11,7 @@ use crate::ids::Incarnation;
 
 pub use lakemirror_core::archived;
 pub mod branch;
+pub mod condition;
 pub mod database;
 pub mod graph;
 pub mod hold;
@@ -22,9 +23,10 @@ pub mod transition;
 pub mod tree;
 
 use branch::{Divergence, Move, Presence};
+use condition::Raised;
 use database::Database;
 use lifecycle::SegmentLifecycle;
-use mirror::{Definition, Mirror, Phase, Source, Trouble};
+use mirror::{Definition, Mirror, Phase, Source};
 use policy::Policy;
 
 /// Everything that the journal knows.
@@ -151,6 +153,8 @@ impl Event {
             Event::RepositoryIntended(e) => e.mirror,
             Event::RepositoryReady(e) => e.mirror,
             Event::TroubleNoted(e) => e.mirror,
+            Event::ConditionRaised(e) => e.mirror,
+            Event::ConditionResolved(e) => e.mirror,
             Event::MirrorDeletionStarted(e) => e.mirror,
             Event::MirrorGone(e) => e.mirror,
             Event::MirrorTaken(e) => e.mirror,
@@ -201,7 +205,13 @@ impl Mirror {
                 self.adopted_ms = e.adopted.then_some(e.at_ms);
             }
             Event::TroubleNoted(e) if e.text.is_empty() => self.trouble = None,
-            Event::TroubleNoted(e) => self.trouble = Some(Trouble { text: e.text.clone(), since_ms: e.at_ms }),
+            Event::TroubleNoted(e) => self.trouble = Some(Raised { text: e.text.clone(), since_ms: e.at_ms }),
+            Event::ConditionRaised(e) => {
+                // Another text is the same condition: it lasts.
+                let since_ms = self.raised.get(&e.condition).map_or(e.at_ms, |raised| raised.since_ms);
+                self.raised.insert(e.condition, Raised { text: e.text.clone(), since_ms });
+            }
+            Event::ConditionResolved(e) => drop(self.raised.remove(&e.condition)),
             Event::MirrorDeletionStarted(_) => self.phase = Phase::Deleting,
             Event::SummaryPublished(e) => self.published = e.number,
             Event::MirrorTaken(e) if self.forgets_branches(e.resumed) => self.begin_anew(e.at_ms),

@@ -9,6 +9,7 @@ use lakemirror_journal::decide::{Refused, decide};
 use lakemirror_journal::event::{BranchAdoptedV1, Event, TroubleNotedV1};
 use lakemirror_journal::ids::{CommitId, Incarnation};
 use lakemirror_journal::state::State;
+use lakemirror_journal::state::condition::MirrorCondition;
 use lakemirror_journal::state::mirror::{Definition, Source};
 
 fn id() -> Incarnation {
@@ -136,9 +137,41 @@ fn a_source_that_was_made_again_is_no_reason_to_delete_its_mirror() {
         "the source repository was deleted and made again under its name: delete this mirror and create it again";
     reducer.state.apply(&Event::TroubleNoted(TroubleNotedV1 { mirror: id(), text: earlier.to_owned(), at_ms: 1 }));
     reducer.identify(99);
-    let said = reducer.state.mirror(&id()).unwrap().trouble.clone().unwrap().text;
+    let said = reducer.state.mirror(&id()).unwrap().conditions().next().unwrap().1.text.clone();
     assert!(!said.contains("create it again"), "{said}");
     for part in ["keep this mirror as it is", "another name", "deleting this mirror would delete its repository"] {
         assert!(said.contains(part), "{said}");
     }
+}
+
+#[test]
+fn another_condition_that_comes_and_goes_does_not_end_the_guard_against_a_replaced_source() {
+    let mut reducer = Reducer::new();
+    reducer.identify(99);
+    let follows = |reducer: &mut Reducer| {
+        reducer.attempt(listing(&[("dev", "a"), ("main", "c")], &[])).is_ok_and(|events| !events.is_empty())
+    };
+    assert!(!follows(&mut reducer), "the new repository is not followed");
+    let condition = MirrorCondition::RepositoryMissing;
+    reducer.ask(MirrorCommand::Raise { condition, text: "the mirror repository was deleted".to_owned() });
+    let held: Vec<MirrorCondition> =
+        reducer.state.mirror(&id()).unwrap().conditions().map(|(condition, _)| condition).collect();
+    assert_eq!(held, [MirrorCondition::SourceReplaced, MirrorCondition::RepositoryMissing]);
+    assert!(!follows(&mut reducer), "nor beside another condition");
+    reducer.ask(MirrorCommand::Resolve(condition));
+    assert!(!follows(&mut reducer), "nor after it");
+    reducer.identify(1);
+    assert!(follows(&mut reducer), "the repository that was mirrored is back");
+    assert_eq!(reducer.state.mirror(&id()).unwrap().conditions().count(), 0);
+}
+
+#[test]
+fn what_an_earlier_version_noted_is_resolved_by_its_kind() {
+    let mut reducer = Reducer::new();
+    let text = "the mirror repository was deleted by somebody else: nothing goes on".to_owned();
+    reducer.state.apply(&Event::TroubleNoted(TroubleNotedV1 { mirror: id(), text, at_ms: 1 }));
+    reducer.ask(MirrorCommand::Resolve(MirrorCondition::SourceReplaced));
+    assert!(reducer.state.mirror(&id()).unwrap().condition(MirrorCondition::RepositoryMissing).is_some());
+    reducer.ask(MirrorCommand::Resolve(MirrorCondition::RepositoryMissing));
+    assert_eq!(reducer.state.mirror(&id()).unwrap().conditions().count(), 0);
 }

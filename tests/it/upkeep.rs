@@ -79,7 +79,16 @@ impl Service {
         for _ in 0..4 {
             self.notes += 1;
             let text = noise(self.notes);
-            self.recorder.ask(MIRROR, MirrorCommand::NoteTrouble(text)).await.unwrap();
+            self.recorder
+                .ask(
+                    MIRROR,
+                    MirrorCommand::Raise {
+                        condition: lakemirror_journal::state::condition::MirrorCondition::Other(0),
+                        text,
+                    },
+                )
+                .await
+                .unwrap();
         }
         self.upkeep.snapshot().await.unwrap();
         self.upkeep.turn().await.unwrap();

@@ -48,6 +48,8 @@ KINDS = {
     (20, 1): ("TroubleNoted", "mirror h16, text text, at_ms u64"),
     (21, 1): ("MirrorDeletionStarted", "mirror h16, at_ms u64"),
     (22, 1): ("MirrorGone", "mirror h16, at_ms u64"),
+    (24, 1): ("ConditionRaised", "mirror h16, condition u8, text text, at_ms u64"),
+    (25, 1): ("ConditionResolved", "mirror h16, condition u8, at_ms u64"),
     (23, 1): ("MirrorTaken", "mirror h16, epoch u64, resumed bool, before text, at_ms u64"),
     (27, 1): ("DeletionsApproved", "mirror h16, branches list text, by text, at_ms u64"),
     (32, 1): ("BranchSeen", "mirror h16, branch text, head h32, hidden bool, at_ms u64"),

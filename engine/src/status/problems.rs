@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use lakemirror_journal::state::condition::MirrorCondition;
 use lakemirror_journal::state::hold::HoldReason;
 use lakemirror_journal::state::mirror::{Definition, Mirror, Phase};
 
@@ -18,7 +19,7 @@ const NAMED_MAX: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Topic {
     /// The mirror goes on only after somebody has changed something.
-    Failed,
+    Failed(MirrorCondition),
     /// This branch shows a commit that is not whole.
     Lost(String),
     /// More branches do.
@@ -88,10 +89,11 @@ pub fn time(at_ms: u64) -> String {
 /// All problems of a mirror, the gravest first: a published list is cut short.
 pub(super) fn of(mirror: &Mirror, branches: &[BranchStatus], runtime: &RuntimeStatus) -> Vec<Problem> {
     let mut all = Vec::new();
-    if let Some(trouble) = &mirror.trouble {
-        let since_ms = Some(trouble.since_ms);
-        all.push(Problem { topic: Topic::Failed, text: trouble.text.clone(), since_ms });
-    }
+    all.extend(mirror.conditions().map(|(condition, raised)| Problem {
+        topic: Topic::Failed(condition),
+        text: raised.text.clone(),
+        since_ms: Some(raised.since_ms),
+    }));
     all.extend(losses(mirror, &runtime.verify.lost));
     all.extend(archived::shown(mirror));
     all.extend(holds::problems(mirror));

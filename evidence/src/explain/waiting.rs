@@ -73,9 +73,7 @@ fn of_mirror(mirror: &Mirror) -> Vec<String> {
         Phase::Defined | Phase::Intended => reasons.push("the mirror repository is not there yet".to_owned()),
         Phase::Deleting => reasons.push("the mirror is being deleted".to_owned()),
     }
-    if let Some(trouble) = &mirror.trouble {
-        reasons.push(format!("since {}: {}", show(trouble.since_ms), trouble.text));
-    }
+    reasons.extend(mirror.conditions().map(|(_, raised)| format!("since {}: {}", show(raised.since_ms), raised.text)));
     reasons
 }
 

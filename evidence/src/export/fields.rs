@@ -136,6 +136,8 @@ pub fn fields(event: &Event) -> Value {
         RepositoryIntended { mirror, at_ms },
         RepositoryReady { mirror, adopted, at_ms },
         TroubleNoted { mirror, text, at_ms },
+        ConditionRaised { mirror, condition, text, at_ms },
+        ConditionResolved { mirror, condition, at_ms },
         MirrorDeletionStarted { mirror, at_ms },
         MirrorGone { mirror, at_ms },
         MirrorTaken { mirror, epoch, resumed, before, at_ms },

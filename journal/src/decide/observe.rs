@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::hold::{self, Doubt};
-use super::repository::{end_trouble, is_recreated};
+use super::repository::{is_recreated, resolve};
 use super::{Case, Refused};
 use crate::commit::CommitRecord;
 use crate::event::{
@@ -14,6 +14,7 @@ use crate::ids::CommitId;
 use crate::limits::{COMMIT_BYTES_MAX, NAME_BYTES_MAX, text_bytes};
 use crate::mutant;
 use crate::state::branch::{Branch, Presence};
+use crate::state::condition::MirrorCondition;
 
 /// How often in succession a branch must be missed before it counts as gone.
 const MISSES: u32 = 2;
@@ -21,9 +22,6 @@ const MISSES: u32 = 2;
 fn misses() -> u32 {
     if mutant::is_on("one_miss_buries") { 1 } else { MISSES }
 }
-
-/// How the text of a trouble of earlier versions begins: more branches vanished at once than may.
-const MASS_DELETION: &str = "the source lost";
 
 pub(super) fn branches(
     case: &Case<'_>,
@@ -76,9 +74,7 @@ pub(super) fn visibility(case: &Case<'_>, changed: BTreeMap<String, bool>) -> Ve
 fn missed(case: &Case<'_>, gone: &[String], doubt: Option<&Doubt>) -> Vec<Event> {
     let mut events = hold::hold_or_release(case, doubt, gone);
     // An earlier version held deletions by this.
-    if case.mirror.trouble.as_ref().is_some_and(|trouble| trouble.text.starts_with(MASS_DELETION)) {
-        events.extend(end_trouble(case));
-    }
+    events.extend(resolve(case, MirrorCondition::MassDeletion));
     for (name, branch) in gone.iter().filter_map(|name| case.mirror.branches.get(name).map(|branch| (name, branch))) {
         if hold::may_go(case, doubt, name, branch) {
             events.extend(missed_one(case, name, branch));

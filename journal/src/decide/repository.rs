@@ -2,20 +2,19 @@
 
 use super::{Case, Refused, named};
 use crate::event::{
-    BranchForgottenV1, Event, MirrorDefinedV1, MirrorDeletionStartedV1, MirrorGoneV1, MirrorTakenV1,
-    RepositoryIntendedV1, RepositoryReadyV1, SourceIdentifiedV1, SummaryPublishedV1, TroubleNotedV1,
+    BranchForgottenV1, ConditionRaisedV1, ConditionResolvedV1, Event, MirrorDefinedV1, MirrorDeletionStartedV1,
+    MirrorGoneV1, MirrorTakenV1, RepositoryIntendedV1, RepositoryReadyV1, SourceIdentifiedV1, SummaryPublishedV1,
+    TroubleNotedV1,
 };
 use crate::ids::Incarnation;
 use crate::limits::{TEXT_BYTES_MAX, clipped};
 use crate::state::State;
+use crate::state::condition::MirrorCondition;
 use crate::state::mirror::{Definition, Mirror, Phase, Source};
 
 /// What is safe where the source is another repository by now, and what deleting the mirror would lose.
 pub const KEEP_AS_IT_IS: &str = "keep this mirror as it is, and mirror the new repository under another name and storage namespace; \
      deleting this mirror would delete its repository, and with it the branches and commits that only it still has";
-
-/// How the text of this trouble begins: the source repository is not the one that was mirrored.
-pub(super) const RECREATED: &str = "the source repository was deleted and made again";
 
 pub(super) fn define(
     state: &State,
@@ -85,17 +84,14 @@ pub(super) fn identify(case: &Case<'_>, source: Source) -> Result<Vec<Event>, Re
         Some(known)
             if known.creation_date == source.creation_date && known.storage_namespace == source.storage_namespace =>
         {
-            if is_recreated(case.mirror) {
-                end_trouble(case)
-            } else {
-                Vec::new()
-            }
+            resolve(case, MirrorCondition::SourceReplaced)
         }
         // Also where an earlier version said it in other words.
-        Some(_) => trouble(
+        Some(_) => raise(
             case,
+            MirrorCondition::SourceReplaced,
             format!(
-                "{RECREATED} under its name: the new one is not followed, and what was mirrored stays as it is, perhaps the only copy; {KEEP_AS_IT_IS}"
+                "the source repository was deleted and made again under its name: the new one is not followed, and what was mirrored stays as it is, perhaps the only copy; {KEEP_AS_IT_IS}"
             ),
         ),
     })
@@ -103,7 +99,7 @@ pub(super) fn identify(case: &Case<'_>, source: Source) -> Result<Vec<Event>, Re
 
 /// Whether the source is another repository than the one that was mirrored.
 pub(super) fn is_recreated(mirror: &Mirror) -> bool {
-    mirror.trouble.as_ref().is_some_and(|trouble| trouble.text.starts_with(RECREATED))
+    mirror.condition(MirrorCondition::SourceReplaced).is_some()
 }
 
 pub(super) fn intend(case: &Case<'_>) -> Vec<Event> {
@@ -122,18 +118,28 @@ pub(super) fn ready(case: &Case<'_>, adopted: bool) -> Vec<Event> {
     }
 }
 
-pub(super) fn trouble(case: &Case<'_>, text: String) -> Vec<Event> {
+/// Raises a condition, unless it holds already with this text.
+pub(super) fn raise(case: &Case<'_>, condition: MirrorCondition, text: String) -> Vec<Event> {
     let text = clipped(text, TEXT_BYTES_MAX);
-    let same = case.mirror.trouble.as_ref().map_or("", |trouble| trouble.text.as_str()) == text;
-    if same {
-        Vec::new()
-    } else {
-        vec![Event::TroubleNoted(TroubleNotedV1 { mirror: case.id, text, at_ms: case.at_ms })]
+    if case.mirror.condition(condition).is_some_and(|raised| raised.text == text) {
+        return Vec::new();
     }
+    let (mirror, condition, at_ms) = (case.id, condition.number(), case.at_ms);
+    vec![Event::ConditionRaised(ConditionRaisedV1 { mirror, condition, text, at_ms })]
 }
 
-pub(super) fn end_trouble(case: &Case<'_>) -> Vec<Event> {
-    trouble(case, String::new())
+/// Resolves a condition, whichever version of lakemirror raised it.
+pub(super) fn resolve(case: &Case<'_>, condition: MirrorCondition) -> Vec<Event> {
+    let (mirror, at_ms) = (case.id, case.at_ms);
+    let mut events = Vec::new();
+    if case.mirror.raised.contains_key(&condition.number()) {
+        let condition = condition.number();
+        events.push(Event::ConditionResolved(ConditionResolvedV1 { mirror, condition, at_ms }));
+    }
+    if case.mirror.earlier(condition).is_some() {
+        events.push(Event::TroubleNoted(TroubleNotedV1 { mirror, text: String::new(), at_ms }));
+    }
+    events
 }
 
 pub(super) fn start_deletion(case: &Case<'_>) -> Vec<Event> {

@@ -16,7 +16,7 @@ pub use write::write;
 use super::State;
 
 /// The latest version. What version 1 can hold is written as version 1, so that the digests of checkpoints that an
-/// earlier version of lakemirror wrote stay what they are; version 2 adds entries of the kinds 14, 15 and 32 to 34.
+/// earlier version of lakemirror wrote stay what they are; version 2 adds entries of the kinds 14, 15, 32 to 34 and 45.
 pub const IMAGE_VERSION: u16 = 2;
 
 /// `kind`, `key_len` and `value_len`, each 4 bytes.
@@ -45,10 +45,11 @@ enum Kind {
     Gap = 32,
     Database = 33,
     DatabaseItem = 34,
+    Condition = 45,
 }
 
 impl Kind {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Service,
         Self::Loss,
         Self::Segment,
@@ -68,6 +69,7 @@ impl Kind {
         Self::Gap,
         Self::Database,
         Self::DatabaseItem,
+        Self::Condition,
     ];
 
     fn of(number: u32) -> Option<Self> {
@@ -92,7 +94,7 @@ struct MirrorHead {
     phase: super::mirror::Phase,
     adopted_ms: Option<u64>,
     source: Option<super::mirror::Source>,
-    trouble: Option<super::mirror::Trouble>,
+    trouble: Option<super::condition::Raised>,
     checks: u64,
     moves: u64,
     published: u64,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::event::MirrorDefinedV1;
 use crate::ids::{CommitId, MetarangeId};
 use crate::state::branch::Branch;
+use crate::state::condition::Raised;
 use crate::state::graph::Graph;
 use crate::state::hold::Holds;
 use crate::state::tree::{Completeness, Metarange, Touched, Trees};
@@ -63,15 +64,6 @@ pub struct Source {
     pub creation_date: i64,
 }
 
-/// Something that an operator has to look at.
-#[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-pub struct Trouble {
-    /// What is wrong and what to do.
-    pub text: String,
-    /// Since when, milliseconds since 1970.
-    pub since_ms: u64,
-}
-
 /// One mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mirror {
@@ -83,8 +75,10 @@ pub struct Mirror {
     pub adopted_ms: Option<u64>,
     /// Its source, once it answered.
     pub source: Option<Source>,
-    /// What an operator has to look at.
-    pub trouble: Option<Trouble>,
+    /// What an earlier version noted: see [`Mirror::conditions`].
+    pub(crate) trouble: Option<Raised>,
+    /// The conditions that hold, by their numbers: see [`Mirror::conditions`].
+    pub(crate) raised: BTreeMap<u8, Raised>,
     /// Its branches, by name.
     pub branches: BTreeMap<String, Branch>,
     /// Deletions of branches that wait for an operator.
@@ -111,6 +105,7 @@ impl Mirror {
             adopted_ms: None,
             source: None,
             trouble: None,
+            raised: BTreeMap::new(),
             branches: BTreeMap::new(),
             holds: Holds::new(),
             graph: Graph::default(),

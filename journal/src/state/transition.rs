@@ -39,10 +39,10 @@ pub enum Change<'a> {
         /// It was there before this journal knew it.
         adopted: bool,
     },
-    /// The mirror as a whole cannot go on.
-    TroubleBegan(&'a str),
-    /// It can again.
-    TroubleEnded,
+    /// The mirror as a whole cannot go on; what is wrong, for people.
+    ConditionRaised(&'a str),
+    /// A condition of the mirror is over.
+    ConditionResolved,
     /// This process drives the mirror.
     Taken {
         /// The fact.
@@ -211,8 +211,10 @@ fn of_mirror<'a>(event: &'a Event, mirror: Option<&Mirror>) -> Option<(u64, Chan
         Event::SourceIdentified(e) => (e.at_ms, Change::SourceIdentified(e)),
         Event::RepositoryIntended(e) => (e.at_ms, Change::RepositoryIntended),
         Event::RepositoryReady(e) => (e.at_ms, Change::RepositoryReady { adopted: e.adopted }),
-        Event::TroubleNoted(e) if e.text.is_empty() => (e.at_ms, Change::TroubleEnded),
-        Event::TroubleNoted(e) => (e.at_ms, Change::TroubleBegan(&e.text)),
+        Event::TroubleNoted(e) if e.text.is_empty() => (e.at_ms, Change::ConditionResolved),
+        Event::TroubleNoted(e) => (e.at_ms, Change::ConditionRaised(&e.text)),
+        Event::ConditionRaised(e) => (e.at_ms, Change::ConditionRaised(&e.text)),
+        Event::ConditionResolved(e) => (e.at_ms, Change::ConditionResolved),
         Event::MirrorTaken(e) => {
             let forgets = mirror.is_some_and(|mirror| mirror.forgets_branches(e.resumed));
             (e.at_ms, Change::Taken { fact: e, forgets })

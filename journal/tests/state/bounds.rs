@@ -82,8 +82,29 @@ fn a_name_that_no_fact_can_hold_is_left_out_and_the_others_are_followed() {
 #[test]
 fn texts_for_people_are_cut_and_noted_once() {
     let mut state = known();
-    assert_eq!(ask(&mut state, MirrorCommand::NoteTrouble(long())).unwrap().len(), 1);
-    assert_eq!(ask(&mut state, MirrorCommand::NoteTrouble(long())).unwrap(), []);
+    assert_eq!(
+        ask(
+            &mut state,
+            MirrorCommand::Raise {
+                condition: lakemirror_journal::state::condition::MirrorCondition::RepositoryForeign,
+                text: long()
+            }
+        )
+        .unwrap()
+        .len(),
+        1
+    );
+    assert_eq!(
+        ask(
+            &mut state,
+            MirrorCommand::Raise {
+                condition: lakemirror_journal::state::condition::MirrorCondition::RepositoryForeign,
+                text: long()
+            }
+        )
+        .unwrap(),
+        []
+    );
     ask(&mut state, MirrorCommand::Take { epoch: 1, resumed: true, before: long() }).unwrap();
     let (software, recovery, policy) = (long(), long(), Policy::default());
     let started = decide(&state, Command::Start { writer_epoch: 1, software, policy, recovery, at_ms: 1 }).unwrap();

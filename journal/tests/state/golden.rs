@@ -88,9 +88,11 @@ fn no_kind_is_without_a_sample() {
         Event::JournalGapFound(_) => 44,
         Event::DatabaseItemWritten(_) => 45,
         Event::DatabaseRebuilt(_) => 46,
+        Event::ConditionRaised(_) => 47,
+        Event::ConditionResolved(_) => 48,
     };
     let ordinals: Vec<i32> = one_of_each().iter().map(ordinal).collect();
-    assert_eq!(ordinals, (0..47).collect::<Vec<_>>());
+    assert_eq!(ordinals, (0..49).collect::<Vec<_>>());
 }
 
 #[test]

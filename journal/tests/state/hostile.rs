@@ -134,6 +134,8 @@ fn scramble(
 
 fn scramble_about_deletions(event: &mut Event, branch: String, flags: u8) {
     match event {
+        Event::ConditionRaised(ConditionRaisedV1 { condition, .. })
+        | Event::ConditionResolved(ConditionResolvedV1 { condition, .. }) => *condition = flags % 8,
         Event::BranchVisibilityChanged(e) => (e.branch, e.hidden) = (branch, flags & 1 == 1),
         Event::BranchRemakeStarted(e) => (e.branch, e.hidden) = (branch, flags & 1 == 1),
         Event::DeletionsHeld(e) => (e.branches, e.reason) = (vec![branch], flags % 3),

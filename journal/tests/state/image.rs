@@ -122,7 +122,7 @@ fn the_scenario_has_a_little_of_everything() {
             && !state.lifecycle.segments.is_empty()
     );
     assert!(!state.gone_ms.is_empty() && state.ignored_events > 0 && state.checks > 0 && state.mirrors.len() == 2);
-    assert!(mirror.source.is_some() && mirror.trouble.is_some() && mirror.adopted_ms.is_some());
+    assert!(mirror.source.is_some() && mirror.conditions().next().is_some() && mirror.adopted_ms.is_some());
     assert!(!mirror.resident.is_empty() && !mirror.graph.frontier.is_empty());
     assert!(mirror.branches.values().any(|branch| branch.moving.is_some()));
     assert!(mirror.graph.commits.values().any(|commit| commit.record.is_some()));

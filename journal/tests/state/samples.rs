@@ -34,6 +34,7 @@ pub fn one_of_each() -> Vec<Event> {
         archived(),
         deletions(),
         restored(),
+        conditions(),
     ];
     parts.concat()
 }
@@ -81,6 +82,14 @@ fn deletions() -> Vec<Event> {
         Event::BranchRemakeStarted(BranchRemakeStartedV1 { mirror, branch: name(), hidden: true, at_ms }),
         Event::DeletionsHeld(DeletionsHeldV1 { mirror, branches: held, reason: 1, vanished: 12, live: 20, at_ms }),
         Event::DeletionsReleased(DeletionsReleasedV1 { mirror, branches: released, at_ms }),
+    ]
+}
+
+fn conditions() -> Vec<Event> {
+    let (mirror, at_ms, text) = (MIRROR, AT_MS, "the mirror repository was deleted, with \u{e9}".to_owned());
+    vec![
+        Event::ConditionRaised(ConditionRaisedV1 { mirror, condition: 2, text, at_ms }),
+        Event::ConditionResolved(ConditionResolvedV1 { mirror, condition: 2, at_ms }),
     ]
 }
 

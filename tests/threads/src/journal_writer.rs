@@ -161,7 +161,7 @@ pub(crate) fn text(who: u8, turn: u8) -> String {
 
 /// Asks for one fact, and holds the answer against the question and against what is durable.
 pub(crate) async fn ask(recorder: &Recorder, paper: &Paper, who: u8, turn: u8) -> Result<(), RecordError> {
-    let facts = recorder.ask(mirror(who), MirrorCommand::NoteTrouble(text(who, turn))).await?;
+    let facts = recorder.ask(mirror(who), MirrorCommand::Raise { condition: lakemirror_journal::state::condition::MirrorCondition::Other(0), text: text(who, turn) }).await?;
     let [Event::TroubleNoted(noted)] = &facts[..] else { panic!("an answer to another question: {facts:?}") };
     assert_eq!((noted.mirror, &noted.text), (mirror(who), &text(who, turn)), "an answer to another question");
     paper.must_have(&facts);

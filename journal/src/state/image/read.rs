@@ -134,6 +134,10 @@ fn take_of_mirror(mirror: &mut Mirror, entry: &Entry<'_>) -> Result<(), Fault> {
         Kind::Branch => {
             mirror.branches.insert(text(key)?, decode(value)?);
         }
+        Kind::Condition => {
+            let [number] = fixed(key)?;
+            mirror.raised.insert(number, decode(value)?);
+        }
         Kind::Hold => {
             mirror.holds.insert(text(key)?, decode(value)?);
         }

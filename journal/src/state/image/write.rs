@@ -74,7 +74,8 @@ pub fn write(state: &State, out: impl FnMut(&[u8])) -> Result<(), ImageError> {
 fn is_of_version_1(state: &State) -> bool {
     let ranges = state.mirrors.values().flat_map(|mirror| &mirror.trees.ranges);
     let mut archived = ranges.filter_map(|range| range.detail.as_deref()).map(|detail| &detail.archived);
-    state.policy.archived == ArchivedRule::Report && archived.all(BTreeMap::is_empty)
+    let conditions = state.mirrors.values().any(|mirror| !mirror.raised.is_empty());
+    state.policy.archived == ArchivedRule::Report && archived.all(BTreeMap::is_empty) && !conditions
 }
 
 struct Entries<Out> {
@@ -86,8 +87,11 @@ struct Entries<Out> {
 
 impl<Out: FnMut(&[u8])> Entries<Out> {
     fn put_mirror(&mut self, id: &Incarnation, mirror: &Mirror) -> Result<(), ImageError> {
-        let Mirror { branches, holds, graph, trees, resident, .. } = mirror;
+        let Mirror { branches, holds, graph, trees, resident, raised, .. } = mirror;
         self.put(Kind::Mirror, &id.0, &head(mirror))?;
+        for (condition, raised) in raised {
+            self.put(Kind::Condition, &[*condition], raised)?;
+        }
         for (name, branch) in branches {
             self.put(Kind::Branch, name.as_bytes(), branch)?;
         }
@@ -178,6 +182,7 @@ fn head(mirror: &Mirror) -> MirrorHead {
         adopted_ms,
         source,
         trouble,
+        raised: _,
         branches: _,
         holds: _,
         graph: _,
