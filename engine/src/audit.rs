@@ -12,6 +12,7 @@ use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::state::branch::{Branch, Divergence};
 use lakemirror_journal::state::mirror::{Mirror, Phase};
+use lakemirror_journal::state::transition::{BranchChange, Change};
 
 use crate::conditions::ConditionKind;
 use crate::mirror::{Attempt, Ended, MirrorContext};
@@ -135,7 +136,8 @@ async fn remake(context: &MirrorContext, others: Vec<(String, bool)>) -> Result<
     let none = others.is_empty();
     for (branch, hidden) in others {
         let facts = context.ask(MirrorCommand::Remake { branch: branch.clone(), hidden }).await?;
-        if facts.iter().any(|fact| matches!(fact, Event::BranchRemakeStarted(_))) {
+        let is_begun = |change| matches!(change, Change::Branch { change: BranchChange::RemakeStarted { .. }, .. });
+        if facts.iter().map(Event::change).any(is_begun) {
             tracing::info!(
                 mirror = context.name(),
                 branch,
@@ -213,8 +215,8 @@ async fn solve(context: &MirrorContext, branch: String, found: CommitId) -> Resu
 /// Journals where somebody else has the branch, and says so once for each place where it is found.
 async fn diverged(context: &MirrorContext, branch: String, found: Option<CommitId>) -> Result<(), Ended> {
     let facts = context.ask(MirrorCommand::Diverged { branch: branch.clone(), found }).await?;
-    let expected = facts.iter().find_map(|fact| match fact {
-        Event::BranchDiverged(fact) => Some(fact.expected),
+    let expected = facts.iter().find_map(|fact| match fact.change() {
+        Change::Branch { change: BranchChange::Diverged { expected, .. }, .. } => Some(expected),
         _ => None,
     });
     if let Some(expected) = expected.filter(|expected| *expected != found) {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::state::hold::HoldReason;
+use lakemirror_journal::state::transition::Change;
 
 use super::conditions::ConditionKind;
 use super::mirror::{Ended, MirrorContext};
@@ -84,8 +85,8 @@ pub async fn follow(context: &MirrorContext, facts: &[Event]) -> Result<(), Ende
 
 fn told(definition: &MirrorDefinition, fact: &Event) {
     let mirror = &definition.name;
-    match fact {
-        Event::DeletionsHeld(fact) => {
+    match fact.change() {
+        Change::DeletionsHeld(fact) => {
             let why = reason(HoldReason::of(fact.reason));
             let how = how_to_approve(&definition.source_repository, mirror);
             tracing::warn!(
@@ -96,14 +97,14 @@ fn told(definition: &MirrorDefinition, fact: &Event) {
                 "deletions are held, nothing is removed on the mirror: {why}; {how}"
             );
         }
-        Event::DeletionsReleased(fact) => {
+        Change::DeletionsReleased(fact) => {
             tracing::info!(
                 mirror,
                 branches = names(fact.branches.iter()),
                 "deletions are not held any more: why they were is over"
             );
         }
-        Event::DeletionsApproved(fact) => {
+        Change::DeletionsApproved(fact) => {
             tracing::info!(
                 mirror,
                 branches = names(fact.branches.iter()),

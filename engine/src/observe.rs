@@ -16,9 +16,9 @@ use lakemirror_core::ids::CommitId;
 use lakemirror_core::limits::clipped;
 use lakemirror_core::mutant;
 use lakemirror_journal::command::MirrorCommand;
-use lakemirror_journal::event::Event;
 use lakemirror_journal::state::branch::{Branch, Presence};
 use lakemirror_journal::state::mirror::Source;
+use lakemirror_journal::state::transition::{BranchChange, Change};
 
 use self::history::{is_read, read_commits};
 use self::refusals::Refusals;
@@ -272,8 +272,7 @@ impl Watch {
             return Ok(());
         }
         for fact in context.ask(MirrorCommand::ObserveVisibility(twice)).await? {
-            if let Event::BranchVisibilityChanged(fact) = fact {
-                let (branch, hidden) = (fact.branch, fact.hidden);
+            if let Change::Branch { name: branch, change: BranchChange::VisibilityChanged { hidden } } = fact.change() {
                 tracing::info!(
                     mirror = context.name(),
                     branch,

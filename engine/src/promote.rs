@@ -19,6 +19,7 @@ use lakemirror_journal::command::MirrorCommand;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::state::branch::{Branch, Move};
 use lakemirror_journal::state::policy::DivergenceRule;
+use lakemirror_journal::state::transition::{BranchChange, Change};
 use tokio::task::JoinSet;
 
 use crate::audit;
@@ -82,8 +83,8 @@ enum Job {
 }
 
 fn job_of(event: &Event) -> Option<Job> {
-    match event {
-        Event::MoveStarted(started) => Some(Job::Move(started.branch.clone())),
+    match event.change() {
+        Change::Branch { name, change: BranchChange::MoveStarted(_) } => Some(Job::Move(name.to_owned())),
         _ => None,
     }
 }

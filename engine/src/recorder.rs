@@ -16,6 +16,7 @@ use lakemirror_journal::event::Event;
 use lakemirror_journal::log::RECORD_BYTES_LIMIT;
 use lakemirror_journal::state::image;
 use lakemirror_journal::state::lifecycle::SegmentLifecycle;
+use lakemirror_journal::state::transition::Change;
 use lakemirror_journal::state::{State, checks_of};
 use lakemirror_ports::clock::Clock;
 use tokio::sync::{mpsc, oneshot};
@@ -247,7 +248,7 @@ fn entries_of(facts: &[Event]) -> Result<Result<Vec<Entry>, Refused>, String> {
         if bytes > max {
             return Ok(Err(Refused::TooLarge { fact: event.name(), bytes, max }));
         }
-        let checks = if let Event::ArrivalsChecked(batch) = event { checks_of(batch) } else { 0 };
+        let checks = if let Change::ArrivalsChecked(batch) = event.change() { checks_of(batch) } else { 0 };
         entries.push(Entry { payload, checks });
     }
     Ok(Ok(entries))
@@ -353,7 +354,7 @@ impl JournalActor {
         let (facts, entries) = self.apply(decided)?;
         group.entries.extend(entries);
         for event in facts.iter().flatten() {
-            if !matches!(event, Event::SummaryPublished(_)) {
+            if event.change() != Change::Published {
                 group.touched.extend(event.mirror());
             }
         }

@@ -218,9 +218,7 @@ fn told_of_mirror(change: &Change<'_>) -> Option<Told> {
             let why = format!("driven by this process, lease epoch {}; before by {}{again}", fact.epoch, fact.before);
             mirror("taken").because(why)
         }
-        Change::CommitObserved(_) | Change::RecordsWritten(_) | Change::MetarangeRead(_) | Change::Branch { .. } => {
-            return None;
-        }
+        _ => return None,
     })
 }
 

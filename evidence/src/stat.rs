@@ -14,6 +14,7 @@ use lakemirror_journal::codec::CodecError;
 use lakemirror_journal::event::Event;
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, ScanReport};
 use lakemirror_journal::state::lifecycle::SegmentLifecycle;
+use lakemirror_journal::state::transition::Change;
 use lakemirror_journal::state::{State, checks_of};
 
 pub use self::stages::{StageName, StageSum};
@@ -181,12 +182,12 @@ impl Count {
     }
 
     fn event(&mut self, event: &Event, bytes: u64, writer_epoch: u64) {
-        match event {
-            Event::ArrivalsChecked(batch) => {
+        match event.change() {
+            Change::ArrivalsChecked(batch) => {
                 self.check_bytes += bytes;
                 self.checks += checks_of(batch);
             }
-            Event::ServiceStarted(started) => {
+            Change::Started(started) => {
                 if let Some(writer) = self.writers.get_mut(&writer_epoch) {
                     writer.software = Some(started.software.clone());
                 }

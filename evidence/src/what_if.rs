@@ -12,9 +12,9 @@ mod removals;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lakemirror_core::ids::{CommitId, Incarnation};
-use lakemirror_journal::event::Event;
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::policy::Policy;
+use lakemirror_journal::state::transition::{BranchChange, Change};
 
 use self::reducer::{Reducer, Rules};
 pub use self::removals::Removal;
@@ -160,10 +160,11 @@ struct Follow {
 impl Replay for Follow {
     fn record(&mut self, seq: u64, record: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused> {
         let event = decode(&record)?;
-        match &event {
-            Event::MirrorDefined(e) => drop(self.names.insert(e.mirror, e.name.clone())),
-            Event::MoveStarted(e) => {
-                let key = (e.mirror, e.branch.clone(), e.seen, e.to);
+        let change = event.change();
+        match (event.mirror(), &change) {
+            (Some(mirror), Change::Defined(definition)) => drop(self.names.insert(mirror, definition.name.clone())),
+            (Some(mirror), Change::Branch { name, change: BranchChange::MoveStarted(e) }) => {
+                let key = (mirror, (*name).to_owned(), e.seen, e.to);
                 self.recorded.entry(key).or_insert(At { seq, at_ms: e.at_ms });
             }
             _ => {}
@@ -173,12 +174,12 @@ impl Replay for Follow {
         self.journal.observe(&event);
         self.other.follow_rules(self.journal.policy());
         self.other.observe(&event);
-        match (mirror, &event) {
+        match (mirror, &change) {
             // Nothing that a plan looks at.
-            (_, Event::SummaryPublished(_)) => {}
+            (_, Change::Published) => {}
             (Some(mirror), _) => drop(self.touched.insert(mirror)),
             // Other rules concern all.
-            (None, Event::PolicySet(_) | Event::PolicySetV2(_)) => self.touched.extend(self.names.keys()),
+            (None, Change::PolicySet(_)) => self.touched.extend(self.names.keys()),
             (None, _) => {}
         }
         if seq == frame.last_seq {

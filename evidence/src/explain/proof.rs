@@ -9,6 +9,7 @@ use lakemirror_core::ids::{Incarnation, RangeId};
 use lakemirror_journal::event::Event;
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::policy::Policy;
+use lakemirror_journal::state::transition::Change;
 
 use super::graph::At;
 use super::range::{Decision, RangeProof};
@@ -90,29 +91,28 @@ impl Replay for Follow {
 
 impl Follow {
     fn apply(&mut self, seq: u64, event: &Event) {
-        match event {
-            Event::PolicySet(e) => self.set_policy(seq, Policy::from_version_1(e)),
-            Event::PolicySetV2(e) => self.set_policy(seq, Policy::from_event(e)),
-            Event::ArchivedShown(e) => self.change(e.range, |range, _, _| range.take_archived_shown(e)),
-            Event::RangeRead(e) => {
+        match event.change() {
+            Change::PolicySet(policy) => self.set_policy(seq, policy),
+            Change::ArchivedShown(e) => self.change(e.range, |range, _, _| range.take_archived_shown(e)),
+            Change::RangeRead(e) => {
                 self.reads.entry(e.range).or_insert(seq);
                 let from = || e.inherited_from.iter().map(|id| (*id, self.reads.get(id).copied())).collect();
                 let from: Vec<_> = from();
                 let at = At { seq, at_ms: e.at_ms };
                 self.change(e.range, |range, policy, decisions| range.take_read(at, e, from, policy, decisions));
             }
-            Event::ArrivalsChecked(e) => {
+            Change::ArrivalsChecked(e) => {
                 self.change(e.range, |range, policy, decisions| range.take_checks(seq, e, policy, decisions));
             }
-            Event::SourceProbed(e) => {
+            Change::SourceProbed(e) => {
                 let at = At { seq, at_ms: e.at_ms };
                 self.change(e.range, |range, _, decisions| range.take_probe(at, e, decisions));
             }
-            Event::WrongSizesGone(e) => {
+            Change::WrongSizesGone(e) => {
                 let at = At { seq, at_ms: e.at_ms };
                 self.change(e.range, |range, _, decisions| range.take_wrong_sizes_gone(at, e, decisions));
             }
-            Event::RangesReopened(e) => {
+            Change::RangesReopened(e) => {
                 let at = At { seq, at_ms: e.at_ms };
                 for id in &e.ranges {
                     self.change(*id, |range, policy, decisions| range.take_reopening(at, policy, decisions));

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use lakemirror_journal::codec;
-use lakemirror_journal::event::Event;
 use lakemirror_journal::log::{FrameHash, FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::image;
+use lakemirror_journal::state::transition::Change;
 use lakemirror_journal::state::{State, checks_of};
 
 use super::snapshots::SnapshotSeen;
@@ -89,7 +89,7 @@ impl Verifier {
             return Ok(());
         }
         let event = decode(record)?;
-        if let Event::ArrivalsChecked(batch) = &event {
+        if let Change::ArrivalsChecked(batch) = event.change() {
             let checks = checks_of(batch);
             self.replayed.checks += checks;
             self.frame_checks += checks;

@@ -13,6 +13,7 @@ use lakemirror_journal::event::{ArrivalsCheckedV1, Event, MoveFinishedV1, MoveSt
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::branch::Move;
 use lakemirror_journal::state::policy::{ArchivedRule, ImportsRule, Policy};
+use lakemirror_journal::state::transition::{BranchChange, Change};
 use lakemirror_journal::state::tree::Completeness;
 
 use super::Key;
@@ -78,19 +79,21 @@ impl Reducer {
 
     /// Takes a fact of the journal, unless it is the rules' work.
     pub(super) fn observe(&mut self, event: &Event) {
-        match event {
-            Event::MoveStarted(_)
-            | Event::MoveFinished(_)
-            | Event::MoveGivenUp(_)
-            | Event::RecordsWritten(_)
-            | Event::SummaryPublished(_) => {}
-            Event::PolicySet(_) | Event::PolicySetV2(_) if self.rules != Rules::OfTheJournal => {}
-            Event::RangesReopened(_) if !self.reopens_alike => {}
-            Event::ArrivalsChecked(batch) => match self.without_imports(batch) {
+        match event.change() {
+            Change::Branch {
+                change:
+                    BranchChange::MoveStarted(_) | BranchChange::MoveFinished { .. } | BranchChange::MoveGivenUp { .. },
+                ..
+            }
+            | Change::RecordsWritten(_)
+            | Change::Published => {}
+            Change::PolicySet(_) if self.rules != Rules::OfTheJournal => {}
+            Change::RangesReopened(_) if !self.reopens_alike => {}
+            Change::ArrivalsChecked(batch) => match self.without_imports(batch) {
                 Some(batch) => self.state.apply(&Event::ArrivalsChecked(batch)),
                 None => self.state.apply(event),
             },
-            observed => self.state.apply(observed),
+            _ => self.state.apply(event),
         }
     }
 
@@ -125,11 +128,11 @@ impl Reducer {
         let command = Command::Mirror { mirror, ask: MirrorCommand::PlanMoves, at_ms: at.at_ms };
         let Ok(events) = decide(&self.state, command) else { return };
         for event in events {
-            match &event {
-                Event::MoveStarted(started) => self.make(started, at),
+            match event.change() {
+                Change::Branch { change: BranchChange::MoveStarted(started), .. } => self.make(started, at),
                 // The branch is there already: no move, and the journal has none.
-                Event::MoveFinished(_) => self.state.apply(&event),
-                Event::RangesReopened(_) => {
+                Change::Branch { change: BranchChange::MoveFinished { .. }, .. } => self.state.apply(&event),
+                Change::RangesReopened(_) => {
                     self.again.entry(mirror).or_insert(at);
                     if !self.reopens_alike {
                         self.state.apply(&event);

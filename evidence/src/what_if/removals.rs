@@ -10,6 +10,7 @@ use lakemirror_journal::event::Event;
 use lakemirror_journal::state::State;
 use lakemirror_journal::state::mirror::Mirror;
 use lakemirror_journal::state::policy::Policy;
+use lakemirror_journal::state::transition::{BranchChange, Change, Transition};
 
 use super::Verdict;
 use crate::explain::graph::At;
@@ -66,26 +67,28 @@ impl Removals {
     }
 
     pub(super) fn take(&mut self, seq: u64, event: &Event, policy: &Policy) {
-        let (Some(mirror), Some(branch)) = (event.mirror(), event.branch().map(ToOwned::to_owned)) else { return };
-        let key = (mirror, branch);
-        match event {
-            Event::BranchTombstoned(e) => {
+        let Some(Transition { mirror, at_ms, change: Change::Branch { name, change }, .. }) = event.transition() else {
+            return;
+        };
+        let (key, at) = ((mirror, name.to_owned()), At { seq, at_ms });
+        match change {
+            BranchChange::Tombstoned { .. } => {
                 self.open.insert(key.clone(), self.found.len());
-                let (tombstoned, grace_ms) = (At { seq, at_ms: e.at_ms }, policy.deletion_grace_ms);
+                let (tombstoned, grace_ms) = (at, policy.deletion_grace_ms);
                 let (mirror, branch) = key;
                 self.found.push(Grace { mirror, branch, tombstoned, grace_ms, recorded: None, back_ms: None });
             }
-            Event::BranchRemovalStarted(e) => {
+            BranchChange::RemovalStarted { .. } => {
                 if let Some(grace) = self.open.get(&key).and_then(|at| self.found.get_mut(*at)) {
-                    grace.recorded.get_or_insert(At { seq, at_ms: e.at_ms });
+                    grace.recorded.get_or_insert(at);
                 }
             }
-            Event::BranchSeen(e) => {
+            BranchChange::Seen { .. } => {
                 if let Some(grace) = self.open.remove(&key).and_then(|at| self.found.get_mut(at)) {
-                    grace.back_ms = Some(e.at_ms);
+                    grace.back_ms = Some(at_ms);
                 }
             }
-            Event::BranchRemoved(_) => drop(self.open.remove(&key)),
+            BranchChange::Removed { .. } => drop(self.open.remove(&key)),
             _ => {}
         }
     }

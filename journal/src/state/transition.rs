@@ -7,9 +7,8 @@
 use super::State;
 use super::branch::{Branch, Move};
 use super::mirror::{Definition, Mirror};
-use crate::event::{
-    CommitObservedV1, Event, JournalGapFoundV1, MetarangeReadV1, MirrorTakenV1, MoveStartedV1, SourceIdentifiedV1,
-};
+use super::policy::Policy;
+use crate::event::*;
 use crate::ids::{CommitId, Incarnation};
 
 /// What one fact about a mirror changes.
@@ -60,6 +59,34 @@ pub enum Change<'a> {
     RecordsWritten(&'a [CommitId]),
     /// A part of a metarange was read.
     MetarangeRead(&'a MetarangeReadV1),
+    /// A range file was read.
+    RangeRead(&'a RangeReadV1),
+    /// Objects of a range were checked.
+    ArrivalsChecked(&'a ArrivalsCheckedV1),
+    /// The source was asked about missing objects.
+    SourceProbed(&'a SourceProbedV1),
+    /// Checks of these ranges do not count any more.
+    RangesReopened(&'a RangesReopenedV1),
+    /// The source was asked about objects of another size.
+    WrongSizesGone(&'a WrongSizesGoneV1),
+    /// Archived objects are shown all the same.
+    ArchivedShown(&'a ArchivedShownV1),
+    /// Trees have to be read again.
+    TreesInvalidated(&'a TreesTakenBackV1),
+    /// Deletions wait for an operator.
+    DeletionsHeld(&'a DeletionsHeldV1),
+    /// They need none any more.
+    DeletionsReleased(&'a DeletionsReleasedV1),
+    /// An operator approved them.
+    DeletionsApproved(&'a DeletionsApprovedV1),
+    /// The summary of the mirror was published.
+    Published,
+    /// A process drives from here on.
+    Started(&'a ServiceStartedV1),
+    /// The rules from here on.
+    PolicySet(Policy),
+    /// Something about the journal's own files, or about the copy of the mirrors database in it.
+    Journal,
     /// Something about one branch.
     Branch {
         /// Its name.
@@ -164,7 +191,19 @@ impl Change<'_> {
     /// Whether it is about commits and trees, which branches and mirrors do not follow from.
     #[must_use]
     pub fn is_content(&self) -> bool {
-        matches!(self, Self::CommitObserved(_) | Self::RecordsWritten(_) | Self::MetarangeRead(_))
+        matches!(
+            self,
+            Self::CommitObserved(_)
+                | Self::RecordsWritten(_)
+                | Self::MetarangeRead(_)
+                | Self::RangeRead(_)
+                | Self::ArrivalsChecked(_)
+                | Self::SourceProbed(_)
+                | Self::RangesReopened(_)
+                | Self::WrongSizesGone(_)
+                | Self::ArchivedShown(_)
+                | Self::TreesInvalidated(_)
+        )
     }
 }
 
@@ -193,6 +232,25 @@ impl State {
             None => of_mirror(event, mirror)?,
         };
         Some(Transition { mirror: id, at_ms, is_applied: false, change })
+    }
+}
+
+impl Event {
+    /// What the fact is to change, without the values of a state that it replaces; none for one that is about no mirror,
+    /// or has no time.
+    #[must_use]
+    pub fn transition(&self) -> Option<Transition<'_>> {
+        State::default().transition(self)
+    }
+
+    /// What the fact changes, without the values of a state that it replaces.
+    #[must_use]
+    pub fn change(&self) -> Change<'_> {
+        let timed = match self.branch() {
+            Some(name) => of_branch(self, None).map(|(_, change)| Change::Branch { name, change }),
+            None => of_mirror(self, None).map(|(_, change)| change),
+        };
+        timed.unwrap_or_else(|| of_others(self))
     }
 }
 
@@ -256,4 +314,24 @@ fn of_branch<'a>(event: &'a Event, branch: Option<&Branch>) -> Option<(u64, Bran
         Event::BranchForgotten(e) => (e.at_ms, BranchChange::Forgotten { shown }),
         _ => return None,
     })
+}
+
+fn of_others(event: &Event) -> Change<'_> {
+    match event {
+        Event::RangeRead(e) => Change::RangeRead(e),
+        Event::ArrivalsChecked(e) => Change::ArrivalsChecked(e),
+        Event::SourceProbed(e) => Change::SourceProbed(e),
+        Event::RangesReopened(e) => Change::RangesReopened(e),
+        Event::WrongSizesGone(e) => Change::WrongSizesGone(e),
+        Event::ArchivedShown(e) => Change::ArchivedShown(e),
+        Event::TreesTakenBack(e) => Change::TreesInvalidated(e),
+        Event::DeletionsHeld(e) => Change::DeletionsHeld(e),
+        Event::DeletionsReleased(e) => Change::DeletionsReleased(e),
+        Event::DeletionsApproved(e) => Change::DeletionsApproved(e),
+        Event::SummaryPublished(_) => Change::Published,
+        Event::ServiceStarted(e) => Change::Started(e),
+        Event::PolicySet(e) => Change::PolicySet(Policy::from_version_1(e)),
+        Event::PolicySetV2(e) => Change::PolicySet(Policy::from_event(e)),
+        _ => Change::Journal,
+    }
 }
