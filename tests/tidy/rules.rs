@@ -12,6 +12,10 @@ const LONG_FUNCTIONS: &[&str] = &[];
 /// Where the machine's clock and randomness may be read, and where files may be renamed.
 const READS_CLOCK: [&str; 1] = ["ports/src/clock"];
 const RENAMES: [&str; 3] = ["journal/src/", "sandbox/src/", "adapters/mirrors/src/"];
+/// Where events are interpreted: the state machine itself, and the one translation into another format. The YAML parser and
+/// the replication daemon have events of their own.
+const INTERPRETS_EVENTS: [&str; 4] =
+    ["journal/src/", "evidence/src/export", "src/config/yaml.rs", "sandbox/src/sandbox/replication.rs"];
 /// Decisions are pure: no waiting in them.
 const PURE: [&str; 6] = ["decide.rs", "plan.rs", "apply.rs", "decide/", "plan/", "state/"];
 /// Modules that would hold anything.
@@ -22,8 +26,18 @@ type Rule = fn(&Source) -> Vec<String>;
 /// Rules about size, which hold for the rules' own files too.
 const FORM: [Rule; 5] = [size, functions, opening, module_names, inline_tests];
 /// Rules about words. The files of the rules name what they forbid, so they are not asked about themselves.
-const WORDS: [Rule; 9] =
-    [root_files, markers, pure_files, rim, machine_paths, error_messages, ignored_tests, reasons, readme_commands];
+const WORDS: [Rule; 10] = [
+    root_files,
+    markers,
+    pure_files,
+    one_interpreter,
+    rim,
+    machine_paths,
+    error_messages,
+    ignored_tests,
+    reasons,
+    readme_commands,
+];
 
 /// All faults of a file.
 pub(crate) fn faults(file: &Source) -> Vec<String> {
@@ -94,6 +108,20 @@ fn pure_files(file: &Source) -> Vec<String> {
     });
     on_lines(file, "a decision is pure: no async here", |code| {
         pure && (code.contains("async ") || code.contains(".await"))
+    })
+}
+
+/// Only the journal says what an event means; the export writes down each with its fields. Others follow transitions.
+fn one_interpreter(file: &Source) -> Vec<String> {
+    let exempt = !file.is_product() || INTERPRETS_EVENTS.iter().any(|path| file.path.starts_with(path));
+    on_lines(file, "only the journal interprets events: match on `Event::change`", |code| {
+        let is_pattern = |(at, text): (usize, &str)| {
+            let (before, rest) = (code.get(..at).unwrap_or_default(), code.get(at + text.len()..).unwrap_or_default());
+            let of_events = !before.ends_with(|last: char| last.is_alphanumeric() || last == ':');
+            let opens = ["if let ", "matches!(", "| "].iter().any(|opening| before.contains(opening));
+            of_events && rest.starts_with(|first: char| first.is_ascii_uppercase()) && (opens || rest.contains("=>"))
+        };
+        !exempt && code.match_indices("Event::").any(is_pattern)
     })
 }
 

@@ -91,3 +91,14 @@ fn commands_of_the_readme() {
         passes(readme_commands, "README.md", line);
     }
 }
+
+#[test]
+fn events_have_one_interpreter() {
+    finds(one_interpreter, "engine/src/a.rs", "match e {\n    Event::MoveStarted(e) => x(e),\n}\n");
+    finds(one_interpreter, "evidence/src/a.rs", "if let Event::BranchSeen(e) = event {\n");
+    finds(one_interpreter, "src/a.rs", "    | Event::MoveFinished(_)\n");
+    passes(one_interpreter, "journal/src/state.rs", "    Event::MoveStarted(e) => x(e),\n");
+    passes(one_interpreter, "src/a.rs", "state.apply(&Event::MoveStarted(started));\n");
+    passes(one_interpreter, "src/a.rs", "ServiceEvent::Started(e) => x(e),\n");
+    passes(one_interpreter, "src/a.rs", "events.map(Event::change).any(|c| match c { _ => true });\n");
+}
