@@ -88,6 +88,9 @@ pub fn reflog(
     }
 }
 
+/// A move under way: the record that began it, where to, and its evidence in words.
+type Begun = (u64, CommitId, String);
+
 struct Follow<'a> {
     wanted: Wanted,
     branch: Option<&'a str>,
@@ -96,7 +99,7 @@ struct Follow<'a> {
     /// Whether the state is that of the journal, and not only of the records that are at hand.
     is_whole: bool,
     /// Branches that were named, and the record that began the move under way, with its evidence.
-    branches: BTreeMap<(Incarnation, String), Option<(u64, CommitId, String)>>,
+    branches: BTreeMap<(Incarnation, String), Option<Begun>>,
     /// The oldest state that is known, where the first records are not at hand.
     snapshot: Option<(SnapshotHeader, State)>,
     print: &'a mut dyn FnMut(&Line) -> io::Result<()>,
@@ -223,7 +226,7 @@ fn told_of_mirror(change: &Change<'_>) -> Option<Told> {
 }
 
 /// The line of a branch; `begun` is the record that began the move under way.
-fn told_of_branch(seq: u64, change: &BranchChange<'_>, begun: &mut Option<(u64, CommitId, String)>) -> Option<Told> {
+fn told_of_branch(seq: u64, change: &BranchChange<'_>, begun: &mut Option<Begun>) -> Option<Told> {
     let source = |what| Told::of(Side::Source, what);
     let mirror = |what| Told::of(Side::Mirror, what);
     Some(match change {
