@@ -51,7 +51,7 @@ impl Paper {
     pub(crate) fn texts(&self, who: u8) -> Vec<String> {
         let durable = self.durable();
         let of_asker = |event: &Event| match event {
-            Event::TroubleNoted(noted) if noted.mirror == mirror(who) => Some(noted.text.clone()),
+            Event::ConditionRaised(noted) if noted.mirror == mirror(who) => Some(noted.text.clone()),
             _ => None,
         };
         durable.events.iter().filter_map(of_asker).collect()
@@ -140,7 +140,8 @@ pub(crate) fn paper(askers: u8) -> (State, Paper) {
             storage_namespace: format!("s3://bucket/{who}"),
             created_ms: 0,
         };
-        let define = crate::command::Command::Mirror { mirror: mirror(who), ask: MirrorCommand::Define(definition), at_ms: 0 };
+        let define =
+            crate::command::Command::Mirror { mirror: mirror(who), ask: MirrorCommand::Define(definition), at_ms: 0 };
         for event in crate::decide::decide(&state, define).unwrap() {
             state.apply(&event);
         }
@@ -161,8 +162,16 @@ pub(crate) fn text(who: u8, turn: u8) -> String {
 
 /// Asks for one fact, and holds the answer against the question and against what is durable.
 pub(crate) async fn ask(recorder: &Recorder, paper: &Paper, who: u8, turn: u8) -> Result<(), RecordError> {
-    let facts = recorder.ask(mirror(who), MirrorCommand::Raise { condition: lakemirror_journal::state::condition::MirrorCondition::Other(0), text: text(who, turn) }).await?;
-    let [Event::TroubleNoted(noted)] = &facts[..] else { panic!("an answer to another question: {facts:?}") };
+    let facts = recorder
+        .ask(
+            mirror(who),
+            MirrorCommand::Raise {
+                condition: lakemirror_journal::state::condition::MirrorCondition::Other(0),
+                text: text(who, turn),
+            },
+        )
+        .await?;
+    let [Event::ConditionRaised(noted)] = &facts[..] else { panic!("an answer to another question: {facts:?}") };
     assert_eq!((noted.mirror, &noted.text), (mirror(who), &text(who, turn)), "an answer to another question");
     paper.must_have(&facts);
     Ok(())

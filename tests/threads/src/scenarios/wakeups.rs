@@ -1,5 +1,6 @@
 //! Who waits for something new is woken by everything that came after the look: no wake-up is lost.
 
+use lakemirror_journal::state::State;
 use std::sync::Arc;
 
 use shuttle::future::{block_on, spawn};
@@ -56,8 +57,8 @@ pub(crate) fn facts() {
                 let mut changes = recorder.changes(mirror(0));
                 loop {
                     changes.mark_unchanged();
-                    let seen = recorder.read(|state| state.mirror(&mirror(0))?.trouble.clone()).await.unwrap();
-                    if seen.is_some_and(|trouble| trouble.text == text(0, 1)) {
+                    let last = |state: &State| Some(state.mirror(&mirror(0))?.conditions().next()?.1.text.clone());
+                    if recorder.read(last).await.unwrap() == Some(text(0, 1)) {
                         return;
                     }
                     changes.changed().await;
