@@ -1,5 +1,7 @@
 //! The loop over the list of mirrors, and the tasks that it starts and ends.
 
+mod follow;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -366,46 +368,6 @@ impl Engine {
                 Err(fault) => assignments.conditions.note("", ConditionKind::Lease, fault.to_string()),
             }
         }
-    }
-
-    /// Brings the mirrors at work in line with what is defined and taken.
-    async fn follow(
-        &self,
-        assignments: &mut Assignments,
-        tasks: &mut Tasks,
-        stop: &CancellationToken,
-    ) -> Result<(), Ended> {
-        for definition in assignments.definitions.clone().unwrap_or_default() {
-            let (id, region) = (definition.incarnation, definition.region.clone());
-            if !self.is_ours(&definition) {
-                if self.parts.regions.contains_key(&region) && assignments.is_fresh() {
-                    tracing::error!(
-                        mirror = definition.name,
-                        region = definition.source_region,
-                        "the source's region has no lakeFS here: add it to dst_endpoints"
-                    );
-                }
-                continue;
-            }
-            let taken = assignments.leases.is_taken(&region, &id);
-            let running = self.contexts().get(&id).cloned();
-            match running {
-                Some(context) if definition.deleted && !context.definition.deleted => context.stop.cancel(),
-                Some(context) => {
-                    if let Some(by) =
-                        assignments.leases.elsewhere(&region, &id).filter(|_| !context.stop.is_cancelled())
-                    {
-                        tracing::warn!(mirror = context.name(), by, "another process drives this mirror: left to it");
-                        context.lease.end();
-                        context.stop.cancel();
-                    }
-                }
-                None if taken && assignments.may_start(&id) => self.start(definition, assignments, tasks, stop).await?,
-                None => {}
-            }
-        }
-        assignments.followed();
-        Ok(())
     }
 
     async fn start(

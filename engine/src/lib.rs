@@ -20,6 +20,7 @@ pub mod ownership;
 pub mod ports;
 pub mod promote;
 pub mod publish;
+mod reconcile;
 pub mod recorder;
 pub mod report;
 pub mod repository;

@@ -61,7 +61,7 @@ fn print(heads: &Heads, point: Option<PointInTime>, out: &mut dyn Write) -> io::
         None => writeln!(out, "after the last record, {}, of {}", heads.at.seq, show(heads.at.wall_ms))?,
     }
     print_gaps(&heads.gaps, out)?;
-    let columns = ["mirror", "incarnation", "branch", "commit", "since", "record", "but"];
+    let columns = ["mirror", "incarnation", "branch", "commit", "since", "record", "notes"];
     let mut table = Table::new(&columns.map(|name| (name, if name == "record" { Align::Right } else { Align::Left })));
     for (id, mirror) in &heads.mirrors {
         for (name, branch) in &mirror.branches {

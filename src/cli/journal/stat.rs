@@ -68,8 +68,10 @@ fn print(stat: &Stat, out: &mut dyn Write) -> io::Result<()> {
         None => writeln!(out, "checks     {}", stat.checks)?,
     }
     match stat.ignored_events {
-        Some(ignored_events) => writeln!(out, "strays     {ignored_events}")?,
-        None => writeln!(out, "strays     not known: neither the first records nor a snapshot are at hand")?,
+        Some(ignored_events) => {
+            writeln!(out, "ignored    {ignored_events} events that made no sense where they stood")?
+        }
+        None => writeln!(out, "ignored    not known: neither the first records nor a snapshot are at hand")?,
     }
     print_ladder(stat, out)?;
     print_segments(stat, out)?;

@@ -70,7 +70,7 @@ fn print(report: &Report, anchors: usize, out: &mut dyn Write) -> io::Result<()>
         let Deep { from, records, checks, ignored_events, checkpoints } = deep;
         writeln!(
             out,
-            "deep      {records} records decoded and replayed, {checks} checks counted one by one, {ignored_events} strays"
+            "deep      {records} records decoded and replayed, {checks} checks counted one by one, {ignored_events} ignored events"
         )?;
         let on = if *from > 1 { format!(", on the snapshot after record {}", from - 1) } else { String::new() };
         writeln!(out, "states    {checkpoints} checkpoints have the digest of the state that was replayed{on}")?;
