@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use comfy_table::{CellAlignment, ContentArrangement, presets};
 use lakemirror_core::escape;
 
 /// A column's side.
@@ -13,43 +14,38 @@ pub(super) enum Align {
 }
 
 /// Rows of equal length under a heading.
-pub(super) struct Table {
-    columns: Vec<(&'static str, Align)>,
-    rows: Vec<Vec<String>>,
-}
+pub(super) struct Table(comfy_table::Table);
 
 impl Table {
     /// With these columns.
     pub(super) fn new(columns: &[(&'static str, Align)]) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new() }
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(columns.iter().map(|(name, _)| *name));
+        for (column, (_, align)) in table.column_iter_mut().zip(columns) {
+            column.set_padding((0, 2));
+            column.set_cell_alignment(match align {
+                Align::Left => CellAlignment::Left,
+                Align::Right => CellAlignment::Right,
+            });
+        }
+        Self(table)
     }
 
     /// Adds a row.
     pub(super) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells.iter().map(|cell| escape::line(cell).into_owned()).collect());
+        self.0.add_row(cells.iter().map(|cell| escape::line(cell).into_owned()));
     }
 
     /// Whether there is no row.
     pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.0.is_empty()
     }
 
     /// Prints heading and rows, each column as wide as its widest cell.
     pub(super) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let heading: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let mut widths = vec![0; self.columns.len()];
-        for row in std::iter::once(&heading).chain(&self.rows) {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = cell.chars().count().max(*width);
-            }
-        }
-        for row in std::iter::once(&heading).chain(&self.rows) {
-            let cells = row.iter().zip(&widths).zip(&self.columns);
-            let cells = cells.map(|((cell, width), (_, align))| match align {
-                Align::Left => format!("{cell:<width$}"),
-                Align::Right => format!("{cell:>width$}"),
-            });
-            writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        for line in self.0.lines() {
+            writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
     }
@@ -77,10 +73,11 @@ mod tests {
         assert!(table.is_empty());
         table.row(vec!["é".into(), "1000".into(), String::new()]);
         table.row(vec!["longer".into(), "7".into(), "x".into()]);
+        table.row(vec!["\u{4e2d}\u{6587}".into(), "7".into(), "two columns a letter".into()]);
         let mut text = Vec::new();
         table.print(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
-        assert_eq!(text, "what       n  why\né       1000\nlonger     7  x\n");
+        assert_eq!(text, "what       n  why\né       1000\nlonger     7  x\n\u{4e2d}\u{6587}       7  two columns a letter\n");
     }
 
     #[test]

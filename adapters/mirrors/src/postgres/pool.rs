@@ -15,10 +15,11 @@ use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Row};
 
+use tokio_postgres_rustls::MakeRustlsConnect;
+
 use super::super::attempts::{Effect, Failure};
 use super::failure::Scope;
 use super::generation::{Generation, Generations, Names, Resolve};
-use super::tls::MakeTls;
 use super::{Parameter, Settings, failure};
 
 /// Name resolution, TCP, TLS and login together.
@@ -29,7 +30,7 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The connections of one database.
 pub(super) struct Pool {
     config: Config,
-    tls: MakeTls,
+    tls: MakeRustlsConnect,
     permits: Semaphore,
     idle: Mutex<Vec<Connection>>,
     idle_max: usize,
@@ -50,7 +51,7 @@ struct Connection {
 impl Pool {
     pub(super) fn new(
         mut config: Config,
-        tls: MakeTls,
+        tls: MakeRustlsConnect,
         settings: &Settings,
         resolver: Arc<dyn Resolve>,
         clock: Arc<dyn Clock>,

@@ -1,14 +1,11 @@
 //! TLS for the connections to the database: rustls, with as much checking as the connection string asks for.
 //!
-//! Owns the trust decision and the glue between rustls and the database client. Channel binding is not offered.
+//! Owns the trust decision; `tokio-postgres-rustls` connects rustls with the database client and offers channel binding. The
+//! verifier is our own, because libpq's `require` and `verify-ca` check less than any verifier of a library does.
 
 use std::error::Error;
-use std::future::Future;
-use std::io;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -18,25 +15,18 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_postgres::Socket;
-use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
-use tokio_rustls::TlsConnector;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::OpenError;
 use super::address::{Check, Tls};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Prepares a handshake for each connection.
-#[derive(Clone)]
-pub(super) struct MakeTls(Arc<ClientConfig>);
-
 /// Reads the certificates and settles what is checked.
 ///
 /// # Errors
 /// [`OpenError::Tls`], with the parameter and the file that cannot be used.
-pub(super) fn connector(tls: &Tls) -> Result<MakeTls, OpenError> {
+pub(super) fn connector(tls: &Tls) -> Result<MakeRustlsConnect, OpenError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -54,7 +44,7 @@ pub(super) fn connector(tls: &Tls) -> Result<MakeTls, OpenError> {
             builder.with_client_auth_cert(chain, secret).map_err(|error| failed(key, error.into()))?
         }
     };
-    Ok(MakeTls(Arc::new(config)))
+    Ok(MakeRustlsConnect::new(config))
 }
 
 fn verified(
@@ -154,64 +144,5 @@ impl ServerCertVerifier for Lenient {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl MakeTlsConnect<Socket> for MakeTls {
-    type Stream = Encrypted;
-    type TlsConnect = Handshake;
-    type Error = io::Error;
-
-    fn make_tls_connect(&mut self, domain: &str) -> io::Result<Handshake> {
-        // Asked for sockets of the file system too, which have no name and get no TLS.
-        Ok(Handshake { config: Arc::clone(&self.0), name: ServerName::try_from(domain.to_owned()).ok() })
-    }
-}
-
-/// One handshake to make.
-pub(super) struct Handshake {
-    config: Arc<ClientConfig>,
-    name: Option<ServerName<'static>>,
-}
-
-impl TlsConnect<Socket> for Handshake {
-    type Stream = Encrypted;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Encrypted>> + Send>>;
-
-    fn connect(self, stream: Socket) -> Self::Future {
-        Box::pin(async move {
-            let name = self.name.ok_or_else(|| io::Error::other("the host's name is no name that TLS can check"))?;
-            TlsConnector::from(self.config).connect(name, stream).await.map(Encrypted)
-        })
-    }
-}
-
-/// A connection under TLS.
-pub(super) struct Encrypted(tokio_rustls::client::TlsStream<Socket>);
-
-impl TlsStream for Encrypted {
-    fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
-    }
-}
-
-impl AsyncRead for Encrypted {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, into)
-    }
-}
-
-impl AsyncWrite for Encrypted {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
