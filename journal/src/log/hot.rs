@@ -1,7 +1,8 @@
-//! The hot store: the second witness, recent frames by the number of their first record. A port with two
+//! The hot store: the second copy of recent frames, by the number of their first record. A port with two
 //! implementations: `sled_store`, and `memory` for tests.
 //!
-//! Owns the port. Does not know what a frame holds, nor how many are kept (`window`). One thread uses it.
+//! This module owns the port. It does not know what a frame holds, nor how many are kept (`window`). One thread uses
+//! it.
 
 pub mod memory;
 pub mod sled_store;

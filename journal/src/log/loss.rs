@@ -164,19 +164,19 @@ pub(super) fn read(disk: &dyn Disk) -> Result<Noted, OpenError> {
     }
 }
 
-/// Copies a damaged file, so that another can take its place; returns the copy's name. Until then it stays: an opening
-/// has to see that a loss was accepted.
+/// Copies a damaged file, so that another can replace it, and returns the copy's name. The file itself stays until
+/// then, because an opening has to see that a loss was accepted.
 pub(super) fn copy_aside(disk: &dyn Disk, label: u64) -> Result<String, OpenError> {
     let aside = segment::aside_path(LOSS_NAME, label);
     let copied = read_small(disk, LOSS_NAME, FILE_BYTES_MAX).and_then(|bytes| replace_file(disk, "", &aside, &bytes));
     copied.map_err(|error| OpenError::io("copy", disk.show(LOSS_NAME), error)).map(|()| aside)
 }
 
-/// Makes the record of an accepted loss the first one after the cut, hands it to `replay`, and removes the file. Where
-/// the journal goes on behind the cut, the record is there already: before it nothing else is committed.
+/// Commits the record of an accepted loss as the first one after the cut, passes it to `replay`, and removes the file.
+/// If the journal continues behind the cut, the record exists already, because nothing else is committed before it.
 ///
 /// # Errors
-/// If the file is damaged, or the record cannot be committed: the journal is then not opened.
+/// If the file is damaged, or the record cannot be committed; the journal is then not opened.
 pub(super) fn complete(log: &mut Log, replay: &mut dyn Replay) -> Result<Option<RecoveryAction>, OpenError> {
     let note = match read(&*log.disk)? {
         Noted::Nothing => return Ok(None),
@@ -205,7 +205,7 @@ fn commit(log: &mut Log, note: &Note, replay: &mut dyn Replay) -> Result<Recover
     Ok(RecoveryAction::LossRecorded { seq })
 }
 
-/// The frame that was committed last, which has one record.
+/// The frame that was committed last; it has one record.
 fn describe(opened: &Opened, wall_ms: u64, prev_hash: FrameHash, frame_bytes: usize) -> FrameInfo {
     let Position { last_seq, hash, checks_total, writer_epoch } = opened.position;
     FrameInfo {

@@ -174,7 +174,7 @@ impl Scan<'_> {
         Ok(self.report)
     }
 
-    /// The snapshots that could be the start, in the order in which they are tried.
+    /// The snapshots that may be the start, in the order in which they are tried.
     fn snapshots(&self) -> Result<Vec<Seq>, OpenError> {
         let first = self.first();
         let wanted = match self.options.start {
@@ -193,7 +193,7 @@ impl Scan<'_> {
         })
     }
 
-    /// The first record that could be the start.
+    /// The first record that may be the start.
     fn first(&self) -> Seq {
         let entries = self.ground.entries;
         let whole = matches!(self.options.start, ScanStart::Oldest | ScanStart::OldestState);
@@ -217,7 +217,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Walks to the end, or as far as is wanted.
+    /// Walks to the end, or to the last record that is wanted.
     fn follow(&mut self, start: Start, replay: &mut dyn Replay) -> Result<(), Failed> {
         let mut replay_plan = ReplayPlan::begin(self.ground, start)?;
         self.report.proven_from = replay_plan.from;
