@@ -1,11 +1,11 @@
-//! Errors as the API answers them: a status and `{"message": "…", "code": "…"}`; the message is where lakeFS has it.
+//! The errors of the API: a status and `{"message": "…", "code": "…"}`. lakeFS puts the message in the same field.
 //!
-//! Owns the codes and what they mean for a client. The message is for people; nobody should have to parse it.
+//! This module owns the codes and their meaning for a client. The message is for people; no program should parse it.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What went wrong, in few kinds: the `code` of an error. Programs decide by it, never by the message.
+/// The kind of an error: its `code`. Programs decide by the code, never by the message.
 ///
 /// | code | status | a retry can help |
 /// |---|---|---|
@@ -21,15 +21,15 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
-    /// The request must be changed; its message says how.
+    /// The request must be changed; the message says how.
     Invalid,
     /// No credentials, or wrong ones.
     Unauthenticated,
-    /// The user may not do this. lakeFS answers this as 401, too.
+    /// The user is not permitted to do this. Like lakeFS, this answers 401.
     NotPermitted,
-    /// There is no such repository, mirror or address.
+    /// The repository, mirror or path does not exist.
     NotFound,
-    /// The address is there, the method is not.
+    /// The path exists, but not with this method.
     MethodNotAllowed,
     /// The body of the request did not come in time.
     TimedOut,
@@ -37,16 +37,16 @@ pub enum ErrorCode {
     Conflict,
     /// The body is too large.
     TooLarge,
-    /// A fault of lakemirror itself.
+    /// A fault in lakemirror itself.
     Internal,
-    /// Something that the call needs does not answer.
+    /// A service that the call needs does not answer.
     Unavailable,
     /// lakemirror is not ready yet.
     Starting,
 }
 
 impl ErrorCode {
-    /// All of them.
+    /// All codes.
     pub const ALL: [Self; 11] = [
         Self::Invalid,
         Self::Unauthenticated,
@@ -77,7 +77,7 @@ impl ErrorCode {
         }
     }
 
-    /// Whether the same call may work later without anybody changing anything.
+    /// Whether the same call may succeed later without any change by the caller or an operator.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {
@@ -92,7 +92,8 @@ impl ErrorCode {
         }
     }
 
-    /// Whether the call certainly changed nothing. After `Unavailable` a change may have been made: look before repeating.
+    /// Whether the call certainly changed nothing. After `Unavailable` a change may have been made: check before
+    /// retrying.
     #[must_use]
     pub const fn changed_nothing(self) -> bool {
         match self {
@@ -121,13 +122,13 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// Of a kind, with a message.
+    /// Creates an error of a kind with a message.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 }
 
-/// The body of every error.
+/// The body of every error response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// What happened, to what, and what to do.

@@ -1,7 +1,6 @@
-//! The OpenAPI 3 document, made from the types that are served.
+//! The OpenAPI 3 document, generated from the types that are served.
 //!
-//! The functions here are descriptions only: they are never called, and a test compares the document with what the router
-//! answers.
+//! The functions here are only descriptions and never called. A test compares the document with the router's answers.
 
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -12,7 +11,7 @@ use crate::types::{ApprovedDeletions, DeletionsApproval, Health, Mirror, MirrorC
 /// The document as JSON.
 ///
 /// # Errors
-/// Only if the document has no JSON form, which a test excludes.
+/// Only if the document cannot be serialized, which a test excludes.
 pub fn document() -> Result<String, serde_json::Error> {
     Document::openapi().to_json()
 }
@@ -51,7 +50,7 @@ impl Modify for Schemes {
     }
 }
 
-/// Mirrors a repository into another region.
+/// Creates a mirror of a repository in another region.
 #[expect(dead_code, reason = "described, not called")]
 #[utoipa::path(
     post,
@@ -71,7 +70,7 @@ impl Modify for Schemes {
 )]
 fn create_mirror() {}
 
-/// The mirrors of a repository.
+/// Lists the mirrors of a repository.
 #[expect(dead_code, reason = "described, not called")]
 #[utoipa::path(
     get,
@@ -93,7 +92,7 @@ fn create_mirror() {}
 )]
 fn list_mirrors() {}
 
-/// One mirror.
+/// Returns a mirror.
 #[expect(dead_code, reason = "described, not called")]
 #[utoipa::path(
     get,
@@ -113,9 +112,10 @@ fn list_mirrors() {}
 )]
 fn get_mirror() {}
 
-/// Deletes a mirror with its repository: branches and commits that only the mirror has are lost with it, objects are not
-/// touched. The name is free at once. In the region of the source; with `force=true` in the mirror's region, while the
-/// source's region does not answer.
+/// Deletes a mirror and its repository.
+///
+/// Branches and commits that exist only on the mirror are lost; objects are not deleted. The name is free at once. Use
+/// the region of the source; while it does not answer, use the mirror's region with `force=true`.
 #[expect(dead_code, reason = "described, not called")]
 #[utoipa::path(
     delete,
@@ -137,8 +137,10 @@ fn get_mirror() {}
 )]
 fn delete_mirror() {}
 
-/// Lets deletions of branches go on that are held because they are many at once, or because the source's listing lacks its
-/// default branch. Held deletions have `deletion_held` among what their branch waits for.
+/// Approves held deletions of branches.
+///
+/// Deletions are held when there are many at once, or when the source's list of branches lacks its default branch. The
+/// `waiting` list of such a branch contains `deletion_held`.
 #[expect(dead_code, reason = "described, not called")]
 #[utoipa::path(
     post,
@@ -161,7 +163,7 @@ fn delete_mirror() {}
 )]
 fn approve_deletions() {}
 
-/// This document.
+/// Returns this document.
 #[expect(dead_code, reason = "described, not called")]
 #[utoipa::path(
     get,
@@ -172,7 +174,7 @@ fn approve_deletions() {}
 )]
 fn openapi_document() {}
 
-/// Whether lakemirror runs. 200 also while it starts.
+/// Liveness, at lakeFS's path. Answers 200 also during the start.
 #[expect(dead_code, reason = "described, not called")]
 #[utoipa::path(
     get,
@@ -183,7 +185,7 @@ fn openapi_document() {}
 )]
 fn health() {}
 
-/// Whether the process runs. 200 also while it starts.
+/// Liveness. Answers 200 also during the start.
 #[expect(dead_code, reason = "described, not called")]
 #[utoipa::path(
     get,
@@ -194,7 +196,7 @@ fn health() {}
 )]
 fn liveness() {}
 
-/// Whether the API can answer.
+/// Readiness: whether the API can answer.
 #[expect(dead_code, reason = "described, not called")]
 #[utoipa::path(
     get,

@@ -1,7 +1,8 @@
-//! The router: requests become calls of one [`Service`], and everything else becomes an error in JSON.
+//! The router: turns requests into calls of one [`Service`], and everything else into JSON errors.
 //!
-//! Owns addresses, methods, body limits, parsing of bodies, queries and credentials, and the state of starting. Does not
-//! check credentials and knows no mirror: the service does. Every request goes through the [`Observer`] once.
+//! This module owns paths, methods, body limits, the parsing of bodies, queries and credentials, and the startup state.
+//! It does not check credentials and knows no mirrors; the service does. Every request is reported to the [`Observer`]
+//! once.
 
 use std::sync::Arc;
 
@@ -27,17 +28,17 @@ pub use credentials::{Credentials, Hidden};
 pub use observe::Observer;
 pub use startup::{Startup, Unready};
 
-/// Largest request body, in bytes: a creation has a few hundred.
+/// The largest request body in bytes. A mirror creation has a few hundred.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
 
-/// What the API can do.
+/// The operations of the API.
 #[async_trait]
 pub trait Service: Send + Sync {
     /// Creates a mirror of `source`.
     async fn create_mirror(&self, caller: &Caller, source: &str, creation: MirrorCreation) -> Result<Mirror, ApiError>;
-    /// A page of the mirrors of `source`.
+    /// Returns a page of the mirrors of `source`.
     async fn list_mirrors(&self, caller: &Caller, source: &str, page: &ListPage) -> Result<MirrorList, ApiError>;
-    /// One mirror of `source`.
+    /// Returns one mirror of `source`.
     async fn get_mirror(&self, caller: &Caller, source: &str, mirror: &str) -> Result<Mirror, ApiError>;
     /// Deletes a mirror of `source`.
     async fn delete_mirror(
@@ -47,7 +48,7 @@ pub trait Service: Send + Sync {
         mirror: &str,
         deletion: Deletion,
     ) -> Result<(), ApiError>;
-    /// Lets held deletions of branches of a mirror go on.
+    /// Approves held deletions of branches of a mirror.
     async fn approve_deletions(
         &self,
         caller: &Caller,
@@ -55,7 +56,7 @@ pub trait Service: Send + Sync {
         mirror: &str,
         approval: DeletionsApproval,
     ) -> Result<ApprovedDeletions, ApiError>;
-    /// Whether calls can be answered at all; if not, why, for people. Asked by `/readyz` without credentials.
+    /// Whether calls can be answered at all; if not, the reason for people. `/readyz` calls this without credentials.
     async fn ready(&self) -> Result<(), String> {
         Ok(())
     }

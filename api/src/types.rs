@@ -1,6 +1,6 @@
-//! The bodies of the API, in lakeFS's own field names.
+//! The bodies of the API, with lakeFS's own field names.
 //!
-//! Fields are only ever added. Readers ignore fields that they do not know; the body of a creation may not have any.
+//! Fields are only ever added. Readers ignore unknown fields, but the body of a creation must not have any.
 
 mod wait_kind;
 
@@ -9,12 +9,12 @@ use utoipa::ToSchema;
 
 pub use wait_kind::WaitKind;
 
-/// What lakeFS answers at most on one page.
+/// The most results that lakeFS returns on one page.
 pub const PAGE_RESULTS_MAX: usize = 1000;
-/// What lakeFS answers on one page unless asked for another amount.
+/// The number of results that lakeFS returns on one page by default.
 pub const PAGE_RESULTS_DEFAULT: usize = 100;
 
-/// A mirror to be made.
+/// A mirror to be created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MirrorCreation {
@@ -24,35 +24,35 @@ pub struct MirrorCreation {
     /// The mirror's region.
     #[schema(example = "us-west-2")]
     pub region: String,
-    /// Where the object store's replication puts the source's objects.
+    /// The bucket and prefix to which the object store replicates the source's objects.
     #[schema(example = "s3://west/sample")]
     pub storage_namespace: String,
 }
 
-/// Held deletions that an operator approves. Without a body, as with `{}`, all that are held.
+/// Held deletions that an operator approves. No body and `{}` both mean all held deletions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeletionsApproval {
-    /// The branches that may be deleted on the mirror; missing or null for all whose deletion is held.
+    /// The branches that may be deleted on the mirror. If missing or null, all branches whose deletion is held.
     #[serde(default)]
     #[schema(min_items = 1, example = json!(["feature-1"]))]
     pub branches: Option<Vec<String>>,
 }
 
-/// Held deletions that go on.
+/// Held deletions that were approved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ApprovedDeletions {
-    /// The branches, by name. Each is deleted on the mirror after `deletion.grace`, unless it comes back at the source.
+    /// The branches by name. Each is deleted on the mirror after `deletion.grace`, unless it reappears at the source.
     pub branches: Vec<String>,
 }
 
 /// Whether a mirror may be deleted without the region of its source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Deletion {
-    /// In the source's region only.
+    /// Only in the source's region.
     #[default]
     Regular,
-    /// In the mirror's region, while the source's does not answer.
+    /// In the mirror's region, while the source's region does not answer.
     Forced,
 }
 
@@ -71,30 +71,30 @@ pub struct Mirror {
     pub storage_namespace: String,
     /// When it was created, in seconds since 1970.
     pub creation_date: i64,
-    /// Random, another one for each creation, also of the same name: 32 hexadecimal digits.
+    /// Random id of this creation; a new mirror of the same name has another one. 32 hexadecimal digits.
     pub incarnation: String,
     /// `creating`, `syncing`, `synced`, `stuck`, `failed`, `deleting` or `unknown`.
     pub state: MirrorState,
-    /// The state in a sentence, where there is more to say.
+    /// A sentence about the state, if there is more to say.
     pub state_message: Option<String>,
     /// Its branches by name. `counts.branches` says whether these are all.
     pub branches: Vec<Branch>,
-    /// How much there is.
+    /// Totals.
     pub counts: Counts,
-    /// What somebody should look at.
+    /// Problems that need the attention of an operator.
     pub problems: Vec<String>,
-    /// How many seconds the mirror is behind, computed when it is read: since the oldest head was seen that is not promoted,
-    /// or since the source or the driver was last heard. 0 when in sync, null where nothing is known.
+    /// How many seconds the mirror is behind, computed at each read: since the oldest head was observed that is not
+    /// promoted, or since the last answer of the source or the driver. 0 if in sync, null if unknown.
     pub lag_seconds: Option<u64>,
-    /// Seconds since the driver of the mirror last confirmed this status, by its heartbeat. Null where this process drives the
-    /// mirror itself, and until it has seen a heartbeat.
+    /// Seconds since the driver of the mirror last confirmed this status with a heartbeat. Null if this process drives
+    /// the mirror itself, and before the first heartbeat it reads.
     pub status_age_seconds: Option<u64>,
-    /// The journal behind all this, to be noted elsewhere and given to `journal verify --anchor SEQ:HASH`; null where
-    /// nothing is known.
+    /// The end of the mirror's journal. Store it elsewhere and pass it to `journal verify --anchor SEQ:HASH` later.
+    /// Null if unknown.
     pub journal_head: Option<JournalHead>,
 }
 
-/// The end of a journal: whoever has noted it can tell later whether the journal was rewritten or cut.
+/// The end of a journal. With a stored copy one can prove later whether the journal was rewritten or cut.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JournalHead {
     /// The number of its last durable record.
@@ -103,24 +103,24 @@ pub struct JournalHead {
     pub hash: String,
 }
 
-/// Where a mirror is.
+/// The state of a mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MirrorState {
-    /// Its repository is not there yet.
+    /// Its repository does not exist yet.
     Creating,
-    /// Some branch is behind its source.
+    /// At least one branch is behind its source.
     Syncing,
-    /// Every branch is where its source was last seen.
+    /// Every branch is in sync with the last observed head of its source.
     Synced,
-    /// Something it waits for is overdue.
+    /// Something that it waits for is overdue.
     Stuck,
-    /// It goes on only after somebody has changed something.
+    /// It continues only after an operator has changed something.
     Failed,
-    /// It is deleted, its repository not gone yet.
+    /// It is being deleted; its repository still exists.
     Deleting,
-    /// Nobody confirms the state: the driver or the mirrors database does not answer. `state_message` has the last known
-    /// state. Also a state that only a newer lakemirror knows.
+    /// The state is not confirmed, because the driver or the mirrors database does not answer. `state_message` has the
+    /// last known state. Also used for a state that only a newer lakemirror knows.
     #[serde(other)]
     Unknown,
 }
@@ -130,9 +130,9 @@ pub enum MirrorState {
 pub struct Branch {
     /// Its name.
     pub id: String,
-    /// Where the source's branch was last seen; null when it is gone there.
+    /// The last observed head of the source's branch; null if it was deleted there.
     pub source_commit_id: Option<String>,
-    /// Where the mirror's branch is; null before the first promotion.
+    /// The head of the mirror's branch; null before the first promotion.
     pub promoted_commit_id: Option<String>,
     /// `waiting`, `promoting`, `synced`, `stuck`, `diverged`, `deleting` or `unknown`.
     pub state: BranchState,
@@ -140,21 +140,21 @@ pub struct Branch {
     pub waiting: Vec<Waiting>,
 }
 
-/// Where a branch is.
+/// The state of a branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BranchState {
-    /// It waits for what its source points to.
+    /// It waits for something that the source's head needs.
     Waiting,
-    /// Complete, on its way to the mirror.
+    /// Complete, and being promoted.
     Promoting,
-    /// The mirror's branch is where the source's was last seen.
+    /// In sync: the mirror's branch points to the last observed head of the source.
     Synced,
     /// What it waits for is overdue.
     Stuck,
-    /// Somebody else moved the mirror's branch.
+    /// Another writer moved the mirror's branch.
     Diverged,
-    /// Gone at the source, to be removed after a grace time.
+    /// Deleted at the source; removed from the mirror after the grace period.
     Deleting,
     /// A state that only a newer lakemirror knows.
     #[serde(other)]
@@ -164,19 +164,19 @@ pub enum BranchState {
 /// One thing that a branch waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Waiting {
-    /// What sort of thing it is.
+    /// The kind of thing.
     pub kind: WaitKind,
-    /// What it is, for people.
+    /// A description for people.
     pub what: String,
-    /// How many objects are missing, where it waits for objects.
+    /// The number of missing objects, if it waits for objects.
     pub objects_missing: Option<u64>,
     /// Some of the objects, at most three.
     pub objects: Vec<WaitingObject>,
     /// How many more of this kind are not listed.
     pub and_more: u64,
-    /// Since when, in seconds since 1970.
+    /// The start of the wait, in seconds since 1970.
     pub since: i64,
-    /// When it was last looked for, in seconds since 1970; null if not yet.
+    /// The time of the last check, in seconds since 1970; null before the first.
     pub last_checked: Option<i64>,
 }
 
@@ -185,53 +185,53 @@ pub struct Waiting {
 pub struct WaitingObject {
     /// Its path in the repository; bytes that are not UTF-8 are escaped.
     pub path: String,
-    /// Where it should be: a URI in the mirror's bucket.
+    /// Its expected place: a URI in the mirror's bucket.
     pub uri: String,
 }
 
-/// How much there is.
+/// Totals of a mirror.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Counts {
-    /// Branches followed, those that are not listed included.
+    /// Mirrored branches, including those that are not listed.
     pub branches: u64,
     /// Commit records on the mirror.
     pub commits_promoted: u64,
-    /// Commits seen and not yet on the mirror.
+    /// Observed commits that are not on the mirror yet.
     pub commits_waiting: u64,
-    /// Objects seen at the destination.
+    /// Objects found at the destination.
     pub objects_present: u64,
-    /// Objects looked for and not seen.
+    /// Objects checked and not found.
     pub objects_missing: u64,
-    /// Objects of ancestors that are gone at the source as well.
+    /// Objects of ancestors that the source does not have any more either.
     pub objects_expired: u64,
     /// Entries whose address is outside the namespace.
     pub objects_outside: u64,
 }
 
-/// lakeFS's description of a page.
+/// lakeFS's pagination of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pagination {
     /// Whether there are more results.
     pub has_more: bool,
-    /// What to send as `after` for the next page; empty when there is none.
+    /// The value of `after` for the next page; empty if there is none.
     pub next_offset: String,
     /// Results on this page.
     pub results: usize,
-    /// Results that a page may have.
+    /// The largest number of results on a page.
     pub max_per_page: usize,
 }
 
 /// A page of mirrors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MirrorList {
-    /// Where this page is.
+    /// The position of this page.
     pub pagination: Pagination,
     /// Mirrors by name.
     pub results: Vec<Mirror>,
 }
 
 impl MirrorList {
-    /// The page that was asked for, of mirrors in any order.
+    /// The requested page of `mirrors`, which may be in any order.
     #[must_use]
     pub fn page(mut mirrors: Vec<Mirror>, asked: &ListPage) -> Self {
         mirrors.retain(|mirror| mirror.id.starts_with(&asked.prefix) && mirror.id > asked.after);
@@ -244,14 +244,14 @@ impl MirrorList {
     }
 }
 
-/// Which part of a list is wanted, by lakeFS's rules.
+/// The requested part of a list, by lakeFS's rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListPage {
-    /// Only ids that start so.
+    /// Only ids with this prefix.
     pub prefix: String,
     /// Only ids after this one.
     pub after: String,
-    /// At most so many, 1 to [`PAGE_RESULTS_MAX`].
+    /// The maximum number of results, 1 to [`PAGE_RESULTS_MAX`].
     pub amount: usize,
 }
 
@@ -262,10 +262,10 @@ impl Default for ListPage {
 }
 
 impl ListPage {
-    /// lakeFS's amount: -1 and 0 mean the default.
+    /// Parses lakeFS's amount: -1 and 0 mean the default.
     ///
     /// # Errors
-    /// A message for what is no number or not in -1..=1000.
+    /// A message if the text is not a number in -1..=1000.
     pub fn amount(text: &str) -> Result<usize, String> {
         match text.parse::<i64>() {
             Ok(-1 | 0) => Ok(PAGE_RESULTS_DEFAULT),
@@ -292,7 +292,7 @@ pub enum HealthState {
     Starting,
     /// Ready.
     Ready,
-    /// It has started and cannot answer at the moment; the message says why.
+    /// Started, but unable to answer at the moment; the message has the reason.
     Unready,
 }
 

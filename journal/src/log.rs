@@ -1,13 +1,13 @@
-//! The durable log: records in, group commits out, each acknowledged only when it survives a power cut.
+//! The durable log. It takes records and writes group commits; each is acknowledged only when it survives a power cut.
 //!
-//! Owns the journal's directory and everything in it. Does not know what a record means: payloads are opaque bytes with
-//! a kind and a version. Data flows one way: [`Log::commit`] makes a frame, appends it to the segment, inserts it into
-//! the hot store, waits until both are synced, moves HEAD and syncs; [`Log::open`] reads it all back, mends what can be
-//! mended, and hands every record to a [`Replay`]. `FORMAT.md` has the bytes.
+//! It owns the journal's directory and everything in it. It does not know what a record means: payloads are opaque
+//! bytes with a kind and a version. [`Log::commit`] encodes a frame, appends it to the segment, inserts it into the hot
+//! store, waits until both are synced, then moves HEAD and syncs that. [`Log::open`] reads everything back, repairs
+//! what can be repaired, and passes every record to a [`Replay`]. `FORMAT.md` describes the bytes.
 //!
-//! One thread owns a `Log`; another lives only while a commit's segment is being synced, so an idle log costs nothing.
-//! After any failed write or sync it is latched: everything returns [`CommitError::PreviousFailure`], and the process
-//! has to end.
+//! One thread owns a `Log`. A second one lives only while a commit's segment is synced, so an idle log costs nothing. A
+//! failed write or sync latches the log: every later call returns [`CommitError::PreviousFailure`], and the process has
+//! to end.
 
 mod bytes;
 mod catalog;
@@ -75,12 +75,12 @@ use self::window::Kept;
 use crate::ids::Seq;
 use crate::mutant;
 
-/// What a journal is made with, if there is none yet.
+/// The identity with which a journal is created if there is none yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewJournal {
-    /// Random; the chain of hashes starts from it.
+    /// Random. The hash chain starts from it.
     pub uuid: [u8; 16],
-    /// Now, in milliseconds since 1970; informational.
+    /// The current time in milliseconds since 1970; informational.
     pub wall_ms: u64,
 }
 
@@ -90,11 +90,11 @@ impl NewJournal {
     }
 }
 
-/// What the log stands on.
+/// The storage that the log runs on.
 pub struct Ports {
     /// The journal's directory.
     pub disk: Box<dyn Disk>,
-    /// The second witness.
+    /// The hot store, which holds the second copy of the newest frames.
     pub hot: Box<dyn HotOpener>,
 }
 
@@ -120,7 +120,7 @@ pub struct Head {
     pub frame_hash: FrameHash,
     /// Arrival checks in the journal.
     pub checks_total: u64,
-    /// Which opening this is.
+    /// Counts the openings of the journal; this is the current one.
     pub writer_epoch: u64,
 }
 
@@ -130,15 +130,15 @@ pub struct Log {
     latched: bool,
     buffer: Vec<u8>,
     disk: Box<dyn Disk>,
-    // Holds the lock, and is dropped last.
+    // Holds the lock, therefore dropped last.
     opened: Opened,
 }
 
 impl Log {
-    /// Opens the journal in `dir`, making it with `identity` if there is none, and replays every record.
+    /// Opens the journal in `dir` and replays every record. Creates it with `identity` if there is none.
     ///
     /// # Errors
-    /// See [`OpenError`]; nothing that could be evidence has been removed.
+    /// See [`OpenError`]. Nothing that could be evidence has been removed.
     pub fn open(
         dir: &Path,
         options: &Options,
@@ -181,12 +181,12 @@ impl Log {
         &*self.disk
     }
 
-    /// Commits `records` as one frame: durable, all of them, when this returns. `checks_added` is how many arrival
-    /// checks they carry; `wall_ms` is informational; `state_digest` is the low half of the state's digest after these
-    /// records, which makes the frame a checkpoint, or 0.
+    /// Commits `records` as one frame. All of them are durable when this returns. `checks_added` is the number of
+    /// arrival checks in them; `wall_ms` is informational. `state_digest` is the low half of the state's digest after
+    /// these records and makes the frame a checkpoint; 0 means no checkpoint.
     ///
     /// # Errors
-    /// See [`CommitError`]: sizes are refused before anything is written; any other error latches the log.
+    /// See [`CommitError`]. Sizes are refused before anything is written; any other error latches the log.
     pub fn commit(
         &mut self,
         records: &[RawRecord<'_>],
@@ -198,7 +198,7 @@ impl Log {
             return Err(CommitError::PreviousFailure);
         }
         let next = self.encode(records, checks_added, wall_ms, state_digest)?;
-        // Latched until everything has gone well: an early return leaves it so.
+        // Latched until everything has succeeded, so that an early return leaves it latched.
         self.latched = true;
         self.check_fence()?;
         if mutant::is_on("head_before_frame") {
@@ -218,7 +218,7 @@ impl Log {
         Ok(Committed { first_seq, last_seq: position.last_seq, frame_hash: position.hash, frame_bytes })
     }
 
-    /// Makes the frame in the buffer.
+    /// Encodes the frame into the buffer.
     fn encode(
         &mut self,
         records: &[RawRecord<'_>],
@@ -252,8 +252,8 @@ impl Log {
         if bytes > max { Err(CommitError::FrameTooLarge { bytes, max }) } else { Ok(()) }
     }
 
-    /// On volumes where locks do nothing, another process may have opened the journal: then its first write was to the
-    /// slot that we would write next.
+    /// Detects another process that opened the journal, which can happen on volumes where locks have no effect. Its
+    /// first write went to the slot that we would write next.
     fn check_fence(&self) -> Result<(), CommitError> {
         let ours = self.opened.slot;
         let after = ours.generation.saturating_add(1);
@@ -272,8 +272,8 @@ impl Log {
         let Opened { segment, segment_end, .. } = &mut self.opened;
         let failed = |error| CommitError::io(&*self.disk, "segment", error);
         segment.write_at(*segment_end, &self.buffer).map_err(failed)?;
-        // The two witnesses sync side by side. Which of them has an unacknowledged frame after a crash does not matter:
-        // opening gives it to the other.
+        // The two copies sync in parallel. It does not matter which of them has an unacknowledged frame after a crash:
+        // opening writes it to the other.
         segment.begin_sync();
         Ok(())
     }
@@ -284,7 +284,8 @@ impl Log {
         let bytes = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
         window.push(Kept { first_seq, segment: tally.start.first_seq, offset: *segment_end, bytes });
         if window.is_overfull() {
-            // They go durably with the flush below; all of them are durable in the segment since earlier commits.
+            // The flush below makes the removals durable. All removed frames have been durable in the segment since
+            // earlier commits.
             while let Some(oldest) = window.pop_excess() {
                 hot.remove(oldest.first_seq).map_err(failed)?;
             }
@@ -296,7 +297,7 @@ impl Log {
         hot.flush().map_err(failed)
     }
 
-    /// Moves HEAD, and only then our own idea of the end.
+    /// Moves HEAD, and only after that the end that this process knows.
     fn advance(&mut self, next: &Next) -> Result<(), CommitError> {
         let generation = self.opened.slot.generation.saturating_add(1);
         let slot = Slot { generation, position: next.position };
@@ -310,7 +311,7 @@ impl Log {
     }
 }
 
-/// The frame in the buffer, not yet anywhere else.
+/// The frame in the buffer, which is not written yet.
 struct Next {
     first_seq: Seq,
     wall_ms: u64,

@@ -1,6 +1,6 @@
-//! A request's body, read whole before anything is done with it: bounded in bytes and in time.
+//! Reads a request's body as a whole before it is processed, with limits on bytes and time.
 //!
-//! A peer that sends half a body, or one without end, costs a connection for [`BODY_TIME_MAX`] and nothing else.
+//! A peer that sends half a body or an endless one costs only a connection for [`BODY_TIME_MAX`].
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::BODY_BYTES_MAX;
 use crate::error::{ApiError, ErrorCode};
 
-/// How long a body may take to come, from the end of the request's head.
+/// The time limit for a body, from the end of the request's head.
 pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 pub(super) async fn read_whole(request: Request, next: Next) -> Response {
@@ -32,12 +32,12 @@ pub(super) async fn read_whole(request: Request, next: Next) -> Response {
     }
 }
 
-/// What went wrong with a body: nearly always its size. A peer that broke off reads no answer.
+/// The message for an unreadable body, which is nearly always too large. A peer that disconnected reads no answer.
 fn unreadable(error: &axum::Error) -> String {
     format!("the request body may have {BODY_BYTES_MAX} bytes, and has to be complete ({error})")
 }
 
-/// What is left of the body is not waited for: the connection ends with the answer.
+/// Answers without waiting for the rest of the body; the connection ends with the answer.
 fn refused(error: ApiError) -> Response {
     let mut response = error.into_response();
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

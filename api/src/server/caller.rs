@@ -1,6 +1,6 @@
-//! Who calls, and from where: what a service needs in order to decide whether a call is permitted.
+//! The caller of a request and its address, which a service needs to decide whether a call is permitted.
 //!
-//! Policies may be bound to a source address; which of the claims below counts is for whoever checks.
+//! Policies may be bound to a source address. The service decides which of the claims below counts.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,16 +11,16 @@ use axum::http::request::Parts;
 use super::Credentials;
 use crate::error::ApiError;
 
-/// A caller, unchecked.
+/// A caller whose credentials are not checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// What it came with.
+    /// The credentials in the request.
     pub credentials: Credentials,
-    /// `X-Forwarded-For`, as sent; several headers are one list.
+    /// `X-Forwarded-For` as sent; several headers are joined to one list.
     pub forwarded_for: Option<String>,
     /// `X-Real-IP`, as sent.
     pub real_ip: Option<String>,
-    /// The other end of the connection, where the server was started with connection information.
+    /// The peer address of the connection, if the server was started with connection information.
     pub peer: Option<IpAddr>,
 }
 

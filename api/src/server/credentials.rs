@@ -1,4 +1,4 @@
-//! Who a caller claims to be: the `Authorization` header, parsed and not checked.
+//! The identity that a caller claims: the `Authorization` header, parsed but not checked.
 //!
 //! Secrets are kept in [`Hidden`], which prints as `***`.
 
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::error::{ApiError, ErrorCode};
 
-/// The longest header that is looked at, in bytes: lakeFS's session tokens have some hundreds.
+/// The longest header that is parsed, in bytes. lakeFS's session tokens have some hundreds.
 const HEADER_BYTES_MAX: usize = 8 * 1024;
 
 /// A text that is never printed.
@@ -36,14 +36,14 @@ impl fmt::Debug for Hidden {
     }
 }
 
-/// What a request came with.
+/// The credentials in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
-    /// Nothing.
+    /// No credentials.
     Anonymous,
     /// HTTP Basic with a lakeFS key pair.
     Basic {
-        /// The access key id; no secret.
+        /// The access key id, which is not secret.
         access_key_id: String,
         /// The secret access key.
         secret_access_key: Hidden,
@@ -56,10 +56,10 @@ pub enum Credentials {
 }
 
 impl Credentials {
-    /// From a request's headers. No header is [`Credentials::Anonymous`].
+    /// Parses a request's headers. Without the header the result is [`Credentials::Anonymous`].
     ///
     /// # Errors
-    /// `Unauthenticated` for a header that is neither Basic nor Bearer as they should be; it never quotes the header.
+    /// `Unauthenticated` for a header that is neither valid Basic nor Bearer. The error never quotes the header.
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, ApiError> {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let Some(value) = values.next() else { return Ok(Self::Anonymous) };
@@ -90,7 +90,7 @@ impl Credentials {
 }
 
 impl Credentials {
-    /// The header again, in its plainest form, for checkers that take one.
+    /// Formats the header again in its plainest form, for checkers that take one.
     #[must_use]
     pub fn to_header(&self) -> Option<Hidden> {
         match self {

@@ -1,4 +1,4 @@
-//! One function for each address: parse, call the service, answer.
+//! One handler for each path: it parses the request, calls the service and answers.
 
 use std::sync::Arc;
 
@@ -135,7 +135,7 @@ pub(super) async fn approve_deletions(
     Ok((StatusCode::ACCEPTED, Json(approved)))
 }
 
-/// Read as an object and nothing else: a list would pass for one by the order of its fields.
+/// Parses the body as an object only; serde would accept a list in the order of the fields.
 fn approval(body: &[u8]) -> Answer<DeletionsApproval> {
     const EXAMPLE: &str = r#"{"branches": ["feature-1"]}, or {} for all deletions that are held"#;
     if body.is_empty() {
@@ -163,7 +163,7 @@ fn creation(body: &[u8]) -> Answer<MirrorCreation> {
     if body.is_empty() {
         return Err(invalid(format!("the request has no body; send JSON such as {EXAMPLE}")));
     }
-    // A JSON array would be read field by field as well.
+    // serde would accept a JSON array as well, field by field.
     let begins = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if begins != Some(&b'{') && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() {
         return Err(invalid(format!("the request body is not a JSON object; send JSON such as {EXAMPLE}")));
@@ -173,7 +173,7 @@ fn creation(body: &[u8]) -> Answer<MirrorCreation> {
     })
 }
 
-/// The router takes an empty part of an address for a name.
+/// Refuses an empty path segment, which the router accepts as a name.
 fn named(repository: &str) -> Answer<()> {
     if repository.is_empty() {
         let message = format!("invalid API endpoint: the repository's name is empty; see {}", crate::OPENAPI_PATH);

@@ -1,6 +1,6 @@
-//! What a request leaves behind: an id in the answer and one call to whoever logs and counts.
+//! The trace of a request: an id in the answer, and one call to the observer that logs and counts.
 //!
-//! The header is lakeFS's `X-Request-ID`. Neither query nor headers are handed on: they may hold secrets.
+//! The header is lakeFS's `X-Request-ID`. Query and headers are not passed on, because they may hold secrets.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::{BASE_PATH, HEALTH_PATH, LIVE_PATH, OPENAPI_PATH, READY_PATH};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Whoever logs and counts requests. Both calls must return at once.
+/// Logs and counts requests. Both methods must return at once.
 pub trait Observer: Send + Sync {
-    /// A request has begun; the answer is its id, of visible ASCII characters.
+    /// Called when a request begins. Returns its id, of visible ASCII characters.
     fn begun(&self) -> String;
-    /// It was answered. `route` is the address without the base path and with
-    /// names of parameters in place of their values, `-` for an unknown one.
+    /// Called when a request was answered. `route` is the path without the base path and with the names of parameters
+    /// in place of their values; `-` if unknown.
     fn answered(&self, id: &str, method: &str, route: &str, path: &str, status: u16);
 }
 
@@ -33,7 +33,7 @@ pub(super) async fn observe(State(observer): State<Arc<dyn Observer>>, request: 
     response
 }
 
-/// The address with names in place of values, so that what is counted by route stays bounded.
+/// The path with names in place of values, so that the number of routes stays bounded.
 fn route(path: &str) -> &'static str {
     match path {
         HEALTH_PATH => return HEALTH_PATH,

@@ -1,7 +1,7 @@
-//! How far the process is: starting, ready, or unable to answer, with the reason.
+//! The startup state of the process: starting, ready, or unable to answer, with the reason.
 //!
-//! Owns what `/_health`, `/livez` and `/readyz` say. Whoever notices that the API cannot answer reports it with
-//! [`Startup::report`] and takes it back with [`Startup::resolve`]; the router asks, and decides nothing itself.
+//! This module owns the answers of `/_health`, `/livez` and `/readyz`. A component that finds that the API cannot
+//! answer reports it with [`Startup::report`] and withdraws it with [`Startup::resolve`]. The router only queries.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -10,7 +10,7 @@ use super::Service;
 use crate::error::{ApiError, ErrorCode};
 use crate::types::{Health, HealthState};
 
-/// Why a process that has started cannot answer at the moment.
+/// Why a started process cannot answer at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unready {
     /// The process is ending.
@@ -21,7 +21,7 @@ pub enum Unready {
     Database,
 }
 
-/// How far the start has come. The router serves from the first moment on: the probes answer, all else is 503 until
+/// The startup state. The router serves from the beginning: the probes answer, and everything else is 503 until
 /// [`Startup::ready`].
 pub struct Startup {
     service: OnceLock<Arc<dyn Service>>,
@@ -36,28 +36,28 @@ impl Default for Startup {
 }
 
 impl Startup {
-    /// Nothing is ready yet.
+    /// A process that is still starting.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says what the start is doing, such as `replaying the journal`.
+    /// Sets what the start is doing, such as `replaying the journal`.
     pub fn doing(&self, what: &str) {
         what.clone_into(&mut self.doing.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Opens the API. Only the first call counts.
+    /// Opens the API. Only the first call has an effect.
     pub fn ready(&self, service: Arc<dyn Service>) {
         drop(self.service.set(service));
     }
 
-    /// Reports why the process cannot answer from now on, for people.
+    /// Reports a reason, for people, why the process cannot answer from now on.
     pub fn report(&self, why: Unready, what: &str) {
         self.unready.write().unwrap_or_else(PoisonError::into_inner).insert(why, what.to_owned());
     }
 
-    /// Takes a report back.
+    /// Withdraws a report.
     pub fn resolve(&self, why: Unready) {
         self.unready.write().unwrap_or_else(PoisonError::into_inner).remove(&why);
     }
@@ -69,7 +69,7 @@ impl Startup {
         })
     }
 
-    /// What the probe of life says: the process runs.
+    /// The answer of the liveness probe: the process runs.
     pub(super) fn health(&self) -> Health {
         if self.service.get().is_some() {
             return Health { state: HealthState::Ready, message: "ready".to_owned() };
@@ -78,7 +78,7 @@ impl Startup {
         Health { state: HealthState::Starting, message }
     }
 
-    /// What the probe of readiness says: whether the API can answer.
+    /// The answer of the readiness probe: whether the API can answer.
     pub(super) async fn readiness(&self) -> Health {
         let unready = |message| Health { state: HealthState::Unready, message };
         let reported = self.unready.read().unwrap_or_else(PoisonError::into_inner).values().next().cloned();

@@ -1,4 +1,4 @@
-//! The router over a service made up for the purpose: statuses, messages, and that bodies match the document.
+//! Tests the router over a test service: statuses, messages, and that bodies match the document.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use super::*;
 use crate::error::ErrorCode;
 use crate::types::tests::mirror;
 
-/// Answers with what it was asked for.
+/// Answers with the arguments of the call.
 struct Echo;
 
 #[async_trait]
@@ -175,7 +175,7 @@ async fn a_body_that_does_not_come_is_given_up() {
     assert_eq!((status, &answer["code"]), (408, &json!("timed_out")), "{answer}");
 }
 
-/// A body that says nothing and does not end.
+/// A body that sends nothing and does not end.
 struct Never;
 
 impl axum::body::HttpBody for Never {
@@ -204,7 +204,7 @@ async fn the_observer_learns_the_route_and_never_the_query() {
     assert_eq!(*notes.0.lock().unwrap(), expected);
 }
 
-/// Compares a body with its schema: every field is described, every described one is there, types agree.
+/// Compares a body with its schema: every field is described, every described field exists, types agree.
 fn matches_schema(document: &Value, schema: &Value, body: &Value, at: &str) {
     if let Some(reference) = schema["$ref"].as_str() {
         return matches_schema(document, document.pointer(&reference[1..]).unwrap(), body, at);

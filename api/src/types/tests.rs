@@ -1,4 +1,4 @@
-//! Paging by lakeFS's rules and the shape on the wire.
+//! Tests paging by lakeFS's rules, and the JSON form.
 
 use proptest::prelude::*;
 

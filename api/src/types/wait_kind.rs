@@ -1,9 +1,10 @@
-//! What a branch can wait for: one closed list, for the engine, the stored summary, the API and its clients.
+//! The kinds of things that a branch waits for: one closed list for the engine, the stored summary, the API and its
+//! clients.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The kind of what a branch waits for.
+/// The kind of thing that a branch waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitKind {
@@ -17,19 +18,19 @@ pub enum WaitKind {
     Range,
     /// Objects at the destination.
     Objects,
-    /// Objects that have another size than their entries say.
+    /// Objects whose size differs from their entries.
     WrongSize,
     /// Objects in an archive storage class.
     Archived,
-    /// The move of the branch that is under way.
+    /// The move of the branch, which is in progress.
     Promotion,
-    /// Another writer moved the branch of the mirror: an operator.
+    /// An operator, because another writer moved the branch of the mirror.
     Divergence,
-    /// The end of the grace period: the branch is deleted at the source.
+    /// The end of the grace period, because the branch was deleted at the source.
     Deletion,
     /// An operator who approves the deletion of the branch.
     DeletionHeld,
-    /// A call that fails and is tried again.
+    /// A call that fails and is retried.
     Fault,
     /// A kind that only a newer lakemirror knows.
     #[serde(other)]

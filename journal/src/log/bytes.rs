@@ -1,9 +1,8 @@
-//! Little-endian fields of fixed layouts, read without indexing.
+//! Reads little-endian fields of fixed layouts without indexing.
 //!
-//! Owns nothing but the reading of one integer at a named offset. Writing needs no help: layouts are built by
-//! appending `to_le_bytes()` in field order.
+//! Writing needs no help: layouts are built by appending `to_le_bytes()` in field order.
 
-/// `N` bytes at `at`, or `None` if `bytes` ends before.
+/// The `N` bytes at `at`, or `None` if `bytes` ends earlier.
 pub(super) fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }

@@ -1,7 +1,8 @@
-//! Which segments there are and where: the journal's own directory, and archives beside it for reading.
+//! The segments of a journal and where they are: in the journal's own directory or in an archive that is read with it.
 //!
-//! Owns finding and opening them. Does not read frames (`segment`, `walk`). A segment that is there in several forms is
-//! listed once: the journal's own before an archive's, the plain one before the compressed one.
+//! This module finds and opens segments; it does not read frames (`segment`, `walk`). A segment that exists in several
+//! forms is listed once: the journal's own takes precedence over an archive's, and the plain one over the compressed
+//! one.
 
 use std::io;
 
@@ -11,14 +12,14 @@ use super::segment::{self, NameKind, Reader, SEGMENT_DIR, SegmentBytes};
 use super::unpack::Unpacked;
 use crate::ids::Seq;
 
-/// How far a segment has come.
+/// The stage of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// It is being written.
     Open,
     /// It has a footer and never changes again.
     Sealed,
-    /// Sealed, and packed with zstd.
+    /// Sealed, and compressed with zstd.
     Compressed,
 }
 
@@ -26,17 +27,17 @@ pub enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) first: Seq,
-    /// Its last record; `None` of the open one.
+    /// Its last record; `None` for the open segment.
     pub(super) last: Option<Seq>,
     pub(super) stage: Stage,
-    /// Which of the places has it: 0 is the journal's own.
+    /// The index of the place that has it; 0 is the journal's own.
     place: usize,
-    /// There is no such file, and there should be.
+    /// The file should exist and does not.
     pub(super) missing: bool,
 }
 
 impl Entry {
-    /// One that should be in the journal's directory and is not.
+    /// A segment that should be in the journal's directory and is missing.
     pub(super) fn missing(first: Seq, last: Option<Seq>) -> Self {
         let stage = if last.is_some() { Stage::Sealed } else { Stage::Open };
         Self { first, last, stage, place: 0, missing: true }
@@ -69,13 +70,13 @@ pub(super) struct SegmentDir<'a> {
 }
 
 impl<'a> SegmentDir<'a> {
-    /// The journal's own directory, and archives, which have segments directly or in `seg/`.
+    /// The journal's own directory, and archives, which hold segments directly or in `seg/`.
     pub(super) fn new(own: &'a dyn Disk, archives: &[&'a dyn Disk]) -> Self {
         let archived = archives.iter().flat_map(|&disk| ["", SEGMENT_DIR].map(|dir| Place { disk, dir }));
         Self { places: std::iter::once(Place { disk: own, dir: SEGMENT_DIR }).chain(archived).collect() }
     }
 
-    /// The segments in order, each once; between two of them there may be a gap.
+    /// The segments in order, each once. There may be gaps between them.
     ///
     /// # Errors
     /// If the journal's own directory has a file that does not belong there, or two segments overlap.
@@ -85,7 +86,7 @@ impl<'a> SegmentDir<'a> {
             self.list_place(place, &mut all)?;
         }
         all.sort_by_key(|entry| (entry.first, entry.place, entry.stage == Stage::Compressed, entry.last.is_none()));
-        // An archive may have what is sealed here a second time, and both forms are there while one is compressed.
+        // An archive may hold a copy of a segment, and both forms exist while a segment is compressed.
         all.dedup_by(|later, before| (later.first, later.last) == (before.first, before.last));
         self.bound_open(&mut all);
         let overlap = all.windows(2).find_map(|pair| match pair {
@@ -95,7 +96,7 @@ impl<'a> SegmentDir<'a> {
         overlap.map_or(Ok(all.clone()), |entry| Err(OpenError::MisplacedSegment { path: self.show(entry) }))
     }
 
-    /// An open segment before another one was sealed, and only its name does not say so yet.
+    /// An open segment that precedes another one is sealed already; only its name does not show it yet.
     fn bound_open(&self, all: &mut [Entry]) {
         let after: Vec<Option<Seq>> = all.iter().skip(1).map(|next| Some(next.first)).chain([None]).collect();
         for (entry, next) in all.iter_mut().zip(after) {
@@ -128,7 +129,7 @@ impl<'a> SegmentDir<'a> {
         Ok(())
     }
 
-    /// What the file is called in messages.
+    /// The file's name for messages.
     pub(super) fn show(&self, entry: &Entry) -> String {
         let path = entry.path();
         match self.places.get(entry.place) {
@@ -151,11 +152,11 @@ impl<'a> SegmentDir<'a> {
         }))
     }
 
-    /// Opens a segment for reading; one that is missing reads as empty. One that a running service has sealed,
-    /// compressed or removed meanwhile is looked for once more.
+    /// Opens a segment for reading; a missing one reads as empty. If a running service has sealed, compressed or
+    /// removed the segment meanwhile, it is searched once more.
     ///
     /// # Errors
-    /// As the disk says.
+    /// Any error of the disk.
     pub(super) fn open(&self, entry: &mut Entry) -> Result<Reader, OpenError> {
         let failed = |entry: &Entry, error| OpenError::io("read", self.show(entry), error);
         let bytes = match self.open_file(entry) {
@@ -182,7 +183,7 @@ impl<'a> SegmentDir<'a> {
     }
 }
 
-/// Puts the segments that should be between those that are there, and an open one at the end.
+/// Inserts entries for the missing segments between the existing ones, and an open one at the end.
 pub(super) fn without_gaps(entries: Vec<Entry>, from: Seq) -> Vec<Entry> {
     let mut whole: Vec<Entry> = Vec::with_capacity(entries.len() + 1);
     let mut next = Some(from);
@@ -197,7 +198,7 @@ pub(super) fn without_gaps(entries: Vec<Entry>, from: Seq) -> Vec<Entry> {
     whole
 }
 
-/// The segments after the last gap: those that follow one another up to the end.
+/// The segments after the last gap.
 pub(super) fn after_gaps(entries: &[Entry]) -> &[Entry] {
     let is_gap = |pair: &[Entry]| match pair {
         [before, after] => before.last.and_then(|last| last.checked_add(1)) != Some(after.first),

@@ -1,20 +1,20 @@
 //! How one frame follows another: sequence numbers without gaps, hashes, running totals, writer epochs.
 //!
-//! Owns the position at the end of a run of frames; does not read or write any. Frames that `frame` found whole go in;
-//! the position after them comes out.
+//! This module owns the position at the end of a run of frames; it does not read or write frames. The input is a frame
+//! that `frame` found intact; the output is the position after it.
 
 use super::frame::{Frame, FrameHash};
 use crate::ids::Seq;
 
-/// What the genesis hash is computed over, before the journal's UUID.
+/// The prefix of the journal's UUID in the input of the genesis hash.
 const GENESIS_PREFIX: &[u8; 4] = b"jrnl";
 
-/// The end of a run of frames: what the next one has to carry.
+/// The end of a run of frames, which the next frame has to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// Number of the last record; 0 before the first.
     pub last_seq: Seq,
-    /// Hash of the last frame; before the first one, that of the journal's UUID.
+    /// Hash of the last frame; before the first frame, the hash of the journal's UUID.
     pub hash: FrameHash,
     /// Arrival checks so far.
     pub checks_total: u64,
@@ -22,22 +22,22 @@ pub struct Position {
     pub writer_epoch: u64,
 }
 
-/// Why a whole frame is not the next one.
+/// Why an intact frame is not the next one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkFault {
-    /// Another number than the next.
+    /// The record number is not the next one.
     #[error("record {found} where {expected} follows")]
     Seq {
-        /// The number that follows.
+        /// The next record number.
         expected: Seq,
         /// The frame's first number.
         found: Seq,
     },
-    /// It follows another frame than the one before it.
+    /// It does not follow the previous frame.
     #[error("its hash of the frame before is not that frame's")]
     Hash,
-    /// Totals never fall.
+    /// The total of checks fell. Totals never fall.
     #[error("its total of checks falls from {before} to {found}")]
     Checks {
         /// Total before.
@@ -45,7 +45,7 @@ pub enum LinkFault {
         /// Total in the frame.
         found: u64,
     },
-    /// Epochs never fall.
+    /// The writer epoch fell. Epochs never fall.
     #[error("its writer epoch falls from {before} to {found}")]
     Epoch {
         /// Epoch before.
@@ -56,7 +56,7 @@ pub enum LinkFault {
 }
 
 impl Position {
-    /// Before the first frame of the journal with this UUID.
+    /// The position before the first frame of the journal with this UUID.
     #[must_use]
     pub fn genesis(uuid: [u8; 16]) -> Self {
         let mut hasher = blake3::Hasher::new();
@@ -70,10 +70,10 @@ impl Position {
         self.last_seq.saturating_add(1)
     }
 
-    /// Whether `frame` is the next one.
+    /// Checks that `frame` is the next one.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Why it is not.
     pub fn admit(&self, frame: &Frame<'_>) -> Result<(), LinkFault> {
         let stamp = &frame.stamp;
         if stamp.first_seq != self.next_seq() {

@@ -1,22 +1,22 @@
-//! The few file operations that the log needs, as a port; `real` is the operating system, `sim` a disk that forgets
+//! The few file operations that the log needs, as a port. `real` is the operating system; `sim` is a disk that forgets
 //! what was not synced.
 //!
-//! Owns the port and the one way of replacing a small file. Paths are relative to the journal's directory, with `/`;
-//! `""` is the directory itself. Nothing here knows what the files mean.
+//! This module owns the port and the one way to replace a small file. Paths are relative to the journal's directory and
+//! use `/`; `""` is the directory itself. Nothing here knows what the files mean.
 
 pub mod real;
 pub mod sim;
 
 use std::io;
 
-/// How a file is opened. Writers read as well.
+/// How a file is opened. Write access includes read access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// An existing file, for reading only.
+    /// An existing file, read only.
     Read,
     /// An existing file.
     Write,
-    /// An existing file, or else a new one, which is durable once it *and its directory* are synced.
+    /// An existing or a new file. A new one is durable once it *and its directory* are synced.
     Create,
 }
 
@@ -25,44 +25,45 @@ pub trait DiskFile: Send {
     /// Its length in bytes.
     ///
     /// # Errors
-    /// As the operating system says.
+    /// Any error of the operating system.
     fn size(&self) -> io::Result<u64>;
 
     /// Reads up to `into.len()` bytes at `offset`; fewer only at the end of the file.
     ///
     /// # Errors
-    /// As the operating system says.
+    /// Any error of the operating system.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize>;
 
     /// Writes all of `bytes` at `offset`; durable after [`DiskFile::sync`].
     ///
     /// # Errors
-    /// As the operating system says; a part may have been written.
+    /// Any error of the operating system; a part may have been written.
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Cuts the file to `size` bytes; durable after [`DiskFile::sync`].
     ///
     /// # Errors
-    /// As the operating system says.
+    /// Any error of the operating system.
     fn truncate(&mut self, size: u64) -> io::Result<()>;
 
-    /// Says that [`DiskFile::sync`] will be called soon, so that the drive can begin. Promises nothing by itself, and
-    /// an implementation may do nothing.
+    /// Announces that [`DiskFile::sync`] will be called soon, so that the drive can begin. It guarantees nothing, and
+    /// an implementation may ignore it.
     fn begin_sync(&mut self) {}
 
     /// Makes content and length durable, past the drive's cache.
     ///
     /// # Errors
-    /// As the operating system says. What was written before is then in doubt for ever: a second sync may lie.
+    /// Any error of the operating system. What was written before is then permanently in doubt: a second sync may
+    /// report success falsely.
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// Held while the journal is open; dropping it lets go.
+/// The lock, held while the journal is open. Dropping it releases the lock.
 pub type LockGuard = Box<dyn Send>;
 
 /// A directory tree.
 pub trait Disk: Send {
-    /// What `path` is called in messages.
+    /// The name of `path` for messages.
     fn show(&self, path: &str) -> String;
 
     /// Names in a directory, sorted; those of directories end in `/`.
@@ -77,13 +78,13 @@ pub trait Disk: Send {
     /// As the operating system says.
     fn open(&self, path: &str, access: Access) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Makes a directory if it is missing; durable after [`Disk::sync_dir`] of its parent.
+    /// Creates a directory if it is missing; durable after [`Disk::sync_dir`] of its parent.
     ///
     /// # Errors
     /// As the operating system says.
     fn make_dir(&self, path: &str) -> io::Result<()>;
 
-    /// Renames a file or directory over what has the name; durable after [`Disk::sync_dir`].
+    /// Renames a file or directory and replaces what has the new name; durable after [`Disk::sync_dir`].
     ///
     /// # Errors
     /// As the operating system says.
@@ -101,29 +102,29 @@ pub trait Disk: Send {
     /// As the operating system says.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
 
-    /// Takes the exclusive lock on `path`, making the file if it is missing; `None` if another holder has it.
+    /// Takes the exclusive lock on `path`; creates the file if it is missing. `None` if another holder has the lock.
     ///
     /// # Errors
     /// As the operating system says.
     fn try_lock(&self, path: &str) -> io::Result<Option<LockGuard>>;
 }
 
-/// Gives the file `path` in `dir` the content `bytes`, whole or not at all: a crash leaves the old file or the new one.
+/// Replaces the content of file `path` in `dir` with `bytes` atomically: a crash leaves the old file or the new one.
 ///
 /// # Errors
-/// As the operating system says; a `.tmp` file may remain, which the next call overwrites.
+/// Any error of the operating system; a `.tmp` file may remain, which the next call overwrites.
 pub(super) fn replace_file(disk: &dyn Disk, dir: &str, path: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = format!("{path}.tmp");
     let mut file = disk.open(&temporary, Access::Create)?;
     file.truncate(0)?;
     file.write_at(0, bytes)?;
-    // Before the rename: else the name could be durable while the content is not.
+    // Before the rename; otherwise the name could be durable while the content is not.
     file.sync()?;
     disk.rename(&temporary, path)?;
     disk.sync_dir(dir)
 }
 
-/// Everything in a small file, up to `limit` bytes.
+/// The content of a small file, up to `limit` bytes.
 ///
 /// # Errors
 /// As the operating system says.

@@ -1,5 +1,5 @@
-//! What can go wrong when the log is opened, written or read offline. Each message says what happened, to what, and
-//! what to do next; a cause is in `source` and not repeated.
+//! The errors of opening, writing and offline reading of the log. Each message says what happened, to what, and what to
+//! do next. A cause is in `source` and not repeated.
 
 use std::io;
 
@@ -35,9 +35,9 @@ pub enum OpenError {
     /// Any other failure of the disk.
     #[error("cannot {action} {path}: check the volume, then start again")]
     Io {
-        /// What was being done.
+        /// The operation that failed.
         action: &'static str,
-        /// To which file.
+        /// The file.
         path: String,
         /// What the operating system said.
         source: io::Error,
@@ -50,7 +50,7 @@ pub enum OpenError {
         /// The link.
         path: String,
     },
-    /// Another process has it.
+    /// Another process has the journal open.
     #[error("the journal in {path} is in use by another process: stop that one, or configure another directory")]
     InUse {
         /// The journal's directory.
@@ -61,10 +61,10 @@ pub enum OpenError {
     NotAJournal {
         /// The directory.
         path: String,
-        /// One thing in it that is not ours.
+        /// One entry in it that is not ours.
         found: String,
     },
-    /// `FORMAT` is missing or damaged while records are there.
+    /// `FORMAT` is missing or damaged although records exist.
     #[error(
         "{path} is missing or damaged, while the journal beside it has records: restore it from a copy of the volume"
     )]
@@ -79,7 +79,7 @@ pub enum OpenError {
         path: String,
         /// Its format.
         found: u64,
-        /// Ours.
+        /// The highest format that this version knows.
         known: u64,
     },
     /// A later version wrote a frame.
@@ -89,9 +89,9 @@ pub enum OpenError {
     NewerFrame {
         /// The segment.
         path: String,
-        /// Where.
+        /// The frame's offset in the segment.
         offset: u64,
-        /// What is unknown.
+        /// The part that is unknown.
         what: &'static str,
     },
     /// A file among the segments that this version does not write.
@@ -102,7 +102,7 @@ pub enum OpenError {
         /// The file.
         path: String,
     },
-    /// Two segments claim the same records, or one lies beyond the end of the chain.
+    /// Two segments claim the same records, or one is beyond the end of the chain.
     #[error(
         "{path} does not fit the segments beside it: the directory holds parts of two journals; restore it from one copy"
     )]
@@ -110,7 +110,7 @@ pub enum OpenError {
         /// The file.
         path: String,
     },
-    /// Both slots are bad.
+    /// Both slots are damaged.
     #[error(
         "both slots of {path} are damaged, so what was acknowledged is not known: restore the volume from a copy, or move the directory away to start a new journal"
     )]
@@ -118,7 +118,7 @@ pub enum OpenError {
         /// The file.
         path: String,
     },
-    /// The frame that was acknowledged last is not the one that is there.
+    /// The last acknowledged frame is not the one that exists.
     #[error(
         "record {seq} in {path} is not the one that HEAD acknowledged: the files are of different times or were changed; restore them together from a copy, or move the directory away to start a new journal"
     )]
@@ -128,7 +128,7 @@ pub enum OpenError {
         /// The last acknowledged record.
         seq: Seq,
     },
-    /// Acknowledged records are in neither witness.
+    /// Acknowledged records are in neither copy.
     #[error(
         "records {from} to {durable} were acknowledged and are readable neither in {path} (at byte {offset}: {fault}) nor in the hot store: all files are as they were; restore the volume from a copy, or move the directory away to start a new journal"
     )]
@@ -144,7 +144,7 @@ pub enum OpenError {
         /// What is wrong there.
         fault: String,
     },
-    /// The two witnesses have different frames, both whole.
+    /// The two copies have different frames, both intact.
     #[error(
         "the segments and the hot store have different frames for record {seq}: the directory holds parts of two journals; restore it from one copy"
     )]
@@ -160,27 +160,27 @@ pub enum OpenError {
         /// What happened.
         source: HotError,
     },
-    /// The hot store failed in a way that a rebuild does not mend.
+    /// The hot store failed in a way that a rebuild does not repair.
     #[error("the hot store beside {path} cannot be written: check the volume, then start again")]
     Hot {
         /// The journal's directory.
         path: String,
-        /// What it said.
+        /// The store's error.
         source: HotError,
     },
-    /// Earlier segments are gone, and no snapshot can stand for them.
+    /// Earlier segments are missing, and no snapshot can replace them.
     #[error(
         "{path} begins with record {first}, and no snapshot says what was before ({refused}): put the earlier segments back from the archive, or a snapshot from a copy of the volume"
     )]
     NoStart {
         /// The directory.
         path: String,
-        /// The oldest record that is there.
+        /// The oldest record that exists.
         first: Seq,
-        /// The snapshots and what is wrong with each.
+        /// The snapshots, and what is wrong with each.
         refused: String,
     },
-    /// The file that says what was given up cannot be read.
+    /// The file that describes the accepted loss cannot be read.
     #[error(
         "{path} is damaged: a loss was accepted, and what was lost can no longer be said from it; `lakemirror journal repair --accept-loss --reason …` sets it aside and records that"
     )]
@@ -195,7 +195,7 @@ pub enum OpenError {
     LossUnrecorded {
         /// The file.
         path: String,
-        /// Why.
+        /// The reason.
         source: CommitError,
     },
     /// The consumer of the scan stopped it.
@@ -209,7 +209,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Sorts a failure of the disk.
+    /// Classifies a failure of the disk.
     pub(super) fn io(action: &'static str, path: String, source: io::Error) -> Self {
         if let Some(link) = SymbolicLink::within(&source) {
             return Self::Linked { path: link.path.clone() };
@@ -222,8 +222,8 @@ impl OpenError {
     }
 }
 
-/// Why a commit was not made. Sizes are checked before anything is written, and leave the log usable; after any other
-/// error the log is latched, the commit may or may not be there after the next open, and the process should end.
+/// Why a commit was not made. Sizes are checked before anything is written and leave the log usable. Any other error
+/// latches the log: the commit may or may not exist after the next open, and the process should end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
@@ -235,9 +235,9 @@ pub enum CommitError {
         "record {index} has {bytes} bytes, more than the {max} that a record may have: nothing was written; split it"
     )]
     RecordTooLarge {
-        /// Which of the given records.
+        /// The index of the record.
         index: usize,
-        /// Its payload.
+        /// The size of its payload.
         bytes: usize,
         /// The limit.
         max: usize,
@@ -248,7 +248,7 @@ pub enum CommitError {
     /// The records together are too large.
     #[error("the records make a frame of {bytes} bytes, more than {max}: nothing was written; commit them in parts")]
     FrameTooLarge {
-        /// The frame.
+        /// The size of the frame.
         bytes: usize,
         /// The limit.
         max: usize,
@@ -256,10 +256,10 @@ pub enum CommitError {
     /// A counter would overflow.
     #[error("the {what} cannot grow further: nothing was written")]
     CounterFull {
-        /// Which one.
+        /// The counter.
         what: &'static str,
     },
-    /// No space is left, or no file can be made any more.
+    /// No space is left, or no more files can be created.
     #[error(
         "no space is left for the {what} of the journal in {path}: free some space or files on that volume and start again; nothing acknowledged is lost"
     )]
@@ -288,10 +288,10 @@ pub enum CommitError {
     Hot {
         /// The journal's directory.
         path: String,
-        /// What it said.
+        /// The store's error.
         source: HotError,
     },
-    /// Another process has taken the journal over.
+    /// Another process has taken over the journal.
     #[error("HEAD was written by another process (epoch {theirs:?}, ours is {ours}): this one has to end")]
     Fenced {
         /// Our epoch.
@@ -305,7 +305,7 @@ pub enum CommitError {
 }
 
 impl CommitError {
-    /// Sorts a failure of the disk.
+    /// Classifies a failure of the disk.
     pub(super) fn io(disk: &dyn Disk, what: &'static str, source: io::Error) -> Self {
         let path = disk.show("");
         match source.kind() {
@@ -314,7 +314,7 @@ impl CommitError {
         }
     }
 
-    /// Sorts a failure of the hot store.
+    /// Classifies a failure of the hot store.
     pub(super) fn hot(disk: &dyn Disk, source: HotError) -> Self {
         match source {
             HotError::Io(error) => Self::io(disk, "hot store", error),
@@ -322,7 +322,7 @@ impl CommitError {
         }
     }
 
-    /// Whether reading or writing failed: the volume is full or fails, and the journal itself is sound.
+    /// Whether reading or writing failed because the volume is full or fails; the journal itself is intact.
     #[must_use]
     pub fn is_volume(&self) -> bool {
         matches!(self, Self::DiskFull { .. } | Self::Io { .. })

@@ -1,21 +1,22 @@
-//! Faults for the simulated disk and hot store: one counter of mutating calls that both share, so that "crash at call
-//! n" means one instant of the whole machine.
+//! Faults for the simulated disk and hot store. Both share one counter of mutating calls, so that "crash at call n"
+//! means one instant of the whole machine.
 //!
-//! Test support. Owns the counter, the plan and a small pseudo-random generator for which unsynced bytes survive.
+//! Test support. This module owns the counter, the plan, and a small pseudo-random generator that chooses which
+//! unsynced bytes survive.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What survives of that which was written and not synced, when the machine stops.
+/// What survives of the unsynced writes when the machine stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Survival {
     /// Nothing.
     Nothing,
-    /// Everything, as when only the process dies; it is no more synced than it was, so a later crash can take it.
+    /// Everything, as when only the process dies. It stays unsynced, so a later crash can lose it.
     Everything,
-    /// Writes up to the last one, of which only this many bytes.
+    /// All writes; of the last one only this many bytes.
     LastWriteCutAt(usize),
-    /// Each 512-byte piece of each write, each cut and each name by itself, as a generator with this seed says.
+    /// Each 512-byte piece of a write, each cut and each name survives or not, as a generator with this seed decides.
     Sectors(u64),
 }
 
@@ -55,12 +56,12 @@ impl Faults {
         self.plan().fail_at = Some((call, kind));
     }
 
-    /// Files may have this many bytes together.
+    /// Limits the bytes of all files together.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.plan().capacity = bytes;
     }
 
-    /// How often a call failed by plan, or for want of room.
+    /// How often a call failed by plan or for lack of space.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.plan().failures
@@ -79,7 +80,7 @@ impl Faults {
         self.plan().crashed = true;
     }
 
-    /// The call at which the machine stopped or that failed by plan, and what it was for.
+    /// The call at which the machine stopped or that failed by plan, and its operation.
     #[must_use]
     pub fn struck(&self) -> Option<String> {
         self.plan().struck.clone()
@@ -91,13 +92,13 @@ impl Faults {
         self.plan().crashed
     }
 
-    /// Counts again from 0, without a plan, on a running machine.
+    /// Resets the counter to 0 on a running machine, without a plan.
     pub fn reset(&self) {
         let capacity = self.capacity();
         *self.plan() = Plan { capacity, ..Plan::default() };
     }
 
-    /// Counts a mutating call, `name` on `path`. An error means that it has no effect, or of a write only a part.
+    /// Counts a mutating call, `name` on `path`. After an error the call has no effect; a write may have a partial one.
     pub(super) fn step(&self, name: &str, path: &str) -> io::Result<()> {
         let mut plan = self.plan();
         let call = plan.calls;
@@ -119,7 +120,7 @@ impl Faults {
         }
     }
 
-    /// A call that changes nothing: it fails only on a stopped machine.
+    /// A call that changes nothing. It fails only on a stopped machine.
     pub(super) fn look(&self) -> io::Result<()> {
         if self.crashed() { Err(stopped()) } else { Ok(()) }
     }
@@ -129,7 +130,7 @@ fn stopped() -> io::Error {
     io::Error::other("the simulated machine has stopped")
 }
 
-/// SplitMix64: which pieces survive.
+/// SplitMix64, which chooses the pieces that survive.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Dice(pub(super) u64);
 

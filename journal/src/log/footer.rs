@@ -1,7 +1,8 @@
-//! The footer of a sealed segment: what the segment holds, in numbers and hashes. Owns the layout and its encoding.
+//! The footer of a sealed segment: numbers and hashes that describe its content. This module owns the layout and the
+//! encoding.
 //!
-//! Does not know whether it is true (`walk` compares it with the frames). `FORMAT.md` says the same for other
-//! languages: change both.
+//! It does not check whether the footer is true (`walk` compares it with the frames). `FORMAT.md` describes the same
+//! for other languages: change both together.
 //!
 //! ```text
 //!   0 magic "JSF1"          4 crc32 of bytes 8..216     8 version u16 | flags u16   12 zero u32
@@ -15,10 +16,10 @@ use super::bytes::{array_at, u16_at, u32_at, u64_at};
 use super::frame::FrameHash;
 use crate::ids::Seq;
 
-/// A BLAKE3 hash over a whole footer: "the hash of the segment".
+/// A BLAKE3 hash over a whole footer, called "the hash of the segment".
 pub type FooterHash = [u8; 32];
 
-/// In place of the hash of the footer before: there is none, or it was lost.
+/// Stands for the hash of the previous footer if there is none or it was lost.
 pub(super) const NO_FOOTER: FooterHash = [0; 32];
 
 const MAGIC: [u8; 4] = *b"JSF1";
@@ -46,22 +47,22 @@ pub const FOOTER_BYTES: usize = PREV_FOOTER_AT + size_of::<FooterHash>();
 
 const _: () = assert!(FOOTER_BYTES == 216);
 
-/// What a sealed segment holds.
+/// The description of a sealed segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footer {
     /// Number of the first record.
     pub first_seq: Seq,
     /// Number of the last record.
     pub last_seq: Seq,
-    /// How many frames, at least one.
+    /// The number of frames, at least one.
     pub frames: u64,
     /// Bytes of all frames; the footer follows them.
     pub frame_bytes: u64,
     /// Arrival checks in the journal before this segment.
     pub checks_before: u64,
-    /// Arrival checks in the journal up to and with this segment.
+    /// Arrival checks in the journal up to and including this segment.
     pub checks_total: u64,
-    /// Which opening wrote the last frame.
+    /// The opening that wrote the last frame.
     pub writer_epoch: u64,
     /// Wall time of the first frame in milliseconds since 1970; informational.
     pub first_wall_ms: u64,
@@ -71,9 +72,9 @@ pub struct Footer {
     pub prev_hash: FrameHash,
     /// Hash of the last frame.
     pub last_hash: FrameHash,
-    /// BLAKE3 over all frames' bytes.
+    /// BLAKE3 over the bytes of all frames.
     pub frames_hash: [u8; 32],
-    /// Hash of the footer of the segment before; zeros if there is none or it was lost.
+    /// Hash of the previous segment's footer; zeros if there is none or it was lost.
     pub prev_footer: FooterHash,
 }
 
@@ -81,10 +82,10 @@ pub struct Footer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FooterFault {
-    /// Fewer bytes than a footer has.
+    /// There are fewer bytes than a footer has.
     #[error("{0} bytes where a footer has {FOOTER_BYTES}")]
     Incomplete(usize),
-    /// The first four bytes are others.
+    /// The first four bytes are not the magic.
     #[error("no footer starts here")]
     Magic,
     /// The checksum differs.
@@ -95,12 +96,12 @@ pub enum FooterFault {
         /// As computed.
         found: u32,
     },
-    /// The checksum is right, and it uses something that this version does not know.
+    /// The checksum is right, but the footer uses something that this version does not know.
     #[error("the footer was written by a newer version ({0})")]
     Newer(&'static str),
 }
 
-/// Whether a footer begins like this.
+/// Whether `bytes` begin like a footer.
 pub(super) fn starts(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
@@ -136,10 +137,10 @@ impl Footer {
         bytes
     }
 
-    /// Reads the footer in exactly these bytes.
+    /// Decodes the footer in exactly these bytes.
     ///
     /// # Errors
-    /// The first fault that is found.
+    /// The first fault found.
     pub fn decode(bytes: &[u8]) -> Result<Self, FooterFault> {
         if bytes.len() != FOOTER_BYTES {
             return Err(FooterFault::Incomplete(bytes.len()));

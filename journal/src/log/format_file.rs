@@ -1,32 +1,32 @@
-//! `FORMAT`: which journal this is and how it is written. Its presence makes a directory a journal.
+//! `FORMAT`: the identity of the journal and the version of its format. Its presence makes a directory a journal.
 //!
-//! One line of JSON with fixed keys in fixed order, so that a person and any program can read it; this file reads back
-//! only what it writes, byte for byte. A higher `format` is recognised before anything else is looked at.
+//! The file is one line of JSON with fixed keys in fixed order, so that a person and any program can read it. Only what
+//! this module writes is read back, byte for byte. A higher `format` is recognized before anything else is read.
 
 use super::bytes::hex;
 
 /// Name of the file.
 pub(super) const FORMAT_NAME: &str = "FORMAT";
-/// More than the file ever has.
+/// An upper bound of the file's length.
 pub(super) const FORMAT_BYTES_MAX: usize = 4096;
 /// The version of everything in `FORMAT.md`.
 pub const FORMAT_VERSION: u64 = 1;
-/// The hot store's engine and its geometry. Another one cannot open our `hot` directory.
+/// The hot store's engine and its geometry. Another engine cannot open our `hot` directory.
 pub(super) const ENGINE: &str = "sled-1.0.0-alpha.124/F4";
 
-/// What `FORMAT` says.
+/// The content of `FORMAT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
-    /// The journal's random id; the chain of hashes starts from it.
+    /// The journal's random id. The hash chain starts from it.
     pub(super) uuid: [u8; 16],
-    /// When it was made, in milliseconds since 1970; informational.
+    /// The time of creation in milliseconds since 1970; informational.
     pub(super) created_ms: u64,
 }
 
 /// Why `FORMAT` cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unusable {
-    /// Not what any version wrote.
+    /// No version wrote this.
     Damaged,
     /// Written by this higher version.
     Newer(u64),
@@ -56,7 +56,7 @@ impl Identity {
             _ => return Err(Unusable::Damaged),
         }
         let found = Self::fields(text).ok_or(Unusable::Damaged)?;
-        // Compared whole: so the checksum is right and nothing else is in the file.
+        // The comparison of all bytes also proves that the checksum is right and that nothing else is in the file.
         if found.encode() == bytes { Ok(found) } else { Err(Unusable::Damaged) }
     }
 
@@ -64,7 +64,7 @@ impl Identity {
         let (_, after) = text.split_once("\"journal_uuid\":\"")?;
         let digits = u128::from_str_radix(after.get(..32)?, 16).ok()?;
         let created_ms = number_after(text, "\"created_ms\":")?;
-        // The digits read left to right: the most significant byte is the first.
+        // The digits read left to right, so the most significant byte comes first.
         let mut uuid = digits.to_le_bytes();
         uuid.reverse();
         Some(Self { uuid, created_ms })

@@ -1,7 +1,8 @@
-//! The frame: one group commit as bytes. Owns the layout, its encoding and the checks that need nothing but the frame.
+//! The frame: one group commit as bytes. This module owns the layout, the encoding, and the checks that need only the
+//! frame itself.
 //!
-//! Does not own where frames lie (`segment`, `hot`) nor how one follows another (`chain`). Records go in and come out
-//! as opaque payloads. All integers are little endian. `FORMAT.md` says the same for other languages: change both.
+//! It does not know where frames are (`segment`, `hot`) nor how one follows another (`chain`). Records are opaque
+//! payloads. All integers are little endian. `FORMAT.md` describes the same for other languages: change both together.
 //!
 //! ```text
 //!  0 magic "JRF1"          4 crc32 of bytes 8..end       8 version u16 | flags u16     12 body_len u32
@@ -16,9 +17,9 @@ use crate::ids::Seq;
 /// A BLAKE3 hash over a whole frame, as the next frame and HEAD carry it.
 pub type FrameHash = [u8; 32];
 
-/// No frame, header included, is larger: it bounds what a reader has to hold.
+/// The largest frame, header included. It bounds what a reader has to hold.
 pub const FRAME_BYTES_LIMIT: usize = 256 * 1024;
-/// No payload is larger. Bigger data goes to a file of its own, and its digest into a record.
+/// The largest payload. Larger data goes to a file of its own, and its digest into a record.
 pub const RECORD_BYTES_LIMIT: usize = 192 * 1024;
 /// The version of the layout above.
 pub const FRAME_VERSION: u16 = 1;
@@ -50,7 +51,7 @@ const RECORD_ALIGN: usize = 16;
 
 const _: () = assert!(HEADER_BYTES == 96 && RECORD_HEADER_BYTES == 16 && HEADER_BYTES.is_multiple_of(RECORD_ALIGN));
 
-/// One record: what it is, in which version, and its bytes, which this module never looks into.
+/// One record: its kind, the version of that kind, and the payload, which this module never parses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawRecord<'a> {
     /// The kind of record (the table is in `FORMAT.md`).
@@ -62,27 +63,27 @@ pub struct RawRecord<'a> {
 }
 
 impl RawRecord<'_> {
-    /// What the record takes in a frame: header, payload and padding.
+    /// The bytes that the record takes in a frame: header, payload and padding.
     #[must_use]
     pub fn framed_bytes(&self) -> usize {
         RECORD_HEADER_BYTES.saturating_add(self.payload.len()).next_multiple_of(RECORD_ALIGN)
     }
 }
 
-/// What a frame's header says beside its records.
+/// The fields of a frame's header, without its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     /// Number of the first record.
     pub first_seq: Seq,
-    /// Which opening of the journal wrote it.
+    /// The opening of the journal that wrote it.
     pub writer_epoch: u64,
-    /// Arrival checks in the journal, this frame's included.
+    /// Arrival checks in the journal, including this frame's.
     pub checks_total: u64,
     /// Wall time of the commit in milliseconds since 1970; informational.
     pub wall_ms: u64,
     /// Low half of the state's digest; 0 in a frame that is no checkpoint.
     pub state_digest: u64,
-    /// Hash of the frame before.
+    /// Hash of the previous frame.
     pub prev_hash: FrameHash,
 }
 
@@ -90,18 +91,18 @@ pub struct Stamp {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameFault {
-    /// Fewer bytes than a header or than the header announces.
+    /// There are fewer bytes than a header, or than the header announces.
     #[error("{have} bytes where {need} are needed")]
     Incomplete {
-        /// Bytes that are there.
+        /// The bytes that exist.
         have: u64,
-        /// Bytes that a whole frame needs.
+        /// The bytes of a complete frame.
         need: u64,
     },
-    /// What a compressed segment has further on cannot be unpacked.
+    /// The rest of a compressed segment cannot be decompressed.
     #[error("the compressed file is damaged before this")]
     Unpackable,
-    /// The first four bytes are others.
+    /// The first four bytes are not the magic.
     #[error("no frame starts here")]
     Magic,
     /// The announced length is impossible.
@@ -115,10 +116,10 @@ pub enum FrameFault {
         /// As computed.
         found: u32,
     },
-    /// The checksum is right, the structure is not.
+    /// The checksum is right, but the structure is not.
     #[error("the checksum is right, but {0}")]
     Structure(&'static str),
-    /// The checksum is right, and the frame uses something that this version does not know.
+    /// The checksum is right, but the frame uses something that this version does not know.
     #[error("written by a newer version ({0})")]
     Newer(&'static str),
 }
@@ -128,7 +129,7 @@ pub enum FrameFault {
 pub struct Frame<'a> {
     /// The header's fields.
     pub stamp: Stamp,
-    /// How many records, at least one.
+    /// The number of records, at least one.
     pub count: u32,
     bytes: &'a [u8],
 }
@@ -137,7 +138,7 @@ impl<'a> Frame<'a> {
     /// Checks `bytes`, which must be exactly one frame.
     ///
     /// # Errors
-    /// The first fault that is found.
+    /// The first fault found.
     pub fn check(bytes: &'a [u8]) -> Result<Self, FrameFault> {
         let need = whole_len(bytes)?;
         if bytes.len() != need {
@@ -158,7 +159,7 @@ impl<'a> Frame<'a> {
         Ok(frame)
     }
 
-    /// The frame in bytes that [`Frame::check`] has passed before; `None` if they are not even a header.
+    /// Parses bytes that have passed [`Frame::check`] before. `None` if they are shorter than a header.
     pub(super) fn trusted(bytes: &'a [u8]) -> Option<Self> {
         let stamp = Stamp {
             first_seq: u64_at(bytes, FIRST_SEQ_AT)?,
@@ -193,7 +194,7 @@ impl<'a> Frame<'a> {
     pub fn records(&self) -> impl Iterator<Item = RawRecord<'a>> + use<'a> {
         let mut rest = self.body();
         std::iter::from_fn(move || {
-            // `check` has walked the same bytes without a fault, so the walk ends only at the end.
+            // `check` has parsed the same bytes without a fault, so this ends only at the end.
             let (record, after) = split_record(rest).ok()?;
             rest = after;
             Some(record)
@@ -225,10 +226,10 @@ pub(super) fn hash(frame: &[u8]) -> FrameHash {
     *blake3::hash(frame).as_bytes()
 }
 
-/// How long the frame is that starts with `start`, from its header alone.
+/// The length of the frame that starts with `start`, from its header alone.
 ///
 /// # Errors
-/// A fault if no header of a possible frame is there.
+/// A fault if `start` is not the header of a possible frame.
 pub(super) fn whole_len(start: &[u8]) -> Result<usize, FrameFault> {
     let have = start.len() as u64;
     let (Some(magic), Some(body_len)) = (array_at(start, MAGIC_AT), u32_at(start, BODY_LEN_AT)) else {
@@ -254,7 +255,7 @@ fn check_crc(bytes: &[u8]) -> Result<(), FrameFault> {
     if stored == found { Ok(()) } else { Err(FrameFault::Crc { stored, found }) }
 }
 
-/// Takes one record off the front of a body.
+/// Splits the first record off a body.
 fn split_record(body: &[u8]) -> Result<(RawRecord<'_>, &[u8]), FrameFault> {
     const SHORT: FrameFault = FrameFault::Structure("a record goes past its end");
     let (header, after) = body.split_at_checked(RECORD_HEADER_BYTES).ok_or(SHORT)?;
@@ -276,8 +277,8 @@ fn split_record(body: &[u8]) -> Result<(RawRecord<'_>, &[u8]), FrameFault> {
     Ok((RawRecord { kind, version, payload }, rest))
 }
 
-/// Writes the frame of `records` into `into`, replacing what is there, and returns its hash. The caller has checked
-/// the sizes: records and frame within the limits, at least one record.
+/// Encodes the frame of `records` into `into`, replaces what is there, and returns the frame's hash. The caller has
+/// checked the sizes: at least one record, and records and frame within the limits.
 pub(super) fn encode(into: &mut Vec<u8>, stamp: &Stamp, records: &[RawRecord<'_>]) -> FrameHash {
     let body_len: usize = records.iter().map(RawRecord::framed_bytes).sum();
     into.clear();
@@ -296,7 +297,7 @@ pub(super) fn encode(into: &mut Vec<u8>, stamp: &Stamp, records: &[RawRecord<'_>
     into.extend_from_slice(&stamp.state_digest.to_le_bytes());
     into.extend_from_slice(&stamp.prev_hash);
     records.iter().for_each(|record| encode_record(into, record));
-    // The checksum covers everything after itself, so its place was held free until the rest is known.
+    // The checksum covers everything after itself, so it is computed last.
     let crc = crc32fast::hash(into.get(VERSION_AT..).unwrap_or_default());
     if let Some(place) = into.get_mut(CRC_AT..VERSION_AT) {
         place.copy_from_slice(&crc.to_le_bytes());

@@ -1,8 +1,9 @@
-//! `HEAD`: the watermark of what has been acknowledged, in two slots that are written in turn.
+//! `HEAD`: the watermark of the acknowledged records, in two slots that are written in turn.
 //!
-//! Owns the slots' layout and which of them is current. Does not own when it is written (`writer`) nor what a bad slot
-//! means (`recovery`). The file is 8 KiB, one slot at the start of each 4 KiB half, so that no page holds both; slot
-//! `generation % 2` is written, the other one keeps the generation before.
+//! This module owns the layout of the slots and the choice of the current one. It does not decide when a slot is
+//! written (`writer`) nor what a bad slot means (`recovery`). The file is 8 KiB with one slot at the start of each 4
+//! KiB half, so that no page holds both. A write goes to slot `generation % 2`; the other slot keeps the previous
+//! generation.
 //!
 //! ```text
 //! 0 magic "JHD1"   4 generation u64   12 writer_epoch u64   20 durable_seq u64   28 frame_hash [32]
@@ -33,9 +34,9 @@ const _: () = assert!(SLOT_BYTES == 72);
 /// One valid slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot {
-    /// Grows by one with each write; its parity is the slot's place.
+    /// Grows by one with each write. Its parity is the slot's place.
     pub(super) generation: u64,
-    /// The end of what is acknowledged; `writer_epoch` is the opening that wrote the slot.
+    /// The end of the acknowledged records. `writer_epoch` is the opening that wrote the slot.
     pub(super) position: Position,
 }
 
@@ -53,7 +54,7 @@ impl Slot {
         bytes
     }
 
-    /// The slot whose bytes were read at `place` (0 or 1), or `None` if it was torn, never written or has rotted.
+    /// The slot whose bytes were read at `place` (0 or 1), or `None` if it is torn, was never written, or is damaged.
     fn decode(bytes: &[u8], place: u64) -> Option<Self> {
         let stored = u32_at(bytes, CRC_AT)?;
         if array_at(bytes, MAGIC_AT)? != MAGIC || stored != crc32fast::hash(bytes.get(..CRC_AT)?) {
@@ -66,7 +67,7 @@ impl Slot {
             checks_total: u64_at(bytes, CHECKS_TOTAL_AT)?,
             writer_epoch: u64_at(bytes, WRITER_EPOCH_AT)?,
         };
-        // A slot in the other's place was not written by us.
+        // A slot in the place of the other one was not written by us.
         (generation % 2 == place).then_some(Self { generation, position })
     }
 
@@ -77,7 +78,7 @@ impl Slot {
     /// Writes the slot and makes it durable.
     ///
     /// # Errors
-    /// As the disk says.
+    /// Any error of the disk.
     pub(super) fn write(&self, file: &mut dyn DiskFile) -> io::Result<()> {
         file.write_at(self.offset(), &self.encode())?;
         if crate::mutant::is_on("head_unsynced") {
@@ -87,16 +88,16 @@ impl Slot {
     }
 }
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
     /// The valid slot with the highest generation.
     pub(super) newest: Option<Slot>,
-    /// A slot that is not valid (of two bad ones, the first).
+    /// A slot that is not valid; if both are, the first.
     pub(super) bad: Option<u64>,
 }
 
-/// The whole file as it is at first: both slots valid, nothing acknowledged.
+/// The initial content of the file: both slots are valid, nothing is acknowledged.
 pub(super) fn initial(position: Position) -> Vec<u8> {
     let mut bytes = vec![0; HEAD_BYTES];
     for (half, generation) in bytes.chunks_mut(SLOT_STRIDE).zip(0..) {
@@ -110,7 +111,7 @@ pub(super) fn initial(position: Position) -> Vec<u8> {
 /// Reads both slots.
 ///
 /// # Errors
-/// As the disk says.
+/// Any error of the disk.
 pub(super) fn read(file: &dyn DiskFile) -> io::Result<Found> {
     let mut bytes = vec![0; HEAD_BYTES];
     let got = file.read_at(0, &mut bytes)?;
@@ -127,10 +128,10 @@ pub(super) fn parse(bytes: &[u8]) -> Found {
     Found { newest, bad }
 }
 
-/// The slot in which generation `generation` lies, as it is on the disk now.
+/// The slot of generation `generation` as it is on the disk now.
 ///
 /// # Errors
-/// As the disk says.
+/// Any error of the disk.
 pub(super) fn read_place(file: &dyn DiskFile, generation: u64) -> io::Result<Option<Slot>> {
     let place = generation % 2;
     let mut bytes = [0; SLOT_BYTES];

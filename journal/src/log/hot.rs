@@ -1,7 +1,8 @@
-//! The hot store: the second witness, recent frames by the number of their first record. A port with two
+//! The hot store: the second copy of recent frames, by the number of their first record. A port with two
 //! implementations: `sled_store`, and `memory` for tests.
 //!
-//! Owns the port. Does not know what a frame holds, nor how many are kept (`window`). One thread uses it.
+//! This module owns the port. It does not know what a frame holds, nor how many are kept (`window`). One thread uses
+//! it.
 
 pub mod memory;
 pub mod sled_store;
@@ -14,28 +15,28 @@ use crate::ids::Seq;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HotError {
-    /// It said so.
+    /// It returned an error.
     #[error("the hot store failed")]
     Io(#[from] io::Error),
     /// Its code panicked.
     #[error("the hot store's code panicked")]
     Panicked,
-    /// It did not open in time, and cannot be stopped: only a new process can go on.
+    /// It did not open in time and cannot be stopped; only a new process can continue.
     #[error("the hot store did not open within {seconds} s")]
     Hung {
-        /// How long was waited.
+        /// The time waited.
         seconds: u64,
     },
     /// Two earlier attempts to open it ended the process, or one hung.
     #[error("opening the hot store ended {attempts} earlier processes")]
     Deadly {
-        /// How many.
+        /// The number of attempts.
         attempts: u32,
     },
 }
 
 impl HotError {
-    /// The operating system's error in it.
+    /// The error of the operating system, if there is one.
     #[must_use]
     pub fn as_io(&self) -> Option<&io::Error> {
         match self {
@@ -47,49 +48,49 @@ impl HotError {
 
 /// An open store.
 pub trait HotStore: Send {
-    /// Puts a frame under its first record's number, replacing what is there; durable after [`HotStore::flush`].
+    /// Stores a frame under its first record's number and replaces what is there; durable after [`HotStore::flush`].
     ///
     /// # Errors
-    /// As the store says.
+    /// Any error of the store.
     fn insert(&mut self, first_seq: Seq, frame: &[u8]) -> Result<(), HotError>;
 
-    /// Removes the frame, if there is one; durable after [`HotStore::flush`].
+    /// Removes the frame, if it exists; durable after [`HotStore::flush`].
     ///
     /// # Errors
-    /// As the store says.
+    /// Any error of the store.
     fn remove(&mut self, first_seq: Seq) -> Result<(), HotError>;
 
     /// Makes everything before durable, past the drive's cache.
     ///
     /// # Errors
-    /// As the store says; what was written before is then in doubt.
+    /// Any error of the store; what was written before is in doubt then.
     fn flush(&mut self) -> Result<(), HotError>;
 
     /// The frame under exactly this number.
     ///
     /// # Errors
-    /// As the store says.
+    /// Any error of the store.
     fn get(&self, first_seq: Seq) -> Result<Option<Vec<u8>>, HotError>;
 
     /// Calls `visit` with every frame in rising order.
     ///
     /// # Errors
-    /// As the store says.
+    /// Any error of the store.
     fn each(&self, visit: &mut dyn FnMut(Seq, &[u8])) -> Result<(), HotError>;
 }
 
-/// Opens the store, and puts a broken one out of the way.
+/// Opens the store, and moves a broken one aside.
 pub trait HotOpener: Send {
-    /// Opens the store, making it if it is missing.
+    /// Opens the store; creates it if it is missing.
     ///
     /// # Errors
-    /// As the store says.
+    /// Any error of the store.
     fn open(&mut self) -> Result<Box<dyn HotStore>, HotError>;
 
-    /// Renames the closed store, so that the next open makes an empty one; `label` tells several apart. Returns where
-    /// it is now, or `None` if there was none.
+    /// Renames the closed store, so that the next open creates an empty one. `label` distinguishes several. Returns the
+    /// new place, or `None` if there was no store.
     ///
     /// # Errors
-    /// As the disk says.
+    /// Any error of the disk.
     fn set_aside(&mut self, label: u64) -> io::Result<Option<String>>;
 }

@@ -1,8 +1,8 @@
-//! Making a journal of frames that are known: the same records in the same frames and segments, byte for byte.
+//! Creates a journal from known frames: the same records in the same frames and segments, byte for byte.
 //!
-//! Owns the order in which such a journal comes into being: it grows in a directory beside the one that it is for, which
-//! gets its name when everything is durable. Nothing that exists is ever written over; what was begun and not ended is
-//! removed. The hot store is not made: the first opening rebuilds it from the segments.
+//! This module owns the order of creation. The journal grows in a directory beside its final one and is renamed when
+//! everything is durable. Existing files are never overwritten; an import that was not finished is removed. The hot
+//! store is not created: the first opening rebuilds it from the segments.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -23,50 +23,50 @@ use super::segment::{self, SEGMENT_DIR};
 use super::tally::Tally;
 use crate::ids::Seq;
 
-/// Readable by its owner alone, as every journal.
+/// Readable by its owner only, like every journal.
 const DIR_MODE: u32 = 0o700;
 
-/// Why a journal could not be made.
+/// Why a journal could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// Something is there already.
+    /// Something exists there already.
     #[error("{path} exists and is not empty: name a new directory; nothing is ever written over")]
     Exists {
         /// The directory.
         path: String,
     },
-    /// Another import is under way, or was killed.
+    /// Another import is running or was killed.
     #[error("{path} is there from an import that did not end: wait for that one, or remove the directory")]
     Unfinished {
         /// The directory.
         path: String,
     },
-    /// A frame without records, or with too large ones.
+    /// A frame without records, or with records that are too large.
     #[error("a frame that no journal can have: {0}")]
     Size(&'static str),
-    /// The frame is none.
+    /// The frame is invalid.
     #[error("the frame cannot be: {0}")]
     Frame(FrameFault),
-    /// The frame does not follow the one before.
+    /// The frame does not follow the previous one.
     #[error("the frame does not follow the one before it: {0}")]
     Link(LinkFault),
-    /// The frame's segment neither is the one before's nor begins with it.
+    /// The frame neither belongs to the previous frame's segment nor begins one.
     #[error("the frame of record {0} says another segment than the frames around it")]
     Segment(Seq),
-    /// The disk.
+    /// The disk failed.
     #[error("cannot {action} {path}: check the volume")]
     Io {
-        /// What was being done.
+        /// The operation that failed.
         action: &'static str,
-        /// To which file.
+        /// The file.
         path: String,
         /// What the operating system said.
         source: io::Error,
     },
 }
 
-/// A journal that is being made.
+/// A journal that is being created.
 pub struct Importer {
     dir: PathBuf,
     part: PathBuf,
@@ -86,10 +86,10 @@ fn failed<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> Imp
 }
 
 impl Importer {
-    /// Begins a journal for `dir`, which is missing or empty.
+    /// Begins a journal for `dir`, which must be missing or empty.
     ///
     /// # Errors
-    /// If it is not, or as the disk says; nothing was made then.
+    /// If it is not, or any error of the disk; nothing was created then.
     pub fn begin(dir: &Path, identity: NewJournal) -> Result<Self, ImportError> {
         refuse_what_is_there(dir)?;
         let Some(name) = dir.file_name().and_then(|name| name.to_str()) else {
@@ -98,7 +98,7 @@ impl Importer {
         let name = format!("{name}.importing");
         let part = dir.with_file_name(name);
         let disk = RealDisk::new(&part);
-        // Exclusive: whoever made it has it.
+        // Exclusive: the process that created the directory owns it.
         match DirBuilder::new().mode(DIR_MODE).create(&part) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(ImportError::Unfinished { path: part.display().to_string() });
@@ -125,16 +125,16 @@ impl Importer {
         })
     }
 
-    /// The end of what was added.
+    /// The end of the frames that were added.
     #[must_use]
     pub fn position(&self) -> Position {
         self.position
     }
 
-    /// Adds a frame, which lies in the segment that begins with record `segment`, and returns its hash.
+    /// Adds a frame to the segment that begins with record `segment`, and returns the frame's hash.
     ///
     /// # Errors
-    /// If it is not the next one, or as the disk says.
+    /// If it is not the next one, or any error of the disk.
     pub fn frame(&mut self, stamp: &Stamp, records: &[RawRecord<'_>], segment: Seq) -> Result<FrameHash, ImportError> {
         check_sizes(records)?;
         let hash = frame::encode(&mut self.buffer, stamp, records);
@@ -168,10 +168,10 @@ impl Importer {
         Ok(())
     }
 
-    /// Ends it: durable under its name when this returns.
+    /// Finishes the journal. It is durable under its name when this returns.
     ///
     /// # Errors
-    /// As the disk says; nothing is left then.
+    /// Any error of the disk; nothing is left then.
     pub fn finish(mut self) -> Result<Position, ImportError> {
         let disk = &self.disk;
         let watermark = head::initial(self.position);
@@ -182,13 +182,13 @@ impl Importer {
             .and_then(|()| disk.open(HEAD_NAME, Access::Create))
             .and_then(|mut file| write(&mut *file))
             .and_then(|()| disk.sync_dir(""))
-            // Last, as in every new journal: it vouches for all else.
+            // Last, as in every new journal, because it vouches for everything else.
             .and_then(|()| replace_file(disk, "", FORMAT_NAME, &self.identity.identity().encode()))
             .map_err(failed("write", &self.part))?;
         refuse_what_is_there(&self.dir)?;
         let parent = RealDisk::new(parent_of(&self.dir));
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // Fails where something has come to be in the directory since.
+        // Fails if something was created in the directory meanwhile.
         parent.rename(&name(&self.part), &name(&self.dir)).map_err(failed("make", &self.dir))?;
         self.done = true;
         parent.sync_dir("").map_err(failed("sync", parent_of(&self.dir)))?;
@@ -199,7 +199,7 @@ impl Importer {
 impl Drop for Importer {
     fn drop(&mut self) {
         if !self.done {
-            // It is ours alone, and nobody else is to take it for a journal.
+            // It is ours alone, and no process may mistake it for a journal.
             let _ = fs::remove_dir_all(&self.part);
         }
     }

@@ -1,8 +1,8 @@
-//! The journal's directory: what is in it, entering one that exists, making one that does not, and the lock.
+//! The journal's directory: its files, opening an existing one, creating a new one, and the lock.
 //!
-//! Owns the names of files and the order in which a new journal comes into being. `FORMAT` is written last, so a crash
-//! before it leaves a directory that is recognised as unfinished and made again. Nothing is made in a directory that
-//! holds something else. Records are not read here.
+//! This module owns the file names and the order in which a new journal is created. `FORMAT` is written last, so a
+//! crash before it leaves a directory that is recognized as unfinished and created again. Nothing is created in a
+//! directory that holds something else. Records are not read here.
 
 use super::chain::Position;
 use super::disk::{Access, Disk, LockGuard, read_small, replace_file};
@@ -12,37 +12,38 @@ use super::head;
 use super::segment::{self, SEGMENT_DIR};
 use crate::ids::Seq;
 
-/// Held for as long as the journal is open for writing.
+/// The lock, held as long as the journal is open for writing.
 pub(super) const LOCK_NAME: &str = "LOCK";
 /// The watermark.
 pub(super) const HEAD_NAME: &str = "HEAD";
 /// The first record's number.
 pub(super) const FIRST_SEQ: Seq = 1;
 
-/// What an unfinished new journal may hold, and what a fresh volume brings along.
+/// The names that an unfinished new journal or a fresh volume may hold.
 const HARMLESS: [&str; 9] =
     [LOCK_NAME, HEAD_NAME, "FORMAT.tmp", "seg/", "hot/", "hot.new/", "hot.opening", "lost+found/", "hot.broken.0/"];
 
-/// A journal that is entered: it exists, it is ours, nobody else has it.
+/// A journal that exists, is ours, and that no other process has open.
 pub(super) struct Entered {
     pub(super) lock: LockGuard,
     pub(super) identity: Identity,
-    /// It was made just now.
+    /// Whether it was created just now.
     pub(super) initialised: bool,
 }
 
-/// Enters the journal on `disk`; makes it with the identity `new` if there is none.
+/// Enters the journal on `disk`. Creates it with the identity `new` if there is none.
 ///
 /// # Errors
-/// Typed by what is in the way; nothing has been made then, or what has been made is recognised as unfinished.
+/// The type says what is in the way. Nothing has been created then, or what has been created is recognized as
+/// unfinished.
 pub(super) fn enter(disk: &dyn Disk, new: Identity) -> Result<Entered, OpenError> {
     if !look(disk)? {
         disk.make_dir("").map_err(|error| OpenError::io("make", disk.show(""), error))?;
     }
     let lock = lock(disk)?;
-    // Under the lock, so that two that start at once do not both make it.
+    // Under the lock, so that two processes that start at once do not both create it.
     if let Some(identity) = read_identity(disk)? {
-        // The process that made it may have died just before this, and a power cut would take FORMAT from us.
+        // The process that created it may have died just before this sync, and a power cut would then lose FORMAT.
         disk.sync_dir("").map_err(|error| OpenError::io("sync", disk.show(""), error))?;
         return Ok(Entered { lock, identity, initialised: false });
     }
@@ -53,13 +54,13 @@ pub(super) fn enter(disk: &dyn Disk, new: Identity) -> Result<Entered, OpenError
 /// Takes the journal's lock.
 ///
 /// # Errors
-/// If another process has it, or as the disk says.
+/// If another process holds it, or any error of the disk.
 pub(super) fn lock(disk: &dyn Disk) -> Result<LockGuard, OpenError> {
     let taken = disk.try_lock(LOCK_NAME).map_err(|error| OpenError::io("lock", disk.show(LOCK_NAME), error))?;
     taken.ok_or_else(|| OpenError::InUse { path: disk.show("") })
 }
 
-/// Whether the directory exists; an error if it is one in which nothing may be made.
+/// Whether the directory exists. An error if nothing may be created in it.
 fn look(disk: &dyn Disk) -> Result<bool, OpenError> {
     let names = match disk.list("") {
         Ok(names) => names,
@@ -81,7 +82,7 @@ fn look(disk: &dyn Disk) -> Result<bool, OpenError> {
     Ok(true)
 }
 
-/// Whether a directory without `FORMAT` is more than an unfinished new journal.
+/// Whether a directory without `FORMAT` holds more than an unfinished new journal.
 fn has_records(disk: &dyn Disk) -> Result<bool, OpenError> {
     let acknowledged = match disk.open(HEAD_NAME, Access::Read) {
         Ok(file) => head::read(&*file).map_err(|error| OpenError::io("read", disk.show(HEAD_NAME), error))?.newest,
@@ -134,7 +135,7 @@ fn initialise(disk: &dyn Disk, new: Identity) -> Result<(), OpenError> {
     let mut file = disk.open(HEAD_NAME, Access::Create).map_err(failed(HEAD_NAME))?;
     let watermark = head::initial(Position::genesis(new.uuid));
     file.write_at(0, &watermark).and_then(|()| file.sync()).map_err(failed(HEAD_NAME))?;
-    // Everything that FORMAT vouches for is durable before FORMAT is.
+    // Everything that FORMAT vouches for has to be durable first.
     disk.sync_dir("").map_err(failed(""))?;
     replace_file(disk, "", FORMAT_NAME, &new.encode()).map_err(failed(FORMAT_NAME))
 }

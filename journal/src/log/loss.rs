@@ -1,9 +1,9 @@
-//! `LOSS`: an accepted loss on its way into the journal. Written before anything is cut, and removed once the record that
-//! says what was lost is durable, so that no crash leaves a cut without its record.
+//! `LOSS`: an accepted loss whose record is not committed yet. The file is written before anything is cut and removed
+//! when the record of the loss is durable, so that no crash leaves a cut without its record.
 //!
-//! Owns the file, and the opening's part: the first commit after the cut is the record. What the record says is the
-//! business of whoever accepted the loss; what is cut is `repair`'s. `FORMAT.md` says the same for other languages:
-//! change both.
+//! This module owns the file, and the part of the opening that makes this record the first commit after the cut. The
+//! content of the record belongs to the caller that accepted the loss; the cut belongs to `repair`. `FORMAT.md`
+//! describes the same for other languages: change both together.
 //!
 //! ```text
 //!  0 magic "JLS1"     4 crc32 of bytes 8..end    8 version u16 | flags u16    12 zero u32
@@ -46,7 +46,7 @@ const LEN_AT: usize = 88;
 const PAYLOAD_AT: usize = 96;
 const FILE_BYTES_MAX: usize = PAYLOAD_AT + RECORD_BYTES_LIMIT;
 
-/// The record that says what was lost.
+/// The record of a loss.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acknowledgement {
     /// Its kind.
@@ -55,22 +55,22 @@ pub struct Acknowledgement {
     pub version: u16,
     /// Its payload.
     pub payload: Vec<u8>,
-    /// Now, in milliseconds since 1970; informational.
+    /// The current time in milliseconds since 1970; informational.
     pub wall_ms: u64,
 }
 
-/// What the file says.
+/// The content of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Note {
     /// The last record that is kept.
     pub(super) after: Seq,
-    /// Hash of its frame.
+    /// Hash of the frame of that record.
     pub(super) frame_hash: FrameHash,
-    /// First and last record that are given up.
+    /// The first and the last record that are given up.
     pub(super) lost: Option<(Seq, Seq)>,
-    /// HEAD was lost, too.
+    /// HEAD was lost as well.
     pub(super) head_rebuilt: bool,
-    /// The record to be.
+    /// The record to commit.
     pub(super) record: Acknowledgement,
 }
 
@@ -82,7 +82,7 @@ pub(super) enum Noted {
 }
 
 impl Note {
-    /// Whether the chain ends where the note's loss begins.
+    /// Whether the chain ends where the loss begins.
     pub(super) fn is_next_after(&self, end: &Position) -> bool {
         (self.after, self.frame_hash) == (end.last_seq, end.hash)
     }
@@ -143,7 +143,7 @@ impl Note {
         })
     }
 
-    /// Writes the file: whole and durable when this returns.
+    /// Writes the file as a whole; it is durable when this returns.
     pub(super) fn write(&self, disk: &dyn Disk) -> Result<(), OpenError> {
         let written = replace_file(disk, "", LOSS_NAME, &self.encode());
         written.map_err(|error| OpenError::io("write", disk.show(LOSS_NAME), error))
@@ -164,19 +164,19 @@ pub(super) fn read(disk: &dyn Disk) -> Result<Noted, OpenError> {
     }
 }
 
-/// Copies a damaged file, so that another can take its place; returns the copy's name. Until then it stays: an opening
-/// has to see that a loss was accepted.
+/// Copies a damaged file, so that another can replace it, and returns the copy's name. The file itself stays until
+/// then, because an opening has to see that a loss was accepted.
 pub(super) fn copy_aside(disk: &dyn Disk, label: u64) -> Result<String, OpenError> {
     let aside = segment::aside_path(LOSS_NAME, label);
     let copied = read_small(disk, LOSS_NAME, FILE_BYTES_MAX).and_then(|bytes| replace_file(disk, "", &aside, &bytes));
     copied.map_err(|error| OpenError::io("copy", disk.show(LOSS_NAME), error)).map(|()| aside)
 }
 
-/// Makes the record of an accepted loss the first one after the cut, hands it to `replay`, and removes the file. Where
-/// the journal goes on behind the cut, the record is there already: before it nothing else is committed.
+/// Commits the record of an accepted loss as the first one after the cut, passes it to `replay`, and removes the file.
+/// If the journal continues behind the cut, the record exists already, because nothing else is committed before it.
 ///
 /// # Errors
-/// If the file is damaged, or the record cannot be committed: the journal is then not opened.
+/// If the file is damaged, or the record cannot be committed; the journal is then not opened.
 pub(super) fn complete(log: &mut Log, replay: &mut dyn Replay) -> Result<Option<RecoveryAction>, OpenError> {
     let note = match read(&*log.disk)? {
         Noted::Nothing => return Ok(None),
@@ -205,7 +205,7 @@ fn commit(log: &mut Log, note: &Note, replay: &mut dyn Replay) -> Result<Recover
     Ok(RecoveryAction::LossRecorded { seq })
 }
 
-/// The frame that was committed last, which has one record.
+/// The frame that was committed last; it has one record.
 fn describe(opened: &Opened, wall_ms: u64, prev_hash: FrameHash, frame_bytes: usize) -> FrameInfo {
     let Position { last_seq, hash, checks_total, writer_epoch } = opened.position;
     FrameInfo {

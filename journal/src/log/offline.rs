@@ -1,8 +1,8 @@
-//! Reading a journal without opening it: segments, snapshots and HEAD only, nothing written, no lock, sled never touched.
+//! Reads a journal without opening it: only segments, snapshots and HEAD. It writes nothing, takes no lock and never
+//! touches sled.
 //!
-//! Works on a copied volume and beside a running service, whose last frame may be half written: whatever lies after the
-//! watermark is reported and not an error. Segments that were dropped are read from archives. What a scan found:
-//! `report`.
+//! It works on a copied volume and beside a running service, whose last frame may be half written: anything after the
+//! watermark is reported and is no error. Dropped segments are read from archives. `report` has the result of a scan.
 
 mod report;
 
@@ -25,37 +25,38 @@ use super::segment::SEGMENT_DIR;
 use super::snapshot;
 use crate::ids::Seq;
 
-/// HEAD is read while it may be written: of so many tries, one finds a whole slot.
+/// HEAD may be written while it is read. One of this many tries finds an intact slot.
 const HEAD_TRIES: usize = 3;
 
 /// Where a scan begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ScanStart {
-    /// With the first record; an error if it is nowhere.
+    /// With the first record; an error if no segment has it.
     #[default]
     First,
-    /// With the first record after which none is missing: the journal's first, or that of the segment after the last
-    /// gap. `ScanReport::proven_from` says which.
+    /// With the first record of the gapless end of the journal: the journal's first, or that of the segment after the
+    /// last gap. `ScanReport::proven_from` says which.
     Oldest,
-    /// With the first record; if that is nowhere, with the oldest sound snapshot after which no record is missing,
-    /// which the consumer has to accept.
+    /// With the first record. If no segment has it, with the oldest intact snapshot after which no record is missing;
+    /// the consumer has to accept it.
     OldestState,
-    /// With the newest sound snapshot of this record or one before, which the consumer has to accept; else as `First`.
+    /// With the newest intact snapshot at or before this record, which the consumer has to accept; otherwise as
+    /// `First`.
     NewestSnapshotAtOrBefore(Seq),
 }
 
-/// How a journal is scanned; the default is from the first record to the end.
+/// How a journal is scanned. The default is from the first record to the end.
 #[derive(Debug, Clone, Default)]
 pub struct ScanOptions {
-    /// Directories with segments that were dropped, under the same names, directly or in `seg/`.
+    /// Directories with dropped segments under the same names, directly or in `seg/`.
     pub archives: Vec<PathBuf>,
     /// Where to begin.
     pub start: ScanStart,
-    /// The last record that is wanted; its whole frame is handed out.
+    /// The last record that is wanted; the consumer receives its whole frame.
     pub stop_after: Option<Seq>,
 }
 
-/// Reads the journal in `dir` from the first record, handing each to `replay`.
+/// Reads the journal in `dir` from the first record and passes each record to `replay`.
 ///
 /// # Errors
 /// If the directory holds no journal, or one that is damaged at or before its watermark.
@@ -63,7 +64,7 @@ pub fn scan(dir: &Path, replay: &mut dyn Replay) -> Result<ScanReport, ScanError
     scan_with(dir, &ScanOptions::default(), replay)
 }
 
-/// As [`scan`], as `options` say.
+/// As [`scan`], with `options`.
 ///
 /// # Errors
 /// As [`scan`].
@@ -90,7 +91,7 @@ pub fn scan_options_on(
 ) -> Result<ScanReport, ScanError> {
     let no_journal = || ScanError::NoJournal { path: disk.show("") };
     let identity = layout::read_identity(disk)?.ok_or_else(no_journal)?;
-    // Before the segments: then the segments have at least what HEAD says.
+    // Before the segments, so that the segments have at least what HEAD acknowledges.
     let (durable, bad_head_slot) = read_head(disk)?;
     let archives: Vec<RealDisk> = options.archives.iter().map(|dir| RealDisk::new(dir)).collect();
     let archives: Vec<&dyn Disk> = archives.iter().map(|disk| disk as &dyn Disk).collect();
@@ -120,7 +121,7 @@ fn segments(segments_dir: &SegmentDir<'_>, entries: &[Entry]) -> Vec<SegmentSeen
     let seen = |entry: &Entry| SegmentSeen {
         first: entry.first,
         last: entry.last,
-        // One that was removed a moment ago is there under another name, or not needed.
+        // A segment that was just removed exists under another name, or is not needed.
         bytes: segments_dir.file_bytes(entry).unwrap_or(0),
         stage: entry.stage,
         path: segments_dir.show(entry),
@@ -173,7 +174,7 @@ impl Scan<'_> {
         Ok(self.report)
     }
 
-    /// The snapshots that could be the start, in the order in which they are tried.
+    /// The snapshots that may be the start, in the order in which they are tried.
     fn snapshots(&self) -> Result<Vec<Seq>, OpenError> {
         let first = self.first();
         let wanted = match self.options.start {
@@ -192,7 +193,7 @@ impl Scan<'_> {
         })
     }
 
-    /// The first record that could be the start.
+    /// The first record that may be the start.
     fn first(&self) -> Seq {
         let entries = self.ground.entries;
         let whole = matches!(self.options.start, ScanStart::Oldest | ScanStart::OldestState);
@@ -216,7 +217,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Walks to the end, or as far as is wanted.
+    /// Walks to the end, or to the last record that is wanted.
     fn follow(&mut self, start: Start, replay: &mut dyn Replay) -> Result<(), Failed> {
         let mut replay_plan = ReplayPlan::begin(self.ground, start)?;
         self.report.proven_from = replay_plan.from;

@@ -1,20 +1,20 @@
-//! What can be set about the log. Sizes can be lowered, never raised above what the format allows.
+//! The settings of the log. Sizes can be lowered, never raised above the limits of the format.
 
 use super::frame::{FRAME_BYTES_LIMIT, RECORD_BYTES_LIMIT};
 
-/// Settings of a log; [`Options::default`] is right for production.
+/// Settings of a log. [`Options::default`] is right for production.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Largest frame that is written, header included. Default and maximum: 256 KiB.
+    /// The largest frame that is written, header included. Default and maximum: 256 KiB.
     pub frame_bytes_max: usize,
-    /// Largest payload of a record. Default and maximum: 192 KiB.
+    /// The largest payload of a record. Default and maximum: 192 KiB.
     pub record_bytes_max: usize,
-    /// How many of the newest frames the hot store keeps. Default: 1024. Up to a quarter more are there at times.
+    /// How many of the newest frames the hot store keeps. Default: 1024. It may temporarily hold up to a quarter more.
     pub hot_frames_max: usize,
     /// How many bytes of the newest frames the hot store keeps. Default: 8 MiB, because sled keeps in memory what it
-    /// has written. Up to a quarter more are there at times.
+    /// has written. It may temporarily hold up to a quarter more.
     pub hot_bytes_max: u64,
-    /// After how many seconds opening sled is given up. Default: 60.
+    /// The timeout for opening sled, in seconds. Default: 60.
     pub hot_open_seconds_max: u64,
 }
 

@@ -1,8 +1,9 @@
-//! Opening a journal: one scan, then what it takes to make segments, hot store and HEAD agree again.
+//! Opens a journal: one scan, then the repairs after which segments, hot store and HEAD agree again.
 //!
-//! Owns the order of steps and the report. What was acknowledged is never given up: either witness mends the other, and
-//! where both lack it opening is refused with everything left as it was. Directory and lock: `layout`; following the
-//! chain: `replay_plan`; from where: `scan`; writing repairs: `repair`, `hot_repair`; the hot store's state: `inventory`.
+//! This module owns the order of the steps and the report. Acknowledged records are never given up: each copy repairs
+//! the other, and if both lack a record, opening is refused and everything stays as it was. Directory and lock:
+//! `layout`; following the chain: `replay_plan`; where to start: `scan`; repairs: `repair`, `hot_repair`; the state of
+//! the hot store: `inventory`.
 
 mod hot_repair;
 mod inventory;
@@ -35,20 +36,20 @@ use super::{NewJournal, Ports};
 pub(super) struct Opened {
     pub(super) segment: Box<dyn DiskFile>,
     pub(super) segment_end: u64,
-    /// What the open segment holds.
+    /// The tally of the open segment.
     pub(super) tally: Tally,
-    /// Over the open segment's bytes.
+    /// The hash over the open segment's bytes.
     pub(super) hasher: blake3::Hasher,
     pub(super) head_file: Box<dyn DiskFile>,
     pub(super) slot: Slot,
     pub(super) position: Position,
     pub(super) hot: Box<dyn HotStore>,
     pub(super) window: Window,
-    /// Only held; the last field, so that it is let go of last.
+    /// The last field, so that the lock is released last.
     pub(super) _lock: LockGuard,
 }
 
-/// What HEAD says, and the file.
+/// The content of HEAD, and the file.
 struct Watermark {
     file: Box<dyn DiskFile>,
     slot: Slot,
@@ -108,8 +109,8 @@ pub(super) fn open(
     Ok((opened, recovery))
 }
 
-/// How far the chain goes if `durable` is what was acknowledged; it may end before that. Changes nothing but a hot store
-/// that cannot be opened.
+/// Finds how far the chain goes if everything up to `durable` was acknowledged; it may end earlier. Changes nothing,
+/// except for a hot store that cannot be opened.
 pub(super) fn survey(
     ports: &mut Ports,
     options: &Options,
@@ -137,7 +138,7 @@ fn read_watermark(disk: &dyn Disk) -> Result<Watermark, OpenError> {
     Ok(Watermark { file, slot, bad: found.bad })
 }
 
-/// The open hot store, what it held, and whether it had to be made anew.
+/// The open hot store, what it held, and whether it was rebuilt.
 struct HotSide {
     store: Box<dyn HotStore>,
     inventory: Inventory,

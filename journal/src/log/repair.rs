@@ -1,9 +1,10 @@
-//! Going on after a loss that an operator has accepted: the one place that gives up acknowledged records.
+//! Repairs a journal after a loss that an operator has accepted. This is the only place that gives up acknowledged
+//! records.
 //!
-//! Owns what an opening refuses to do: cutting the chain where both witnesses end, and making HEAD anew. Nothing is
-//! deleted; what is cut or stands in the way is kept as `.broken`. What the record of the loss says is the caller's; it is
-//! noted on the disk (`loss`) before anything is cut, and the next opening commits it before anything else. Each step
-//! leaves a state from which a second call does the rest; HEAD comes last, so that until then an opening refuses as
+//! This module owns what an opening refuses to do: cutting the chain where both copies end, and rebuilding HEAD.
+//! Nothing is deleted; whatever is cut or in the way is kept as `.broken`. The caller provides the record of the loss.
+//! It is written to the disk (`loss`) before anything is cut, and the next opening commits it before anything else.
+//! After a crash at any step a second call does the rest. HEAD is written last, so until then an opening refuses as
 //! before.
 
 use std::io;
@@ -29,13 +30,13 @@ use crate::ids::Seq;
 /// What was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// First and last record that were acknowledged and are lost; `None` if only HEAD was.
+    /// The first and the last record that were acknowledged and are lost; `None` if only HEAD was lost.
     pub lost: Option<(Seq, Seq)>,
-    /// Both slots of HEAD were bad: what was acknowledged is now what is there.
+    /// Both slots of HEAD were bad. All records that exist now count as acknowledged.
     pub head_rebuilt: bool,
-    /// The last record that is there.
+    /// The last record that exists.
     pub end: Seq,
-    /// Copies of what was cut, and files that were set aside.
+    /// Copies of what was cut, and files that were moved aside.
     pub saved_as: Vec<String>,
 }
 
@@ -49,7 +50,7 @@ pub enum RepairError {
         /// The directory.
         path: String,
     },
-    /// What is wrong cannot be mended by giving up records.
+    /// The fault cannot be repaired by giving up records.
     #[error(transparent)]
     Unsound(#[from] OpenError),
     /// The caller has no record of the loss.
@@ -57,15 +58,15 @@ pub enum RepairError {
     Record(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Makes the record that says what is given up, of which `saved_as` is not yet known.
+/// Creates the record of the loss. `saved_as` is not known yet.
 pub type MakeRecord<'a> = dyn Fn(&Accepted) -> Result<Acknowledgement, Box<dyn std::error::Error + Send + Sync>> + 'a;
 
-/// Makes the journal in `dir` one that opens, if it is not because acknowledged records or HEAD are lost. `None` if
-/// there is nothing to accept: then nothing was changed. `replay` judges the snapshots, as at an opening. The record
-/// that `record` makes is committed by the next opening; after a crash it is that of the first call.
+/// Repairs the journal in `dir` so that it opens, if the reason is that acknowledged records or HEAD are lost. `None`
+/// if there is nothing to accept; nothing was changed then. `replay` judges the snapshots, as at an opening. The next
+/// opening commits the record that `record` creates; after a crash it is that of the first call.
 ///
 /// # Errors
-/// If the journal is in use, or what is wrong with it is something else.
+/// If the journal is in use, or the fault is another one.
 pub fn accept_loss(
     dir: &Path,
     options: &Options,
@@ -102,7 +103,7 @@ pub fn accept_loss_on(
         saved_as.push(loss::copy_aside(disk, label)?);
     }
     let note = match noted {
-        // A call before this one came so far, and knew more: what it set aside is no longer there.
+        // A previous call came this far and knew more: the files that it moved aside are no longer in place.
         Noted::Note(note) if note.is_next_after(&scanned.end) => note,
         _ => take_note(disk, &scanned.end, lost, slot.is_none(), record)?,
     };
@@ -118,7 +119,7 @@ fn accepted(note: &Note) -> Accepted {
     Accepted { lost, head_rebuilt, end: after, saved_as: Vec::new() }
 }
 
-/// Notes what is about to be given up, durably.
+/// Writes down durably what is about to be given up.
 fn take_note(
     disk: &dyn Disk,
     end: &Position,
@@ -137,7 +138,7 @@ fn take_note(
     Ok(note)
 }
 
-/// Nothing is missing: what a call before this one gave up may still have no record.
+/// Nothing is missing, but the loss that a previous call accepted may still have no record.
 fn only_noted(
     disk: &dyn Disk,
     slot: Option<Slot>,
@@ -167,7 +168,7 @@ fn read_slot(disk: &dyn Disk) -> Result<Option<Slot>, OpenError> {
 
 type Lost = Option<(Seq, Seq)>;
 
-/// How far the chain goes, and what is missing behind it; `None` if nothing is.
+/// How far the chain goes and what is missing behind it; `None` if nothing is.
 fn look(
     ports: &mut Ports,
     options: &Options,
@@ -175,7 +176,7 @@ fn look(
     genesis: Position,
     replay: &mut dyn Replay,
 ) -> Result<Option<(Scanned, Lost)>, OpenError> {
-    // Without HEAD, everything that is there counts as acknowledged, and no frame can disagree.
+    // Without HEAD, everything that exists counts as acknowledged, and no frame can disagree.
     let unknown = Position { last_seq: Seq::MAX, ..genesis };
     let Some(slot) = slot else {
         let scanned = survey(ports, options, unknown, genesis, replay)?;
@@ -190,7 +191,7 @@ fn look(
             Ok(Some((scanned, lost)))
         }
         Ok(_) => Ok(None),
-        // What was acknowledged under this number is not what is there.
+        // The record that was acknowledged under this number is not the one that exists.
         Err(OpenError::HeadDisagrees { seq: 1.., .. }) => {
             let scanned = survey(ports, options, unknown, genesis, replay)?;
             Ok(Some((scanned, Some((durable.last_seq, durable.last_seq)))))
@@ -199,7 +200,7 @@ fn look(
     }
 }
 
-/// Both slots, so that none says what was before.
+/// Writes both slots, so that neither keeps the previous end.
 fn write_head(disk: &dyn Disk, old: Option<Slot>, end: Position) -> Result<(), OpenError> {
     let failed = |error| OpenError::io("write", disk.show(HEAD_NAME), error);
     let mut file = disk.open(HEAD_NAME, Access::Create).map_err(failed)?;
@@ -215,7 +216,7 @@ fn write_head(disk: &dyn Disk, old: Option<Slot>, end: Position) -> Result<(), O
     disk.sync_dir("").map_err(failed)
 }
 
-/// Cutting the chain at its end.
+/// Cuts the chain at its end.
 struct Cut<'a> {
     disk: &'a dyn Disk,
     label: u64,
@@ -235,12 +236,12 @@ impl Cut<'_> {
         Ok(saved_as)
     }
 
-    /// The newest first: so a crash never leaves a gap that was not there.
+    /// Moves the newest segment first, so that a crash never leaves a new gap.
     fn later_segments(&self) -> Result<Vec<String>, OpenError> {
         let mut saved_as = Vec::new();
         let entries = SegmentDir::new(self.disk, &[]).list()?;
         for entry in entries.iter().rev().filter(|entry| entry.first > self.scanned.entry.first) {
-            // Both forms are there while one is compressed.
+            // Both forms exist while a segment is compressed.
             let packed = entry.last.map(|last| segment::compressed_path(entry.first, last));
             for path in [Some(entry.path()), packed].iter().flatten() {
                 saved_as.extend(self.set_aside(path)?);
@@ -249,7 +250,7 @@ impl Cut<'_> {
         Ok(saved_as)
     }
 
-    /// The segment in which the chain ends becomes the open one.
+    /// Makes the segment in which the chain ends the open one.
     fn segment(&self) -> Result<Vec<String>, OpenError> {
         let mut entry = self.scanned.entry.clone();
         let mut saved_as = Vec::new();
@@ -276,7 +277,7 @@ impl Cut<'_> {
         Ok(saved_as)
     }
 
-    /// Renames a file, if it is there, so that it is not read any more.
+    /// Renames a file, if it exists, so that it is no longer read.
     fn set_aside(&self, path: &str) -> Result<Option<String>, OpenError> {
         let aside = segment::aside_path(path, self.label);
         match self.disk.rename(path, &aside) {
@@ -286,7 +287,7 @@ impl Cut<'_> {
         }
     }
 
-    /// What a compressed segment has up to the end, uncompressed beside it.
+    /// Writes the usable part of a compressed segment uncompressed beside it.
     fn unpack(&self, entry: &Entry) -> Result<(), OpenError> {
         let mut plain = entry.clone();
         plain.stage = Stage::Sealed;
@@ -305,7 +306,7 @@ impl Cut<'_> {
         steps.and_then(|()| self.disk.sync_dir(SEGMENT_DIR)).map_err(self.failed("unpack", &packed))
     }
 
-    /// Snapshots of records that are given up.
+    /// Moves the snapshots of the given-up records aside.
     fn snapshots(&self) -> Result<Vec<String>, OpenError> {
         let listed = snapshot::list(self.disk).map_err(self.failed("list", SNAPSHOT_DIR))?;
         let mut saved_as = Vec::new();

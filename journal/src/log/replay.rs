@@ -1,13 +1,14 @@
-//! What a consumer of the scan is: something that takes frames and records in order.
+//! The consumer of a scan, which receives frames and records in order.
 //!
-//! Owns the port and its refusal. The state at start, the verifier, the dump and every other reader implement it.
+//! This module owns the port and its refusal. The state at start, the verifier, the dump and every other reader
+//! implement it.
 
 use super::frame::RawRecord;
 use super::snapshot::SnapshotHeader;
 use super::walk::FrameInfo;
 use crate::ids::Seq;
 
-/// What a consumer of the scan returns to stop it.
+/// The error with which a consumer stops a scan.
 #[derive(Debug, thiserror::Error)]
 #[error("the record cannot be applied")]
 pub struct ReplayRefused(#[source] pub Box<dyn std::error::Error + Send + Sync>);
@@ -17,13 +18,13 @@ pub struct ReplayRefused(#[source] pub Box<dyn std::error::Error + Send + Sync>)
 #[error("the reader has seen enough")]
 struct Enough;
 
-/// The consumer has no use for snapshots.
+/// The consumer does not use snapshots.
 #[derive(Debug, thiserror::Error)]
 #[error("the reader starts with the first record")]
 struct NoSnapshots;
 
 impl ReplayRefused {
-    /// Ends a scan early without that being an error. (An opening cannot end early: there it is a refusal.)
+    /// Ends a scan early without an error. An opening cannot end early; there this is a refusal.
     #[must_use]
     pub fn stop() -> Self {
         Self(Box::new(Enough))
@@ -35,21 +36,21 @@ impl ReplayRefused {
         self.0.is::<Enough>()
     }
 
-    /// Whether the consumer just does not restore from snapshots.
+    /// Whether the consumer does not restore from snapshots.
     pub(super) fn is_without_snapshots(&self) -> bool {
         self.0.is::<NoSnapshots>()
     }
 }
 
-/// A consumer of the scan. Records come in order, each once.
+/// A consumer of the scan. It receives the records in order, each once.
 pub trait Replay {
-    /// Takes one record.
+    /// Receives one record.
     ///
     /// # Errors
-    /// Ends the scan: the journal is then not opened.
+    /// An error ends the scan; the journal is then not opened.
     fn record(&mut self, seq: Seq, record: RawRecord<'_>, frame: &FrameInfo) -> Result<(), ReplayRefused>;
 
-    /// Sees a frame, before its records.
+    /// Receives a frame before its records.
     ///
     /// # Errors
     /// As [`Replay::record`].
@@ -57,12 +58,12 @@ pub trait Replay {
         Ok(())
     }
 
-    /// Whether [`Replay::record`] is to be called; asked for each frame, after [`Replay::frame`].
+    /// Whether [`Replay::record`] is to be called. Called for each frame, after [`Replay::frame`].
     fn wants_records(&self) -> bool {
         true
     }
 
-    /// Comes after the last record of a frame whose `state_digest` is not 0: the state has to have that digest.
+    /// Called after the last record of a frame whose `state_digest` is not 0. The state has to have that digest.
     ///
     /// # Errors
     /// As [`Replay::record`].
@@ -70,11 +71,11 @@ pub trait Replay {
         Ok(())
     }
 
-    /// Takes the state after `snapshot.seq` from an image, before any record. The next record is the one after.
+    /// Restores the state after `snapshot.seq` from an image, before any record. The next record is the one after.
     ///
     /// # Errors
     /// If the image is not that state (it does not have `snapshot.state_digest`, or cannot be read), or the consumer
-    /// does not use snapshots. It is then as it was before, and an older snapshot or the first record follows.
+    /// does not use snapshots. The consumer is then unchanged, and an older snapshot or the first record follows.
     fn restore(&mut self, _snapshot: &SnapshotHeader, _image: &[u8]) -> Result<(), ReplayRefused> {
         Err(ReplayRefused(Box::new(NoSnapshots)))
     }

@@ -1,8 +1,8 @@
-//! A walk from a chosen start: the first record, the oldest one there is, or a snapshot, which is proven to belong to the
-//! chain before any record after it is handed out.
+//! A walk from a chosen start: the first record, the oldest existing one, or a snapshot. A snapshot is proven to belong
+//! to the chain before any record after it is handed out.
 //!
-//! Owns what a start needs and when records go to the consumer. Following the chain: `walk`; which start is tried:
-//! `recovery` and `offline`.
+//! This module owns what a start needs and when the consumer receives records. Following the chain: `walk`; the choice
+//! of the start: `recovery` and `offline`.
 
 use lakemirror_core::causes::chain;
 
@@ -24,21 +24,21 @@ pub(super) type Snapshot = (SnapshotHeader, Vec<u8>);
 
 /// Where a walk begins.
 pub(super) enum Start {
-    /// With the first record, after this.
+    /// With the first record, which follows this position.
     First(Position),
-    /// With the first of the segments that are there, whatever was before.
+    /// With the first of the existing segments, whatever preceded it.
     Oldest,
     /// With a snapshot.
     Snapshot(Box<Snapshot>),
 }
 
-/// What a walk stands on.
+/// What a walk reads from.
 #[derive(Clone, Copy)]
 pub(super) struct Ground<'a> {
     pub(super) segments_dir: &'a SegmentDir<'a>,
     pub(super) hot: Option<&'a dyn HotStore>,
     pub(super) entries: &'a [Entry],
-    /// What HEAD says.
+    /// The position in HEAD.
     pub(super) durable: Position,
 }
 
@@ -52,7 +52,7 @@ pub(super) enum Step {
         entry: Entry,
         ending: Ending,
     },
-    /// Records up to this one cannot be read, and a snapshot has what they did.
+    /// Records up to this one cannot be read, but a snapshot contains their effect.
     Skipped {
         from: Seq,
         to: Seq,
@@ -64,11 +64,11 @@ pub(super) enum Step {
 
 /// Why a walk ended.
 pub(super) enum Failed {
-    /// The snapshot cannot be used; nothing has been handed to the consumer.
+    /// The snapshot cannot be used; the consumer has received nothing.
     Unsound(String),
-    /// The consumer has no use for snapshots.
+    /// The consumer does not use snapshots.
     NoSnapshots,
-    /// The consumer has seen enough.
+    /// The consumer stopped the walk.
     Stopped,
     Open(OpenError),
 }
@@ -85,9 +85,9 @@ pub(super) struct ReplayPlan<'a> {
     /// The first record that the walk could read.
     pub(super) from: Seq,
     durable: Position,
-    /// Not yet handed to the consumer.
+    /// A snapshot that the consumer has not received yet.
     pending: Option<Box<Snapshot>>,
-    /// Something on disk beside the snapshot itself has its hash.
+    /// Something on the disk besides the snapshot itself contains its hash.
     linked: bool,
 }
 
@@ -116,13 +116,13 @@ impl<'a> ReplayPlan<'a> {
         Ok(replay_plan)
     }
 
-    /// From the first of the segments after the last gap.
+    /// Starts with the first of the segments after the last gap.
     fn oldest(ground: Ground<'a>) -> Result<Self, Failed> {
         let mut entries = after_gaps(ground.entries).to_vec();
         let mut position = Position { last_seq: 0, hash: [0; 32], checks_total: 0, writer_epoch: 0 };
         if let Some(entry) = entries.first_mut() {
             position.last_seq = entry.first.saturating_sub(1);
-            // What the first frame says of the one before is all that is known of it.
+            // The previous frame is known only from what the first frame says of it.
             let mut reader = ground.segments_dir.open(entry)?;
             let path = ground.segments_dir.show(entry);
             match reader.at(0).map_err(|error| OpenError::io("read", path, error))? {
@@ -161,7 +161,7 @@ impl<'a> ReplayPlan<'a> {
         Ok(Self { pending: Some(snapshot), linked: linked || header.seq == durable, ..replay_plan })
     }
 
-    /// One step further.
+    /// Advances by one step.
     pub(super) fn next(&mut self, replay: &mut dyn Replay) -> Result<Step, Failed> {
         match self.walker.next()? {
             Next::Frame { info, from_hot } => {
@@ -181,11 +181,11 @@ impl<'a> ReplayPlan<'a> {
         }
     }
 
-    /// Whether the consumer has yet to see the frame. Restores the snapshot as soon as it is proven.
+    /// Whether the frame is new to the consumer. Restores the snapshot as soon as it is proven.
     fn is_new(&mut self, info: &FrameInfo, replay: &mut dyn Replay) -> Result<bool, Failed> {
         let Some((header, _)) = self.pending.as_deref() else { return Ok(true) };
         if info.first_seq > header.seq {
-            // Its hash of the frame before is the snapshot's: the walk stands on that.
+            // The frame's hash of its predecessor is the snapshot's; that links the walk to the snapshot.
             return self.restore(replay).map(|()| true);
         }
         if info.last_seq > header.seq {
@@ -233,7 +233,7 @@ fn refused((seq, source): (Seq, ReplayRefused)) -> Failed {
     if source.is_stop() { Failed::Stopped } else { Failed::Open(OpenError::Refused { seq, source }) }
 }
 
-/// The start of the segment in which the snapshot's frame lies, as the snapshot knows it.
+/// The start of the segment that holds the snapshot's frame, as recorded in the snapshot.
 fn segment_start(header: &SnapshotHeader) -> (Position, Tally) {
     let start = header.segment;
     let (hash, checks_total) = (start.prev_hash, start.checks_before);
@@ -242,7 +242,7 @@ fn segment_start(header: &SnapshotHeader) -> (Position, Tally) {
     (position, Tally { anchored, ..Tally::new(&position, Some(start.prev_footer)) })
 }
 
-/// The hash of the footer right after the snapshot's frame, if that can be read; and whether it vouches for the frame.
+/// The hash of the footer right after the snapshot's frame, if it can be read, and whether it vouches for the frame.
 fn footer_before(ground: &Ground<'_>, header: &SnapshotHeader) -> Result<(Option<FooterHash>, bool), OpenError> {
     let found =
         ground.entries.iter().find(|entry| entry.last == Some(header.seq) && entry.first == header.segment.first_seq);

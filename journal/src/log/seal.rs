@@ -1,7 +1,7 @@
-//! Ending a segment and beginning the next one.
+//! Seals the open segment and begins the next one.
 //!
-//! Owns the order in which that happens; each crash between two steps is completed by the next opening. The footer is
-//! computed from what was counted while writing; that the file says the same is proven by `upkeep` and by every scan.
+//! This module owns the order of the steps. The next opening completes them after a crash between any two. The footer
+//! is computed from what was counted during writing; `upkeep` and every scan prove that the file agrees with it.
 
 use super::Log;
 use super::chain::Position;
@@ -12,10 +12,10 @@ use super::segment::{self, SEGMENT_DIR};
 use super::tally::Tally;
 use crate::ids::Seq;
 
-/// A segment that was sealed.
+/// A sealed segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealedSegment {
-    /// What it holds.
+    /// What the segment holds.
     pub footer: Footer,
     /// BLAKE3 of the footer: the segment's hash.
     pub hash: FooterHash,
@@ -26,7 +26,7 @@ pub struct SealedSegment {
 /// The segment that is being written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenSegment {
-    /// Its first record, written or to be written.
+    /// Its first record, which may not be written yet.
     pub first_seq: Seq,
     /// Its frames.
     pub frames: u64,
@@ -37,18 +37,18 @@ pub struct OpenSegment {
 }
 
 impl Log {
-    /// What is in the open segment.
+    /// The content of the open segment.
     #[must_use]
     pub fn open_segment(&self) -> OpenSegment {
         let Tally { start, frames, first_wall_ms, .. } = self.opened.tally;
         OpenSegment { first_seq: start.first_seq, frames, bytes: self.opened.segment_end, first_wall_ms }
     }
 
-    /// Seals the open segment and begins a new one; durable when this returns.
+    /// Seals the open segment and begins a new one. Both are durable when this returns.
     ///
     /// # Errors
-    /// [`CommitError::NothingToSeal`] if the open segment is empty. Any other error latches the log; the next opening
-    /// completes what was begun.
+    /// [`CommitError::NothingToSeal`] if the open segment is empty. Any other error latches the log, and the next
+    /// opening completes the steps.
     pub fn seal(&mut self) -> Result<SealedSegment, CommitError> {
         if self.latched {
             return Err(CommitError::PreviousFailure);
@@ -75,7 +75,7 @@ impl Log {
         Ok(footer)
     }
 
-    /// The new file is there before the old name goes: an opening that finds the new name knows where to go on.
+    /// Creates the new file before the old name is removed, so that an opening that finds the new name can continue.
     fn begin_segment(&mut self, footer: &Footer) -> Result<(), CommitError> {
         let disk = &*self.disk;
         let failed = |error| CommitError::io(disk, "new segment", error);

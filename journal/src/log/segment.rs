@@ -1,12 +1,13 @@
-//! Segment files: frames one after another, and behind the last one of a sealed segment its footer. Owns their names and
-//! reading what lies at an offset.
+//! Segment files: consecutive frames, followed by a footer once the segment is sealed. This module owns the file names
+//! and the reading at an offset.
 //!
-//! Does not know what follows what (`chain`), where the files are (`catalog`) nor what to do about a fault (`recovery`).
-//! Reads through one window, so that memory is bounded whatever the file's length; frames are looked at in the window
-//! and never copied. What has been passed is hashed in large pieces, which is several times faster than in small ones.
+//! It does not check how frames follow each other (`chain`), does not know where the files are (`catalog`), and does
+//! not decide what happens on a fault (`recovery`). It reads through one window, so that memory is bounded for any file
+//! length; frames are parsed in the window and never copied. Bytes that were passed are hashed in large pieces, which
+//! is several times faster than in small ones.
 //!
-//! The segment that is being written is `<first record, 16 digits>.jseg.open`; sealed it is `<first>-<last>.jseg`, and
-//! compressed `<first>-<last>.jseg.zst`. Copies of damaged bytes end in `.broken`.
+//! The open segment is named `<first record, 16 digits>.jseg.open`, a sealed one `<first>-<last>.jseg`, and a
+//! compressed one `<first>-<last>.jseg.zst`. Copies of damaged bytes end in `.broken`.
 
 use std::io;
 
@@ -16,14 +17,14 @@ use super::frame::{FRAME_BYTES_LIMIT, FrameFault, HEADER_BYTES, whole_len};
 use super::unpack::Unpacked;
 use crate::ids::Seq;
 
-/// Directory of the segments.
+/// The directory of the segments.
 pub(super) const SEGMENT_DIR: &str = "seg";
 const OPEN_SUFFIX: &str = ".jseg.open";
 const SEALED_SUFFIX: &str = ".jseg";
 const COMPRESSED_SUFFIX: &str = ".jseg.zst";
 const BROKEN_SUFFIX: &str = ".broken";
 const TEMPORARY_SUFFIX: &str = ".tmp";
-/// Digits of a record's number in a name.
+/// The digits of a record number in a file name.
 const DIGITS: usize = 16;
 const WINDOW_BYTES: usize = 4 * FRAME_BYTES_LIMIT;
 
@@ -42,34 +43,34 @@ pub(super) fn compressed_path(first_seq: Seq, last_seq: Seq) -> String {
     format!("{SEGMENT_DIR}/{first_seq:016}-{last_seq:016}{COMPRESSED_SUFFIX}")
 }
 
-/// Path for a copy of what was found damaged at `offset` of a segment by the opening `writer_epoch`.
+/// Path for a copy of the damaged bytes that the opening `writer_epoch` found at `offset` of a segment.
 pub(super) fn broken_path(first_seq: Seq, offset: u64, writer_epoch: u64) -> String {
     format!("{SEGMENT_DIR}/{first_seq:016}.{offset}.{writer_epoch}{BROKEN_SUFFIX}")
 }
 
-/// Path for a whole file that the opening `generation` set aside.
+/// Path for a whole file that the opening `generation` moved aside.
 pub(super) fn aside_path(path: &str, generation: u64) -> String {
     format!("{path}.{generation}{BROKEN_SUFFIX}")
 }
 
-/// What a name in the segments' directory is.
+/// The meaning of a name in the segment directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NameKind {
-    /// The segment being written, and its first record.
+    /// The open segment, with its first record.
     Open(Seq),
-    /// A sealed segment, its first and its last record.
+    /// A sealed segment, with its first and its last record.
     Sealed(Seq, Seq),
-    /// A compressed one.
+    /// A compressed segment, with its first and its last record.
     Compressed(Seq, Seq),
     /// A copy of damaged bytes: evidence, never read.
     Broken,
-    /// An unfinished copy of anything.
+    /// An unfinished copy of any file.
     Temporary,
     /// Anything else.
     Foreign,
 }
 
-/// Tells what a name is.
+/// Classifies a name.
 pub(super) fn classify(name: &str) -> NameKind {
     if name.ends_with(BROKEN_SUFFIX) {
         return NameKind::Broken;
@@ -88,17 +89,17 @@ pub(super) fn classify(name: &str) -> NameKind {
     open().or_else(sealed).or_else(compressed).unwrap_or(NameKind::Foreign)
 }
 
-/// A record's number as names have it; there is no record 0.
+/// A record number as it appears in names; there is no record 0.
 fn number(digits: &str) -> Option<Seq> {
     let right = digits.len() == DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit());
     digits.parse().ok().filter(|&seq| right && seq > 0)
 }
 
-/// A segment's bytes, packed or not.
+/// A segment's bytes, compressed or not.
 pub(super) enum SegmentBytes {
-    /// As they are.
+    /// Uncompressed bytes.
     Plain(Box<dyn DiskFile>),
-    /// Behind a decoder, which goes only forward.
+    /// Bytes behind a decoder, which only moves forward.
     Packed(Unpacked),
 }
 
@@ -111,37 +112,37 @@ impl SegmentBytes {
     }
 }
 
-/// Reads frames at offsets, in rising order.
+/// Reads frames at rising offsets.
 pub(super) struct Reader {
     bytes: Option<SegmentBytes>,
-    /// Where the file ended when the reader was made; of a packed one it is not known before the end.
+    /// The length of the file when the reader was created; unknown for a compressed file until its end.
     size: u64,
     window: Vec<u8>,
     window_at: u64,
     window_len: usize,
-    /// The packed bytes go no further than the window, because they are damaged there.
+    /// The compressed bytes are damaged behind the window.
     unpackable: bool,
     hasher: blake3::Hasher,
     hashed_to: u64,
 }
 
-/// What lies at an offset.
+/// What is at an offset.
 pub(super) enum At<'r> {
-    /// The file ends exactly here.
+    /// The end of the file.
     End,
-    /// As many bytes as the header announces; not checked further.
+    /// As many bytes as the header announces; no other check has been made.
     Frame(&'r [u8]),
-    /// A footer begins here: as many bytes as one has, or fewer.
+    /// The start of a footer: all of its bytes, or fewer if the file ends earlier.
     Footer(&'r [u8]),
-    /// No frame can be here.
+    /// Bytes that cannot be a frame.
     Fault(FrameFault),
 }
 
 impl Reader {
-    /// Over a segment, or over none, which reads as an empty one.
+    /// A reader over a segment, or over none, which reads as an empty one.
     ///
     /// # Errors
-    /// As the disk says.
+    /// Any error of the disk.
     pub(super) fn new(bytes: Option<SegmentBytes>) -> io::Result<Self> {
         let size = match &bytes {
             None => 0,
@@ -154,7 +155,8 @@ impl Reader {
         Ok(Self { bytes, size, window, window_at, window_len, unpackable, hasher, hashed_to })
     }
 
-    /// The file's length when the reader was made. A live journal's file may have grown since. `None` of a packed one.
+    /// The length of the file when the reader was created; the file of a live journal may have grown. `None` if
+    /// compressed.
     pub(super) fn size(&self) -> Option<u64> {
         match self.bytes {
             Some(SegmentBytes::Packed(_)) => None,
@@ -162,10 +164,10 @@ impl Reader {
         }
     }
 
-    /// What lies at `offset`.
+    /// What is at `offset`.
     ///
     /// # Errors
-    /// As the disk says.
+    /// Any error of the disk.
     pub(super) fn at(&mut self, offset: u64) -> io::Result<At<'_>> {
         self.load(offset, HEADER_BYTES)?;
         let start = self.held(offset, HEADER_BYTES);
@@ -196,18 +198,18 @@ impl Reader {
         Ok(At::Frame(bytes))
     }
 
-    /// What of these bytes is in the window: all that were loaded last.
+    /// The part of these bytes that is in the window; the last load put all of them there.
     pub(super) fn held(&self, offset: u64, len: usize) -> &[u8] {
         let skip = usize::try_from(offset.saturating_sub(self.window_at)).unwrap_or(usize::MAX).min(self.window_len);
         let end = skip.saturating_add(len).min(self.window_len);
         if offset < self.window_at { &[] } else { self.window.get(skip..end).unwrap_or_default() }
     }
 
-    /// Whether anything lies at or after `offset`. What is looked over on the way is not hashed: it may turn out not to
-    /// belong to the segment.
+    /// Whether anything is at or after `offset`. The bytes that are skipped are not hashed, because they may not belong
+    /// to the segment.
     ///
     /// # Errors
-    /// As the disk says.
+    /// Any error of the disk.
     pub(super) fn has_more(&mut self, offset: u64) -> io::Result<bool> {
         let (hasher, hashed_to) = (self.hasher.clone(), self.hashed_to);
         let loaded = self.load(offset, 1);
@@ -216,7 +218,7 @@ impl Reader {
         Ok(self.unpackable || !self.held(offset, 1).is_empty())
     }
 
-    /// Brings up to `len` bytes at `offset` into the window, fewer only at the end.
+    /// Loads up to `len` bytes at `offset` into the window; fewer only at the end.
     fn load(&mut self, offset: u64, len: usize) -> io::Result<()> {
         let window_end = self.window_at.saturating_add(self.window_len as u64);
         if offset >= self.window_at && offset.saturating_add(len as u64) <= window_end {
@@ -241,13 +243,13 @@ impl Reader {
             }
             Err(error) => return Err(error),
         };
-        // What was appended since the start is not ours to judge.
+        // Bytes that were appended since the start are not checked here.
         let left = usize::try_from(self.size.saturating_sub(from)).unwrap_or(usize::MAX);
         self.window_len = self.window_len.saturating_add(got.min(left));
         Ok(())
     }
 
-    /// Hashes what the window has up to `offset` and is not hashed yet.
+    /// Hashes the part of the window up to `offset` that is not hashed yet.
     fn hash_to(&mut self, offset: u64) {
         let upto = offset.min(self.window_at.saturating_add(self.window_len as u64));
         if let Ok(len @ 1..) = usize::try_from(upto.saturating_sub(self.hashed_to)) {
@@ -258,17 +260,17 @@ impl Reader {
         }
     }
 
-    /// Takes a frame that should be at `offset` as if it were there.
+    /// Treats a frame as if it were at `offset`.
     pub(super) fn substitute(&mut self, offset: u64, frame: &[u8]) {
         self.hash_to(offset);
         self.hasher.update(frame);
         self.hashed_to = offset.saturating_add(frame.len() as u64);
     }
 
-    /// Passes over everything before `offset`, whatever it is; `false` if the segment is shorter.
+    /// Skips everything before `offset` without a check. Returns `false` if the segment is shorter.
     ///
     /// # Errors
-    /// As the disk says.
+    /// Any error of the disk.
     pub(super) fn pass(&mut self, offset: u64) -> io::Result<bool> {
         while self.hashed_to < offset {
             let at = self.hashed_to;
@@ -281,7 +283,7 @@ impl Reader {
         Ok(true)
     }
 
-    /// The hash over everything before `offset`, which has been passed.
+    /// The hash over everything before `offset`, which has been passed already.
     pub(super) fn hasher(&mut self, offset: u64) -> blake3::Hasher {
         self.hash_to(offset);
         self.hasher.clone()

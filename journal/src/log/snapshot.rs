@@ -1,8 +1,8 @@
-//! Snapshots: the state after a frame, so that an opening need not start with the first record. Owns the files in
-//! `snap/`: their names, layout, writing and reading.
+//! Snapshots: the state after a frame, so that an opening need not start with the first record. This module owns the
+//! files in `snap/`: their names, layout, writing and reading.
 //!
-//! Does not know what an image means (the caller of `write`, and `Replay::restore`) nor whether its frame is on the chain
-//! (`recovery`, `offline`). `FORMAT.md` says the same for other languages: change both.
+//! It does not know what an image means (the caller of `write`, and `Replay::restore`) nor whether its frame is on the
+//! chain (`recovery`, `offline`). `FORMAT.md` describes the same for other languages: change both together.
 //!
 //! ```text
 //!   0 magic "JSN1"          4 crc32 of bytes 8..end     8 version u16 | flags u16   12 zero u32
@@ -24,7 +24,7 @@ use crate::ids::Seq;
 
 /// Directory of the snapshots.
 pub const SNAPSHOT_DIR: &str = "snap";
-/// No image is larger: it bounds what an opening has to hold.
+/// The largest image. It bounds what an opening has to hold in memory.
 pub const IMAGE_BYTES_LIMIT: u64 = 512 * 1024 * 1024;
 
 const SUFFIX: &str = ".jsnap";
@@ -53,14 +53,14 @@ const HEADER_BYTES: usize = PREV_FOOTER_AT + size_of::<FooterHash>();
 
 const _: () = assert!(HEADER_BYTES == 216);
 
-/// What a snapshot says beside its image.
+/// The fields of a snapshot without its image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotHeader {
-    /// The last record in the state, and the last of its frame.
+    /// The last record in the state, which is the last one of its frame.
     pub seq: Seq,
-    /// Arrival checks in the journal up to and with that frame.
+    /// Arrival checks in the journal up to and including that frame.
     pub checks_total: u64,
-    /// Which opening wrote that frame.
+    /// The opening that wrote that frame.
     pub writer_epoch: u64,
     /// Wall time of that frame in milliseconds since 1970; informational.
     pub wall_ms: u64,
@@ -68,11 +68,11 @@ pub struct SnapshotHeader {
     pub segment: SegmentStart,
     /// Where that frame ends in its segment.
     pub offset: u64,
-    /// Frames of that segment up to and with that frame.
+    /// Frames of that segment up to and including that frame.
     pub segment_frames: u64,
     /// Hash of that frame.
     pub frame_hash: FrameHash,
-    /// Digest of the state; what it means is the caller's business.
+    /// Digest of the state; its meaning belongs to the caller.
     pub state_digest: [u8; 32],
 }
 
@@ -83,7 +83,7 @@ pub enum SnapshotFault {
     /// The disk failed.
     #[error("cannot read it")]
     Io(#[from] io::Error),
-    /// Not what was written: cut, or some bit is another.
+    /// The file is cut or altered.
     #[error("it is damaged ({0})")]
     Damaged(&'static str),
     /// A later version wrote it.
@@ -174,10 +174,10 @@ pub fn path(seq: Seq) -> String {
     format!("{SNAPSHOT_DIR}/{seq:016}{SUFFIX}")
 }
 
-/// Writes a snapshot: whole and durable when this returns. Returns the file's length.
+/// Writes a snapshot atomically; it is durable when this returns. Returns the file's length.
 ///
 /// # Errors
-/// As the disk says, or if the image is over [`IMAGE_BYTES_LIMIT`]; a `.tmp` file may remain, which counts for nothing.
+/// Any error of the disk, or an image over [`IMAGE_BYTES_LIMIT`]. A `.tmp` file may remain, which is ignored.
 pub fn write(disk: &dyn Disk, header: &SnapshotHeader, image: &[u8]) -> io::Result<u64> {
     if image.len() as u64 > IMAGE_BYTES_LIMIT {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the state is larger than a snapshot may be"));
@@ -195,14 +195,14 @@ pub fn write(disk: &dyn Disk, header: &SnapshotHeader, image: &[u8]) -> io::Resu
         file.write_at(at, piece)?;
         at = at.saturating_add(piece.len() as u64);
     }
-    // Before the rename: else the name could be durable while the content is not.
+    // Before the rename; otherwise the name could be durable while the content is not.
     file.sync()?;
     disk.rename(&temporary, &path)?;
     disk.sync_dir(SNAPSHOT_DIR)?;
     Ok(at)
 }
 
-/// The records after which there are snapshots, sound or not, in rising order.
+/// The records after which snapshots exist, intact or not, in rising order.
 ///
 /// # Errors
 /// As the disk says.
@@ -219,7 +219,7 @@ pub fn list(disk: &dyn Disk) -> io::Result<Vec<Seq>> {
     Ok(names.iter().filter_map(number).collect())
 }
 
-/// Reads a snapshot and checks everything that can be checked without the chain and the state.
+/// Reads a snapshot and checks everything that needs neither the chain nor the state.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -236,7 +236,7 @@ pub fn read(disk: &dyn Disk, seq: Seq) -> Result<(SnapshotHeader, Vec<u8>), Snap
     if hasher.finalize() == stored { Ok((header, image)) } else { Err(SnapshotFault::Damaged("its checksum")) }
 }
 
-/// What a snapshot says of itself, without reading and checking the image.
+/// Reads a snapshot's header without reading and checking the image.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -247,8 +247,8 @@ pub fn read_header(disk: &dyn Disk, seq: Seq) -> Result<SnapshotHeader, Snapshot
 
 type Crc = (u32, crc32fast::Hasher);
 
-/// The header, the checksum that the file says with its computation so far, and the image's length, which is that of
-/// the file.
+/// Reads the header, the stored checksum with its computation so far, and the image's length, which agrees with the
+/// file's length.
 fn read_start(file: &dyn DiskFile, seq: Seq) -> Result<(SnapshotHeader, Crc, u64), SnapshotFault> {
     let mut bytes = [0; HEADER_BYTES];
     if file.read_at(0, &mut bytes)? != HEADER_BYTES || array_at(&bytes, MAGIC_AT) != Some(MAGIC) {
@@ -261,7 +261,7 @@ fn read_start(file: &dyn DiskFile, seq: Seq) -> Result<(SnapshotHeader, Crc, u64
         return Err(SnapshotFault::Newer("snapshot flags"));
     }
     let (header, image_len) = SnapshotHeader::fields(&bytes).ok_or(SnapshotFault::Damaged("its header"))?;
-    // The length is compared before memory is taken for it.
+    // The length is compared before memory is allocated for it.
     let whole = image_len.saturating_add(HEADER_BYTES as u64);
     if image_len > IMAGE_BYTES_LIMIT || file.size()? != whole {
         return Err(SnapshotFault::Damaged("its length"));
@@ -274,7 +274,7 @@ fn read_start(file: &dyn DiskFile, seq: Seq) -> Result<(SnapshotHeader, Crc, u64
     Ok((header, (u32_at(&bytes, CRC_AT).unwrap_or_default(), hasher), image_len))
 }
 
-/// Removes a snapshot. The caller knows that a newer one is sound, or that it is not.
+/// Removes a snapshot. The caller knows that a newer one is intact, or that this one is damaged.
 ///
 /// # Errors
 /// As the disk says.

@@ -1,16 +1,17 @@
-//! What a segment holds so far: the numbers that its footer will have.
+//! The running numbers of a segment, from which its footer is computed.
 //!
-//! Owns the arithmetic and the comparison of a footer with it. Does not read or write anything.
+//! This module owns the arithmetic and the comparison with a footer. It does not read or write anything.
 
 use super::chain::Position;
 use super::footer::{Footer, FooterFault, FooterHash, NO_FOOTER};
 use super::walk::SegmentStart;
 
-/// The frames of one segment, counted.
+/// The counted frames of one segment.
 #[derive(Debug, Clone)]
 pub(super) struct Tally {
     pub(super) start: SegmentStart,
-    /// What came before the segment has been read or is known from a snapshot. If not, its footer is believed in this.
+    /// What precedes the segment has been read or is known from a snapshot. If not, its footer's fields about it are
+    /// trusted.
     pub(super) anchored: bool,
     pub(super) frames: u64,
     pub(super) first_wall_ms: u64,
@@ -22,12 +23,12 @@ pub(super) struct Tally {
 pub(super) struct Ending {
     /// The footer as it should be.
     pub(super) footer: Footer,
-    /// What is wrong with the one that is there.
+    /// What is wrong with the footer in the file.
     pub(super) fault: Option<String>,
 }
 
 impl Tally {
-    /// Of the segment that begins after `position`.
+    /// An empty tally of the segment that begins after `position`.
     pub(super) fn new(position: &Position, prev_footer: Option<FooterHash>) -> Self {
         let start = SegmentStart {
             first_seq: position.next_seq(),
@@ -38,7 +39,7 @@ impl Tally {
         Self { start, anchored: prev_footer.is_some(), frames: 0, first_wall_ms: 0, last_wall_ms: 0 }
     }
 
-    /// Takes one more frame.
+    /// Adds a frame.
     pub(super) fn add(&mut self, wall_ms: u64) {
         if self.frames == 0 {
             self.first_wall_ms = wall_ms;
@@ -67,7 +68,7 @@ impl Tally {
         }
     }
 
-    /// Compares the footer that is there with the one that should be.
+    /// Compares the footer in the file with the expected one.
     ///
     /// # Errors
     /// If a newer version wrote it.

@@ -1,27 +1,27 @@
-//! Compressed segments: reading one as if it were not compressed, from front to back, and writing one.
+//! Compressed segments: reads one from front to back as if it were not compressed, and writes one.
 //!
-//! Owns the use of zstd. Memory: the decoder's window of at most 8 MiB, the encoder's of the default level. Does not
-//! know what the bytes mean; that what comes out is right is proven by the hashes in it.
+//! This module owns the use of zstd. Memory: the decoder's window of at most 8 MiB, and the encoder's window at the
+//! default level. It does not know what the bytes mean; the hashes in them prove that the output is right.
 
 use std::io::{self, BufReader, Read, Write};
 
 use super::disk::DiskFile;
 
-/// No larger window is accepted, as `FORMAT.md` says (a power of two).
+/// The largest window that is accepted, as in `FORMAT.md` (a power of two).
 const WINDOW_LOG_MAX: u32 = 23;
-/// zstd's default.
+/// The default level of zstd.
 const LEVEL: i32 = 3;
 const SKIP_BYTES: usize = 64 * 1024;
 
-/// A compressed file, unpacked while it is read.
+/// A compressed file that is decompressed while it is read.
 pub(super) struct Unpacked {
     decoder: zstd::stream::read::Decoder<'static, BufReader<Forward>>,
     at: u64,
-    /// It has ended with an error: there is nothing more to come.
+    /// The decoder has ended with an error; no more bytes follow.
     failed: bool,
 }
 
-/// A file read from front to back. A failure of the disk is marked, to be told from damage.
+/// A file that is read from front to back. It marks failures of the disk, to distinguish them from damage.
 struct Forward {
     file: Box<dyn DiskFile>,
     at: u64,
@@ -41,7 +41,7 @@ impl Read for Forward {
 struct DiskFailed(io::Error);
 
 impl Unpacked {
-    /// Of a compressed file.
+    /// Decompresses `file`.
     ///
     /// # Errors
     /// If there is no memory for a decoder.
@@ -51,11 +51,11 @@ impl Unpacked {
         Ok(Self { decoder, at: 0, failed: false })
     }
 
-    /// Fills `into` with what is unpacked at `offset`, which is not before what was read last; less only at the end.
-    /// What comes before damage is given out first.
+    /// Fills `into` with the decompressed bytes at `offset`, which is not before the end of the last read; fewer only
+    /// at the end. Bytes before a damaged part are returned first.
     ///
     /// # Errors
-    /// As the disk says, or that the file is damaged: see [`Unpacked::is_damage`].
+    /// Any error of the disk, or damage to the file: see [`Unpacked::is_damage`].
     pub(super) fn read_at(&mut self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
         let mut skip = vec![0; SKIP_BYTES.min(usize::try_from(offset.saturating_sub(self.at)).unwrap_or(SKIP_BYTES))];
         while self.at < offset {
@@ -88,7 +88,7 @@ impl Unpacked {
         Ok(got)
     }
 
-    /// Whether reading failed because of what the file has, and not because of the disk.
+    /// Whether reading failed because of the file's content and not because of the disk.
     pub(super) fn is_damage(error: &io::Error) -> bool {
         let disk = error.get_ref().is_some_and(|inner| inner.is::<DiskFailed>());
         let kind =
@@ -97,10 +97,10 @@ impl Unpacked {
     }
 }
 
-/// Compresses all of `from`, which has `bytes` bytes, into `file`.
+/// Compresses all `bytes` bytes of `from` into `file`.
 ///
 /// # Errors
-/// As the disk says.
+/// Any error of the disk.
 pub(super) fn pack(file: &mut dyn DiskFile, bytes: u64, from: &dyn DiskFile) -> io::Result<()> {
     let mut encoder = zstd::stream::write::Encoder::new(Append { file, at: 0 }, LEVEL)?;
     encoder.set_pledged_src_size(Some(bytes))?;
@@ -119,7 +119,7 @@ pub(super) fn pack(file: &mut dyn DiskFile, bytes: u64, from: &dyn DiskFile) -> 
     Ok(())
 }
 
-/// Writes behind what was written.
+/// Appends to what was written.
 struct Append<'a> {
     file: &'a mut dyn DiskFile,
     at: u64,

@@ -1,8 +1,8 @@
-//! What is done with sealed segments: proving them from the disk, compressing, removing.
+//! Operations on sealed segments: verify from the disk, compress, remove.
 //!
-//! Owns the files' side of it. When and in which order is the caller's business, and so are archives; each function is
-//! whole by itself, may be repeated, and a crash in it leaves what was there before or what is there after. They need no
-//! lock: the one process that has the journal open is the only caller.
+//! This module owns the file operations. The caller decides when and in which order they run, and handles archives.
+//! Each function is complete by itself and may be repeated; a crash in it leaves the state before or after it. They
+//! need no lock, because the one process that has the journal open is the only caller.
 
 mod archive;
 
@@ -25,7 +25,7 @@ use crate::ids::Seq;
 
 const READ_BYTES: usize = 256 * 1024;
 
-/// Why a segment was not verified, compressed or removed. It is as it was.
+/// Why a segment was not verified, compressed or removed. The segment is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpkeepError {
@@ -34,9 +34,9 @@ pub enum UpkeepError {
     Missing {
         /// The directory.
         path: String,
-        /// First record asked for.
+        /// The first record of the segment.
         first: Seq,
-        /// Last record asked for.
+        /// The last record of the segment.
         last: Seq,
     },
     /// Its frames or its footer are not what was written.
@@ -44,18 +44,18 @@ pub enum UpkeepError {
     Damaged {
         /// The file.
         path: String,
-        /// Where.
+        /// The offset of the fault.
         offset: u64,
         /// What is wrong.
         fault: String,
     },
-    /// What was compressed does not unpack to the same bytes.
+    /// The compressed file does not decompress to the same bytes.
     #[error("{path} does not unpack to the segment that it was made of: check memory and volume")]
     Differs {
         /// The compressed file.
         path: String,
     },
-    /// The hash of its footer is needed for the next one.
+    /// The next segment needs the hash of this one's footer.
     #[error("the newest sealed segment, with records {first} to {last}, has to stay: nothing was removed")]
     Newest {
         /// Its first record.
@@ -66,14 +66,14 @@ pub enum UpkeepError {
     /// The disk failed.
     #[error("cannot {action} {path}")]
     Io {
-        /// What was being done.
+        /// The operation that failed.
         action: &'static str,
-        /// To which file.
+        /// The file.
         path: String,
         /// What the operating system said.
         source: io::Error,
     },
-    /// What is among the segments could not be found out.
+    /// The list of segments cannot be read.
     #[error("the segments cannot be read")]
     Unreadable(#[from] OpenError),
 }
@@ -90,7 +90,7 @@ fn find(disk: &dyn Disk, first: Seq, last: Seq) -> Result<Entry, UpkeepError> {
     found.next().ok_or_else(|| UpkeepError::Missing { path: disk.show(SEGMENT_DIR), first, last })
 }
 
-/// The sealed segments that the journal's directory has, oldest first, with the lengths of their files in bytes.
+/// The sealed segments in the journal's directory, oldest first, with the lengths of their files in bytes.
 ///
 /// # Errors
 /// If the directory cannot be read, or its segments do not fit together.
@@ -120,7 +120,7 @@ pub struct SegmentFile {
 }
 
 impl SegmentFile {
-    /// Its file's path in the journal's directory.
+    /// Its path in the journal's directory.
     #[must_use]
     pub fn path(&self) -> String {
         if self.packed {
@@ -131,7 +131,7 @@ impl SegmentFile {
     }
 }
 
-/// Looks at frames only.
+/// A consumer that ignores the records.
 struct Frames;
 
 impl Replay for Frames {
@@ -144,8 +144,8 @@ impl Replay for Frames {
     }
 }
 
-/// Reads a sealed segment from the disk, compressed or not: every frame, the chain, and the footer against them. What
-/// the footer says of the segments before it is believed.
+/// Reads a sealed segment from the disk, compressed or not, and checks every frame, the chain, and the footer against
+/// them. The footer's fields about earlier segments are not checked.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -176,11 +176,11 @@ pub fn verify_segment(disk: &dyn Disk, first: Seq, last: Seq) -> Result<Footer, 
     }
 }
 
-/// Compresses a sealed segment, proves that it unpacks to the same bytes, and removes the uncompressed file. Returns the
-/// compressed file's length.
+/// Compresses a sealed segment, proves that it decompresses to the same bytes, and removes the uncompressed file.
+/// Returns the compressed file's length.
 ///
 /// # Errors
-/// As the disk says, or that the result is wrong; then the uncompressed one stays.
+/// Any error of the disk, or a wrong result; the uncompressed file stays then.
 pub fn compress_segment(disk: &dyn Disk, first: Seq, last: Seq) -> Result<u64, UpkeepError> {
     let entry = find(disk, first, last)?;
     let (sealed, packed) = (segment::sealed_path(first, last), segment::compressed_path(first, last));
@@ -201,7 +201,7 @@ pub fn compress_segment(disk: &dyn Disk, first: Seq, last: Seq) -> Result<u64, U
     }
     let renamed = disk.rename(&temporary, &packed).and_then(|()| disk.sync_dir(SEGMENT_DIR));
     renamed.map_err(failed(disk, "rename", &temporary))?;
-    // Only now, when the other is there for good.
+    // Only now, when the compressed file is durable.
     let removed = disk.remove(&sealed).and_then(|()| disk.sync_dir(SEGMENT_DIR));
     removed.map_err(failed(disk, "remove", &sealed))?;
     packed_bytes()
@@ -214,7 +214,7 @@ fn write_packed(disk: &dyn Disk, from: &dyn DiskFile, path: &str) -> io::Result<
     file.sync()
 }
 
-/// The hash of what the file unpacks to, read from the disk; `None` if it does not unpack.
+/// The hash of the file's decompressed bytes, read from the disk; `None` if it does not decompress.
 fn unpacked_hash(disk: &dyn Disk, path: &str) -> io::Result<Option<blake3::Hash>> {
     let mut unpacked = Unpacked::new(disk.open(path, Access::Read)?)?;
     match hash_all(|offset, into| unpacked.read_at(offset, into)) {
@@ -242,18 +242,18 @@ fn hash_all(mut read_at: impl FnMut(u64, &mut [u8]) -> io::Result<usize>) -> io:
     }
 }
 
-/// Removes a sealed segment, compressed or not. That it is archived, or not wanted any more, and that a snapshot stands
-/// for it is the caller's knowledge. A segment that is not there is removed already.
+/// Removes a sealed segment, compressed or not. The caller knows that it is archived or no longer wanted, and that a
+/// snapshot replaces it. A segment that does not exist counts as removed.
 ///
 /// # Errors
-/// If it is the newest sealed one, or as the disk says.
+/// If it is the newest sealed one, or any error of the disk.
 pub fn remove_segment(disk: &dyn Disk, first: Seq, last: Seq) -> Result<(), UpkeepError> {
     let entries = SegmentDir::new(disk, &[]).list()?;
     let newest = entries.iter().rfind(|entry| entry.stage != Stage::Open);
     if newest.is_some_and(|entry| (entry.first, entry.last) == (first, Some(last))) {
         return Err(UpkeepError::Newest { first, last });
     }
-    // The compressed one first: the other counts as long as it is there.
+    // The compressed one first, because the other one takes precedence as long as it exists.
     for path in [segment::compressed_path(first, last), segment::sealed_path(first, last)] {
         match disk.remove(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(disk, "remove", &path)(error)),

@@ -1,8 +1,8 @@
-//! The one scan over a journal: frame after frame along the chain, from segment to segment, or where one is damaged from
-//! the hot store. Recovery, the offline reader and with them every consumer of records use it.
+//! The scan over a journal. It follows the chain frame by frame and segment by segment, and takes frames from the hot
+//! store where a segment is damaged. Recovery, the offline reader, and through them every consumer of records use it.
 //!
-//! Owns following the chain and comparing footers with it. Writes nothing and decides nothing about what it finds.
-//! Memory: the reader's window, and one frame if it came from the hot store.
+//! This module owns following the chain and comparing footers with it. It writes nothing and does not decide what
+//! happens on a fault. Memory: the reader's window, and one frame if that came from the hot store.
 
 use std::io;
 
@@ -17,29 +17,29 @@ use super::segment::{At, Reader};
 use super::tally::{Ending, Tally};
 use crate::ids::Seq;
 
-/// Where a segment begins.
+/// The start of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentStart {
-    /// Number of its first record: its name.
+    /// Number of its first record, which is also its name.
     pub first_seq: Seq,
-    /// Hash of the frame before it.
+    /// Hash of the previous frame.
     pub prev_hash: FrameHash,
     /// Arrival checks in the journal before it.
     pub checks_before: u64,
-    /// Hash of the footer of the segment before; zeros if there is none or it is not known.
+    /// Hash of the previous segment's footer; zeros if there is none or it is not known.
     pub prev_footer: FooterHash,
 }
 
-/// Where a frame lies and what its header says.
+/// A frame's place and the fields of its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameInfo {
     /// Number of its first record.
     pub first_seq: Seq,
     /// Number of its last record.
     pub last_seq: Seq,
-    /// Which opening of the journal wrote it.
+    /// The opening of the journal that wrote it.
     pub writer_epoch: u64,
-    /// Arrival checks in the journal up to and with this frame.
+    /// Arrival checks in the journal up to and including this frame.
     pub checks_total: u64,
     /// Wall time of the commit in milliseconds since 1970, as the caller gave it; informational.
     pub wall_ms: u64,
@@ -47,32 +47,32 @@ pub struct FrameInfo {
     pub state_digest: u64,
     /// BLAKE3 of the frame.
     pub hash: FrameHash,
-    /// BLAKE3 of the frame before.
+    /// BLAKE3 of the previous frame.
     pub prev_hash: FrameHash,
     /// Its segment.
     pub segment: SegmentStart,
-    /// Frames of that segment up to and with this one.
+    /// Frames of that segment up to and including this one.
     pub segment_frames: u64,
-    /// Where it starts in its segment.
+    /// Its offset in the segment.
     pub offset: u64,
     /// Its length in bytes.
     pub bytes: u32,
 }
 
-/// What comes next.
+/// The result of a step.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// A frame, which the walker now holds.
+    /// A frame, which the walker holds now.
     Frame {
         info: FrameInfo,
-        /// The segment does not have it, the hot store does.
+        /// The frame came from the hot store, because the segment does not have it.
         from_hot: bool,
     },
-    /// A segment ends here, and the next one begins.
+    /// A segment ends, and the next one begins.
     Sealed { entry: Entry, ending: Ending },
-    /// The open segment ends, and the hot store goes no further.
+    /// The open segment ends, and the hot store has no further frame.
     End,
-    /// Neither has the next frame; what is wrong in the segment.
+    /// Neither copy has the next frame. The text says what is wrong in the segment.
     Fault(String),
 }
 
@@ -80,7 +80,7 @@ pub(super) enum Next {
 pub(super) struct Walker<'a> {
     segments_dir: &'a SegmentDir<'a>,
     hot: Option<&'a dyn HotStore>,
-    /// The segment being read, and those after it.
+    /// The segment that is read, and those after it.
     entries: std::collections::VecDeque<Entry>,
     reader: Reader,
     position: Position,
@@ -89,25 +89,25 @@ pub(super) struct Walker<'a> {
     held: Held,
 }
 
-/// Where the frame is that was found last.
+/// Where the last frame found is held.
 enum Held {
     /// In the reader's window, with this many bytes before the offset.
     Window(u32),
     Hot(Vec<u8>),
 }
 
-/// What is in the current segment at the current offset.
+/// What the current segment has at the current offset.
 enum Found {
     Frame(FrameInfo),
-    /// A footer where the open segment could end.
+    /// A footer where the open segment may end.
     Rolled(Ending),
     End,
     Fault(String),
 }
 
 impl<'a> Walker<'a> {
-    /// From the start of the first of `entries`, which is not empty and without gaps; `position` is the end of what is
-    /// before, and `tally` that of an empty segment there.
+    /// Starts at the first of `entries`, which is not empty and has no gaps. `position` is the end of what precedes it,
+    /// and `tally` is that of an empty segment there.
     pub(super) fn new(
         segments_dir: &'a SegmentDir<'a>,
         hot: Option<&'a dyn HotStore>,
@@ -126,17 +126,17 @@ impl<'a> Walker<'a> {
         Ok(Self { segments_dir, hot, entries, reader, position, tally, offset: 0, held: Held::Window(0) })
     }
 
-    /// The end of what has been walked.
+    /// The end of the frames that were walked.
     pub(super) fn position(&self) -> Position {
         self.position
     }
 
-    /// Where the next frame starts in the segment.
+    /// The offset of the next frame in the segment.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// What the segment holds up to here.
+    /// The tally of the segment up to here.
     pub(super) fn tally(&self) -> &Tally {
         &self.tally
     }
@@ -146,7 +146,7 @@ impl<'a> Walker<'a> {
         self.reader.hasher(self.offset)
     }
 
-    /// The segment's length, if it is not packed.
+    /// The segment's length, if it is not compressed.
     pub(super) fn segment_size(&self) -> u64 {
         self.reader.size().unwrap_or(self.offset)
     }
@@ -156,7 +156,7 @@ impl<'a> Walker<'a> {
         self.entries.front().cloned().unwrap_or_else(|| Entry::missing(self.position.next_seq(), None))
     }
 
-    /// What the segment is called in messages.
+    /// The segment's path for messages.
     pub(super) fn path(&self) -> String {
         self.segments_dir.show(&self.entry())
     }
@@ -165,7 +165,7 @@ impl<'a> Walker<'a> {
         self.entries.front().and_then(|entry| entry.last)
     }
 
-    /// One step further.
+    /// Advances by one step.
     pub(super) fn next(&mut self) -> Result<Next, OpenError> {
         if self.last() == Some(self.position.last_seq) {
             let ending = self.ending()?;
@@ -216,7 +216,8 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// A footer at the end of the open segment: it is whole and true, or else an unfinished write as any other.
+    /// Handles a footer at the end of the open segment. A footer that is not intact and true is an unfinished write
+    /// like any other.
     fn rolled(&mut self) -> Result<Found, OpenError> {
         let ending = self.ending()?;
         Ok(match ending.fault {
@@ -252,7 +253,7 @@ impl<'a> Walker<'a> {
         Next::Frame { info, from_hot }
     }
 
-    /// The footer here against the frames before it.
+    /// Compares the footer here with the frames before it.
     fn ending(&mut self) -> Result<Ending, OpenError> {
         let frames_hash = *self.reader.hasher(self.offset).finalize().as_bytes();
         let expected = self.tally.footer(&self.position, self.offset, frames_hash);
@@ -276,7 +277,7 @@ impl<'a> Walker<'a> {
         let mut entry = self.entries.pop_front().unwrap_or_else(|| Entry::missing(ending.footer.first_seq, None));
         entry.last = Some(ending.footer.last_seq);
         if self.entries.is_empty() {
-            // A running service may have rolled since the segments were listed.
+            // A running service may have started a new segment since the segments were listed.
             let next = self.position.next_seq();
             let mut found = self.segments_dir.list()?;
             found.retain(|entry| entry.first >= next);
@@ -291,8 +292,8 @@ impl<'a> Walker<'a> {
         Ok(Next::Sealed { entry, ending })
     }
 
-    /// Goes on behind a part of the segment that cannot be read, at the end of the frame that `position` is the end of.
-    /// `false` if the segment does not go so far.
+    /// Continues behind a part of the segment that cannot be read, at the end of the frame that ends at `position`.
+    /// Returns `false` if the segment is shorter.
     pub(super) fn jump(&mut self, position: Position, offset: u64, tally: Tally) -> Result<bool, OpenError> {
         let passed = offset >= self.offset && self.reader.pass(offset).map_err(|error| self.disk_error(error))?;
         if passed {
@@ -303,7 +304,7 @@ impl<'a> Walker<'a> {
         Ok(passed)
     }
 
-    /// Hands the frame that was found last to `replay`. With an error comes the record's number.
+    /// Passes the last frame found to `replay`. An error carries the record's number.
     pub(super) fn replay(&self, info: &FrameInfo, replay: &mut dyn Replay) -> Result<(), (Seq, ReplayRefused)> {
         replay.frame(info).map_err(|refused| (info.first_seq, refused))?;
         if replay.wants_records() {
@@ -329,7 +330,7 @@ enum Unfit {
     Newer(&'static str),
 }
 
-/// Checks bytes that should be the next frame.
+/// Checks the bytes that should be the next frame.
 fn judge(before: (&Position, &Tally, u64), last: Option<Seq>, bytes: &[u8]) -> Result<FrameInfo, Unfit> {
     let (position, tally, offset) = before;
     let frame = match Frame::check(bytes) {
@@ -344,7 +345,7 @@ fn judge(before: (&Position, &Tally, u64), last: Option<Seq>, bytes: &[u8]) -> R
     Ok(describe(&frame, tally, offset))
 }
 
-/// What is remembered of a frame.
+/// Collects the frame's data.
 fn describe(frame: &Frame<'_>, tally: &Tally, offset: u64) -> FrameInfo {
     FrameInfo {
         first_seq: frame.stamp.first_seq,
@@ -362,12 +363,12 @@ fn describe(frame: &Frame<'_>, tally: &Tally, offset: u64) -> FrameInfo {
     }
 }
 
-/// Whether a walk agrees with an acknowledged position as far as it has come.
+/// Whether the walk so far agrees with an acknowledged position.
 pub(super) fn agrees(acknowledged: &Position, info: &FrameInfo) -> bool {
     let last = acknowledged.last_seq;
     if info.last_seq == last {
         return info.hash == acknowledged.hash && info.checks_total == acknowledged.checks_total;
     }
-    // A frame is acknowledged whole: none begins before the watermark and ends after it.
+    // A frame is acknowledged as a whole: none begins before the watermark and ends after it.
     info.last_seq < last || info.first_seq > last
 }

@@ -1,8 +1,8 @@
-//! Which frames the hot store keeps: the newest ones, within a number and a size.
+//! Which frames the hot store keeps: the newest ones, limited by number and size.
 //!
-//! Owns the arithmetic only. All but the newest frame are durable in the segment, so any of them may go; the newest
-//! stay so that damage to the recent part of a segment can be repaired. Removing is done in batches, because the store
-//! rewrites a whole leaf for each entry that goes.
+//! This module owns the arithmetic only. All but the newest frame are durable in the segment, so any of them may be
+//! removed. The newest are kept so that damage to the recent part of a segment can be repaired. Removal happens in
+//! batches, because the store rewrites a whole leaf for each removed entry.
 
 use std::collections::VecDeque;
 
@@ -14,7 +14,7 @@ pub(super) struct Kept {
     pub(super) first_seq: Seq,
     /// First record of its segment.
     pub(super) segment: Seq,
-    /// Where it lies in the segment.
+    /// Its offset in the segment.
     pub(super) offset: u64,
     pub(super) bytes: u32,
 }
@@ -38,7 +38,7 @@ impl Window {
         self.frames.push_back(kept);
     }
 
-    /// Drops the oldest frame if there are too many, but never the last one.
+    /// Removes the oldest frame if there are too many, but never the last one.
     pub(super) fn pop_excess(&mut self) -> Option<Kept> {
         let excess = self.frames.len() > self.frames_max || self.bytes > self.bytes_max;
         if !excess || self.frames.len() < 2 {
@@ -49,7 +49,7 @@ impl Window {
         Some(oldest)
     }
 
-    /// Whether so many are too many that removing them is worth its cost: a quarter over.
+    /// Whether the excess is large enough to be worth the cost of removal: a quarter over the limit.
     pub(super) fn is_overfull(&self) -> bool {
         self.frames.len() > self.frames_max.saturating_add(self.frames_max / 4)
             || self.bytes > self.bytes_max.saturating_add(self.bytes_max / 4)
@@ -59,7 +59,7 @@ impl Window {
         self.frames.iter()
     }
 
-    /// Forgets the frames that the store does not have.
+    /// Drops the frames that the store does not have.
     pub(super) fn retain(&mut self, keep: impl Fn(&Kept) -> bool) {
         self.frames.retain(keep);
         self.bytes = self.frames.iter().map(|kept| u64::from(kept.bytes)).sum();

@@ -1,8 +1,8 @@
-//! The port on the operating system's file system. Files are readable by their owner alone (0600), directories too
-//! (0700).
+//! The port on the operating system's file system. Files and directories are accessible to their owner only (0600 and
+//! 0700).
 //!
-//! Nothing below the root is reached through a symbolic link: each name is opened in the directory before it, and a
-//! link in its place is an error that names it ([`SymbolicLink`]). The root itself may be one.
+//! Nothing below the root is reached through a symbolic link: each name is opened in its parent directory, and a link
+//! in its place is an error that names it ([`SymbolicLink`]). The root itself may be one.
 
 mod file;
 
@@ -23,7 +23,7 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const DIR_MODE: u32 = 0o700;
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// A symbolic link where a file or directory of the tree was expected. Inside of an [`io::Error`].
+/// A symbolic link where a file or directory of the tree was expected. Wrapped in an [`io::Error`].
 #[derive(Debug, thiserror::Error)]
 #[error("{path} is a symbolic link, which is not followed: put the file or directory itself there")]
 pub struct SymbolicLink {
@@ -32,7 +32,7 @@ pub struct SymbolicLink {
 }
 
 impl SymbolicLink {
-    /// The link that an error is about.
+    /// The link that caused the error, if one did.
     #[must_use]
     pub fn within(error: &io::Error) -> Option<&Self> {
         error.get_ref().and_then(|inner| inner.downcast_ref())
@@ -56,7 +56,7 @@ impl RealDisk {
         if relative.is_empty() { self.root.clone() } else { self.root.join(relative) }
     }
 
-    /// Opens the directory that has the last name of `relative`; gives both. Without a name, the root is meant.
+    /// Opens the parent directory of `relative`; returns it and the last name. Without a name, it is the root.
     fn parent<'a>(&self, relative: &'a str) -> io::Result<(OwnedFd, &'a str)> {
         let mut dir = rustix::fs::openat(CWD, &self.root, DIRECTORY, Mode::empty())?;
         let Some((parents, name)) = relative.rsplit_once('/') else {
@@ -68,13 +68,13 @@ impl RealDisk {
         Ok((dir, name))
     }
 
-    /// Opens `name` in `dir`, which is part of the path `relative`, unless it is a link.
+    /// Opens `name` in `dir`, unless it is a link. `relative` is the whole path.
     fn open_in(&self, dir: &OwnedFd, name: &str, relative: &str, flags: OFlags) -> io::Result<OwnedFd> {
         let opened = rustix::fs::openat(dir, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, FILE_MODE);
         opened.map_err(|errno| self.explain(dir, name, relative, errno))
     }
 
-    /// What the system refused, or the link that it refused it for.
+    /// The system's error, or the link that caused it.
     fn explain(&self, dir: &OwnedFd, name: &str, relative: &str, errno: Errno) -> io::Error {
         let link = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
             .is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_symlink());
@@ -91,11 +91,10 @@ impl RealDisk {
         Ok(self.open_in(&dir, name, relative, flags)?.into())
     }
 
-    /// Looks for links in a directory of the tree, for code that opens its files by their names. A directory that is
-    /// missing has none.
+    /// Searches a directory of the tree for links, for code that opens its files by name. A missing directory has none.
     ///
     /// # Errors
-    /// The first one that is found, as [`SymbolicLink`].
+    /// The first link found, as [`SymbolicLink`].
     pub fn refuse_links(&self, dir: &str) -> io::Result<()> {
         let found = match self.open_file(dir, DIRECTORY) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -130,7 +129,7 @@ impl Disk for RealDisk {
                 continue;
             }
             let is_dir = match entry.file_type() {
-                // Not every file system says.
+                // Not every file system reports the type.
                 FileType::Unknown => {
                     let found = rustix::fs::statat(&opened, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
                     FileType::from_raw_mode(found.st_mode).is_dir()
@@ -159,14 +158,14 @@ impl Disk for RealDisk {
         let (dir, name) = self.parent(path)?;
         match rustix::fs::mkdirat(&dir, name, Mode::RWXU) {
             Ok(()) => Ok(()),
-            // Perhaps it is a link, or a file.
+            // It may be a link or a file.
             Err(Errno::EXIST) => self.open_in(&dir, name, path, DIRECTORY).map(drop),
             Err(errno) => Err(errno.into()),
         }
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        // The caller syncs the file before and the directory after.
+        // The caller syncs the file before, and the directory after.
         let ((from_dir, from), (to_dir, to)) = (self.parent(from)?, self.parent(to)?);
         Ok(rustix::fs::renameat(&from_dir, from, &to_dir, to)?)
     }
@@ -194,8 +193,8 @@ struct RealLock(File);
 
 impl Drop for RealLock {
     fn drop(&mut self) {
-        // Closing is not enough: a child process that is just being started shares the open file, and with it the lock,
-        // until it runs its own program. If unlocking fails, closing is all that is left.
+        // Closing is not enough: a child process that is being started shares the open file, and with it the lock,
+        // until it runs its own program. If unlocking fails, only closing remains.
         let _ = self.0.unlock();
     }
 }
@@ -204,8 +203,8 @@ impl Drop for RealLock {
 mod tests {
     use super::*;
 
-    /// What cannot be synced shows that a sync is asked for: the system refuses it for a device without a store
-    /// (EINVAL, fdatasync(2)), and a sync that was left out would succeed.
+    /// A device without storage shows that a sync reaches the system: the system refuses it (EINVAL, fdatasync(2)),
+    /// while a skipped sync would succeed.
     #[test]
     fn the_system_is_asked_for_every_sync() {
         let devices = RealDisk::new(Path::new("/dev"));

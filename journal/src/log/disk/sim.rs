@@ -1,7 +1,7 @@
-//! A disk in memory that forgets: what is written is visible at once and durable only once synced, names included.
+//! A disk in memory that forgets: writes are visible at once but durable only when synced, names included.
 //!
-//! Test support, for this crate and others. [`SimDisk::reboot`] loses unsynced data as [`Survival`] says and lets go
-//! of locks; faults come from the shared [`Faults`]. Directories themselves are always durable, names in them are not.
+//! Test support, for this crate and others. [`SimDisk::reboot`] loses unsynced data as [`Survival`] specifies and
+//! releases locks; faults come from the shared [`Faults`]. Directories are always durable, names in them are not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -58,7 +58,7 @@ impl Inode {
 
     fn reboot(&mut self, survival: Survival, dice: &mut Dice) {
         if survival == Survival::Everything {
-            // Only the process died: the system still has the data in memory, and still has not synced it.
+            // Only the process died: the system still has the data in memory, unsynced.
             self.written = self.synced.clone();
             self.pending.iter().for_each(|change| change.apply(&mut self.written));
             return;
@@ -96,9 +96,9 @@ struct State {
     dirs: BTreeSet<String>,
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
-    /// Renames since the directory was synced: a file system does both names or neither.
+    /// Renames since the directory was synced. A file system persists both names or neither.
     renames: Vec<(String, String)>,
-    /// Held locks, and in which boot they were taken: one from before a crash must not let go of a later one.
+    /// Held locks, with the boot in which each was taken: a lock from before a crash must not release a later one.
     locked: BTreeMap<String, u64>,
     boot: u64,
 }
@@ -110,7 +110,7 @@ impl State {
 
     fn reboot_names(&mut self, survival: Survival, dice: &mut Dice) {
         match survival {
-            // What was not synced still is not: a later crash can take it.
+            // Unsynced data stays unsynced: a later crash can lose it.
             Survival::Everything => return,
             Survival::Nothing => self.names = self.durable_names.clone(),
             Survival::LastWriteCutAt(_) => {}
@@ -141,7 +141,7 @@ impl State {
     }
 }
 
-/// The simulated disk. Cloning shares it: a clone is the same disk under another mount.
+/// The simulated disk. Cloning shares it: a clone is another mount of the same disk.
 #[derive(Debug, Clone, Default)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
@@ -163,7 +163,7 @@ impl SimDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The machine comes up again after it stopped or was switched off: unsynced data is gone as `survival` says.
+    /// Restarts the machine after it stopped or was switched off. Unsynced data is lost as `survival` specifies.
     pub fn reboot(&self, survival: Survival) {
         let mut state = self.state();
         let mut dice = Dice(if let Survival::Sectors(seed) = survival { seed } else { 0 });
@@ -173,7 +173,7 @@ impl SimDisk {
         state.boot += 1;
     }
 
-    /// The bytes of a file as they are visible now, if it exists.
+    /// The bytes of a file that are visible now, if it exists.
     #[must_use]
     pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
         let mut state = self.state();
@@ -181,7 +181,7 @@ impl SimDisk {
         state.inode(id).ok().map(|inode| inode.written.clone())
     }
 
-    /// Gives a file these bytes, durably, past all faults: damage, or a file that others have put there.
+    /// Sets a file's bytes durably, past all faults: damage, or a file that another process put there.
     pub fn put(&self, path: &str, bytes: Vec<u8>) {
         let mut state = self.state();
         state.inodes.push(Inode { written: bytes.clone(), synced: bytes, pending: Vec::new() });
@@ -306,7 +306,7 @@ impl Drop for SimLock {
 struct SimFile {
     disk: SimDisk,
     id: usize,
-    /// The name under which it was opened.
+    /// The name under which the file was opened.
     path: String,
 }
 
@@ -334,7 +334,7 @@ impl DiskFile for SimFile {
         let full = self.disk.faults.capacity().is_some_and(|capacity| state.used().saturating_add(grows) > capacity);
         let inode = state.inode(self.id)?;
         match stepped {
-            // A crash in a write: it is on its way, and `reboot` decides what of it survives.
+            // A crash during a write: the write is pending, and `reboot` decides how much of it survives.
             Err(error) if self.disk.faults.crashed() => {
                 inode.pending.push(Change::Write { at, bytes: bytes.to_vec() });
                 Err(error)

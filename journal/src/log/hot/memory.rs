@@ -1,7 +1,7 @@
-//! The hot store in memory, with the written and the flushed image apart. Test support.
+//! The hot store in memory, with separate written and flushed images. Test support.
 //!
-//! A flush is atomic, as sled's is: after a crash there is the image of one flush, never a part of it. Damage is put in
-//! by hand.
+//! A flush is atomic, as it is in sled: after a crash the image is that of one flush, never a part of it. Tests add
+//! damage explicitly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -17,7 +17,7 @@ type Image = BTreeMap<Seq, Vec<u8>>;
 struct State {
     written: Image,
     flushed: Image,
-    /// Numbers whose frames were put or removed since the last flush.
+    /// Numbers whose frames were inserted or removed since the last flush.
     changed: BTreeSet<Seq>,
     broken: Option<fn() -> HotError>,
     aside: Vec<u64>,
@@ -41,7 +41,7 @@ impl MemoryHot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The machine comes up again: what was not flushed is gone, unless `survival` is [`Survival::Everything`].
+    /// Restarts the machine: what was not flushed is lost, unless `survival` is [`Survival::Everything`].
     pub fn reboot(&self, survival: Survival) {
         let mut state = self.state();
         state.changed.clear();
@@ -51,7 +51,7 @@ impl MemoryHot {
         state.written = state.flushed.clone();
     }
 
-    /// Changes the frames, durably.
+    /// Changes the frames durably.
     pub fn damage(&self, change: impl FnOnce(&mut BTreeMap<Seq, Vec<u8>>)) {
         let mut state = self.state();
         change(&mut state.written);
@@ -59,24 +59,24 @@ impl MemoryHot {
         state.flushed = state.written.clone();
     }
 
-    /// The next open fails like this, until the store is set aside.
+    /// Makes the next open fail with this error, until the store is moved aside.
     pub fn break_with(&self, error: fn() -> HotError) {
         self.state().broken = Some(error);
     }
 
-    /// The frames as they are visible now.
+    /// The frames that are visible now.
     #[must_use]
     pub fn frames(&self) -> BTreeMap<Seq, Vec<u8>> {
         self.state().written.clone()
     }
 
-    /// Whether everything that was put or removed is flushed.
+    /// Whether everything that was inserted or removed is flushed.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
         self.state().changed.is_empty()
     }
 
-    /// How often it was set aside.
+    /// How often the store was moved aside.
     #[must_use]
     pub fn times_set_aside(&self) -> usize {
         self.state().aside.len()

@@ -1,16 +1,16 @@
-//! The hot store on sled, pinned to one release, with what that release needs to be trusted.
+//! The hot store on sled, pinned to one release, with the precautions that this release needs.
 //!
-//! - One tree, keys `0x01 | first record's number, big endian`, so that order is by number.
-//! - No flusher thread: `flush` is called by the one writer, once per frame.
-//! - Opening runs on a thread with a deadline, because a damaged metadata log makes it spin for ever. A spinning thread
-//!   cannot be stopped, so the process has to end; and sled panics on other damage, which ends a release build. So a
-//!   marker file counts the attempts before each open, and says while an open takes long that it may hang: a process
-//!   that finds two attempts, or one that took long, does not open the store again but has it set aside, however the
-//!   other one ended. The marker needs no sync: it has to outlive a process, not the machine.
-//! - A flush that failed leaves its epoch open, and the next one waits for it for ever; closing a store flushes. So a
-//!   store that has failed, or has changes that were not flushed, is never closed: it is left as it is, with its files
-//!   and its lock, until the process ends. What it holds beyond its last flush was acknowledged to nobody.
-//! - Opening runs the external program `sync` (twice; sled does that); without one it only logs.
+//! - One tree with keys `0x01 | first record's number, big endian`, so that the order is by number.
+//! - No flusher thread: the one writer calls `flush`, once per frame.
+//! - Opening runs on a thread with a deadline, because a damaged metadata log makes it spin forever. A spinning thread
+//!   cannot be stopped, so the process has to end. Other damage makes sled panic, which ends a release build. Therefore
+//!   a marker file counts the attempts before each open, and notes that an open that takes long may hang. A process that
+//!   finds two attempts, or one that took long, does not open the store again but moves it aside, however the earlier
+//!   process ended. The marker needs no sync: it has to survive a process, not the machine.
+//! - A failed flush leaves its epoch open, and the next one waits for it forever; closing a store flushes. Therefore a
+//!   store that has failed, or has changes that were not flushed, is never closed: its files and lock stay as they are
+//!   until the process ends. Nothing that it holds beyond its last flush was acknowledged.
+//! - Opening runs the external program `sync` (twice; sled does that). Without that program it only logs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,24 +23,24 @@ use crate::ids::Seq;
 use crate::log::disk::real::RealDisk;
 use crate::log::disk::{Access, Disk, read_small};
 
-/// Entries in a leaf. sled rewrites whole leaves, and our values are whole frames, so it is small; fixed at creation.
+/// Entries in a leaf. Small, because sled rewrites whole leaves and our values are whole frames. Fixed at creation.
 const LEAF_FANOUT: usize = 4;
-/// sled's cache of what it has read. We hardly read.
+/// sled's read cache. It is small because we rarely read.
 const CACHE_BYTES: usize = 1024 * 1024;
-/// The fastest: frames stay here for a short while, and a tenth of a commit's time went into compressing digests.
+/// The fastest level: frames stay here for a short time, and compressing digests took a tenth of a commit's time.
 const ZSTD_LEVEL: i32 = -7;
-/// Each takes some milliseconds.
+/// Each try takes some milliseconds.
 const OPEN_TRIES: usize = 20;
 const FRAME_PREFIX: u8 = 0x01;
 const HOT_DIR: &str = "hot";
 const NEW_DIR: &str = "hot.new";
 const MARKER: &str = "hot.opening";
-/// Outside of the frames' keys: a store that has it was made to its end.
+/// A key outside the keys of frames. A store that has it was created completely.
 const MADE_KEY: &[u8] = &[0];
 const ATTEMPTS_MAX: u8 = 2;
-/// In the marker's first byte: the last attempt took long or hung.
+/// The marker's first byte if the last attempt took long or hung.
 const HUNG: u8 = u8::MAX;
-/// An open that takes longer than this may hang. A sound store takes milliseconds; one that is set aside for nothing
+/// An open that takes longer than this may hang. An intact store takes milliseconds; moving one aside without need
 /// costs its rebuild.
 const SLOW_AFTER: Duration = Duration::from_secs(2);
 
@@ -55,7 +55,7 @@ pub struct SledOpener {
 }
 
 impl SledOpener {
-    /// For the journal in `journal_dir`; opening is given up after `open_seconds_max`.
+    /// For the journal in `journal_dir`. Opening times out after `open_seconds_max`.
     #[must_use]
     pub fn new(journal_dir: &Path, open_seconds_max: u64) -> Self {
         Self { disk: RealDisk::new(journal_dir), dir: journal_dir.join(HOT_DIR), open_seconds_max }
@@ -80,14 +80,14 @@ impl SledOpener {
         }
     }
 
-    /// sled opens its files by their names, and would follow a link.
+    /// Refuses symbolic links, which sled would follow, because it opens its files by name.
     fn refuse_links(&self) -> io::Result<()> {
         self.disk.refuse_links(HOT_DIR)?;
         self.disk.refuse_links(NEW_DIR)
     }
 
-    /// Makes a store under another name and gives it its own once it is whole: a process that is killed in the middle
-    /// of sled's first writes leaves a store that sled panics on ("had no minimum node").
+    /// Creates a store under another name and renames it when it is complete. A process that is killed during sled's
+    /// first writes leaves a store on which sled panics ("had no minimum node").
     fn make(&self) -> Result<(), HotError> {
         let there = self.disk.list("")?;
         if there.iter().any(|name| name.trim_end_matches('/') == HOT_DIR) {
@@ -110,14 +110,14 @@ impl SledOpener {
         let (give, take) = mpsc::sync_channel(1);
         let dir = self.dir.clone();
         let open = move || {
-            // A receiver that has given up is no reason to fail: the process is about to end.
+            // A receiver that has timed out is no reason to fail: the process is about to end.
             let _ = give.send(open_and_walk(&dir));
         };
         thread::Builder::new().name("hot-open".to_owned()).spawn(open)?;
         let patience = Duration::from_secs(self.open_seconds_max);
         let mut opened = take.recv_timeout(patience.min(SLOW_AFTER));
         if matches!(opened, Err(RecvTimeoutError::Timeout)) {
-            // Before the long wait: whoever loses patience with this process first may kill it.
+            // Before the long wait: a supervisor that loses patience may kill the process during it.
             self.mark(HUNG)?;
             opened = take.recv_timeout(patience.saturating_sub(SLOW_AFTER));
         }
@@ -129,8 +129,8 @@ impl SledOpener {
     }
 }
 
-/// We hold the journal's lock, so sled's own is at most left over for a moment: a child process that another thread is
-/// just starting (sled itself starts one) shares the files of a store that was closed meanwhile.
+/// We hold the journal's lock, so sled's own lock is held for a moment at most: a child process that another thread is
+/// starting (sled itself starts one) shares the files of a store that was closed meanwhile.
 fn open_unlocked(config: &sled::Config) -> io::Result<Db> {
     for _ in 1..OPEN_TRIES {
         match config.open() {
@@ -148,7 +148,7 @@ fn open_and_walk(dir: &Path) -> io::Result<Db> {
         .cache_capacity_bytes(CACHE_BYTES)
         .zstd_compression_level(ZSTD_LEVEL);
     let db = open_unlocked(&config)?;
-    // Damage can also make reading spin, so everything is read once while the deadline runs.
+    // Damage can also make reading spin, so everything is read once within the deadline.
     for entry in db.iter() {
         entry?;
     }
@@ -186,9 +186,9 @@ impl HotOpener for SledOpener {
     }
 }
 
-/// An open store. It is closed only while everything is flushed and nothing has failed.
+/// An open store. It is closed only if everything is flushed and nothing has failed.
 struct SledStore {
-    /// There until it is dropped.
+    /// Present until the drop.
     db: Option<Db>,
     is_flushed: bool,
 }
@@ -216,7 +216,7 @@ impl Drop for SledStore {
     }
 }
 
-/// The operating system's error without sled's own notes, which name its source files.
+/// The operating system's error without sled's notes, which name its source files.
 fn plain(error: io::Error) -> io::Error {
     if error.raw_os_error().is_some() { error } else { error.kind().into() }
 }

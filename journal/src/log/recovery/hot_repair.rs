@@ -1,7 +1,7 @@
-//! Making the hot store agree with the chain: pruned, filled, or replaced.
+//! Makes the hot store agree with the chain: prunes, fills, or replaces it.
 //!
-//! Comes after the segments, which it is filled from. Entries from before the part that was read stay: nothing is known
-//! against them, and they can mend a segment that was sealed a moment ago.
+//! This runs after the repair of the segments, from which the store is filled. Intact entries from before the part that
+//! was read are kept, because they can repair a segment that was sealed a moment ago.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -16,11 +16,11 @@ use crate::log::hot::{HotError, HotOpener, HotStore};
 use crate::log::segment::At;
 use crate::log::window::{Kept, Window};
 
-/// Filling goes in pieces of this size.
+/// The number of frames that are inserted between two flushes.
 const FILL_FRAMES_PER_FLUSH: usize = 64;
 
 impl Mend<'_> {
-    /// Makes the hot store hold the newest frames of the chain, durably, and nothing that is not on it.
+    /// Makes the hot store hold exactly the newest frames of the chain, durably.
     pub(super) fn hot(&mut self, hot: &mut HotSide, opener: &mut dyn HotOpener) -> Result<Window, OpenError> {
         let (recent, walked) = (&self.scanned.recent, self.scanned.walked);
         let starts: BTreeSet<Seq> = recent.iter().map(|kept| kept.first_seq).collect();
@@ -33,18 +33,18 @@ impl Mend<'_> {
         let oldest = hot.inventory.first().unwrap_or(0);
         let wanted = |kept: &&Kept| kept.first_seq >= oldest.max(walked) && !hot.inventory.has(kept.first_seq);
         let missing: Vec<Kept> = recent.iter().filter(wanted).copied().collect();
-        // First the new: a crash between the two must not leave an empty store.
+        // Fill first: a crash between the two must not leave an empty store.
         self.fill(&mut *hot.store, &missing)?;
         self.prune(hot, keep_from)?;
         self.tell(hot, &missing);
         let mut window = recent.clone();
-        // A store that was made anew does not have what was not read.
+        // A rebuilt store does not have the frames that were not read.
         let held: BTreeSet<Seq> = hot.inventory.whole_before(walked).map(|(seq, _)| seq).collect();
         window.retain(|kept| kept.first_seq >= oldest && (kept.first_seq >= walked || held.contains(&kept.first_seq)));
         Ok(window)
     }
 
-    /// Sets the store aside, with all evidence in it, and starts an empty one.
+    /// Moves the store aside, with all evidence in it, and starts an empty one.
     fn renew(&self, hot: &mut HotSide, opener: &mut dyn HotOpener) -> Result<(), OpenError> {
         // Closed before it is renamed.
         hot.store = Box::new(Closed);
@@ -55,7 +55,7 @@ impl Mend<'_> {
         Ok(())
     }
 
-    /// What the store kept beyond the newest frames goes, so that it is bounded over many openings too.
+    /// Removes what the store holds beyond the newest frames, so that it stays bounded over many openings.
     fn prune(&self, hot: &mut HotSide, keep_from: Seq) -> Result<(), OpenError> {
         let damaged = hot.inventory.damaged_before(self.scanned.walked).filter(|&seq| seq >= keep_from);
         let old: Vec<Seq> = hot.inventory.before(keep_from).chain(damaged).collect();
@@ -69,7 +69,7 @@ impl Mend<'_> {
         if missing.is_empty() {
             return Ok(());
         }
-        // The repairs before this may have renamed files.
+        // Earlier repairs may have renamed files.
         let segments_dir = SegmentDir::new(self.disk, &[]);
         let entries = segments_dir.list()?;
         for frames in missing.chunk_by(|before, after| before.segment == after.segment) {
@@ -92,14 +92,14 @@ impl Mend<'_> {
         Ok(())
     }
 
-    /// Reports what the hot store was given.
+    /// Reports what was inserted into the hot store.
     fn tell(&mut self, hot: &mut HotSide, missing: &[Kept]) {
         if let Some((reason, aside)) = hot.rebuilt.take() {
             let frames = missing.len() as u64;
             self.actions.push(RecoveryAction::HotRebuilt { reason, frames, aside });
             return;
         }
-        // Unacknowledged ones are part of what is rolled forward.
+        // Unacknowledged frames belong to the records that are rolled forward.
         let acknowledged = || missing.iter().filter(|kept| kept.first_seq <= self.durable.last_seq);
         if let (Some(first), Some(last)) = (acknowledged().next(), acknowledged().next_back()) {
             let next = self.scanned.recent.iter().find(|kept| kept.first_seq > last.first_seq);
@@ -110,7 +110,7 @@ impl Mend<'_> {
     }
 }
 
-/// In the place of a store that is being replaced.
+/// Stands in for a store that is being replaced.
 struct Closed;
 
 impl Closed {

@@ -1,6 +1,6 @@
-//! What the hot store holds when it is opened, and how that compares with the chain.
+//! The content of the hot store at the opening, and its comparison with the chain.
 //!
-//! Owns the comparison. Does not repair (`repair`). Reads the store once; remembers a hash per frame.
+//! This module does not repair (`repair`). It reads the store once and keeps one hash per frame.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -14,10 +14,10 @@ use crate::log::frame::{Frame, FrameHash};
 use crate::log::hot::{HotError, HotStore};
 use crate::log::walk::FrameInfo;
 
-/// One entry as found.
+/// One entry as it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Held {
-    /// A whole frame under its own number, of this many bytes.
+    /// An intact frame under its own number, of this many bytes.
     Whole(FrameHash, u32),
     /// Anything else.
     Damaged,
@@ -32,7 +32,7 @@ pub(in crate::log) struct Inventory {
 }
 
 impl Inventory {
-    /// Reads everything.
+    /// Reads the whole store.
     pub(in crate::log) fn take(hot: &dyn HotStore) -> Result<Self, HotError> {
         let mut entries = BTreeMap::new();
         hot.each(&mut |seq, bytes| {
@@ -56,12 +56,12 @@ impl Inventory {
         self.entries.is_empty()
     }
 
-    /// The oldest entry: what is older has been pruned and is not missed.
+    /// The oldest entry. Older ones have been pruned and are not missing.
     pub(in crate::log) fn first(&self) -> Option<Seq> {
         self.entries.first_key_value().map(|(&seq, _)| seq)
     }
 
-    /// Takes note of a frame of the chain; `false` if the store has another whole frame in its place.
+    /// Compares with a frame of the chain. `false` if the store has another intact frame in its place.
     pub(in crate::log) fn meet(&mut self, info: &FrameInfo) -> bool {
         match self.entries.get_mut(&info.first_seq) {
             Some(held @ Held::Whole(..)) if *held == Held::Whole(info.hash, info.bytes) => {
@@ -78,7 +78,7 @@ impl Inventory {
         matches!(self.entries.get(&first_seq), Some(Held::Met(_)))
     }
 
-    /// Whole frames from before `walked`, which the scan has not read, with their sizes: nothing is known against them.
+    /// Intact frames from before `walked`, which the scan has not read, with their sizes. Nothing contradicts them.
     pub(in crate::log) fn whole_before(&self, walked: Seq) -> impl Iterator<Item = (Seq, u32)> {
         self.entries.range(..walked).filter_map(|(&seq, held)| match held {
             Held::Whole(_, bytes) | Held::Met(bytes) => Some((seq, *bytes)),
@@ -91,8 +91,8 @@ impl Inventory {
         self.entries.range(..walked).filter(|(_, held)| **held == Held::Damaged).map(|(&seq, _)| seq)
     }
 
-    /// Whether the store has whole frames after `walked` that are not on the chain, or damage where it cannot be written
-    /// over or pruned.
+    /// Whether the store has intact frames after `walked` that are not on the chain, or damage that can be neither
+    /// overwritten nor pruned.
     pub(in crate::log) fn has_strangers(&self, walked: Seq, is_start: impl Fn(Seq) -> bool, oldest: Seq) -> bool {
         self.entries.range(walked..).any(|(&seq, held)| match held {
             Held::Met(_) => false,
@@ -102,13 +102,13 @@ impl Inventory {
     }
 }
 
-/// The reason for a rebuild, if a rebuild can mend `error`.
+/// The reason for a rebuild, if a rebuild can repair `error`.
 ///
 /// # Errors
-/// Where setting the store aside would change nothing: the volume is full or read-only, the process has no file
-/// handles left, or a thread is still inside the store.
+/// If moving the store aside would change nothing: the volume is full or read-only, the process has no file handles
+/// left, or a thread is still inside the store.
 pub(in crate::log) fn mendable(error: HotError, disk: &dyn Disk) -> Result<String, OpenError> {
-    /// `EMFILE` and `ENFILE`, which have no kind of their own.
+    /// `EMFILE` and `ENFILE`, which have no `ErrorKind`.
     const NO_HANDLES: [i32; 2] = [24, 23];
     if let HotError::Hung { .. } = error {
         return Err(OpenError::HotStuck { source: error });

@@ -1,8 +1,8 @@
-//! Writing what the scan found to be necessary: segments first, then (`hot_repair`) the hot store, then HEAD.
+//! Writes the repairs that the scan found necessary: first the segments, then (`hot_repair`) the hot store, then HEAD.
 //!
-//! Each step leaves a state from which the same steps follow again, so a crash in any of them is harmless; bytes are
-//! copied to a `.broken` file, durably, before they are overwritten or cut. Decides nothing about refusing: the scan
-//! has done that.
+//! Each step leaves a state from which the same steps follow again, so a crash in any of them is harmless. Bytes are
+//! copied durably to a `.broken` file before they are overwritten or cut. The scan has already decided whether to
+//! refuse.
 
 use std::io;
 
@@ -21,7 +21,7 @@ use crate::log::segment::{self, At, SEGMENT_DIR};
 use crate::log::tally::Ending;
 use crate::log::walk::FrameInfo;
 
-/// Copying evidence goes in pieces of this size.
+/// Evidence is copied in pieces of this size.
 const COPY_BYTES: usize = 64 * 1024;
 
 /// The repairs of one opening.
@@ -30,7 +30,7 @@ pub(super) struct Mend<'a> {
     pub(super) segments_dir: &'a SegmentDir<'a>,
     pub(super) durable: Position,
     pub(super) scanned: &'a Scanned,
-    /// Tells the copies of this opening from those of others.
+    /// Distinguishes the copies of this opening from those of other openings.
     pub(super) label: u64,
     pub(super) actions: &'a mut Vec<RecoveryAction>,
 }
@@ -45,7 +45,7 @@ impl Mend<'_> {
         OpenError::Hot { path: self.disk.show(""), source }
     }
 
-    /// Makes the segments hold exactly the chain, durably; the open one.
+    /// Makes the segments hold exactly the chain, durably, and returns the open one.
     pub(super) fn segments(&mut self, hot: &dyn HotStore) -> Result<Box<dyn DiskFile>, OpenError> {
         for (entry, ending) in &self.scanned.endings {
             self.sealed(entry, ending, hot)?;
@@ -56,7 +56,7 @@ impl Mend<'_> {
             self.restore(&mut *file, hot, run, self.scanned.segment_size)?;
         }
         self.cut_tail(&mut *file)?;
-        // Also without repairs: frames that a dead process wrote may not be synced, and are about to count.
+        // Also without repairs: frames that a dead process wrote may not be synced, and will count from now on.
         file.sync().map_err(self.failed("sync", entry))?;
         self.disk.sync_dir(SEGMENT_DIR).map_err(self.failed("sync", entry))?;
         if self.scanned.end.last_seq > self.durable.last_seq {
@@ -72,7 +72,7 @@ impl Mend<'_> {
         self.scanned.patches.iter().filter(of_it).copied().collect()
     }
 
-    /// A segment that has ended: its frames, its footer, its name.
+    /// Repairs a segment that has ended: its frames, its footer, its name.
     fn sealed(&mut self, entry: &Entry, ending: &Ending, hot: &dyn HotStore) -> Result<(), OpenError> {
         let patches = self.patches(entry);
         let named = entry.stage != Stage::Open;
@@ -114,7 +114,7 @@ impl Mend<'_> {
         Ok(())
     }
 
-    /// The rest of a roll that a crash interrupted, in the same order.
+    /// Completes the start of a new segment that a crash interrupted, in the same order.
     fn finish_roll(&mut self, entry: &Entry, ending: &Ending) -> Result<(), OpenError> {
         let (first, last) = (entry.first, ending.footer.last_seq);
         let next = Entry::missing(last.saturating_add(1), None);
@@ -126,7 +126,7 @@ impl Mend<'_> {
         Ok(())
     }
 
-    /// A damaged compressed segment is written anew as it was before it was compressed.
+    /// Writes a damaged compressed segment again, uncompressed.
     fn unpacked(
         &mut self,
         entry: &Entry,
@@ -183,7 +183,7 @@ impl Mend<'_> {
         frame.ok_or_else(|| self.hot_error(io::Error::from(io::ErrorKind::NotFound).into()))
     }
 
-    /// Writes frames of the hot store where a segment of `size` bytes should have them.
+    /// Writes frames of the hot store to their places in a segment of `size` bytes.
     fn restore(
         &mut self,
         file: &mut dyn DiskFile,
@@ -224,8 +224,8 @@ impl Mend<'_> {
         save(self.disk, file, entry.first, (from, to), self.label)
     }
 
-    /// Writes HEAD for this opening: everything that is there counts, under a new writer epoch. Both slots, the older
-    /// one first, so that no damage to a single slot can make a later opening use the same epoch.
+    /// Writes HEAD for this opening: everything that exists counts, under a new writer epoch. It writes both slots, the
+    /// older one first, so that no damage to a single slot can make a later opening use the same epoch.
     pub(super) fn head(&mut self, file: &mut dyn DiskFile, old: &Slot, bad: Option<u64>) -> Result<Slot, OpenError> {
         let writer_epoch = old.position.writer_epoch.max(self.scanned.end.writer_epoch).saturating_add(1);
         let position = Position { writer_epoch, ..self.scanned.end };
@@ -268,7 +268,7 @@ fn copy(disk: &dyn Disk, file: &dyn DiskFile, from: u64, to: u64, path: &str) ->
     disk.sync_dir(SEGMENT_DIR)
 }
 
-/// Neighbouring frames together.
+/// Groups neighbouring frames.
 fn runs(patches: &[FrameInfo]) -> impl Iterator<Item = &[FrameInfo]> {
     patches.chunk_by(|before, after| before.last_seq.checked_add(1) == Some(after.first_seq))
 }

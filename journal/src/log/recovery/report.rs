@@ -1,11 +1,11 @@
-//! What opening a journal found and did, for the log and for a record in the journal itself.
+//! What opening a journal found and did, for the process log and for a record in the journal.
 
 use std::fmt;
 
 use crate::ids::Seq;
 use crate::log::snapshot::SnapshotHeader;
 
-/// One of the two places where every frame is.
+/// One of the two places that hold a copy of the newest frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Witness {
     /// The segment file.
@@ -14,13 +14,13 @@ pub enum Witness {
     Hot,
 }
 
-/// One thing that had to be done.
+/// One repair or other step of an opening.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecoveryAction {
-    /// There was nothing, and a new journal was made.
+    /// There was no journal, and a new one was created.
     Initialised,
-    /// Records that were written and not acknowledged are whole, and now count.
+    /// Records that were written but not acknowledged are intact and count from now on.
     RolledForward {
         /// First of them.
         from: Seq,
@@ -29,18 +29,18 @@ pub enum RecoveryAction {
     },
     /// An unfinished, unacknowledged write was cut off the segment.
     TailTruncated {
-        /// Where the segment now ends.
+        /// The new end of the segment.
         offset: u64,
-        /// How much was cut.
+        /// The number of bytes that were cut.
         bytes: u64,
-        /// What was wrong with it.
+        /// What was wrong with them.
         fault: String,
         /// A copy of what was cut.
         saved_as: String,
     },
-    /// Acknowledged records were damaged or missing in one witness and have been restored from the other.
+    /// Acknowledged records were damaged or missing in one copy and have been restored from the other.
     WitnessRepaired {
-        /// The one that was damaged.
+        /// The copy that was damaged.
         witness: Witness,
         /// First record restored.
         from: Seq,
@@ -49,13 +49,13 @@ pub enum RecoveryAction {
         /// A copy of what was overwritten, if there was anything.
         saved_as: Option<String>,
     },
-    /// The hot store was unusable and has been made anew from the segment.
+    /// The hot store was unusable and has been rebuilt from the segments.
     HotRebuilt {
-        /// Why.
+        /// The reason.
         reason: String,
-        /// Frames it has now.
+        /// The number of frames that it has now.
         frames: u64,
-        /// Where the old one is, if there was one.
+        /// The new place of the old store, if there was one.
         aside: Option<String>,
     },
     /// One slot of HEAD was unreadable and has been rewritten.
@@ -70,14 +70,14 @@ pub enum RecoveryAction {
         /// What is wrong with it.
         reason: String,
     },
-    /// A segment had been sealed, and its name did not say so yet.
+    /// A segment had been sealed, but its name did not show it yet.
     RollCompleted {
         /// Its first record.
         first: Seq,
         /// Its last record.
         last: Seq,
     },
-    /// The footer of a sealed segment was damaged, its frames were not: it has been computed and written anew.
+    /// The footer of a sealed segment was damaged, but not its frames. It has been computed and written again.
     FooterRepaired {
         /// The segment's first record.
         first: Seq,
@@ -88,18 +88,19 @@ pub enum RecoveryAction {
         /// A copy of what was overwritten, if there was anything.
         saved_as: Option<String>,
     },
-    /// Records are damaged for good; a snapshot has what they did, so the state is whole and the evidence is not.
+    /// Records are damaged permanently. A snapshot contains their effect, so the state is complete but the evidence is
+    /// not.
     EvidenceDamaged {
         /// First of them.
         from: Seq,
-        /// The last that may be damaged.
+        /// The last record that may be damaged.
         to: Seq,
-        /// What is wrong at the first.
+        /// What is wrong with the first one.
         fault: String,
     },
-    /// A loss that had been accepted was entered into the journal.
+    /// The record of an accepted loss was committed.
     LossRecorded {
-        /// The record that says it.
+        /// That record.
         seq: Seq,
     },
 }
@@ -158,23 +159,23 @@ impl fmt::Display for RecoveryAction {
     }
 }
 
-/// What opening found and did.
+/// The report of an opening.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovery {
-    /// In the order in which they were done; none after a clean end.
+    /// The steps in order; none after a clean shutdown.
     pub actions: Vec<RecoveryAction>,
     /// The last record.
     pub records: u64,
-    /// The snapshot with which the replay began, if not with the first record.
+    /// The snapshot from which the replay started, if it did not start with the first record.
     pub snapshot: Option<SnapshotHeader>,
-    /// Frames that were read.
+    /// The number of frames read.
     pub frames: u64,
-    /// The journal's id: the one given at its making, whatever was given now.
+    /// The journal's id. It was set at creation, whatever the caller passed now.
     pub uuid: [u8; 16],
 }
 
 impl Recovery {
-    /// Whether nothing had to be done.
+    /// Whether the opening had nothing to do.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.actions.is_empty()

@@ -1,6 +1,6 @@
-//! The scan at opening: from the newest snapshot that is sound, else from the first record, to the end.
+//! The scan at opening: from the newest intact snapshot, or else from the first record, to the end.
 //!
-//! Owns the choice of the start and what is remembered of the walk. Changes nothing.
+//! This module owns the choice of the start and the result of the walk. It changes nothing.
 
 use lakemirror_core::causes::chain;
 
@@ -22,10 +22,10 @@ use crate::log::tally::{Ending, Tally};
 use crate::log::walk::FrameInfo;
 use crate::log::window::{Kept, Window};
 
-/// What the scan found, before anything is changed.
+/// The result of the scan, before anything is changed.
 pub(in crate::log) struct Scanned {
     pub(in crate::log) end: Position,
-    /// The segment in which the walk ended: the open one.
+    /// The segment in which the walk ended, which is the open one.
     pub(in crate::log) entry: Entry,
     pub(in crate::log) segment_end: u64,
     pub(super) segment_size: u64,
@@ -33,9 +33,9 @@ pub(in crate::log) struct Scanned {
     pub(super) tally: Tally,
     pub(super) hasher: blake3::Hasher,
     pub(super) frames: u64,
-    /// Frames that the hot store has and the segments have not.
+    /// Frames that the hot store has and the segments do not.
     pub(super) patches: Vec<FrameInfo>,
-    /// The segments that end on the way.
+    /// The segments that the walk passed, with their ends.
     pub(super) endings: Vec<(Entry, Ending)>,
     /// The newest frames.
     pub(super) recent: Window,
@@ -43,11 +43,11 @@ pub(in crate::log) struct Scanned {
     pub(super) walked: Seq,
     pub(super) inventory: Inventory,
     pub(super) snapshot: Option<SnapshotHeader>,
-    /// What has to be told already.
+    /// The actions to report so far.
     pub(super) actions: Vec<RecoveryAction>,
 }
 
-/// The scan at open, with what its errors need.
+/// The scan at opening, with the data for its errors.
 pub(in crate::log) struct Scan<'a> {
     pub(in crate::log) disk: &'a dyn Disk,
     pub(in crate::log) segments_dir: &'a SegmentDir<'a>,
@@ -57,7 +57,7 @@ pub(in crate::log) struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// Walks to the end, which is at or after what HEAD acknowledges.
+    /// Walks to the end, which is at or after the position acknowledged in HEAD.
     pub(super) fn run(
         &self,
         hot: &dyn HotStore,
@@ -69,14 +69,14 @@ impl Scan<'_> {
         if scanned.end.last_seq < self.durable.last_seq {
             return Err(self.lost(&scanned));
         }
-        // A segment is sealed when all that it has is acknowledged: nothing that this log does ends the chain in one.
+        // A segment is sealed when all its frames are acknowledged, so this log never ends the chain inside one.
         match scanned.entry.last {
             Some(_) => Err(OpenError::MisplacedSegment { path: self.segments_dir.show(&scanned.entry) }),
             None => Ok(scanned),
         }
     }
 
-    /// Walks as far as it goes.
+    /// Walks as far as possible.
     pub(in crate::log) fn walk(
         &self,
         hot: &dyn HotStore,
@@ -179,7 +179,7 @@ impl Scan<'_> {
     }
 }
 
-/// What is remembered on the way.
+/// What the walk collects.
 struct Notes {
     walked: Seq,
     inventory: Inventory,
@@ -197,7 +197,7 @@ impl Notes {
         Self { walked, inventory: inventory.clone(), recent, patches, endings, frames: 0, actions }
     }
 
-    /// Nothing before `walked` can be said to have been read.
+    /// Drops everything before `walked`, which was not read.
     fn forget(&mut self, options: &Options, walked: Seq) {
         self.walked = walked;
         self.recent = unread(options, &self.inventory, walked);
@@ -216,11 +216,11 @@ impl Notes {
     }
 }
 
-/// What the hot store keeps from before the part that is read.
+/// The entries of the hot store from before the part that is read.
 fn unread(options: &Options, inventory: &Inventory, walked: Seq) -> Window {
     let mut recent = Window::new(options.hot_frames_max, options.hot_bytes_max);
     for (first_seq, bytes) in inventory.whole_before(walked) {
-        // Where it lies is not known, and not asked for: the store has it.
+        // Their offset is unknown and not needed: the store has the frame.
         recent.push(Kept { first_seq, segment: 0, offset: 0, bytes });
     }
     recent

@@ -1,7 +1,7 @@
-//! Copying a sealed segment to an archive, which is a directory of the same shape as a journal's: `FORMAT` and `seg/`.
+//! Copies a sealed segment to an archive, which is a directory of the same form as a journal's: `FORMAT` and `seg/`.
 //!
-//! A copy counts only after it was synced, named, read again and found equal. Repeating it is harmless: a copy that is
-//! there and equal is left alone, another one is written over.
+//! A copy counts only after it was synced, renamed, read back and found equal. The copy may be repeated: an equal copy
+//! is kept, a different one is overwritten.
 
 use std::io;
 
@@ -15,10 +15,10 @@ use crate::log::segment::SEGMENT_DIR;
 
 const COPY_BYTES: usize = 256 * 1024;
 
-/// A copy that was read again and found equal.
+/// A copy that was read back and found equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archived {
-    /// What the copy is called, for people.
+    /// The name of the copy for messages.
     pub place: String,
     /// Its length in bytes.
     pub bytes: u64,
@@ -29,8 +29,8 @@ pub struct Archived {
 /// Copies the sealed segment of `disk` with these records, compressed or not, into the directory `archive`.
 ///
 /// # Errors
-/// As either disk says; [`UpkeepError::Differs`] if the copy does not read as what was written; an archive that holds
-/// another journal is refused. The segment itself is never touched.
+/// Any error of either disk; [`UpkeepError::Differs`] if the copy does not read back as it was written. An archive that
+/// holds another journal is refused. The segment itself is never changed.
 pub fn archive_segment(disk: &dyn Disk, archive: &dyn Disk, first: Seq, last: Seq) -> Result<Archived, UpkeepError> {
     let path = find(disk, first, last)?.path();
     prepare(disk, archive)?;
@@ -46,7 +46,7 @@ pub fn archive_segment(disk: &dyn Disk, archive: &dyn Disk, first: Seq, last: Se
     Ok(Archived { place: archive.show(&path), bytes, file_hash: *wanted.as_bytes() })
 }
 
-/// Makes the archive's directories and its `FORMAT`, which is the journal's own.
+/// Creates the archive's directories and its `FORMAT`, a copy of the journal's.
 fn prepare(disk: &dyn Disk, archive: &dyn Disk) -> Result<(), UpkeepError> {
     let format = read_small(disk, FORMAT_NAME, FORMAT_BYTES_MAX).map_err(failed(disk, "read", FORMAT_NAME))?;
     for dir in ["", SEGMENT_DIR] {

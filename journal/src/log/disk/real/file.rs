@@ -1,7 +1,7 @@
-//! One open file, and its sync on a thread of its own.
+//! One open file, and its sync on a separate thread.
 //!
-//! The file and the thread are those of the module above: `tests/threads` puts others there, and tries the orders in
-//! which they can happen.
+//! The file and thread types come from the module above. `tests/threads` replaces them and explores the possible
+//! interleavings.
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -15,7 +15,7 @@ use crate::mutant;
 #[derive(Debug)]
 pub(super) struct RealFile {
     file: Arc<File>,
-    /// A sync that runs on a thread of its own and covers everything that has been written.
+    /// A running sync on its own thread, which covers everything that was written before it.
     begun: Option<JoinHandle<io::Result<()>>>,
 }
 
@@ -30,7 +30,8 @@ impl RealFile {
         Some(ended.unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked"))))
     }
 
-    /// Before a change that the sync under way need not cover. Its error must not get lost: no later sync reports it.
+    /// Called before a change that the running sync need not cover. Its error must not get lost: no later sync reports
+    /// it.
     fn settle(&mut self) -> io::Result<()> {
         let ended = self.join();
         if mutant::is_on("begun_sync_forgotten") { Ok(()) } else { ended.unwrap_or(Ok(())) }
@@ -76,7 +77,7 @@ impl DiskFile for RealFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        // fdatasync: it includes the length, and leaves out times, which nothing reads.
+        // fdatasync includes the length, and omits timestamps, which nothing reads.
         self.join().unwrap_or_else(|| self.file.sync_data())
     }
 }
