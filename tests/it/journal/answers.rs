@@ -234,7 +234,7 @@ fn what_was_never_seen_is_said_with_what_there_is() {
     assert!(err.contains("no mirror \"smaple-mirror\": did you mean `sample-mirror`?"), "{err}");
     let (code, _, err) = ask(&["log", path, "sample-mirror", "feature"]);
     assert!(
-        code == 1 && err.contains("has never seen a branch \"feature\" of mirror \"sample-mirror\"; it has dev, main"),
+        code == 1 && err.contains("contains no branch \"feature\" of mirror \"sample-mirror\"; it has dev, main"),
         "{err}"
     );
 }

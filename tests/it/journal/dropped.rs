@@ -165,7 +165,7 @@ fn the_reflog_has_every_record_that_is_at_hand() {
         assert!(code == 1 && err.contains(said) && err.contains("--archive DIR"), "{err}");
     }
     let (code, _, err) = ask(&["log", path, "sample-mirror", "feature"]);
-    assert!(code == 1 && err.contains("never seen a branch \"feature\"") && err.contains("--archive DIR"), "{err}");
+    assert!(code == 1 && err.contains("contains no branch \"feature\"") && err.contains("--archive DIR"), "{err}");
 }
 
 #[test]

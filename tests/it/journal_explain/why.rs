@@ -134,7 +134,7 @@ fn what_keeps_a_head_back_is_said_for_each_stage() {
         (no_tree, "could not be read at the destination yet"),
         (no_range, "1 of its 1 range file(s) could not be read"),
         (ancestor, "1 ancestor(s) are not complete, oldest first: 0101"),
-        (rootless, "ancestors of it were not read from the source yet (1 commit(s)"),
+        (rootless, "some ancestors were not read from the source yet (1 commit(s)"),
     ] {
         let (code, found) = explain(&dir, "main", &[]);
         let reasons = of(&found, "conclusion")[0]["waits_for"].to_string();
