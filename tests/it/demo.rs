@@ -37,7 +37,7 @@ fn the_demo_holds_and_a_second_start_resumes() {
             "Merge feature-1",
             "missing: returns/round-1/part-002.csv",
             "the mirror's main stays at",
-            "the withheld object is let go",
+            "the withheld object is released",
             "Returns, one object withheld",
             "hard reset",
             "Orders after the reset",
@@ -53,7 +53,7 @@ fn the_demo_holds_and_a_second_start_resumes() {
 
     let (code, second) = run();
     assert_eq!(code, 0, "{second}");
-    for key in ["sample is there from before", "mirror is there from before", "it was so at the start", "Orders 2b"] {
+    for key in ["sample exists already", "mirror is there from before", "it was so at the start", "Orders 2b"] {
         assert!(second.contains(key), "{key:?} is not said:\n{second}");
     }
     assert!(second.contains("the mirror is right"), "{second}");
@@ -129,7 +129,7 @@ fn three_regions_hold_and_a_second_start_resumes() {
             "1 missing: orders/round-1/part-002.csv",
             "(status ",
             "sample-eu's main stays at",
-            "let go to eu-central-1",
+            "released to eu-central-1",
             "PROMOTED  sample-eu   main",
             "the other way",
             "PROMOTED  ledger-east main",
@@ -155,11 +155,11 @@ fn three_regions_hold_and_a_second_start_resumes() {
     in_order(
         &second,
         &[
-            "sample is there from before",
-            "ledger is there from before",
-            "mirror is there from before: us-east-1/sample → us-west-2/sample-west",
+            "sample exists already",
+            "ledger exists already",
+            "mirror exists already: us-east-1/sample → us-west-2/sample-west",
             "mirror asked for us-east-1/sample → eu-central-1/sample-eu",
-            "mirror is there from before: us-west-2/ledger → us-east-1/ledger-east",
+            "mirror exists already: us-west-2/ledger → us-east-1/ledger-east",
             "orders/round-2/part-002.csv",
             "sample-eu is right",
             "sample-west is right",
