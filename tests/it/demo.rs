@@ -53,7 +53,7 @@ fn the_demo_holds_and_a_second_start_resumes() {
 
     let (code, second) = run();
     assert_eq!(code, 0, "{second}");
-    for key in ["sample exists already", "mirror is there from before", "it was so at the start", "Orders 2b"] {
+    for key in ["sample exists already", "mirror exists already", "it was so at the start", "Orders 2b"] {
         assert!(second.contains(key), "{key:?} is not said:\n{second}");
     }
     assert!(second.contains("the mirror is right"), "{second}");
