@@ -71,13 +71,13 @@ fn anchors_find_a_journal_cut_short_or_written_anew() {
     let (code, out) = verdict(&short, &[&long_head]);
     assert!(code == 1 && out.contains("it was cut short"), "{out}");
     let (code, out) = verdict(&other, &[&short_head]);
-    assert!(code == 1 && out.contains("was written anew"), "{out}");
+    assert!(code == 1 && out.contains("was rewritten"), "{out}");
     let inside = format!("3:{}", "ab".repeat(32));
     let (code, out) = verdict(&long, &[&inside]);
-    assert!(code == 1 && out.contains("falls into the frame of records 2 to 5"), "{out}");
+    assert!(code == 1 && out.contains("is inside the frame of records 2 to 5"), "{out}");
     let wrong = format!("5:{}", "ab".repeat(32));
     let (code, out) = verdict(&long, &[&wrong]);
-    assert!(code == 1 && out.contains("it was written anew"), "{out}");
+    assert!(code == 1 && out.contains("it was rewritten"), "{out}");
     for bad in ["5", "5:ab", "x:", ""] {
         assert_eq!(verdict(&long, &[bad]).0, 2, "{bad}");
     }

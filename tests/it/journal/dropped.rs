@@ -246,7 +246,7 @@ fn what_is_gone_without_a_record_is_damage() {
     fs::remove_dir_all(dir.path().join("snap")).unwrap();
     for more in [&[][..], &["--deep"]] {
         let (code, out) = verdict(dir.path(), more);
-        assert!(code == 1 && out.contains("no sound snapshot is there that would say"), "{out}");
+        assert!(code == 1 && out.contains("no sound snapshot shows"), "{out}");
     }
     let (code, _, err) = ask(&["replay", shown(dir.path())]);
     assert!(code == 70 && err.contains("begins with record 12"), "{err}");

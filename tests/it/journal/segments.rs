@@ -81,7 +81,7 @@ fn what_is_not_at_hand_is_said() {
     // Nothing in this journal says that they were dropped, and no snapshot stands for them.
     let (code, out, _) = ask(&["verify", path]);
     assert!(code == 1 && out.contains("proven from record 12; records 1 to 11: their hashes only"), "{out}");
-    assert!(out.contains("records   12 to 30, in 12 frames") && out.contains("no sound snapshot is there"), "{out}");
+    assert!(out.contains("records   12 to 30, in 12 frames") && out.contains("no sound snapshot shows"), "{out}");
     assert!(out.contains(whole["head_hash"].as_str().unwrap()), "{out}");
     let (code, out, _) = ask(&["verify", path, "--deep"]);
     assert!(code == 1 && out.contains("FAULT     nothing was decoded or counted"), "{out}");

@@ -127,7 +127,7 @@ fn parts_and_other_files_are_refused() {
         (part.1.as_bytes(), "a part of a journal"),
         (csv.as_bytes(), "for spreadsheets"),
         (b"".as_slice(), "the file is empty"),
-        (b"hello\n".as_slice(), "no export of a journal"),
+        (b"hello\n".as_slice(), "not an export of a journal"),
     ] {
         let (code, _, err) = ask(&["import", shown(&write(&work, bytes)), shown(&again)]);
         assert!(code == 70 && err.contains(text), "{text}: {code} {err}");
