@@ -1,4 +1,5 @@
-//! The judge is judged: without lakemirror, a mirror is moved by hand, rightly and wrongly, and the checker must tell.
+//! Tests of the checker: without lakemirror, a mirror is moved by hand, correctly and incorrectly, and the checker must
+//! notice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +59,7 @@ impl Scene {
         }
     }
 
-    /// Points a branch of the mirror to a commit, and lets the checker look.
+    /// Points a branch of the mirror to a commit, and runs a scan of the checker.
     async fn point(&self, branch: &str, to: &str) {
         let branches = "/repositories/sample-mirror/branches";
         let body = json!({"name": branch, "source": to, "force": true});
@@ -70,7 +71,7 @@ impl Scene {
         self.checker.look().await.unwrap();
     }
 
-    /// The rules that were broken so far, with what was said.
+    /// The violations so far, with their texts.
     fn broken(&self) -> Vec<(Rule, String)> {
         self.checker.violations().into_iter().map(|violation| (violation.rule, violation.text)).collect()
     }

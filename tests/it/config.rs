@@ -1,4 +1,4 @@
-//! `lakemirror config check` and the command's frame, as a user meets them: output, messages and exit codes.
+//! `lakemirror config check` and the command-line interface, as a user sees them: output, messages and exit codes.
 
 use std::io::Read;
 use std::path::Path;

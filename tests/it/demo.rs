@@ -1,4 +1,4 @@
-//! `lakemirror demo` and `lakemirror sandbox` as a user starts and ends them.
+//! `lakemirror demo` and `lakemirror sandbox`, as a user starts and stops them.
 
 use std::io::Read as _;
 use std::process::{Command, Stdio};
@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::engine::nap;
 use crate::process::{Process, lakemirror};
 
-/// Longer than any pause between two lines, also on a loaded machine.
+/// Longer than any pause between two lines, even on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(45);
-/// The same where several processes are waited for, one of which waits for its predecessor.
+/// The same for several processes, one of which waits for its predecessor.
 const LONG: Duration = Duration::from_secs(90);
 
-/// All of these are said, one after the other.
+/// Asserts that these texts are printed, in this order.
 fn in_order(said: &str, keys: &[&str]) {
     let mut rest = said;
     for key in keys {
@@ -46,7 +46,7 @@ fn the_demo_holds_and_a_second_start_resumes() {
             "0 violations",
         ],
     );
-    // Nothing says which of the two is done first: the commit after the reset, or the removal.
+    // The commit after the reset and the removal may come in any order.
     in_order(&first, &["hard reset", "removed, as at the source", "the mirror is right"]);
     assert!(!first.contains('\u{1b}'), "colours without a terminal:\n{first}");
     assert!(first.contains("An empty commit"), "{first}");
@@ -80,7 +80,7 @@ fn one_directory_has_one_demo() {
     let (code, said) = Process::start(lakemirror().args(["demo", "--dir"]).arg(dir.path())).end(LIMIT);
     assert_eq!(code, 74, "{said}");
     assert!(said.contains("in use by another demo"), "{said}");
-    // Interactive, it stays up after its verdict until it is told to end.
+    // Interactive, it keeps running after its verdict until a signal.
     first.until("the mirror is right", LIMIT);
     first.until("mirrors/sample-mirror", LIMIT);
     first.until("Secret access key", LIMIT);
@@ -89,7 +89,8 @@ fn one_directory_has_one_demo() {
     assert_eq!(code, 0, "{said}");
 }
 
-/// The demo of three regions until it has its mirrors, with the process ids of its children and its directory.
+/// Starts the demo of three regions and waits until it has its mirrors. Returns the process ids of its children and its
+/// directory.
 fn three_regions() -> (Process, Vec<String>, String) {
     let mut process = Process::start(lakemirror().args(["demo", "--regions", "3"]));
     let line = process.until("state in ", LONG);
@@ -101,7 +102,7 @@ fn three_regions() -> (Process, Vec<String>, String) {
     (process, ids, line.rsplit_once("state in ").unwrap().1.to_owned())
 }
 
-/// Nothing runs under this id; what has ended and was not waited for has no command line.
+/// Whether no process has this id; a process that ended and was not reaped has no command line.
 fn is_gone(id: &str) -> bool {
     std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default().is_empty()
 }
@@ -205,7 +206,7 @@ async fn a_killed_demo_takes_its_processes_along() {
     while !ids.iter().all(|id| is_gone(id)) {
         nap().await;
     }
-    // Who is killed cleans nothing up.
+    // A killed process cleans nothing up.
     std::fs::remove_dir_all(dir).unwrap();
 }
 
@@ -223,7 +224,7 @@ fn a_closed_pipe_ends_it_quietly() {
     let mut child = lakemirror().arg("demo").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let mut error = String::new();
-    // Read to its end, which comes with the process's.
+    // Read to its end, which comes with the end of the process.
     child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{error}");
     assert_eq!(error, "");

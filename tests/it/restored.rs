@@ -1,5 +1,5 @@
-//! One of a process's own stores is not the one that it left: the journal is an older copy, the mirrors database is gone,
-//! or one of them does not open. The process notices, says so, and mirroring goes on.
+//! One of a process's own stores is not the one that it left: the journal is an older copy, the mirrors database is
+//! missing, or one of them does not open. The process notices and reports it, and mirroring continues.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -58,7 +58,7 @@ impl Running {
     async fn goes_on(&mut self) {
         let head = self.commit().await;
         self.shows(&head).await;
-        // Published, too.
+        // In sync, and published.
         let synced = async || {
             self.api.mirror().await.is_ok_and(|mirror| {
                 mirror.branches.iter().any(|branch| branch.promoted_commit_id.as_ref() == Some(&head))
@@ -85,7 +85,7 @@ impl Running {
         serde_json::from_slice(&command.output().unwrap().stdout).unwrap()
     }
 
-    /// It hangs in its start; SIGTERM ends it within its time.
+    /// The process hangs during its start; SIGTERM ends it in time.
     async fn ends_while_it_opens(&mut self, marker: &str) {
         let path = self.path(marker);
         self.scene
@@ -162,7 +162,7 @@ async fn a_journal_that_was_restored_from_a_copy_is_noticed_and_mirroring_goes_o
             assert_eq!(answer["gaps"].as_array().unwrap().len(), 1, "{answer}");
             assert!(answer["gaps"][0]["published"].as_u64() > answer["gaps"][0]["after"].as_u64(), "{answer}");
         }
-        // Without a further gap the next start has nothing to say.
+        // Without a further gap, the next start reports nothing.
         let before = running.log().len();
         running.process = running.scene.start();
         running.goes_on().await;
@@ -186,7 +186,7 @@ async fn a_mirrors_database_that_was_removed_while_stopped_is_rebuilt_from_the_j
     running.close().await;
 }
 
-/// A store whose opening never ends: its log is a pipe that nobody writes to.
+/// A store whose opening never ends: its log is a pipe without a writer.
 fn block(store: &Path) {
     let logs = std::fs::read_dir(store.join("metadata")).unwrap().map(|entry| entry.unwrap().path());
     let log = logs.into_iter().find(|path| path.to_string_lossy().contains("log")).unwrap();

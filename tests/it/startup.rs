@@ -1,4 +1,4 @@
-//! The first seconds of the built command: what it says of its settings, in which form it fails, whose its files are, and
+//! The first seconds of the built command: how it reports its settings and its failures, who may read its files, and
 //! which signals end it.
 
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use crate::process::{Process, lakemirror};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A service whose lakeFS is not there, with everything that it keeps below `dir`.
+/// The configuration of a service without a reachable lakeFS, with all its data below `dir`.
 fn config(dir: &Path, more: &str) -> PathBuf {
     let text = format!(
         "region: east\norganization_id: acme\nregional_endpoint: http://127.0.0.1:1\n\
@@ -35,7 +35,7 @@ fn run(file: &Path) -> Command {
     command
 }
 
-/// A command's lines, all of which are JSON, and its exit code.
+/// A command's output, all lines of which are JSON, and its exit code.
 fn json_lines(command: &mut Command) -> (i32, Vec<Value>) {
     let (code, said) = Process::start(command).end(PATIENCE);
     let parse = |line: &str| {
@@ -129,7 +129,7 @@ fn whatever_the_umask_nobody_else_reads_what_it_keeps() {
     assert_eq!(code, 0, "{said}");
     let mut found = Vec::new();
     walk(&dir.path().join("state"), &mut found);
-    // The hot store and the embedded database make their files themselves.
+    // The hot store and the embedded database create their files themselves.
     for part in ["journal/hot/", "journal/seg/", "mirrors/"] {
         assert!(found.iter().any(|(path, _)| path.to_string_lossy().contains(part)), "{part} is there: {found:?}");
     }

@@ -1,4 +1,4 @@
-//! The journal's files over a long time in small: sealed, proven, compressed, archived, dropped, within their bound.
+//! The journal's files over a long time, in small: sealed, proven, compressed, archived, dropped, within their bound.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,7 +74,7 @@ impl Service {
         self.recorder.ask(MIRROR, MirrorCommand::Define(definition)).await.unwrap();
     }
 
-    /// About 32 KiB of journal that hardly compress, and upkeep after it.
+    /// Writes about 32 KiB of incompressible journal, and runs upkeep.
     async fn work(&mut self) {
         for _ in 0..4 {
             self.notes += 1;
@@ -99,7 +99,7 @@ impl Service {
     }
 }
 
-/// 8 KiB of letters that hardly compress: a xorshift.
+/// 8 KiB of incompressible letters: a xorshift.
 fn noise(seed: u64) -> String {
     let mut number = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let letter = |_| {
@@ -138,7 +138,7 @@ async fn the_volume_stays_bounded_and_a_restart_finds_the_same_state() {
     let dir = tempfile::tempdir().unwrap();
     let mut service = Service::open(dir.path(), None);
     service.define().await;
-    // Retained, an open one, one sealed and not yet compressed, three snapshots.
+    // Retained segments, an open one, one sealed and not yet compressed, three snapshots.
     let bound = RETAIN_BYTES + 3 * SEAL_BYTES + 3 * (64 << 10);
     for round in 0..60 {
         service.work().await;
@@ -217,7 +217,7 @@ async fn a_prefix_of_a_bucket_is_an_archive_like_a_directory() {
     assert!(verified.holds(), "{:?}", verified.problems);
     assert_eq!(read(dir.path(), Some(downloaded.path())).unwrap().1, live_records(dir.path(), downloaded.path()));
 
-    // The prefix belongs to one journal, a copy is repeated without harm, and a damaged one is written again.
+    // The prefix belongs to one journal, a copy can be repeated safely, and a damaged copy is rewritten.
     let other = tempfile::tempdir().unwrap();
     Service::open(other.path(), None).close();
     std::fs::write(other.path().join("FORMAT"), "of another").unwrap();
@@ -231,7 +231,7 @@ async fn a_prefix_of_a_bucket_is_an_archive_like_a_directory() {
     assert_eq!(archive.put(dir.path(), &name).await.unwrap(), first);
     assert_eq!(archive.put(dir.path(), &name).await.unwrap(), first);
 
-    // What is wrong is said, with what to do, and nothing of the key.
+    // The error says what is wrong and what to do, without the key.
     for (bucket, secret) in [("nowhere", "s1"), ("archives", "canary")] {
         let settings = real_s3::settings(&server.endpoint, "k1", secret);
         let refused = S3Archive::new(&settings, bucket, "").await.unwrap().put(dir.path(), &name).await.unwrap_err();

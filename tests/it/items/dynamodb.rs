@@ -1,5 +1,5 @@
-//! DynamoDB: the conformance suite over AWS's DynamoDB Local, the table, and failures by a server of ours. Each access key
-//! has tables of its own there.
+//! DynamoDB: the conformance suite against AWS's DynamoDB Local, the table, and failures from a scripted server. Each
+//! access key has its own tables there.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::servers;
 
 const TABLE: &str = "kvstore";
 
-/// An access key of a test's own: letters and digits only are taken.
+/// An access key for one test, of letters and digits only.
 fn access_key(test: &str) -> String {
     test.chars().filter(char::is_ascii_alphanumeric).collect()
 }
@@ -47,7 +47,7 @@ async fn open(endpoint: &str, access_key: &str) -> Dynamodb {
     open_with(&settings(endpoint, access_key), "acme").await.unwrap()
 }
 
-/// A client of the tests' own.
+/// A client of the tests.
 fn client(endpoint: &str, access_key: &str) -> Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -67,7 +67,7 @@ async fn backend(test: &str) -> Option<Backend> {
     Some(Backend { items: Arc::new(items), neighbour: Some(Arc::new(neighbour)), _kept: None })
 }
 
-/// Pages of the server much smaller than those that are asked for.
+/// Pages of the server that are much smaller than requested.
 async fn small_pages(test: &str) -> Option<Backend> {
     let endpoint = &servers::dynamodb(test)?.endpoint;
     let settings = Settings { scan_limit: 3, ..settings(endpoint, &format!("small{}", access_key(test))) };
@@ -130,7 +130,7 @@ async fn a_table_that_is_there_is_adopted_and_what_else_is_in_it_left_alone() {
     let items = open(&server.endpoint, "adopting").await;
     items.put("repos/a", value(), Expect::Absent).await.unwrap();
     assert_eq!(items.query("", None, 10).await.unwrap().items.len(), 1, "only our partition");
-    // Somebody else's item in our partition is no value of ours.
+    // An item of another writer in our partition is not a value of ours.
     let odd =
         client.put_item().table_name(TABLE).item("PartitionKey", blob("lakemirror/acme")).item("ItemKey", blob("odd"));
     odd.item("ItemValue", blob("x")).send().await.unwrap();
@@ -193,7 +193,7 @@ async fn a_server_that_is_down_comes_back_without_a_restart() {
     assert_eq!(silent.kind, FaultKind::Retry, "{silent}");
 }
 
-/// Items over a server that answers from a script, past the first look at the table.
+/// Items over a server that answers from a script, after the first check of the table.
 async fn scripted(answers: impl IntoIterator<Item = Answer>) -> (Faulty, Dynamodb) {
     let server = Faulty::with([Answer::table(&json!({}))]).await;
     let items = open(&server.endpoint, "key").await;
@@ -241,7 +241,7 @@ async fn missing_rights_are_named_and_not_repeated() {
     assert_eq!(denied.kind, FaultKind::Denied, "{denied}");
     assert!(denied.message.contains("dynamodb:DescribeTable, GetItem, Query, PutItem and DeleteItem"), "{denied}");
     assert_eq!(operations(&server), ["PutItem"]);
-    // Already at the first look: the service starts, and asks again when it is asked.
+    // Already at the first check: the service starts, and checks again when it is used.
     let server =
         Faulty::with([Answer::error(400, "AccessDeniedException"), Answer::table(&json!({})), Answer::ok()]).await;
     let items = open(&server.endpoint, "key").await;

@@ -1,4 +1,4 @@
-//! The built command over each kind of mirrors database: what it says at start, and with which code it ends.
+//! The built command with each kind of mirrors database: its messages at start and its exit codes.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::servers;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A service whose lakeFS is not there, over this mirrors database.
+/// A service without a reachable lakeFS, with this mirrors database.
 fn start(directory: &Path, database: &str) -> Process {
     let config = format!(
         "region: east\norganization_id: acme\nregional_endpoint: http://127.0.0.1:1\n\
@@ -23,7 +23,7 @@ fn start(directory: &Path, database: &str) -> Process {
     let file = directory.join("config.yaml");
     std::fs::write(&file, config).unwrap();
     let mut command = lakemirror();
-    // Credentials come from the configuration alone, and no request leaves this machine.
+    // Credentials come from the configuration only, and no request leaves this machine.
     for name in ["AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"] {
         command.env_remove(name);
     }

@@ -1,5 +1,5 @@
-//! Whatever happened, `heads`, `log`, `explain` and the state say the same of where the branches of a mirror are: after
-//! every record, takeovers by other processes and facts that make no sense included.
+//! `heads`, `log`, `explain` and the state agree on where the branches of a mirror are: after every record, including
+//! takeovers by other processes and ignored events.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ fn by_heads(source: &Source) -> Places {
     branches.filter_map(|(name, head)| Some((name.clone(), head.shown.as_ref()?.commit))).collect()
 }
 
-/// The places that the lines come to, one after the other.
+/// The positions according to the lines of the log.
 fn by_log(source: &Source) -> Places {
     let mut places = Places::new();
     let mut follow = |line: &Line| {

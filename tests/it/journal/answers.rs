@@ -1,4 +1,4 @@
-//! The answers themselves, for people and for scripts.
+//! The answers of the questions, for people and for scripts.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -92,7 +92,7 @@ fn deep_counts_what_frames_only_say() {
     }
     let event = lakemirror_journal::codec::encode(&sample()[4].1[0]).unwrap();
     let record = lakemirror_journal::log::RawRecord { kind: event.kind, version: event.version, payload: &event.bytes };
-    // Four checks are in it.
+    // It contains four checks.
     log.commit(&[record], 5, NOON, 0).unwrap();
     let path = shown(dir.path());
     assert_eq!(ask(&["verify", path]).0, 0);

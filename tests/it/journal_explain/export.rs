@@ -1,4 +1,4 @@
-//! Exports, and journals made of them again.
+//! Exports, and journals that are rebuilt from them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::world::{World, first_move, waiting_head};
 use super::{ask, files, lines, shown};
 
-/// A journal of two sealed segments and an open one.
+/// A journal with two sealed segments and an open one.
 fn journal() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let mut world = World::new(dir.path());
@@ -30,7 +30,7 @@ fn exported(dir: &Path) -> Vec<u8> {
     text
 }
 
-/// The segments with their names.
+/// The segment files.
 fn segments(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let names = files(&dir.join("seg")).into_iter();
     names.map(|(path, bytes)| (path.rsplit('/').next().unwrap().to_owned(), bytes)).collect()
@@ -59,7 +59,7 @@ fn a_journal_comes_back_byte_for_byte() {
     assert_eq!(std::fs::read(again.join("FORMAT")).unwrap(), std::fs::read(dir.path().join("FORMAT")).unwrap());
     assert_eq!(ask(&["diff", shown(dir.path()), shown(&again)]).0, 0);
     assert_eq!(ask(&["verify", shown(&again), "--deep"]).0, 0);
-    // Nothing is written over, and the service can go on with it.
+    // Nothing is overwritten, and the service can continue with the journal.
     let made = files(&again);
     let (code, _, err) = ask(&["import", shown(&file), shown(&again)]);
     assert!(code == 2 && err.contains("nothing is ever written over"), "{err}");
@@ -102,7 +102,7 @@ fn every_changed_letter_is_noticed_or_changes_nothing() {
     let (dir, work) = (journal(), tempfile::tempdir().unwrap());
     let text = exported(dir.path());
     let again = work.path().join("again");
-    // Every letter once, with a bit that differs from letter to letter.
+    // Every seventh byte, with a varying bit flipped.
     for at in (0..text.len()).step_by(7) {
         let mut changed = text.clone();
         changed[at] ^= 1 << (at % 7);
@@ -190,7 +190,7 @@ proptest! {
                 log.seal().unwrap();
             }
         }
-        // A segment that was sealed last and has nothing behind it yet is open again in the copy.
+        // A segment that was sealed last and has no successor is open in the copy.
         let open_again = frames.last().is_some_and(|(_, seal, ..)| *seal);
         let again = work.path().join("again");
         import(&write(&work, &exported(dir.path())), &again).unwrap();

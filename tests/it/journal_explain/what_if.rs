@@ -1,4 +1,4 @@
-//! The same observations under other rules.
+//! The same observations under another policy.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::world::{MIRROR, World, at, checked, first_move, listed, moves, observed, read, seen};
 use super::{ask, files, shown};
 
-/// A configuration that is sound, and these lines.
+/// A valid configuration with these lines added.
 fn config(dir: &Path, more: &str) -> String {
     let text = format!(
         "region: west\norganization_id: acme\nregional_endpoint: http://127.0.0.1:1\nlakefs_access_key_id: key\n\
@@ -40,7 +40,7 @@ fn what_if(dir: &TempDir, rules: &str) -> Value {
     serde_json::from_str(&out).unwrap()
 }
 
-/// Each promotion of `main`: verdict, and the last record that its plan could look at under each of the rules.
+/// Each promotion of `main`: verdict, and the last record available to its plan under each policy.
 fn verdicts(answer: &Value) -> Vec<(&str, Option<u64>, Option<u64>)> {
     let promotions = answer["branches"][0]["promotions"].as_array().unwrap().iter();
     promotions
@@ -102,7 +102,8 @@ fn a_head_needs_no_ancestors_under_history_head() {
 #[test]
 fn evidence_that_is_too_old_would_be_asked_for_again() {
     let dir = journal(|_| {});
-    // The oldest check is 12 s after noon, and the last one came 30 s after: the plan is made then, on the frame's time.
+    // The oldest check is 12 s after noon, and the last one came 30 s after: the plan is made then, on the frame's
+    // time.
     let answer = what_if(&dir, "verification:\n  evidence_max_age: 1ms\n");
     let main = &answer["branches"][0]["promotions"];
     if verdicts(&answer)[0].0 != "same" {

@@ -1,4 +1,4 @@
-//! Why a commit was promoted, and what one is waiting for.
+//! Why a commit was promoted, and what a head is waiting for.
 
 use std::io::Read;
 use std::process::Stdio;
@@ -147,7 +147,7 @@ fn each_object_is_listed_once_with_the_check_that_decided() {
     let dir = journal(|world| {
         first_move(world);
         waiting_head(world);
-        // All of range 3 is asked for again before the last one arrives.
+        // All of range 3 is checked again before the last object arrives.
         let ranges = vec![range(3)];
         world.add(&[Event::RangesReopened(RangesReopenedV1 { mirror: MIRROR, ranges, at_ms: at(60) })]);
         world.add(&[checked(3, 0, 4, &[], 61), checked(3, 4, 1, &[], 62)]);
@@ -269,7 +269,7 @@ fn keys_are_named_where_range_files_are_at_hand() {
     assert_eq!(objects.len(), 3);
     assert_eq!(objects[2]["object"], json!({ "key": "b/3", "address": "data/b/3", "size": 7 }));
     assert_eq!(of(&found, "conclusion")[0]["last_arrival"]["object"]["key"], "b/3");
-    // A file of another id is not believed.
+    // A file with another id is not trusted.
     std::fs::write(place.join(id.to_string()), RangeWriter::new().finish().bytes).unwrap();
     let words = [&["explain", shown(dir.path()), "lake", "main"], more.as_slice()].concat();
     let (code, out, err) = ask(&words);

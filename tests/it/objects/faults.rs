@@ -1,4 +1,4 @@
-//! What the S3 store and the checker make of a server that misbehaves: right answers or faults, never wrong answers.
+//! The S3 store and the checker with a misbehaving server: correct answers or faults, never wrong answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use lakemirror::objects::self_test::self_test;
 use super::conformance::checked;
 use super::faulty_s3::{FaultyS3, Mood};
 
-/// Time that is always past: waiting is over at once.
+/// A clock on which every wait is over at once.
 struct Hurry(SystemClock);
 
 #[async_trait]
@@ -66,7 +66,7 @@ async fn listings_that_break_the_rules_lead_to_right_answers() {
     ];
     for mood in moods {
         let server = FaultyS3::with(even(2400), mood).await;
-        // More objects than a page has, and few enough wanted for a test that has to ask for each.
+        // More objects than fit into a page, and few enough requested ones for a test that checks them one by one.
         let fifth = wanted(2400).into_iter().step_by(5).collect();
         let answers = checked(Arc::clone(&server.store), "bucket", fifth, Effort::Sweep).await;
         for (n, outcome) in answers {

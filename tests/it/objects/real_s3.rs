@@ -1,6 +1,6 @@
-//! The conformance suite and what only S3 has (versions, credentials) over servers by others.
+//! The conformance suite, and tests of what only S3 has (versions, credentials), against third-party servers.
 //!
-//! The servers are this process' own and start empty; every test has buckets of its own.
+//! The servers belong to this process and start empty; every test has its own buckets.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub(super) async fn store(settings: &s3::Settings) -> Arc<dyn Store> {
     Arc::new(S3::new(settings, Arc::new(SystemClock::new())).await.unwrap())
 }
 
-/// A client of the tests' own, which writes.
+/// A client of the tests, which writes.
 pub(crate) fn writer(endpoint: &str) -> Client {
     let http = aws_smithy_http_client::Builder::new().build_http();
     let config = aws_sdk_s3::Config::builder()
@@ -54,7 +54,7 @@ pub(crate) fn writer(endpoint: &str) -> Client {
 struct Real {
     writer: Client,
     store: Arc<dyn Store>,
-    /// Ceph is like S3; S3Proxy over memory keeps file-like keys, in the order of Java's strings.
+    /// Ceph is like S3; S3Proxy in memory keeps file-like keys, in the order of Java's strings.
     is_like_s3: bool,
 }
 
@@ -96,7 +96,7 @@ impl Backend for Real {
     }
 }
 
-/// Starting a server blocks; the tests' runtimes have one thread.
+/// Starting a server blocks, and the tests' runtimes have one thread.
 async fn ceph(test: &'static str) -> Option<Real> {
     Some(Real::over(servers::ceph(test)?, true).await)
 }
@@ -165,7 +165,7 @@ async fn wrong_credentials_are_told_from_absence() {
         Real::over(server, true).await.create_bucket("t1-strangers").await;
         refuses_strangers(server, "t1-strangers", "k1", "not-the-secret").await;
         refuses_strangers(server, "t1-strangers", "unknown", "s1-not-shown").await;
-        // A user of the same store who has no right to this bucket.
+        // A user of the same store who has no access to this bucket.
         let other = store(&settings(&server.endpoint, "k2", "s2")).await;
         assert_eq!(other.head("t1-strangers", "k").await, Ok(Found::Forbidden));
     }
