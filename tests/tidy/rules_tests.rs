@@ -1,4 +1,4 @@
-//! Each rule on a planted violation and, where it could be too eager, on what it must let pass.
+//! Each rule on a planted violation and, if it could be too strict, on what it must accept.
 
 use super::*;
 
