@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_moment_is_refused() {
+    fn invalid_point_in_time_is_refused() {
         for text in ["", "x", "-1", "25:00", "12:34:56 ", "1234567890123456789012", "2026-13-01", "1969-01-01"] {
             assert_eq!(text.parse::<Asked>(), Err(NotAPointInTime(text.to_owned())));
         }

@@ -78,7 +78,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_right_mirror_passes_and_its_moves_are_told() {
+async fn correct_mirror_passes_and_its_moves_are_reported() {
     let (scene, [first, second]) = Scene::new().await;
     scene.copy();
     scene.record(&second).await;
@@ -112,7 +112,7 @@ async fn a_missing_object_breaks_i1() {
 }
 
 #[tokio::test]
-async fn what_came_after_the_mirror_had_answered_is_missing() {
+async fn object_that_arrived_after_the_answer_counts_as_missing() {
     let (scene, [first, _]) = Scene::new().await;
     scene.copy();
     let commit: Value = scene.stage.source.get(&format!("/repositories/sample/commits/{first}")).await.unwrap();
@@ -161,7 +161,7 @@ async fn a_commit_that_the_branch_never_had_breaks_i2() {
 }
 
 #[tokio::test]
-async fn going_back_where_the_source_did_not_breaks_i2_and_so_does_a_removal() {
+async fn going_back_or_removal_without_the_source_breaks_i2() {
     let (scene, [first, second]) = Scene::new().await;
     scene.source.branch("kept", "main").await.unwrap();
     scene.copy();
@@ -184,7 +184,7 @@ async fn going_back_where_the_source_did_not_breaks_i2_and_so_does_a_removal() {
 }
 
 #[tokio::test]
-async fn a_head_that_lived_for_a_moment_is_still_known() {
+async fn short_lived_head_is_recorded() {
     let (scene, [first, second]) = Scene::new().await;
     let short = scene.source.commit("main", "Short-lived", &table("d", 1, 4)).await.unwrap();
     scene.source.hard_reset("main", &first).await.unwrap();

@@ -156,7 +156,7 @@ fn lose_answers(scene: &Scene) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mirror_that_is_killed_at_any_moment_is_never_wrong() {
+async fn killed_service_never_shows_a_wrong_mirror() {
     let (rounds, seed) = (number("LAKEMIRROR_CRASH_ROUNDS", ROUNDS), number("LAKEMIRROR_CRASH_SEED", SEED));
     let mut dir = tempfile::tempdir().unwrap();
     // Kept for inspection if the test fails.

@@ -22,7 +22,7 @@ fn in_order(said: &str, keys: &[&str]) {
 }
 
 #[test]
-fn the_demo_holds_and_a_second_start_resumes() {
+fn demo_succeeds_and_a_second_start_resumes() {
     let dir = tempfile::tempdir().unwrap();
     let run = || Process::start(lakemirror().args(["demo", "--dir"]).arg(dir.path())).end(LIMIT);
     let (code, first) = run();
@@ -60,7 +60,7 @@ fn the_demo_holds_and_a_second_start_resumes() {
 }
 
 #[test]
-fn ctrl_c_ends_it_cleanly_in_the_middle() {
+fn ctrl_c_ends_a_running_demo_cleanly() {
     let mut process = Process::start(lakemirror().arg("demo"));
     let line = process.until("state in ", LIMIT);
     process.until("PROMOTED", LIMIT);
@@ -108,7 +108,7 @@ fn is_gone(id: &str) -> bool {
 }
 
 #[test]
-fn three_regions_hold_and_a_second_start_resumes() {
+fn three_regions_succeed_and_a_second_start_resumes() {
     let dir = tempfile::tempdir().unwrap();
     let run = || Process::start(lakemirror().args(["demo", "--regions", "3", "--dir"]).arg(dir.path())).end(LONG);
     let (code, first) = run();
@@ -188,7 +188,7 @@ fn ctrl_c_leaves_no_process_and_no_directory_of_three_regions() {
 }
 
 #[test]
-fn a_region_whose_process_ends_by_itself_ends_the_demo() {
+fn process_that_ends_on_its_own_ends_the_demo() {
     let (process, ids, dir) = three_regions();
     let eu = ids.last().unwrap();
     assert!(Command::new("kill").args(["-TERM", eu]).status().unwrap().success());
@@ -200,7 +200,7 @@ fn a_region_whose_process_ends_by_itself_ends_the_demo() {
 }
 
 #[tokio::test]
-async fn a_killed_demo_takes_its_processes_along() {
+async fn killed_demo_leaves_no_process_behind() {
     let (process, ids, dir) = three_regions();
     process.kill();
     while !ids.iter().all(|id| is_gone(id)) {
@@ -211,7 +211,7 @@ async fn a_killed_demo_takes_its_processes_along() {
 }
 
 #[test]
-fn there_are_two_or_three_regions() {
+fn demo_accepts_two_or_three_regions() {
     for regions in ["0", "1", "4", "three"] {
         let (code, said) = Process::start(lakemirror().args(["demo", "--regions", regions])).end(LIMIT);
         assert_eq!(code, 2, "{said}");
@@ -220,7 +220,7 @@ fn there_are_two_or_three_regions() {
 }
 
 #[test]
-fn a_closed_pipe_ends_it_quietly() {
+fn closed_pipe_ends_the_demo_without_an_error() {
     let mut child = lakemirror().arg("demo").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let mut error = String::new();
@@ -231,7 +231,7 @@ fn a_closed_pipe_ends_it_quietly() {
 }
 
 #[test]
-fn a_sandbox_says_where_it_is_and_ends_when_told() {
+fn sandbox_prints_its_address_and_ends_on_a_signal() {
     let dir = tempfile::tempdir().unwrap();
     let mut process =
         Process::start(lakemirror().args(["sandbox", "--listen", "127.0.0.1:0", "--dir"]).arg(dir.path().join("east")));

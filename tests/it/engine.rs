@@ -317,7 +317,7 @@ async fn branches_follow_the_source_when_their_own_objects_are_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_branch_goes_only_when_it_is_proven_gone() {
+async fn branch_is_removed_only_with_proof_of_its_deletion() {
     let pair = Pair::open().await;
     pair.create("two");
     let service = pair.serve("deletion: { grace: 200ms }\n").await;
@@ -364,7 +364,7 @@ async fn a_branch_goes_only_when_it_is_proven_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn errors_restarts_and_losses_end_in_the_right_place() {
+async fn mirror_recovers_from_errors_restarts_and_losses() {
     let pair = Pair::open().await;
     pair.create("three");
     let west = pair.west.faults();
@@ -471,7 +471,7 @@ async fn sizes_and_imports_count_as_configured() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mirror_is_deleted_and_made_again_under_its_name() {
+async fn mirror_is_deleted_and_created_again_under_its_name() {
     let pair = Pair::open().await;
     pair.create("five");
     let service = pair.serve("").await;

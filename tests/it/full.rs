@@ -156,17 +156,17 @@ async fn fills(what: &str, times: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_journal_whose_volume_is_full_ends_the_process_and_goes_on_with_space() {
+async fn journal_on_a_full_volume_ends_the_process_and_continues_later() {
     fills("journal", FILLS).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mirrors_database_whose_volume_is_full_ends_the_process_and_goes_on_with_space() {
+async fn mirrors_database_on_a_full_volume_ends_the_process_and_continues_later() {
     fills("mirrors", 1).await;
 }
 
 #[tokio::test]
-async fn a_full_mirrors_database_raises_its_alarm_is_let_go_of_at_once_and_keeps_what_it_acknowledged() {
+async fn full_mirrors_database_raises_its_alarm_closes_at_once_and_keeps_acknowledged_writes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mirrors");
     let Some(volume) = Volume::mount(&path, "size=16m") else { return };
@@ -214,7 +214,7 @@ fn copy_tree(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_journal_whose_volume_has_no_inodes_ends_the_process_and_goes_on_with_some() {
+async fn journal_without_inodes_ends_the_process_and_continues_later() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");
     let Some(volume) = Volume::mount(&path, "size=64m,nr_inodes=400") else { return };

@@ -78,7 +78,7 @@ fn kept(dir: &Path, which: &str) -> State {
 }
 
 #[test]
-fn a_start_on_a_state_that_its_records_do_not_come_to_is_refused() {
+fn start_with_a_wrong_state_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let state = journal(&dir.path().join("journal"), 4711);
     for _ in 0..2 {
@@ -94,7 +94,7 @@ fn a_start_on_a_state_that_its_records_do_not_come_to_is_refused() {
 }
 
 #[test]
-fn a_running_service_whose_state_is_another_ends_and_keeps_both() {
+fn running_service_with_a_wrong_state_ends_and_keeps_both_states() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");
     // The frame is not a checkpoint, so nothing contradicts the snapshot with which the service starts.

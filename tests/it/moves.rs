@@ -18,7 +18,7 @@ fn waits_for<'a>(branch: &'a Value, kind: &str) -> Option<&'a Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn branches_that_the_destination_refuses_hold_up_nobody() {
+async fn refused_branches_do_not_delay_others() {
     let pair = Pair::open().await;
     pair.create("six");
     let service = pair.serve("deletion: { grace: 200ms, max_fraction: 1.0 }\n").await;
@@ -67,7 +67,7 @@ fn shown(pair: &Pair, mirror: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_branch_that_was_made_again_hidden_is_hidden_on_the_mirror_and_the_reverse() {
+async fn branch_recreated_as_hidden_is_hidden_on_the_mirror_and_vice_versa() {
     let pair = Pair::open().await;
     pair.create("seven");
     let service = pair.serve("").await;
@@ -108,7 +108,7 @@ async fn approve(service: &Service, repository: &str, mirror: &str, body: Value)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_held_deletion_goes_on_when_an_operator_approves_it() {
+async fn held_deletion_continues_after_approval() {
     let settings = "deletion: { grace: 200ms, max_fraction: 0.1 }\n";
     let pair = Pair::open().await;
     pair.create("eight");

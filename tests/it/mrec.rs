@@ -273,7 +273,7 @@ fn run<F: Future>(work: F) -> F::Output {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
     #[test]
-    fn three_regions_agree_in_the_end_and_never_see_what_was_not(
+    fn three_regions_converge_and_never_see_what_did_not_happen(
         steps in proptest::collection::vec(step(), 1..70), seed in any::<usize>(),
     ) {
         run(async {
@@ -292,7 +292,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
     /// A status of several items, each of which may arrive before or after any other.
     #[test]
-    fn a_status_in_parts_never_goes_back_and_never_looks_younger_than_its_oldest_part(
+    fn partial_status_never_goes_back_and_is_never_newer_than_its_oldest_part(
         moves in proptest::collection::vec((any::<u32>(), any::<usize>(), 0..5usize), 1..12), seed in any::<usize>(),
     ) {
         run(async {

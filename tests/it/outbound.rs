@@ -228,7 +228,7 @@ fn resident() -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_without_end_is_not_taken() {
+async fn endless_response_is_not_read() {
     let before = resident();
     for status in [200, 206, 403, 404, 500, 301] {
         for chunked in [false, true] {

@@ -128,7 +128,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_journal_that_was_restored_from_a_copy_is_noticed_and_mirroring_goes_on() {
+async fn restored_older_journal_is_detected_and_mirroring_continues() {
     let dir = tempfile::tempdir().unwrap();
     let mut running = Running::start(dir.path()).await;
     running.stop().await;
@@ -175,7 +175,7 @@ async fn a_journal_that_was_restored_from_a_copy_is_noticed_and_mirroring_goes_o
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mirrors_database_that_was_removed_while_stopped_is_rebuilt_from_the_journal() {
+async fn removed_mirrors_database_is_rebuilt_from_the_journal() {
     let dir = tempfile::tempdir().unwrap();
     let mut running = Running::start(dir.path()).await;
     running.stop().await;
@@ -195,7 +195,7 @@ fn block(store: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_hangs_while_it_opens_does_not_hold_up_a_stop_and_is_rebuilt_by_the_next_start() {
+async fn hanging_store_does_not_delay_a_stop_and_is_rebuilt_at_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let mut running = Running::start(dir.path()).await;
     for (store, marker) in [("journal/hot", "journal/hot.opening"), ("mirrors/items", "mirrors/items.opening")] {

@@ -165,7 +165,7 @@ fn ranges_end_where_lakefs_ends_them_and_unchanged_ones_are_kept() {
 }
 
 #[test]
-fn the_log_is_by_date_and_not_by_descent() {
+fn log_is_ordered_by_date_and_not_by_ancestry() {
     let dir = tempfile::tempdir().unwrap();
     let sandbox = open(dir.path());
     let lake = sandbox.lake();
@@ -317,7 +317,7 @@ async fn serve(sandbox: &Sandbox) -> String {
 }
 
 #[tokio::test]
-async fn faults_do_what_they_say_and_the_change_of_a_lost_answer_is_made() {
+async fn faults_work_as_specified_and_a_change_with_a_lost_response_is_made() {
     let dir = tempfile::tempdir().unwrap();
     let sandbox = open(dir.path());
     create(sandbox.lake());
@@ -367,7 +367,7 @@ async fn faults_do_what_they_say_and_the_change_of_a_lost_answer_is_made() {
 }
 
 #[test]
-fn a_folder_has_one_sandbox_at_a_time() {
+fn directory_has_one_sandbox_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(dir.path());
     let clock = Arc::new(TapeClock(AtomicU64::new(0)));

@@ -231,7 +231,7 @@ async fn two_regions_share_only_a_postgres_table() {
 /// Two processes of one region: one acquires the other's mirrors when it is stopped, and the one that resumes changes
 /// nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_process_is_followed_and_changes_nothing_when_it_wakes_up() {
+async fn stopped_process_is_replaced_and_changes_nothing_when_it_resumes() {
     let Some(database) = sql("two processes of a region", "two_processes").await else { return };
     let world = World { pair: Pair::open().await, database };
     let pair = &world.pair;
@@ -364,7 +364,7 @@ fn complains(mirror: &Value, of: &str) -> bool {
 /// A server that does not respond is reported at both ends, with its name and since when, in the state too, until it
 /// responds again. A killed driver is reported by the other processes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_gone_is_told_from_either_region() {
+async fn outage_is_reported_by_both_regions() {
     let Some(database) = sql("what is gone is told", "gone_is_told").await else { return };
     let world = World { pair: Pair::open().await, database };
     let pair = &world.pair;

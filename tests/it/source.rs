@@ -84,7 +84,7 @@ fn total(pair: &Pair) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_throttles_is_left_in_peace_by_all_of_its_mirrors() {
+async fn all_mirrors_back_off_from_a_throttling_source() {
     let pair = Pair::open().await;
     let service = pair.serve("").await;
     for (source, mirror) in [("one", "one-m"), ("two", "two-m"), ("three", "three-m")] {
@@ -112,7 +112,7 @@ async fn a_source_that_throttles_is_left_in_peace_by_all_of_its_mirrors() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_no_record_can_hold_stops_neither_the_process_nor_another_mirror() {
+async fn oversized_values_stop_neither_the_process_nor_another_mirror() {
     let pair = Pair::open().await;
     pair.create("one");
     pair.create("two");
@@ -159,7 +159,7 @@ async fn what_no_record_can_hold_stops_neither_the_process_nor_another_mirror() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_commits_that_cannot_be_mirrored_hold_up_nobody() {
+async fn commits_that_cannot_be_mirrored_do_not_delay_others() {
     let pair = Pair::open().await;
     pair.create("one");
     let first = pair.push("one", "main", "a");

@@ -65,7 +65,7 @@ fn the_effective_configuration_is_one_line_without_secrets() {
 }
 
 #[test]
-fn where_the_log_is_json_every_way_to_fail_is_too() {
+fn failures_are_json_if_the_log_is() {
     let json = "logging: { format: json }\n";
     let wrong = tempfile::tempdir().unwrap();
     let taken = tempfile::tempdir().unwrap();
@@ -89,7 +89,7 @@ fn where_the_log_is_json_every_way_to_fail_is_too() {
 }
 
 #[test]
-fn a_hang_up_ends_no_service_and_is_logged() {
+fn sighup_is_logged_and_does_not_end_the_service() {
     let dir = tempfile::tempdir().unwrap();
     let file = config(dir.path(), "listen_address: 127.0.0.1:0\n");
     let mut process = Process::start(&mut run(&file));
@@ -103,7 +103,7 @@ fn a_hang_up_ends_no_service_and_is_logged() {
 }
 
 #[test]
-fn a_hang_up_takes_the_sandbox_along() {
+fn sighup_ends_the_sandbox() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = lakemirror();
     let mut process =
@@ -114,7 +114,7 @@ fn a_hang_up_takes_the_sandbox_along() {
 }
 
 #[test]
-fn whatever_the_umask_nobody_else_reads_what_it_keeps() {
+fn files_are_private_whatever_the_umask() {
     let dir = tempfile::tempdir().unwrap();
     let file = config(dir.path(), "listen_address: 127.0.0.1:0\n");
     let mut command = Command::new("sh");

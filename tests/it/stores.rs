@@ -73,7 +73,7 @@ fn store(sandbox: &Sandbox) -> StoreIdentity {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_destination_refuses_the_sources_own_place_and_that_of_another_mirror() {
+async fn destination_refuses_the_location_of_the_source_and_of_another_mirror() {
     let pair = Pair::open().await;
     pair.create("sample");
     pair.push("sample", "main", "a");
@@ -142,7 +142,7 @@ async fn odd_namespaces_are_read_as_lakefs_reads_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_link_that_leaves_the_store_is_a_problem_and_one_within_it_is_followed() {
+async fn link_out_of_the_store_is_a_problem_and_one_within_it_is_followed() {
     let pair = Pair::open().await;
     pair.create("sample");
     let elsewhere = pair.dir.path().join("elsewhere");

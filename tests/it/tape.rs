@@ -371,7 +371,7 @@ fn copy(from: &Path, to: &Path, pattern: &str) -> Result<(), String> {
 }
 
 #[tokio::test]
-async fn the_tape_of_a_real_server_is_answered_alike() {
+async fn tape_of_a_real_server_gets_the_same_responses() {
     let dir = tempfile::tempdir().unwrap();
     let mut player = Player::new(dir.path()).await;
     let tape = include_str!("../data/lakefs/api-tape.jsonl");

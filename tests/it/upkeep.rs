@@ -156,7 +156,7 @@ async fn the_volume_stays_bounded_and_a_restart_finds_the_same_state() {
 }
 
 #[tokio::test]
-async fn with_an_archive_every_record_can_be_read_for_ever() {
+async fn with_an_archive_every_record_stays_readable() {
     let (dir, archive) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut service = Service::open(dir.path(), Some(archive.path()));
     service.define().await;
@@ -188,7 +188,7 @@ async fn download(writer: &aws_sdk_s3::Client, bucket: &str, prefix: &str, to: &
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_prefix_of_a_bucket_is_an_archive_like_a_directory() {
+async fn bucket_prefix_works_as_an_archive_like_a_directory() {
     let Some(server) = servers::ceph("archives in a bucket") else { return };
     let (writer, settings) = (real_s3::writer(&server.endpoint), real_s3::settings(&server.endpoint, "k1", "s1"));
     writer.create_bucket().bucket("archives").send().await.unwrap();
@@ -246,7 +246,7 @@ fn live_records(dir: &Path, archive: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn a_dead_archive_stops_nothing_and_costs_the_oldest_only_when_the_volume_would_run_full() {
+async fn dead_archive_stops_nothing_and_segments_are_given_up_only_to_keep_the_volume_from_filling() {
     let dir = tempfile::tempdir().unwrap();
     let dead = dir.path().join("a file");
     std::fs::write(&dead, "no directory").unwrap();
@@ -267,7 +267,7 @@ async fn a_dead_archive_stops_nothing_and_costs_the_oldest_only_when_the_volume_
 }
 
 #[test]
-fn a_digest_that_the_records_do_not_come_to_is_found() {
+fn wrong_state_digest_is_detected() {
     let dir = tempfile::tempdir().unwrap();
     let identity = NewJournal { uuid: [7; 16], wall_ms: 1 };
     let (mut log, _) = Log::open(dir.path(), &Options::default(), identity, &mut Count::default()).unwrap();

@@ -35,7 +35,7 @@ fn shown(scene: &Scene) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_lost_its_volume_takes_its_mirrors_over_and_trusts_nothing() {
+async fn service_without_its_volume_adopts_its_mirrors_and_trusts_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let scene = scene(dir.path()).await;
     scene.stage.replication.behave(Behaviour { lost_one_in: 0, straggler_one_in: 0, ..Behaviour::default() });

@@ -47,7 +47,7 @@ fn markers_and_ignored_tests() {
 }
 
 #[test]
-fn pure_files_and_the_rim() {
+fn pure_files_and_the_outer_layer() {
     finds(pure_files, "journal/src/decide.rs", "pub async fn decide() {}\n");
     finds(pure_files, "src/objects/plan.rs", "x.await;\n");
     passes(pure_files, "src/engine/observe.rs", "pub async fn f() {}\n");

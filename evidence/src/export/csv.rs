@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_quoted_and_formulas_are_texts() {
+    fn cells_are_quoted_and_formulas_are_escaped() {
         for (cell, text) in [
             ("plain", "plain"),
             ("", ""),

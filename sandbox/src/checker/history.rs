@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn returning_to_an_earlier_head_is_legal_when_the_source_returned() {
+    fn returning_to_an_earlier_head_is_allowed_if_the_source_returned() {
         let history = history(&["b a", "c a", "b a"]);
         assert_eq!(history.shown(), "a b c b");
         assert!(follows(&history, &[Some("b"), Some("c"), Some("b")]));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_that_was_gone_may_be_gone_and_come_back() {
+    fn deleted_branch_may_be_deleted_on_the_mirror_and_return() {
         let history = history(&["b a", "", "b a"]);
         assert!(follows(&history, &[Some("b"), None, Some("b")]));
         assert!(!follows(&history, &[Some("b"), None, Some("b"), None]));

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_remembered_and_signalled() {
+    fn closed_pipe_is_remembered_and_signalled() {
         let closed = CancellationToken::new();
         let screen = Screen::new(Box::new(Closed), false, Arc::new(SystemClock::new()), closed.clone());
         screen.say(Voice::Demo, "hello");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_is_one_line_without_controls() {
+    fn external_text_is_one_line_without_control_characters() {
         let paper = Paper::default();
         let clock = Arc::new(SystemClock::new());
         let screen = Screen::new(Box::new(paper.clone()), false, clock, CancellationToken::new());

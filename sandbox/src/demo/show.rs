@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_object_is_waited_for_when_it_is_named_alone() {
+    fn branch_waits_for_one_object_if_only_that_is_named() {
         let wait = |path: &str, objects_missing, and_more| Waiting {
             kind: WaitKind::Objects,
             what: "objects".to_owned(),

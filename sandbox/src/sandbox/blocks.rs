@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_appears_whole_or_not_at_all() {
+    fn files_appear_atomically() {
         let dir = tempfile::tempdir().unwrap();
         let blocks = blocks(dir.path());
         let path = blocks.path("local://b", "x/y", Addressing::Relative).unwrap();

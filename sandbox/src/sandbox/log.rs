@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_cut_at_any_byte_opens_with_whole_changes_only() {
+    fn log_truncated_at_any_byte_opens_with_complete_changes_only() {
         let dir = tempfile::tempdir().unwrap();
         let mut bytes = Vec::new();
         let mut states = vec![(0, State::default())];
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compacted_log_and_what_is_appended_to_it_read_back_equal() {
+    fn compacted_log_and_appended_changes_read_back_equal() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
         let mut state = State::default();

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_is_kept_for_an_hour_and_a_later_one_sorts_before_it() {
+    fn partition_is_kept_for_an_hour_and_later_ones_sort_first() {
         let names = Names::new(&Fixed);
         let partition = |seconds| names.address(seconds).split('/').nth(1).unwrap().to_owned();
         let first = partition(1000);

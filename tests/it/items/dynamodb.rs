@@ -101,7 +101,7 @@ async fn make_table(client: &Client, keys: &[(&str, KeyType, ScalarAttributeType
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_table_is_made_once_as_global_tables_need_it() {
+async fn missing_table_is_created_once_as_required_for_global_tables() {
     let Some(server) = servers::dynamodb("making the table") else { return };
     let opened = (0..6).map(|_| tokio::spawn(open(&server.endpoint, "making")));
     for task in opened.collect::<Vec<_>>() {
@@ -118,7 +118,7 @@ async fn a_missing_table_is_made_once_as_global_tables_need_it() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_there_is_adopted_and_what_else_is_in_it_left_alone() {
+async fn existing_table_is_used_and_its_other_items_are_left_alone() {
     let Some(server) = servers::dynamodb("adopting a table") else { return };
     let client = client(&server.endpoint, "adopting");
     let keys = [("PartitionKey", KeyType::Hash), ("ItemKey", KeyType::Range)];
@@ -161,7 +161,7 @@ async fn a_table_with_other_keys_is_refused_at_start() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_said_and_the_service_starts() {
+async fn wrong_credentials_are_reported_and_the_service_starts() {
     let Some(server) = servers::dynamodb("wrong credentials") else { return };
     let items = open(&server.endpoint, "not_an_id").await;
     let denied = fault(items.put("a", value(), Expect::Any).await);
@@ -207,7 +207,7 @@ fn operations(server: &Faulty) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn throttled_calls_are_made_again_and_bounded() {
+async fn throttled_calls_are_retried_a_bounded_number_of_times() {
     let throttled =
         ["ThrottlingException", "ProvisionedThroughputExceededException", "ReplicatedWriteConflictException"];
     let (server, items) =
@@ -226,7 +226,7 @@ async fn throttled_calls_are_made_again_and_bounded() {
 }
 
 #[tokio::test]
-async fn a_write_of_unknown_outcome_is_not_made_again_and_a_read_is_once() {
+async fn write_with_unknown_outcome_is_not_retried_and_a_read_is_retried_once() {
     let (server, items) = scripted((0..3).map(|_| Answer::error(500, "InternalServerError"))).await;
     assert_eq!(fault(items.put("a", value(), Expect::Absent).await).kind, FaultKind::Retry);
     assert_eq!(operations(&server), ["PutItem"]);
@@ -235,7 +235,7 @@ async fn a_write_of_unknown_outcome_is_not_made_again_and_a_read_is_once() {
 }
 
 #[tokio::test]
-async fn missing_rights_are_named_and_not_repeated() {
+async fn missing_permissions_are_named_and_not_retried() {
     let (server, items) = scripted([Answer::error(400, "AccessDeniedException")]).await;
     let denied = fault(items.put("a", value(), Expect::Any).await);
     assert_eq!(denied.kind, FaultKind::Denied, "{denied}");
@@ -250,7 +250,7 @@ async fn missing_rights_are_named_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_being_made_is_waited_for() {
+async fn table_in_creation_is_awaited() {
     let creating = json!({"TableStatus": "CREATING"});
     let script = [
         Answer::error(400, "ResourceNotFoundException"),

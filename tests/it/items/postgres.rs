@@ -62,7 +62,7 @@ fn fault(answer: Result<u64, PutError>) -> Fault {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_processes_make_the_table_at_once() {
+async fn many_processes_create_the_table_concurrently() {
     let Some((address, _)) = server("many processes") else { return };
     make_schema(address, "at_once").await;
     let login = login(address, "at_once");
@@ -120,7 +120,7 @@ async fn a_table_with_other_columns_is_refused_at_start() {
 }
 
 #[tokio::test]
-async fn wrong_passwords_and_missing_rights_are_said_and_not_repeated_for_ever() {
+async fn wrong_passwords_and_missing_permissions_are_reported_and_not_retried_forever() {
     let Some((address, _)) = server("rights") else { return };
     let wrong = open(&format!("postgres://postgres:canary@{address}/postgres"), "acme").await.unwrap();
     let denied = fault(wrong.put("a", value(), Expect::Any).await);
@@ -158,7 +158,7 @@ async fn wrong_passwords_and_missing_rights_are_said_and_not_repeated_for_ever()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn serializable_transactions_that_fail_are_made_again() {
+async fn failed_serializable_transactions_are_retried() {
     let Some((address, _)) = server("serialization failures") else { return };
     make_schema(address, "serial").await;
     let login = format!("{}&default_transaction_isolation=serializable", login(address, "serial"));

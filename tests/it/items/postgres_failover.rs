@@ -35,7 +35,7 @@ async fn fill(items: &Arc<Postgres>, n: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_old_primary_that_stays_as_a_standby_is_left_at_once() {
+async fn old_primary_that_became_a_standby_is_abandoned_at_once() {
     let Some((new, _)) = server("a failover") else { return };
     let Some(own) = servers::own_postgres("a failover") else { return };
     let (old, _) = own.endpoint.split_once(' ').unwrap();
@@ -97,7 +97,7 @@ async fn one_refused_write_is_repeated_where_the_primary_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_several_hosts_the_one_that_takes_writes_is_used() {
+async fn writable_host_of_several_is_used() {
     let Some((primary, _)) = server("several hosts") else { return };
     make_schema(primary, "hosts").await;
     let Some(own) = servers::own_postgres("several hosts") else { return };
@@ -110,7 +110,7 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_speaks_of_the_server_closes_every_connection() {
+async fn error_about_the_server_closes_every_connection() {
     let Some((address, _)) = server("closed connections") else { return };
     for code in ["25006", "57P01", "08006", "28000"] {
         let schema = format!("closed_{}", code.to_lowercase());
@@ -172,7 +172,7 @@ impl Resolve for Hand {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_with_another_address_closes_the_connections() {
+async fn changed_address_of_the_name_closes_the_connections() {
     let Some((new, _)) = server("another address") else { return };
     let Some(own) = servers::own_postgres("another address") else { return };
     let (old, _) = own.endpoint.split_once(' ').unwrap();

@@ -39,7 +39,7 @@ async fn certificates_are_checked_as_the_mode_says() {
 }
 
 #[tokio::test]
-async fn a_connection_that_should_be_encrypted_is() {
+async fn encrypted_connection_is_encrypted() {
     let Some((address, _)) = server("encryption") else { return };
     let port = address.rsplit(':').next().unwrap();
     // The server confirms it: it accepts this login over TLS only.

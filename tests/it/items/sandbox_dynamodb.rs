@@ -213,7 +213,7 @@ fn script() -> Vec<(&'static str, Value)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_answers_as_dynamodb_local_does() {
+async fn sandbox_responds_as_dynamodb_local_does() {
     let Some(local) = servers::dynamodb("the sandbox's DynamoDB beside DynamoDB Local") else { return };
     let (endpoint, _guard) = serve(Server::in_memory(Arc::new(SystemClock::new()))).await;
     for (number, (operation, body)) in script().into_iter().enumerate() {
@@ -234,7 +234,7 @@ async fn it_answers_as_dynamodb_local_does() {
 }
 
 #[tokio::test]
-async fn what_it_does_not_know_it_refuses() {
+async fn unsupported_requests_are_refused() {
     let (endpoint, _guard) = serve(Server::in_memory(Arc::new(SystemClock::new()))).await;
     assert_eq!(ask(&endpoint, "CreateTable", &own_table(), Some(SIGNED)).await.0, 200);
     let numbers = json!([{"AttributeName": "id", "AttributeType": "N"}]);

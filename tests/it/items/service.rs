@@ -50,7 +50,7 @@ fn ends_in_order(process: Process) -> String {
 }
 
 #[test]
-fn it_runs_over_dynamodb_and_says_what_the_table_guarantees() {
+fn service_runs_on_dynamodb_and_reports_what_the_table_guarantees() {
     let Some(server) = servers::dynamodb("the service over DynamoDB") else { return };
     let directory = tempfile::tempdir().unwrap();
     let mut process = start(directory.path(), &dynamodb(&server.endpoint));
@@ -60,7 +60,7 @@ fn it_runs_over_dynamodb_and_says_what_the_table_guarantees() {
 }
 
 #[tokio::test]
-async fn it_runs_over_postgres_and_refuses_a_table_of_another_shape() {
+async fn service_runs_on_postgres_and_refuses_a_table_with_other_columns() {
     let Some((address, _)) = postgres::server("the service over PostgreSQL") else { return };
     postgres::make_schema(address, "service").await;
     let login = postgres::login(address, "service");
@@ -78,7 +78,7 @@ async fn it_runs_over_postgres_and_refuses_a_table_of_another_shape() {
 }
 
 #[test]
-fn it_starts_without_its_database_and_says_so() {
+fn service_starts_without_its_database_and_reports_it() {
     for (database, place) in
         [(dynamodb("http://127.0.0.1:1"), "127.0.0.1:1"), (sql("postgres://u:canary@127.0.0.1:1/d"), "127.0.0.1:1/d")]
     {
@@ -92,7 +92,7 @@ fn it_starts_without_its_database_and_says_so() {
 }
 
 #[test]
-fn a_connection_string_that_cannot_be_read_ends_it() {
+fn invalid_connection_string_ends_the_process() {
     let directory = tempfile::tempdir().unwrap();
     let (code, said) = start(directory.path(), &sql("host=h sslmode=always password=canary")).end(PATIENCE);
     assert_eq!(code, 78, "{said}");

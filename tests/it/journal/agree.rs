@@ -132,7 +132,7 @@ fn agree(facts: &[Event]) {
 }
 
 #[test]
-fn after_a_takeover_there_and_back_nothing_is_known_to_be_shown() {
+fn after_a_takeover_and_return_no_branch_position_is_known() {
     let facts = [(0, false), (3, false), (11, false), (13, false), (1, false), (3, false)];
     agree(&facts.map(|(kind, flag)| fact(kind, 0, 1, flag)));
 }

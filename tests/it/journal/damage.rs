@@ -45,7 +45,7 @@ fn noticed_or_harmless(dir: &Path, sound: &Report) -> bool {
 }
 
 #[test]
-fn every_cut_is_noticed_or_changes_nothing() {
+fn every_truncation_is_detected_or_changes_nothing() {
     let dir = small();
     let sound = look(dir.path(), true).unwrap();
     assert!(sound.holds());
@@ -64,7 +64,7 @@ fn every_cut_is_noticed_or_changes_nothing() {
 }
 
 #[test]
-fn every_flipped_bit_is_noticed_or_changes_nothing() {
+fn every_flipped_bit_is_detected_or_changes_nothing() {
     let dir = small();
     let sound = look(dir.path(), true).unwrap();
     for name in SEGMENTS.into_iter().chain(["HEAD", "FORMAT"]) {
@@ -95,7 +95,7 @@ fn every_flipped_bit_is_noticed_or_changes_nothing() {
 }
 
 #[test]
-fn a_write_that_was_cut_off_is_no_fault() {
+fn torn_last_write_is_not_a_fault() {
     let dir = small();
     let path = dir.path().join(OPEN);
     let mut bytes = fs::read(&path).unwrap();
@@ -107,7 +107,7 @@ fn a_write_that_was_cut_off_is_no_fault() {
 }
 
 #[test]
-fn what_is_no_sound_journal_is_said() {
+fn unsound_journal_is_reported() {
     let foreign = || {
         let dir = small();
         fs::write(dir.path().join("seg/notes.txt"), "x").unwrap();
@@ -158,7 +158,7 @@ fn what_is_no_sound_journal_is_said() {
 }
 
 #[test]
-fn what_is_not_there_or_not_a_directory_is_said() {
+fn missing_path_or_file_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
     let (code, _, err) = ask(&["verify", shown(&missing)]);
@@ -170,7 +170,7 @@ fn what_is_not_there_or_not_a_directory_is_said() {
 }
 
 #[test]
-fn a_state_before_the_damage_can_be_had() {
+fn state_before_the_damage_is_available() {
     let dir = small();
     let path = dir.path().join(OPEN);
     let mut bytes = fs::read(&path).unwrap();

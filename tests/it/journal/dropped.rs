@@ -54,7 +54,7 @@ fn verdict(dir: &Path, more: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn verify_says_from_where_and_what_was_dropped() {
+fn verify_reports_the_beginning_and_dropped_segments() {
     let (dir, [first, second]) = given_up();
     for deep in [&[][..], &["--deep"]] {
         let (code, out) = verdict(dir.path(), deep);
@@ -83,7 +83,7 @@ fn verify_says_from_where_and_what_was_dropped() {
 }
 
 #[test]
-fn an_archive_makes_it_whole_again() {
+fn archive_completes_a_journal_with_dropped_segments() {
     let (dir, archive) = archived();
     let (code, out) = verdict(dir.path(), &[]);
     assert!(code == 0 && out.contains("--archive adds what was archived") && out.contains("archived at /"), "{out}");
@@ -105,7 +105,7 @@ fn an_archive_makes_it_whole_again() {
 }
 
 #[test]
-fn the_state_is_the_same_from_wherever_it_begins() {
+fn state_does_not_depend_on_the_starting_snapshot() {
     let (dir, archive) = archived();
     let path = shown(dir.path());
     let archive = ["--archive", shown(archive.path())];
@@ -127,7 +127,7 @@ fn the_state_is_the_same_from_wherever_it_begins() {
 }
 
 #[test]
-fn moments_before_what_is_at_hand_name_the_archive() {
+fn points_before_the_available_records_name_the_archive() {
     let (dir, [first, _]) = given_up();
     let path = shown(dir.path());
     let before = (first - 1).to_string();
@@ -148,7 +148,7 @@ fn moments_before_what_is_at_hand_name_the_archive() {
 }
 
 #[test]
-fn the_reflog_has_every_record_that_is_at_hand() {
+fn reflog_has_every_available_record() {
     let (dir, _) = given_up();
     let path = shown(dir.path());
     let (code, out, err) = ask(&["log", path, "sample-mirror", "main", "-o", "json"]);
@@ -169,7 +169,7 @@ fn the_reflog_has_every_record_that_is_at_hand() {
 }
 
 #[test]
-fn other_questions_begin_there_too() {
+fn other_questions_begin_with_the_snapshot_too() {
     let (dir, [first, _]) = given_up();
     let path = shown(dir.path());
     let (whole, _, _) = kept();
@@ -227,7 +227,7 @@ fn other_questions_begin_there_too() {
 }
 
 #[test]
-fn what_is_gone_without_a_record_is_damage() {
+fn missing_segment_without_a_record_is_damage() {
     let (dir, keeper, _) = kept();
     fs::remove_file(keeper.file(0)).unwrap();
     let (code, out) = verdict(dir.path(), &[]);
@@ -253,7 +253,7 @@ fn what_is_gone_without_a_record_is_damage() {
 }
 
 #[test]
-fn a_segment_that_is_not_the_one_that_was_sealed_is_damage() {
+fn segment_other_than_the_sealed_one_is_damage() {
     let dir = tempfile::tempdir().unwrap();
     let mut keeper = Keeper::new(dir.path());
     keeper.append(&sample()[0]);
@@ -282,7 +282,7 @@ fn a_segment_that_is_not_the_one_that_was_sealed_is_damage() {
 }
 
 #[test]
-fn a_snapshot_that_is_not_the_state_is_damage() {
+fn snapshot_of_another_state_is_damage() {
     let (dir, keeper, [first, second]) = kept();
     let disk = RealDisk::new(dir.path());
     let path = dir.path().join(snapshot::path(first));

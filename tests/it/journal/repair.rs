@@ -26,7 +26,7 @@ fn cut(dir: &Path) {
 }
 
 #[test]
-fn a_loss_is_accepted_only_with_a_reason_and_becomes_a_record() {
+fn loss_is_accepted_only_with_a_reason_and_is_recorded() {
     let dir = lossy();
     let path = shown(dir.path());
     let before = fs::read(dir.path().join(SEGMENT)).unwrap();
@@ -52,7 +52,7 @@ fn a_loss_is_accepted_only_with_a_reason_and_becomes_a_record() {
 }
 
 #[test]
-fn a_journal_that_opens_is_left_alone() {
+fn repair_leaves_a_sound_journal_alone() {
     let dir = tempfile::tempdir().unwrap();
     fixture::write(dir.path(), &first_move()[..5]);
     let path = shown(dir.path());
@@ -68,7 +68,7 @@ fn a_journal_that_opens_is_left_alone() {
 }
 
 #[test]
-fn a_journal_in_use_and_no_journal_are_refused() {
+fn repair_refuses_a_journal_in_use_and_a_missing_one() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = fixture::open(dir.path());
     fixture::append(&mut log, &first_move()[0]);

@@ -37,7 +37,7 @@ fn archive(dir: &Path) -> TempDir {
 }
 
 #[test]
-fn answers_do_not_depend_on_where_records_lie() {
+fn answers_do_not_depend_on_where_records_are() {
     let (plain, segments) = (tempfile::tempdir().unwrap(), in_segments());
     fixture::write(plain.path(), &sample());
     let (archived, dropped) = (in_segments(), in_segments());
@@ -73,7 +73,7 @@ fn segments_are_counted() {
 }
 
 #[test]
-fn what_is_not_at_hand_is_said() {
+fn unavailable_records_are_reported() {
     let dir = in_segments();
     let whole = json(&["verify", shown(dir.path()), "-o", "json"]);
     let archive = archive(dir.path());

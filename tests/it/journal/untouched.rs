@@ -49,7 +49,7 @@ fn no_question_changes_a_byte() {
 }
 
 #[test]
-fn an_answer_is_not_put_into_the_journal() {
+fn answer_is_not_written_into_the_journal() {
     let dir = tempfile::tempdir().unwrap();
     fixture::write(dir.path(), &sample()[..2]);
     let before = picture(dir.path());
@@ -62,7 +62,7 @@ fn an_answer_is_not_put_into_the_journal() {
 }
 
 #[test]
-fn a_writer_at_work_is_no_trouble() {
+fn concurrent_writer_does_not_disturb_questions() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path());
     append(&mut log, &sample()[0]);

@@ -43,7 +43,7 @@ fn write(dir: &TempDir, bytes: &[u8]) -> PathBuf {
 }
 
 #[test]
-fn a_journal_comes_back_byte_for_byte() {
+fn imported_journal_is_byte_for_byte_equal() {
     let (dir, work) = (journal(), tempfile::tempdir().unwrap());
     let before = files(dir.path());
     let (code, out, err) = ask(&["export", shown(dir.path()), "--format", "jsonl"]);
@@ -98,7 +98,7 @@ fn every_missing_doubled_swapped_or_changed_line_is_named() {
 }
 
 #[test]
-fn every_changed_letter_is_noticed_or_changes_nothing() {
+fn every_changed_byte_is_detected_or_changes_nothing() {
     let (dir, work) = (journal(), tempfile::tempdir().unwrap());
     let text = exported(dir.path());
     let again = work.path().join("again");
@@ -115,7 +115,7 @@ fn every_changed_letter_is_noticed_or_changes_nothing() {
 }
 
 #[test]
-fn parts_and_other_files_are_refused() {
+fn partial_exports_and_other_files_are_refused() {
     let (dir, work) = (journal(), tempfile::tempdir().unwrap());
     let again = work.path().join("again");
     let part = ask(&["export", shown(dir.path()), "--format", "jsonl", "--from", "5", "--to", "9"]);
@@ -140,7 +140,7 @@ fn parts_and_other_files_are_refused() {
 }
 
 #[test]
-fn rows_for_spreadsheets_are_whole_and_hold_no_formula() {
+fn csv_rows_are_complete_and_contain_no_formula() {
     let dir = journal();
     let (code, out, _) = ask(&["export", shown(dir.path()), "--format", "csv"]);
     assert_eq!(code, 0);

@@ -160,7 +160,7 @@ fn config(dir: &Path) -> String {
 }
 
 #[test]
-fn no_answer_shows_a_control_or_a_line_of_somebody_elses() {
+fn no_answer_contains_control_characters_or_forged_lines() {
     let work = tempfile::tempdir().unwrap();
     let (config, [tame, hostile]) = (config(work.path()), [TAME, HOSTILE].map(sample));
     let asked = questions(&tame, &hostile, TAME, &config).into_iter();
@@ -179,7 +179,7 @@ fn no_answer_shows_a_control_or_a_line_of_somebody_elses() {
 }
 
 #[test]
-fn json_has_the_texts_exactly() {
+fn json_contains_hostile_text_exactly() {
     let work = tempfile::tempdir().unwrap();
     let (config, [tame, hostile]) = (config(work.path()), [TAME, HOSTILE].map(sample));
     let mut found = Vec::new();
@@ -212,7 +212,7 @@ fn holds(value: &serde_json::Value, text: &str) -> bool {
 }
 
 #[test]
-fn exports_are_one_line_a_record_and_jsonl_is_exact() {
+fn exports_have_one_line_per_record_and_jsonl_is_exact() {
     let sample = sample(HOSTILE);
     let path = shown(sample.dir.path());
     let (code, jsonl, err) = ask(&["export", path, "--format", "jsonl"]);

@@ -52,7 +52,7 @@ fn verdicts(answer: &Value) -> Vec<(&str, Option<u64>, Option<u64>)> {
 }
 
 #[test]
-fn the_same_rules_change_nothing() {
+fn same_policy_changes_nothing() {
     let dir = journal(|_| {});
     let answer = what_if(&dir, "");
     assert_eq!(
@@ -89,7 +89,7 @@ fn imports_that_are_blocked_or_ignored_differ() {
 }
 
 #[test]
-fn a_head_needs_no_ancestors_under_history_head() {
+fn head_needs_no_ancestors_with_history_head() {
     let dir = journal(|world| {
         world.add(&[seen("main", 3, 40), observed(3, &[2], None, 40), observed(2, &[1], Some(2), 40)]);
         world.add(&[listed(2, &[(3, 4)], 41), read(3, 4, &[], None, 42)]);
@@ -100,7 +100,7 @@ fn a_head_needs_no_ancestors_under_history_head() {
 }
 
 #[test]
-fn evidence_that_is_too_old_would_be_asked_for_again() {
+fn expired_evidence_would_be_checked_again() {
     let dir = journal(|_| {});
     // The oldest check is 12 s after noon, and the last one came 30 s after: the plan is made then, on the frame's
     // time.
@@ -112,7 +112,7 @@ fn evidence_that_is_too_old_would_be_asked_for_again() {
 }
 
 #[test]
-fn another_time_of_grace_moves_removals() {
+fn another_grace_period_moves_removals() {
     let dir = journal(|world| {
         let (mirror, branch) = (MIRROR, "main".to_owned());
         world.add(&[
@@ -132,7 +132,7 @@ fn another_time_of_grace_moves_removals() {
 }
 
 #[test]
-fn a_wrong_configuration_is_told_as_such() {
+fn invalid_configuration_is_reported() {
     let (dir, work) = (journal(|_| {}), tempfile::tempdir().unwrap());
     let (code, _, err) = ask(&["what-if", shown(dir.path()), "--config", &config(work.path(), "imports: maybe\n")]);
     assert!(code == 78 && err.contains("imports"), "{code} {err}");

@@ -37,7 +37,7 @@ fn of<'a>(lines: &'a [Value], what: &str) -> Vec<&'a Value> {
 }
 
 #[test]
-fn a_promotion_is_followed_from_the_move_to_the_last_object() {
+fn promotion_is_explained_down_to_the_last_object() {
     let dir = journal(first_move);
     let before = files(dir.path());
     let (code, found) = explain(&dir, "main", &[]);
@@ -78,7 +78,7 @@ fn a_promotion_is_followed_from_the_move_to_the_last_object() {
 }
 
 #[test]
-fn a_move_that_states_more_than_its_evidence_is_told() {
+fn move_that_states_more_than_its_evidence_is_reported() {
     let short = journal(|world| {
         world.add(&[
             seen("main", 1, 10),
@@ -97,7 +97,7 @@ fn a_move_that_states_more_than_its_evidence_is_told() {
 }
 
 #[test]
-fn a_waiting_head_says_what_is_missing_and_since_when() {
+fn waiting_head_reports_what_is_missing_and_since_when() {
     let dir = journal(|world| {
         first_move(world);
         waiting_head(world);
@@ -119,7 +119,7 @@ fn a_waiting_head_says_what_is_missing_and_since_when() {
 }
 
 #[test]
-fn what_keeps_a_head_back_is_said_for_each_stage() {
+fn reason_for_waiting_is_reported_for_each_stage() {
     let unread = journal(|world| world.add(&[seen("main", 1, 10)]));
     let no_tree = journal(|world| world.add(&[seen("main", 1, 10), observed(1, &[], Some(1), 10)]));
     let no_range = journal(|world| {
@@ -171,7 +171,7 @@ fn each_object_is_listed_once_with_the_check_that_decided() {
 }
 
 #[test]
-fn objects_that_are_gone_at_the_source_come_with_its_answers() {
+fn expired_objects_are_listed_with_the_answers_of_the_source() {
     let probe = |second| {
         Event::SourceProbed(SourceProbedV1 {
             mirror: MIRROR,
@@ -198,7 +198,7 @@ fn objects_that_are_gone_at_the_source_come_with_its_answers() {
 }
 
 #[test]
-fn what_was_never_seen_is_told_with_what_there_is() {
+fn unknown_target_is_reported_with_the_existing_ones() {
     let dir = journal(|world| {
         first_move(world);
         let mut near = commit(1);
@@ -231,7 +231,7 @@ fn what_was_never_seen_is_told_with_what_there_is() {
 }
 
 #[test]
-fn keys_are_named_where_range_files_are_at_hand() {
+fn keys_are_named_if_range_files_are_available() {
     let mut writer = RangeWriter::new();
     for key in ["a/1", "a/2", "b/3"] {
         let entry = Entry { address: format!("data/{key}"), size: 7, ..Entry::default() };
@@ -277,7 +277,7 @@ fn keys_are_named_where_range_files_are_at_hand() {
 }
 
 #[test]
-fn a_branch_that_was_put_back_or_was_there_already_is_no_riddle() {
+fn restored_and_adopted_branches_are_explained() {
     let dir = journal(|world| {
         first_move(world);
         let (mirror, branch, to) = (MIRROR, "main".to_owned(), commit(1));
@@ -301,7 +301,7 @@ fn a_branch_that_was_put_back_or_was_there_already_is_no_riddle() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_failure() {
+fn closed_pipe_is_not_an_error() {
     let dir = journal(first_move);
     let mut child = lakemirror()
         .args(["journal", "explain", shown(dir.path()), "lake", "main", "--objects"])

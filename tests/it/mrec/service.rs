@@ -233,7 +233,7 @@ async fn every_topology_at_once_in_three_regions() {
 
 /// A mirror is deleted and created again while the destination is partitioned, and its process dies meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deleted_and_made_again_behind_a_partition() {
+async fn mirror_is_deleted_and_created_again_during_a_partition() {
     let mut world = World::open().await;
     world.repository(EAST, "sales", &[(WEST, "data")]);
     let first = world.push(EAST, "sales", "a");

@@ -124,7 +124,7 @@ async fn a_delete_marker_is_deleted_where_the_store_says_so() {
 }
 
 #[tokio::test]
-async fn a_delete_marker_that_the_store_keeps_to_itself_is_absence() {
+async fn hidden_delete_marker_counts_as_absence() {
     let Some(backend) = ceph("delete markers").await else { return };
     backend.create_bucket("t1-marked").await;
     backend.enable_versions("t1-marked").await;
@@ -145,7 +145,7 @@ async fn refuses_strangers(server: &Server, bucket: &str, id: &str, secret: &str
 }
 
 #[tokio::test]
-async fn a_store_with_an_order_of_its_own_gets_right_answers() {
+async fn store_with_another_key_order_gives_correct_answers() {
     let Some(backend) = s3proxy("UTF-16 order").await else { return };
     let (bucket, odd) = ("t1-utf16", ["d/\u{ffee}", "d/\u{1f600}"]);
     backend.create_bucket(bucket).await;
@@ -160,7 +160,7 @@ async fn a_store_with_an_order_of_its_own_gets_right_answers() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_told_from_absence() {
+async fn wrong_credentials_are_distinguished_from_absence() {
     if let Some(server) = servers::ceph("wrong credentials") {
         Real::over(server, true).await.create_bucket("t1-strangers").await;
         refuses_strangers(server, "t1-strangers", "k1", "not-the-secret").await;
@@ -210,7 +210,7 @@ async fn thousands_of_keys_are_checked_by_pages_and_single_requests() {
 }
 
 #[tokio::test]
-async fn what_cannot_work_is_said_at_once() {
+async fn impossible_settings_are_reported_at_once() {
     async fn connected(settings: Settings) -> Option<ConnectError> {
         connect(&settings, Arc::new(SystemClock::new()), Arc::new(OsEntropy)).await.err()
     }

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn last_words_are_few() {
+    fn end_of_the_log_is_short() {
         assert_eq!(last_lines("1\n2\n3\n4\n5\n6\n"), "2\n3\n4\n5\n6");
         assert_eq!(last_lines("1"), "1");
     }

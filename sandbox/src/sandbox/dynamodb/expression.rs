@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_hold_of_what_is_there() {
+    fn terms_are_evaluated_on_existing_attributes() {
         let item: Attributes =
             [("a".to_owned(), Value::S("xyz".into())), ("b".to_owned(), Value::N("7".into()))].into();
         let given = values(&[(":x", "x"), (":xyz", "xyz")]);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_is_refused_with_the_expression_in_it() {
+    fn other_expressions_are_refused_and_quoted() {
         for text in [
             "",
             "a",

@@ -244,7 +244,7 @@ mod tests {
     use super::parse_range;
 
     #[test]
-    fn ranges_are_cut_and_refused_as_lakefs_does() {
+    fn byte_ranges_are_clipped_and_refused_as_in_lakefs() {
         for (value, size, wanted) in [
             ("bytes=0-0", 10, Ok((0, 0))),
             ("bytes=0-0", 0, Err(false)),
