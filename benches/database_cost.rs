@@ -1,12 +1,13 @@
-//! What the mirrors database costs: writes, reads, bytes and dollars for each process and each mirror, idle and busy.
+//! Measures the cost of the mirrors database: writes, reads, bytes and dollars per process and per mirror, idle and
+//! busy.
 //!
-//! `cargo bench --bench database_cost [-- SECONDS]` (60 without a number; each of four runs takes that long). Two regions
-//! with a sandbox lakeFS and a process each, at the default intervals, share a table in memory that counts as DynamoDB
-//! bills: a write is a unit for each KB of the item, a conditional write that fails counts, a strongly consistent read is a
-//! unit for each 4 KB of what it returns and at least one. Run with 1 mirror and with 11, so that what one more mirror
-//! costs is a tenth of the difference. Busy is a commit on every mirrored repository each 5 s, one branch each. Prices are
-//! those of on-demand tables in us-east-1 (0.625 and 0.125 dollars a million, November 2024); in a global table each
-//! write is billed once more in every other region.
+//! `cargo bench --bench database_cost [-- SECONDS]` (default 60; each of four runs takes that long). Two regions with a
+//! lakeFS sandbox and a process each, at the default intervals, share an in-memory table that counts as DynamoDB bills:
+//! a write is one unit per KB of the item, a failed conditional write counts, a strongly consistent read is one unit
+//! per 4 KB of its result and at least one. There is a run with 1 mirror and one with 11, so the cost of one more
+//! mirror is a tenth of the difference. Busy means a commit on every mirrored repository each 5 s, with one branch
+//! each. Prices are those of on-demand tables in us-east-1 (0.625 and 0.125 dollars per million, November 2024); in a
+//! global table each write is billed again in every other region.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench fails by panicking")]
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods, reason = "a bench prints, and reads the clock")]
 
@@ -33,7 +34,7 @@ const REGIONS: [&str; 2] = ["east", "west"];
 const DAY: f64 = 86_400.0;
 const DOLLARS_PER_WRITE: f64 = 0.625 / 1e6;
 const DOLLARS_PER_READ: f64 = 0.125 / 1e6;
-/// Names of attributes, the partition and the version beside key and value.
+/// Bytes of attribute names, partition and version in addition to key and value.
 const ITEM_EXTRA: usize = 120;
 
 #[derive(Default)]
@@ -45,7 +46,7 @@ struct Bill {
     read_units: AtomicU64,
 }
 
-/// Numbers of a bill at one moment: writes, their units and bytes, reads and their units.
+/// Totals of a bill: writes, their units and bytes, reads and their units.
 type Numbers = [f64; 5];
 
 impl Bill {
@@ -66,7 +67,7 @@ impl Bill {
     }
 }
 
-/// The shared table, counting.
+/// The shared table, which counts.
 struct Counting {
     table: Arc<Memory>,
     bill: Arc<Bill>,
@@ -211,7 +212,7 @@ impl World {
         }
     }
 
-    /// Until every mirror shows what its source has.
+    /// Waits until every mirror is in sync with its source.
     async fn level(&self) {
         let head = |lakefs: &Sandbox, name: String| lakefs.lake().get_branch(&name, "main").ok();
         let one = |number| {
@@ -223,7 +224,7 @@ impl World {
         }
     }
 
-    /// What a day costs at the rate of `seconds`, with a commit each 5 s or without.
+    /// The cost per day at the rate of `seconds`, with a commit each 5 s or without.
     async fn day(&self, seconds: u64, busy: bool) -> Numbers {
         let (before, begun, mut round) = (self.bill.now(), Instant::now(), 0);
         while begun.elapsed() < Duration::from_secs(seconds) {

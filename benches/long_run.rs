@@ -1,10 +1,12 @@
-//! A long run of the journal as the service writes it: memory throughout, the volume's bytes, and the restart after it.
+//! A long run of the journal as the service writes it: memory during the run, bytes on the volume, and the restart
+//! after it.
 //!
-//! `cargo bench --bench long_run [-- CHECKS]` (300 million without a number). One mirror whose source makes a commit of 64
-//! new ranges again and again, 4.2 M objects each; a batch of 4096 objects is checked twice, one in a hundred is not there
-//! the first time; every commit is promoted. Recorder, journal writer, upkeep and snapshots are the service's own, with its
-//! default seal_policy in bytes. Memory is the kernel's peak of this process (VmHWM). The restart is a process of its own, so
-//! that its memory is its own as well. Goals: below 150 MB throughout, and below 2 s to a state with 100 M checks behind it.
+//! `cargo bench --bench long_run [-- CHECKS]` (default 300 million). The source of one mirror repeatedly makes a commit
+//! of 64 new ranges, 4.2 M objects each; objects are checked in batches of 4096, one in a hundred is missing at the
+//! first check and checked again; every commit is promoted. Recorder, journal writer, upkeep and snapshots are the
+//! service's own, with the default seal policy in bytes. Memory is the kernel's peak for this process (VmHWM). The
+//! restart runs in its own process, so that its memory is measured separately. Goals: below 150 MB throughout, and
+//! below 2 s to a state with 100 M checks.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench fails by panicking")]
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods, reason = "a bench prints, and reads the clock")]
 
@@ -35,7 +37,7 @@ fn id(round: u32, number: u32) -> [u8; 32] {
     let mut id = [0; 32];
     id[..4].copy_from_slice(&round.to_be_bytes());
     id[4..8].copy_from_slice(&number.to_be_bytes());
-    // Content addresses are as good as random, and do not compress.
+    // Content addresses are effectively random and do not compress.
     *blake3::hash(&id).as_bytes()
 }
 
@@ -77,7 +79,7 @@ async fn define(recorder: &Recorder) {
     }
 }
 
-/// Whether an object is there at the first look.
+/// Whether an object exists at the first check.
 fn there_at_once(round: u32, range: u32, ordinal: u32) -> bool {
     let mixed =
         (u64::from(round) << 40 ^ u64::from(range) << 20 ^ u64::from(ordinal)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -97,7 +99,7 @@ fn batch(range: RangeId, base: u32, asked: &Bits, present: Bits, now: u64) -> Ar
     }
 }
 
-/// Checks one range as the verifier does: everything, then what was missing. How many checks that were.
+/// Checks one range as the verifier does: all objects, then the missing ones. Returns the number of checks.
 async fn check(recorder: &Recorder, round: u32, number: u32, now: u64) -> u64 {
     let range = RangeId(id(round, number));
     let bases = || (0..ENTRIES).step_by(BATCH as usize);

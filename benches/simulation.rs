@@ -1,7 +1,8 @@
-//! How many seeds of the simulation there are in a second: `cargo bench --bench simulation [-- --seeds 2000]`.
+//! Measures how many seeds of the simulation run per second: `cargo bench --bench simulation [-- --seeds 2000]`.
 //!
-//! The simulation is a test of its own (`tests/sim.rs`); it is run from a build of its own (profile `prove`), which also says what was done
-//! in the time: events, starts, moves. There is no peer to compare it with; what counts is that it is run.
+//! The simulation is a separate test (`tests/sim.rs`); it is run from a separate build (profile `prove`), which also
+//! reports the numbers of events, starts and moves. There is nothing to compare it with; the bench ensures that it
+//! runs.
 #![allow(missing_docs, reason = "a bench has no items that anybody uses")]
 
 use std::process::{Command, ExitCode};

@@ -1,7 +1,8 @@
-//! Reading range files: entries and bytes per second, against hashing and checksumming the same bytes in the same run.
+//! Reading range files: entries and bytes per second, compared with hashing and checksumming the same bytes in the same
+//! run.
 //!
-//! `decode` walks all records and reads every entry; `verify` does the same and recomputes the range's id; `identity`
-//! recomputes each entry's identity as well. Floors: SHA-256 of the record bytes (no verification can be faster) and
+//! `decode` walks all records and reads every entry; `verify` also recomputes the range's id; `identity` also
+//! recomputes each entry's identity. Lower bounds: SHA-256 of the record bytes (no verification can be faster) and
 //! CRC-32C of the file.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot read what it has written is to stop")]
@@ -43,7 +44,7 @@ fn large_range() -> WrittenRange {
     writer.finish()
 }
 
-/// Keys and values of all records, one after another.
+/// Keys and values of all records, concatenated.
 fn record_bytes(table: &Table) -> Vec<u8> {
     let mut out = Vec::new();
     let mut records = table.records();
@@ -62,7 +63,7 @@ fn decode(file: &Bytes, mut visit: impl FnMut(&EntryRef<'_>)) {
     }
 }
 
-/// What a verifier looks at.
+/// Reads what a verifier reads.
 fn look(entry: &EntryRef<'_>) {
     black_box((entry.address, entry.address_type, entry.size));
 }

@@ -1,5 +1,5 @@
-//! The integration tests: one binary, one module a subject, so that servers are started once. What is tested is the
-//! built command or the library as its users see it, over the public interface only.
+//! The integration tests: one binary with one module per subject, so that servers are started once. They test the built
+//! command, or the library as its users see it, through public interfaces only.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,11 +1,11 @@
-//! The simulation: the production's engine, journal and reducer over a simulated world, from a seed, on one thread.
+//! The simulation: the production engine, journal and reducer in a simulated world, driven by a seed, on one thread.
 //!
-//! `cargo test --test sim` runs some hundred seeds; `cargo test --test sim -- --seed 42` repeats one and prints what
-//! happened in it; `--seeds N` and `--from N` run others, `--steps N` longer ones. After the seeds two stories are played once
-//! for each of their calls, with something going wrong exactly there; `--enumerate` plays all of them and nothing else,
-//! `--enumerate 2/e:213` one. Environment: `LAKEMIRROR_SEEDS`,
-//! `LAKEMIRROR_SEED`. `cargo test --features mutants --test sim -- --mutants ''` runs with each of the deliberate breaks of
-//! `core/src/mutant.rs`, to see whether it is noticed. A seed that fails is run again with ever fewer steps, and printed.
+//! `cargo test --test sim` runs some hundred seeds; `cargo test --test sim -- --seed 42` repeats one and prints its
+//! events. `--seeds N` and `--from N` run others, `--steps N` longer ones. After the seeds, two stories are played once
+//! for each of their calls, with one fault injected exactly there; `--enumerate` plays all of them and nothing else,
+//! `--enumerate 2/e:213` one. Environment: `LAKEMIRROR_SEEDS`, `LAKEMIRROR_SEED`. `cargo test --features mutants --test
+//! sim -- --mutants ''` runs with each of the mutations of `core/src/mutant.rs`, to see whether it is detected. A
+//! failing seed is run again with ever fewer steps, and printed.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,7 +1,7 @@
-//! The house rules that a compiler does not know, held by reading the source tree.
+//! The project's rules that the compiler cannot check, checked by reading the source tree.
 //!
-//! Needs nothing but std, so that it compiles in a second. Every rule is a function from one file to its faults, and
-//! has a test of its own on a planted violation. `rules` holds the rules, `source` what they know of a file.
+//! Needs only std, so it compiles in a second. Every rule is a function from one file to its faults, and has a test
+//! with a planted violation. `rules` contains the rules, `source` what they know about a file.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ mod source;
 
 use source::Source;
 
-/// The part of a file that is production code: over the first number it is mentioned, over the second it fails.
+/// Limits for the lines of production code in a file: above the first number it is noted, above the second it fails.
 const LINES_NOTED: usize = 400;
 
 #[test]

@@ -1,6 +1,7 @@
-//! Where what is known of a journal begins, when its first segments were dropped: with a snapshot of the state.
+//! Where the available part of a journal begins: at its first record or, if the first segments were dropped, at a
+//! snapshot.
 //!
-//! Owns how a snapshot's image becomes a state, and the states at both ends of what is at hand. Reads by the one scan.
+//! This module turns a snapshot's image into a state, and computes the state at both ends of the available records.
 
 use lakemirror_journal::codec;
 use lakemirror_journal::log::{FrameInfo, RawRecord, Replay, ReplayRefused, ScanReport, SnapshotHeader};
@@ -9,25 +10,25 @@ use lakemirror_journal::state::image;
 
 use super::{EvidenceError, Source};
 
-/// The first record that was read one by one; 1 where nothing is missing.
+/// The first record that was read individually; 1 if none is missing.
 #[must_use]
 pub fn begins_at(scan: &ScanReport) -> u64 {
     scan.snapshot.map_or(scan.proven_from, |snapshot| snapshot.seq.saturating_add(1)).max(1)
 }
 
-/// What to do about records before `from`.
+/// The advice for a question about records before `from`.
 #[must_use]
 pub fn not_at_hand(from: u64) -> String {
     format!("records 1 to {} are not at hand: add the archive that has them (--archive DIR)", from.saturating_sub(1))
 }
 
-/// The same where a snapshot stands for what was before `from`, of which some records may be there.
+/// The same, for a journal that begins with a snapshot: some of the records before `from` may be available.
 #[must_use]
 pub fn not_all_at_hand(from: u64) -> String {
     format!("not all records before {from} are at hand: add the archive that has them (--archive DIR)")
 }
 
-/// The state in a snapshot, which has to have the digest that the snapshot says.
+/// Decodes the state in a snapshot. The image must have the digest that the header states.
 pub(super) fn restored(snapshot: &SnapshotHeader, image: &[u8]) -> Result<State, ReplayRefused> {
     if image::digest_of(image) != snapshot.state_digest {
         return Err(ReplayRefused("its image has another digest than its header says".into()));
@@ -35,8 +36,8 @@ pub(super) fn restored(snapshot: &SnapshotHeader, image: &[u8]) -> Result<State,
     image::read(image).map_err(|error| ReplayRefused(Box::new(error)))
 }
 
-/// The snapshot with which what is at hand begins, and its state; none where the first record is at hand, and where there
-/// is no snapshot either.
+/// The snapshot with which the available part begins, and its state. `None` if the first record is available, or if
+/// there is no snapshot either.
 pub(super) fn beginning(source: &Source) -> Result<Option<(SnapshotHeader, State)>, EvidenceError> {
     let mut begin = Begin(None);
     match source.read(&mut begin) {
@@ -45,7 +46,7 @@ pub(super) fn beginning(source: &Source) -> Result<Option<(SnapshotHeader, State
     }
 }
 
-/// Stops behind the start.
+/// Stops after the first frame or snapshot.
 struct Begin(Option<(SnapshotHeader, State)>);
 
 impl Replay for Begin {
@@ -63,8 +64,8 @@ impl Replay for Begin {
     }
 }
 
-/// The state at the journal's end, from the newest snapshot on; none where neither the first record nor a sound snapshot
-/// is there. Records of kinds that only a later version knows are left out.
+/// The state at the journal's end, computed from the newest snapshot. `None` if neither the first record nor a sound
+/// snapshot is available. Records of kinds that only a later version knows are skipped.
 pub(super) fn at_end(source: &Source) -> Result<Option<State>, EvidenceError> {
     let mut end = AtEnd(State::default());
     match source.read_newest(&mut end) {

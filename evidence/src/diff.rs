@@ -1,8 +1,9 @@
-//! Where two journals part: frame by frame along both chains, record by record below that, and at the end their states.
+//! Finds where two journals diverge: frame by frame along both chains, then record by record, and finally by their
+//! states.
 //!
-//! Both are read side by side, each by a thread of its own, and compared as they come: memory is a bounded number of
-//! frames' digests, and two states. The chain makes the first different frame final: after it, no frame is equal. Their
-//! records may still be, where a journal was written anew from the other's records.
+//! Each journal is read by its own thread, and the two streams are compared as they arrive. Memory is bounded: the
+//! digests of a limited number of frames, and two states. Because frames are chained, no frame after the first
+//! different one can be equal. Records can be, if one journal was rewritten from the other's records.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -16,22 +17,22 @@ use sha2::{Digest, Sha256};
 use super::begin::at_end;
 use super::{EvidenceError, Source};
 
-/// Frames that one thread may be ahead.
+/// How many frames one thread may read ahead of the comparison.
 const FRAMES_AHEAD_MAX: usize = 64;
 
-/// What is the same, and what is not.
+/// What two journals have in common, and where they differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diff {
-    /// The two journals' ends.
+    /// The ends of the two journals.
     pub ends: [ScanReport; 2],
-    /// Frames that are the same from the start on.
+    /// Number of equal frames, counted from the start.
     pub frames_same: u64,
-    /// The last record of these.
+    /// The last record of the equal frames.
     pub frames_same_to: u64,
-    /// The first record, numbers counted from the start, whose content differs where both have one.
+    /// The first record number at which both journals have a record and the contents differ.
     pub record_differs: Option<u64>,
-    /// Branches that stand at different commits at the ends; none where neither the first records of one nor
-    /// a snapshot are at hand.
+    /// Branches that point to different commits at the ends. `None` if a journal has neither its first records nor a
+    /// snapshot.
     pub branches: Option<Vec<BranchDiff>>,
 }
 
@@ -44,28 +45,28 @@ pub struct BranchDiff {
     pub name: String,
     /// Which branch.
     pub branch: String,
-    /// What each journal says; none where it has no such branch.
+    /// The branch in each journal; `None` if the journal has no such branch.
     pub stands: [Option<Stands>; 2],
 }
 
-/// Where a branch stands.
+/// The commits of a branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stands {
-    /// The head last seen at the source.
+    /// The last head observed at the source.
     pub source: CommitId,
-    /// Where it is on the mirror.
+    /// The commit that the mirror shows.
     pub mirror: Option<CommitId>,
 }
 
 impl Diff {
-    /// Whether one journal has nothing that the other has not, and the same id.
+    /// Whether both journals have the same id and the same records.
     #[must_use]
     pub fn is_same(&self) -> bool {
         let [a, b] = &self.ends;
         a.uuid == b.uuid && a.end == b.end && self.record_differs.is_none()
     }
 
-    /// Whether all of the shorter one is the beginning of the longer.
+    /// Whether the shorter journal is a prefix of the longer one.
     #[must_use]
     pub fn is_prefix(&self) -> bool {
         let [a, b] = &self.ends;
@@ -76,7 +77,7 @@ impl Diff {
 /// Compares the journals in `a` and `b`.
 ///
 /// # Errors
-/// As for every reading, with the journal's directory in the message.
+/// As for every read; the message names the journal's directory.
 pub fn diff(a: &Source, b: &Source) -> Result<Diff, EvidenceError> {
     let (send_a, from_a) = sync_channel(FRAMES_AHEAD_MAX);
     let (send_b, from_b) = sync_channel(FRAMES_AHEAD_MAX);
@@ -85,7 +86,7 @@ pub fn diff(a: &Source, b: &Source) -> Result<Diff, EvidenceError> {
         let read_b = scope.spawn(|| read(b, send_b));
         (compare(Side::new(from_a), Side::new(from_b)), read_a.join(), read_b.join())
     });
-    // A panic there is a bug; its message is out already.
+    // A panic there is a bug, and its message was already printed.
     let ended = || EvidenceError::NotSeen("one of the journals was not read to its end".to_owned());
     let (scan_a, state_a) = read_a.map_err(|_| ended())??;
     let (scan_b, state_b) = read_b.map_err(|_| ended())??;
@@ -98,21 +99,21 @@ pub fn diff(a: &Source, b: &Source) -> Result<Diff, EvidenceError> {
     Ok(Diff { ends: [scan_a, scan_b], frames_same, frames_same_to, record_differs, branches })
 }
 
-/// The state at a journal's end: what was replayed, if that was everything, else from a snapshot on.
+/// The state at a journal's end: the replayed state if every record was replayed, otherwise computed from a snapshot.
 fn end_of(source: &Source, scan: &ScanReport, replayed: State) -> Result<Option<State>, EvidenceError> {
     if scan.proven_from <= 1 { Ok(Some(replayed)) } else { at_end(source) }
 }
 
-/// A frame, as far as it is compared.
+/// A frame and the digests of its records.
 struct Seen {
     frame: FrameInfo,
     records: VecDeque<[u8; 32]>,
 }
 
 fn read(source: &Source, send: SyncSender<Seen>) -> Result<(ScanReport, State), EvidenceError> {
-    let mut teller = Teller { send, records: VecDeque::new(), state: State::default() };
-    let scan = source.read_oldest(&mut teller)?;
-    Ok((scan, teller.state))
+    let mut sender = Teller { send, records: VecDeque::new(), state: State::default() };
+    let scan = source.read_oldest(&mut sender)?;
+    Ok((scan, sender.state))
 }
 
 struct Teller {
@@ -128,19 +129,19 @@ impl Replay for Teller {
         digest.update(record.version.to_le_bytes());
         digest.update(record.payload);
         self.records.push_back(digest.finalize().into());
-        // A kind that only a later version knows can be compared, and says nothing about branches here.
+        // A kind that only a later version knows can be compared, but its effect on branches is unknown.
         if let Ok(event) = codec::decode(record.kind, record.version, record.payload) {
             self.state.apply(&event);
         }
         if seq == frame.last_seq {
-            // Nobody listens any more only where the other thread has panicked.
+            // The receiver is closed only if the comparing thread has panicked.
             let _ = self.send.send(Seen { frame: *frame, records: std::mem::take(&mut self.records) });
         }
         Ok(())
     }
 }
 
-/// The stream of one journal's frames.
+/// The stream of frames of one journal.
 struct Side {
     frames: Receiver<Seen>,
     records: VecDeque<[u8; 32]>,
@@ -151,14 +152,14 @@ impl Side {
         Self { frames, records: VecDeque::new() }
     }
 
-    /// The next frame; its records are then at hand.
+    /// Reads the next frame and makes its records available.
     fn frame(&mut self) -> Option<FrameInfo> {
         let Seen { frame, records } = self.frames.recv().ok()?;
         self.records.extend(records);
         Some(frame)
     }
 
-    /// The next frame, without the records at hand.
+    /// Reads the next frame and discards the records before it.
     fn skip(&mut self) -> Option<FrameInfo> {
         self.records.clear();
         self.frame()
@@ -171,7 +172,7 @@ impl Side {
         self.records.pop_front()
     }
 
-    /// Lets the other thread go on to its end.
+    /// Reads to the end, so that the sending thread can finish.
     fn drain(self) {
         self.frames.iter().for_each(drop);
     }
@@ -182,7 +183,7 @@ struct Common {
     frames_same: u64,
     frames_same_to: u64,
     record_differs: Option<u64>,
-    /// The record before the first one that both have, where that is not 1.
+    /// The record before the first one that both journals have; 0 if that is record 1.
     seq_before: u64,
 }
 
@@ -190,7 +191,7 @@ fn compare(mut a: Side, mut b: Side) -> Common {
     let mut common = Common::default();
     let (mut next_a, mut next_b) = (a.frame(), b.frame());
     while let (Some(left), Some(right)) = (next_a, next_b) {
-        // What only one of them still has is nothing to compare.
+        // Frames that only one journal still has cannot be compared.
         if left.first_seq != right.first_seq && common.frames_same == 0 {
             match left.first_seq < right.first_seq {
                 true => next_a = a.skip(),
@@ -225,7 +226,7 @@ fn differing_branches(a: &State, b: &State) -> Vec<BranchDiff> {
         for (id, mirror) in &here.mirrors {
             for name in mirror.branches.keys() {
                 let (mine, others) = (stands(here, id, name), stands(there, id, name));
-                // What both have is found on the first way round.
+                // A branch that both journals have was found in the first round.
                 if mine == others || swap && others.is_some() {
                     continue;
                 }

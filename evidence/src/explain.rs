@@ -1,11 +1,11 @@
-//! Why a branch of a mirror shows a commit, or what it is waiting for: from the branch's move to the very check of each
-//! object.
+//! Explains why a branch of a mirror shows a commit, or what it is waiting for: from the move of the branch down to the
+//! check of each object.
 //!
-//! Two passes over the journal: the first collects what it says of the mirror's branches, commits and trees, and finds
-//! what is meant (`graph`, `subject`); the second follows the evidence of that one commit's ranges up to the record
-//! that the decision rested on (`proof`, `range`). So the head of an answer is there before the evidence was read, and
-//! memory grows with ranges and not with objects. What is still missing: `waiting`. Keys, where range files are at
-//! hand: `files`.
+//! The journal is read twice. The first pass collects the branches, commits and trees of the mirror and finds the
+//! requested subject (`graph`, `subject`). The second pass follows the evidence for the ranges of that one commit, up
+//! to the record on which the decision rested (`proof`, `range`). The head of an answer is therefore available before
+//! the evidence was read, and memory grows with the number of ranges, not of objects. `waiting` lists what is still
+//! missing; `files` finds keys if range files are available.
 
 pub mod files;
 pub mod graph;
@@ -29,13 +29,13 @@ use super::begin::{begins_at, not_all_at_hand};
 use super::mirrors::Wanted;
 use super::{EvidenceError, Source};
 
-/// Takes a run of objects: the range's place, its id, first and last ordinal, and what decided.
+/// Receives a run of objects: the range's position and id, the first and the last ordinal, and the decision.
 pub type PrintRun<'a> = dyn FnMut(usize, &RangeId, (u32, u32), Option<Decision>) -> io::Result<()> + 'a;
 
-/// Entries whose deciding checks are held at a time, 4 bytes each; of a larger commit the journal is read again for
-/// each so many.
+/// Number of entries whose deciding checks are held at once, 4 bytes each. For a larger commit the journal is read once
+/// per this many entries.
 const ENTRIES_AT_ONCE: u64 = 4 << 20;
-/// Ancestors that are named.
+/// Maximum number of ancestors that are listed.
 const ANCESTORS_MAX: usize = 256;
 
 /// What is to be explained.
@@ -43,7 +43,7 @@ const ANCESTORS_MAX: usize = 256;
 pub struct Request<'a> {
     /// The mirror's name, or its incarnation.
     pub mirror: &'a str,
-    /// A branch, or a commit's id or the beginning of one.
+    /// A branch, or a commit id or a prefix of one.
     pub target: &'a str,
 }
 
@@ -54,17 +54,17 @@ pub struct Found {
     pub uuid: [u8; 16],
     /// The mirror.
     pub mirror: Incarnation,
-    /// What is known of it.
+    /// What the journal says about it.
     pub graph: Graph,
     /// The journal's end.
     pub end: At,
-    /// The first record that was read one by one; what was before came from a snapshot.
+    /// The first record that was read individually; the state before it came from a snapshot.
     pub begins_at: u64,
-    /// What is meant: of a branch, what it shows and what it is waiting for.
+    /// The requested subjects. For a branch: the commit that it shows and the one that it is waiting for.
     pub subjects: Vec<Subject>,
 }
 
-/// Whether a move's own statement is what the evidence adds up to.
+/// The totals of the evidence, and whether they agree with what the move states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sum {
     /// Ranges of the tree.
@@ -73,18 +73,18 @@ pub struct Sum {
     pub entries: u64,
     /// The oldest check, milliseconds since 1970; `u64::MAX` for an empty tree.
     pub oldest_ms: u64,
-    /// How far the tree is proven.
+    /// How complete the tree is.
     pub completeness: Completeness,
-    /// What arrived last: the place of its range in the tree, and the arrival.
+    /// The last arrival, and the position of its range in the tree.
     pub last: Option<(usize, Arrival)>,
-    /// In what it is not what the move states; empty if in nothing.
+    /// Differences from what the move states; empty if there are none.
     pub differs: Vec<String>,
 }
 
-/// The first pass.
+/// Runs the first pass.
 ///
 /// # Errors
-/// As for every reading; [`EvidenceError::NotSeen`] if the journal never saw the mirror, the branch or the commit.
+/// As for every read; [`EvidenceError::NotSeen`] if the journal does not contain the mirror, the branch or the commit.
 pub fn find(source: &Source, request: &Request<'_>) -> Result<Found, EvidenceError> {
     let wanted = Wanted::new(request.mirror);
     let end = At { seq: 0, at_ms: 0 };
@@ -99,7 +99,7 @@ pub fn find(source: &Source, request: &Request<'_>) -> Result<Found, EvidenceErr
     if let Some(text) = wanted.missing() {
         return not_seen(text);
     }
-    // A name may have been used again: the last mirror of it that knows what was asked for.
+    // A name may have been used again: take the newest mirror of that name that knows the target.
     let mut graphs: Vec<(Incarnation, Graph)> = graphs.into_iter().collect();
     graphs.sort_by_key(|(_, graph)| std::cmp::Reverse(graph.defined));
     let mut refused = None;
@@ -119,7 +119,7 @@ impl Found {
         self.graph.commits.get(&subject.commit)
     }
 
-    /// The subject's tree, if it was read, and the last reading before the decision.
+    /// The subject's tree, if it was read, and the last time it was read before the decision.
     #[must_use]
     pub fn tree(&self, subject: &Subject) -> Option<(MetarangeId, &Tree, At)> {
         let id = self.commit(subject)?.metarange?;
@@ -128,13 +128,14 @@ impl Found {
         reading.map(|(at, _)| (id, tree, *at))
     }
 
-    /// Its ranges, in key order, with their entries.
+    /// The ranges of the subject's tree in key order, with their numbers of entries.
     #[must_use]
     pub fn ranges(&self, subject: &Subject) -> Vec<(RangeId, u32)> {
         self.tree(subject).map(|(_, tree, _)| self.graph.ranges_of(tree)).unwrap_or_default()
     }
 
-    /// The commit and its ancestors whose records came to the mirror with it, at most 256, and whether there are more.
+    /// The commit and those ancestors whose records were written to the mirror with it, at most 256, and whether there
+    /// are more.
     #[must_use]
     pub fn written_with(&self, subject: &Subject) -> (Vec<(CommitId, At)>, bool) {
         let (mut found, mut seen, mut work) = (Vec::new(), BTreeSet::new(), vec![subject.commit]);
@@ -155,21 +156,22 @@ impl Found {
         (found, false)
     }
 
-    /// The second pass: the evidence of the subject's ranges.
+    /// Runs the second pass: collects the evidence for the subject's ranges.
     ///
     /// # Errors
-    /// As for every reading.
+    /// As for every read.
     pub fn prove(&self, source: &Source, subject: &Subject) -> Result<Proof, EvidenceError> {
         let ranges = self.ranges(subject);
         let wanted = WantedProof { mirror: self.mirror, ranges: &ranges, until: subject.until, each: false };
         prove(source, &wanted)
     }
 
-    /// Hands out each object's deciding check, as runs of objects of one range with the same: the range's place in the
-    /// tree and its id, the first and the last ordinal, and what decided; none for those that nothing decided about.
+    /// Reports the deciding check of each object. Adjacent objects of a range with the same decision form one run, with
+    /// the range's position in the tree, its id, the first and the last ordinal, and the decision; `None` if nothing
+    /// decided.
     ///
     /// # Errors
-    /// As for every reading; [`EvidenceError::Output`] with what `print` returned.
+    /// As for every read; [`EvidenceError::Output`] with the error of `print`.
     pub fn objects(&self, source: &Source, subject: &Subject, print: &mut PrintRun<'_>) -> Result<(), EvidenceError> {
         let ranges = self.ranges(subject);
         let (mut rest, mut place) = (ranges.as_slice(), 0usize);
@@ -188,7 +190,7 @@ impl Found {
         Ok(())
     }
 
-    /// What the evidence adds up to.
+    /// Adds up the evidence.
     #[must_use]
     pub fn sum(&self, subject: &Subject, proof: &Proof) -> Sum {
         let ranges = u32::try_from(proof.ranges.len()).unwrap_or(u32::MAX);
@@ -206,7 +208,8 @@ impl Found {
             && subject.until == at.seq
             && stated.to == subject.commit
         {
-            // A branch is put back where it was proven to be on the evidence of that time: its tree may be let go since.
+            // When a branch is restored to a commit, the move rests on older evidence: the state may have evicted the
+            // tree since.
             let back = stated.seen == 0;
             sum.compare((stated.ranges, stated.entries, stated.oldest_evidence_ms), back);
         }
@@ -233,7 +236,7 @@ impl Sum {
     }
 }
 
-/// How many of the ranges are taken together: at least one.
+/// How many of the ranges are processed together: at least one.
 fn at_once(ranges: &[(RangeId, u32)]) -> usize {
     let mut entries = 0u64;
     let fit = ranges.iter().take_while(|(_, more)| {

@@ -1,7 +1,8 @@
-//! A journal as lines: one a record, with all that it says, so that a missing or changed line is noticed.
+//! Exports a journal as lines, one per record, such that a missing or changed line is detected.
 //!
-//! `jsonl` is exact: `import` makes the journal of it again. `csv` is for spreadsheets. Owns which records come out and
-//! in which order; lines are `line`'s, fields `fields`'s. Written while the journal is read: memory is one record.
+//! `jsonl` is exact: `import` rebuilds the journal from it. `csv` is for spreadsheets. This module decides which
+//! records are exported and in which order; `line` defines the lines and `fields` the fields. Output is written while
+//! the journal is read, so memory is one record.
 
 pub mod csv;
 pub mod fields;
@@ -19,18 +20,18 @@ use super::{EvidenceError, Source, output_failed};
 /// The form of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// One JSON object a line; exact.
+    /// One JSON object per line; exact.
     Jsonl,
     /// For spreadsheets.
     Csv,
 }
 
-/// What to export; the default is everything.
+/// Which records to export; all of them by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
-    /// The first record, or the first that was committed at this time or later.
+    /// The first record, or the first one committed at this time or later.
     pub from: Option<PointInTime>,
-    /// The last record, or the last before the first one that was committed after this time.
+    /// The last record, or the last one before the first that was committed after this time.
     pub to: Option<PointInTime>,
 }
 
@@ -51,19 +52,19 @@ impl Span {
 /// What was exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exported {
-    /// Records.
+    /// Number of records.
     pub records: u64,
-    /// The first record that is at hand.
+    /// The first record that is available.
     pub begins_at: u64,
 }
 
-/// Writes the records of `span`, as far as they are at hand.
+/// Writes the available records of `span`.
 ///
 /// # Errors
-/// As for every reading; [`EvidenceError::Output`] where writing failed; [`EvidenceError::NotSeen`] for a span that ends
-/// before what is at hand.
+/// As for every read; [`EvidenceError::Output`] if writing failed; [`EvidenceError::NotSeen`] for a span that ends
+/// before the available records.
 pub fn export(source: &Source, span: &Span, form: Form, out: &mut dyn Write) -> Result<Exported, EvidenceError> {
-    // The first line has the journal's id, which a scan that stops at once knows.
+    // The first line contains the journal's id, which a scan knows after its first frame.
     let mut first = First(None);
     let scan = source.read_oldest(&mut first)?;
     let begins_at = scan.proven_from.max(1);
@@ -98,7 +99,7 @@ pub fn export(source: &Source, span: &Span, form: Form, out: &mut dyn Write) -> 
     Ok(Exported { records: export.trailer.records, begins_at })
 }
 
-/// Stops with the first frame.
+/// Stops after the first frame.
 struct First(Option<FrameInfo>);
 
 impl Replay for First {
@@ -126,7 +127,7 @@ impl Replay for Export<'_> {
         if self.span.to.is_some_and(|to| !to.includes(seq, frame)) {
             return Err(ReplayRefused::stop());
         }
-        // A clock that went back does not end what has begun.
+        // A clock that went back does not end a span that has begun.
         self.begun |= self.span.begins(seq, frame);
         if !self.begun {
             return Ok(());

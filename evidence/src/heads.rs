@@ -1,8 +1,8 @@
-//! What every mirror showed at a point: the branches where this journal's own records put them.
+//! What every mirror showed at a point in time: the commits to which this journal's records moved the branches.
 //!
-//! Only what was durable by then counts: a move is seen once its `MoveFinished` is in a committed frame. A move that
-//! was started and not finished is said, because the branch may have shown either end of it; so is a branch that
-//! somebody else had moved.
+//! Only durable records count: a move is done once its `MoveFinished` is in a committed frame. Moves that were started
+//! and not finished are reported, because the branch may have shown either commit. Branches that another writer had
+//! moved are reported, too.
 
 use std::collections::BTreeMap;
 
@@ -24,13 +24,13 @@ use super::{EvidenceError, Source, decode_about_branches};
 pub struct Heads {
     /// The last record that counted.
     pub at: End,
-    /// Whether the journal goes on after that.
+    /// Whether the journal continues after that.
     pub more: bool,
-    /// The first record that was read one by one; what was before came from a snapshot.
+    /// The first record that was read individually; the state before it came from a snapshot.
     pub begins_at: u64,
-    /// Gaps: the journal was restored from an older copy, and what branches showed meanwhile is not in it.
+    /// Gaps: the journal was restored from an older copy and does not contain what branches showed in the meantime.
     pub gaps: Vec<Gap>,
-    /// Mirrors that were not gone, by incarnation.
+    /// Mirrors that existed, by incarnation.
     pub mirrors: BTreeMap<Incarnation, MirrorHeads>,
 }
 
@@ -45,14 +45,15 @@ pub struct MirrorHeads {
     pub branches: BTreeMap<String, BranchHead>,
 }
 
-/// One branch of a mirror. Records that are not at hand, because a snapshot stands for them, are none.
+/// One branch of a mirror. Record numbers are `None` if a snapshot replaced the records.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BranchHead {
-    /// What it showed, and why; none while only a first move was under way.
+    /// What it showed and since when; `None` while its first move was in progress.
     pub shown: Option<Shown>,
-    /// A move under way: where to, and the record that started it.
+    /// A move in progress: its target, and the record that started it.
     pub moving: Option<(CommitId, Option<u64>)>,
-    /// Somebody else had moved it: where it was found (none where it was gone), and the record that says so.
+    /// Another writer had moved it: the commit at which it was found (`None` if it was deleted), and the record of
+    /// that.
     pub diverged: Option<(Option<CommitId>, Option<u64>)>,
 }
 
@@ -61,20 +62,20 @@ pub struct BranchHead {
 pub struct Shown {
     /// The commit.
     pub commit: CommitId,
-    /// The record that says so.
+    /// The record of that.
     pub seq: Option<u64>,
-    /// When the move was seen to be done, or the branch was found there, milliseconds since 1970; 0 where that is not at
-    /// hand.
+    /// When the move was done or the branch was found there, milliseconds since 1970; 0 if not known.
     pub since_ms: u64,
-    /// Whether it was found there and taken over, and not moved by this journal; none where a snapshot alone tells of it.
+    /// Whether the branch was found there and adopted, instead of moved by this journal; `None` if known only from a
+    /// snapshot.
     pub adopted: Option<bool>,
 }
 
 /// What every mirror of the journal in `source` showed at `point`, or at the journal's end.
 ///
 /// # Errors
-/// As for every reading; and [`EvidenceError::NotSeen`] for a record's number that the journal has not come to, and for a
-/// point before what is at hand.
+/// As for every read; [`EvidenceError::NotSeen`] for a record number after the end of the journal, and for a point
+/// before the available records.
 pub fn heads(source: &Source, point: Option<PointInTime>) -> Result<Heads, EvidenceError> {
     let mut follow = Follow { point, state: State::default(), marks: BTreeMap::new(), heads: Heads::default() };
     let scan = source.read(&mut follow)?;
@@ -82,7 +83,7 @@ pub fn heads(source: &Source, point: Option<PointInTime>) -> Result<Heads, Evide
     Ok(Heads { more: scan.stopped, begins_at: begins_at(&scan), ..follow.answer() })
 }
 
-/// The state, and which records put the branches where it has them.
+/// The state, and the records that moved the branches to where they are.
 struct Follow {
     point: Option<PointInTime>,
     state: State,
@@ -90,10 +91,10 @@ struct Follow {
     heads: Heads,
 }
 
-/// The records that say what the state has of a branch, as far as they are at hand.
+/// The records behind the state of a branch, as far as they are available.
 #[derive(Debug, Clone, Copy, Default)]
 struct Marks {
-    /// What it shows: the record, its time, and whether it was found there.
+    /// The record of the shown commit, its time, and whether the branch was found there.
     shown: Option<(u64, u64, bool)>,
     moving: Option<u64>,
     diverged: Option<u64>,
@@ -122,7 +123,7 @@ impl Replay for Follow {
     }
 }
 
-/// Notes which record put a branch where the state has it now.
+/// Stores which record moved a branch to where the state has it.
 fn mark(marks: &mut BTreeMap<Incarnation, BTreeMap<String, Marks>>, seq: u64, transition: &Transition<'_>) {
     let Change::Branch { name, change } = &transition.change else { return };
     let branches = marks.entry(transition.mirror).or_default();
@@ -137,7 +138,7 @@ fn mark(marks: &mut BTreeMap<Incarnation, BTreeMap<String, Marks>>, seq: u64, tr
 }
 
 impl Follow {
-    /// What the state says, with the records that say so.
+    /// The answer: the state with the records behind it.
     fn answer(mut self) -> Heads {
         let none = BTreeMap::new();
         let mirrors = self.state.mirrors.iter().map(|(id, mirror)| {
@@ -165,7 +166,7 @@ impl BranchHead {
     fn of(branch: &Branch, marks: Marks) -> Self {
         let shown = |commit| match marks.shown {
             Some((seq, since_ms, adopted)) => Shown { commit, seq: Some(seq), since_ms, adopted: Some(adopted) },
-            // A snapshot tells of it. One that never moved was taken over where it was.
+            // Known only from a snapshot. A branch that never moved was adopted where it was found.
             None => {
                 let adopted = (branch.moved_ms == 0).then_some(true);
                 Shown { commit, seq: None, since_ms: branch.moved_ms, adopted }

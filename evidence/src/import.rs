@@ -1,9 +1,9 @@
-//! A journal of an export: the same records in the same frames, so that every hash is the one that it was.
+//! Rebuilds a journal from an export: the same records in the same frames, so that every hash is the original one.
 //!
-//! Owns reading the lines and refusing what is not whole: each line is held against its frame's, each frame's hash is
-//! computed anew from the payloads, the frames follow one another from the journal's id on, and the last line counts
-//! them all. The fields beside a payload are for people; a line whose fields are not those of its payload was edited
-//! and is refused. Memory is one frame and one line.
+//! Reads the lines and refuses an incomplete export. Each line is compared with its frame, each frame's hash is
+//! recomputed from the payloads, the frames must form a chain that starts at the journal's id, and the last line must
+//! agree with the totals. The fields next to a payload are for people; if they do not agree with the payload, the line
+//! was edited and is refused. Memory is one frame and one line.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -14,10 +14,10 @@ use serde::de::DeserializeOwned;
 
 use super::export::line::{EXPORT_VERSION, FrameLine, Header, Line, Trailer};
 
-/// No line of an export is longer.
+/// Maximum length of a line.
 const LINE_BYTES_MAX: u64 = 64 << 20;
 
-/// Why no journal was made.
+/// Why no journal was created.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// The file cannot be read.
@@ -25,10 +25,10 @@ pub enum Refused {
     Unreadable {
         /// Which file.
         path: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A line is not what it has to be.
+    /// A line is not valid.
     #[error("line {line} of {path}: {what}; no journal was made")]
     Line {
         /// Which line, from 1.
@@ -39,7 +39,7 @@ pub enum Refused {
         what: String,
     },
     /// The journal cannot be written.
-    #[error("the journal cannot be made")]
+    #[error("the journal cannot be created")]
     Journal(#[source] ImportError),
 }
 
@@ -48,18 +48,18 @@ pub enum Refused {
 pub struct Imported {
     /// The journal's id.
     pub uuid: [u8; 16],
-    /// Its records.
+    /// Number of records.
     pub records: u64,
-    /// Their frames.
+    /// Number of frames.
     pub frames: u64,
     /// The end of the chain.
     pub head: Position,
 }
 
-/// Makes the journal that `file` is an export of in `dir`, which is missing or empty.
+/// Creates the journal of which `file` is an export in `dir`, which must be empty or missing.
 ///
 /// # Errors
-/// [`Refused`]; nothing is left in `dir` then.
+/// [`Refused`]; `dir` is then left empty.
 pub fn import(file: &Path, dir: &Path) -> Result<Imported, Refused> {
     let path = file.display().to_string();
     let opened = File::open(file).map_err(|source| Refused::Unreadable { path: path.clone(), source })?;
@@ -96,11 +96,11 @@ fn header(lines: &mut Lines) -> Result<(Header, NewJournal), Refused> {
         return Err(lines.refuse("the file is empty".to_owned()));
     };
     if text.starts_with(b"seq,") {
-        let what = "this is an export for spreadsheets, which has no payloads: export with --format jsonl";
+        let what = "this is an export for spreadsheets, without payloads: export with --format jsonl";
         return Err(lines.refuse(what.to_owned()));
     }
     let header: Header =
-        parse(text).map_err(|what| lines.refuse(format!("this is no export of a journal ({what})")))?;
+        parse(text).map_err(|what| lines.refuse(format!("this is not an export of a journal ({what})")))?;
     if header.lakemirror_export != EXPORT_VERSION {
         let what = format!(
             "an export of version {}, and this version of lakemirror knows {EXPORT_VERSION}: use the one that wrote it",
@@ -123,7 +123,7 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
     serde_json::from_slice(text).map_err(|error| format!("the line is cut or damaged ({error})"))
 }
 
-/// The file, line by line.
+/// The lines of the file.
 struct Lines {
     path: String,
     input: BufReader<File>,
@@ -219,7 +219,7 @@ impl Import {
         let payloads = std::mem::take(&mut self.records);
         self.bytes = 0;
         let (Some(state_digest), Some(prev_hash)) = (frame.digest(), frame.hash_before()) else {
-            return Err(Fault::Line("a hash or digest of the frame is not the digits that it should be".to_owned()));
+            return Err(Fault::Line("a hash or digest of the frame is not hexadecimal of the right length".to_owned()));
         };
         let stamp = Stamp {
             first_seq: frame.first_seq,
@@ -236,7 +236,7 @@ impl Import {
         let hash = self.importer.frame(&stamp, &records, frame.segment).map_err(Fault::Journal)?;
         if hex::encode(hash) != frame.hash {
             return Err(Fault::Line(format!(
-                "the frame of records {} to {} has another hash than it says: one of its lines was changed",
+                "the frame of records {} to {} does not have the hash that it states: one of its lines was changed",
                 frame.first_seq, frame.last_seq
             )));
         }

@@ -1,8 +1,8 @@
-//! The state as JSON: the same state gives the same bytes, in every version that has the same fields.
+//! The state as JSON. The same state gives the same bytes in every version with the same fields.
 //!
-//! Objects are in the order of the fields below and of the keys of the state's own sorted maps; ids are hexadecimal
-//! digits, times milliseconds since 1970, sets of ordinals `[first, last]` pairs. Written straight from the state, so
-//! that memory does not grow with it. Fields may be added in later versions; none is renamed or changes its meaning.
+//! Fields are in the order below, map entries in the order of the state's sorted maps. Ids are hexadecimal digits,
+//! times milliseconds since 1970, sets of ordinals `[first, last]` pairs. The output is written directly from the
+//! state, so memory does not grow with it. Later versions may add fields; no field is renamed or changes its meaning.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -21,19 +21,19 @@ use serde::{Serialize, Serializer};
 
 use super::replay::Replayed;
 
-/// Version of this document; one more if a field ever changed its meaning.
+/// Version of this document; incremented if the meaning of a field changes.
 const DOCUMENT_VERSION: u64 = 1;
 
 /// Writes a replayed state as one indented document and a line feed.
 ///
 /// # Errors
-/// As `out` says.
+/// The errors of `out`.
 pub fn write(replayed: &Replayed, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, &View(replayed)).map_err(io::Error::from)?;
     out.write_all(b"\n")
 }
 
-/// How a part of the state is written.
+/// A part of the state, serialized as in the document.
 struct View<'a, T>(&'a T);
 
 /// Writes an object: fields in this order.
@@ -45,7 +45,7 @@ macro_rules! object {
     }};
 }
 
-/// A sorted map with its keys as texts and its values as views.
+/// A sorted map with its keys as strings and its values as views.
 struct Keyed<'a, K, V>(&'a BTreeMap<K, V>);
 
 impl<K: Display, V> Serialize for Keyed<'_, K, V>
@@ -57,7 +57,7 @@ where
     }
 }
 
-/// A list of views, whenever it is asked for.
+/// A list of views, created on each call.
 struct Each<F>(F);
 
 impl<F, I> Serialize for Each<F>
@@ -70,7 +70,7 @@ where
     }
 }
 
-/// Ids as their digits.
+/// Ids as hexadecimal digits.
 fn ids<'a, T: Display + 'a>(list: impl IntoIterator<Item = &'a T>) -> Vec<String> {
     list.into_iter().map(ToString::to_string).collect()
 }
@@ -286,7 +286,7 @@ fn completeness(completeness: Completeness) -> &'static str {
     }
 }
 
-/// By ordinal the class, and whether the mirror shows the object.
+/// By ordinal, the archive class and whether the mirror shows the object.
 fn archived(archived: &BTreeMap<u32, Archived>) -> BTreeMap<u32, (&'static str, bool)> {
     archived.iter().map(|(ordinal, one)| (*ordinal, (class_name(one.class), one.shown))).collect()
 }

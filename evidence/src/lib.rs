@@ -1,8 +1,8 @@
-//! The journal as evidence: questions about a journal's directory, answered from its segments alone.
+//! The journal as evidence: answers questions about a journal's directory from its segments alone.
 //!
-//! Owns one way of reading ([`Source::read`]) and what can go wrong in it; each question is a consumer of that one scan
-//! in a file under `evidence/`. Nothing here writes into the journal, takes its lock, opens the hot store, or prints:
-//! directories in; plain answers out, or an [`EvidenceError`] that says what to do.
+//! There is one way of reading ([`Source::read`]), with one set of errors; each question is a consumer of that scan in
+//! a module of its own. Nothing here writes to the journal, takes its lock, opens the hot store, or prints: it takes
+//! directories and returns plain answers, or an [`EvidenceError`] that says what to do.
 
 pub mod begin;
 pub mod diff;

@@ -1,7 +1,7 @@
-//! Which mirror is meant: by name or by incarnation, and what to say when the journal never saw it.
+//! Selects mirrors by name or by incarnation, and builds the message if the journal does not contain one.
 //!
-//! A name may have had several incarnations; all of them are meant by the name, one by (the beginning of) its id. The
-//! definitions of the journal go in as they are read; matches come out as they are read.
+//! A name may have had several incarnations. A name selects all of them, an id or its prefix selects one. Definitions
+//! are added, and matched, as they are read from the journal.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use lakemirror_journal::event::MirrorDefinedV1;
 
 use lakemirror_core::suggest::did_you_mean;
 
-/// Fewer digits of an incarnation could be a name by chance.
+/// Minimum number of digits of an incarnation; fewer could be a name by chance.
 const ID_DIGITS_MIN: usize = 8;
-/// How many names a message lists.
+/// Maximum number of names that a message lists.
 const LISTED_MAX: usize = 10;
 
-/// The mirrors that were defined so far, and which of them are meant.
+/// The mirrors defined so far, and which of them are selected.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     text: String,
@@ -24,18 +24,18 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Those that `text` names: a mirror's name, or at least 8 digits of an incarnation.
+    /// Selects by `text`: the name of a mirror, or at least 8 digits of an incarnation.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self { text: text.to_owned(), known: BTreeMap::new(), matched: BTreeMap::new() }
     }
 
-    /// Takes a definition; whether it is one that is meant.
+    /// Adds a definition. Returns whether it is selected.
     pub fn define(&mut self, defined: &MirrorDefinedV1) -> bool {
         self.add(defined.mirror, &defined.name)
     }
 
-    /// As [`Wanted::define`], by its parts.
+    /// As [`Wanted::define`], with the parts of a definition.
     pub fn add(&mut self, mirror: Incarnation, name: &str) -> bool {
         self.known.insert(mirror, name.to_owned());
         let meant = name == self.text || is_beginning(&self.text, mirror);
@@ -45,18 +45,18 @@ impl Wanted {
         meant
     }
 
-    /// The name of the mirror, if it is meant.
+    /// The name of the mirror, if it is selected.
     #[must_use]
     pub fn name(&self, mirror: &Incarnation) -> Option<&str> {
         self.matched.get(mirror).map(String::as_str)
     }
 
-    /// Every mirror that is meant.
+    /// All selected mirrors.
     pub fn matched(&self) -> impl Iterator<Item = (&Incarnation, &str)> {
         self.matched.iter().map(|(id, name)| (id, name.as_str()))
     }
 
-    /// What to say if none is meant.
+    /// The message if none is selected.
     #[must_use]
     pub fn missing(&self) -> Option<String> {
         if !self.matched.is_empty() {
@@ -71,7 +71,7 @@ fn is_beginning(text: &str, mirror: Incarnation) -> bool {
     text.len() >= ID_DIGITS_MIN && mirror.to_string().starts_with(text)
 }
 
-/// A message that something was never seen, with what there is.
+/// The message that something is not in the journal, with the names that are.
 #[must_use]
 pub fn never_seen<'a>(what: &str, asked: &str, known: impl Iterator<Item = &'a str>) -> String {
     let mut names: Vec<&str> = known.collect();

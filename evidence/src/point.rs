@@ -1,8 +1,8 @@
-//! Moments of a journal: how a person names one, and how one is shown.
+//! Points in time of a journal: how they are written and shown.
 //!
-//! A point is a record's number or a time. A time is RFC 3339 (`2026-11-24T12:34:56.5Z`, any offset), the same without
-//! an offset (UTC), a date (its midnight, UTC), or a time of day (`12:34`, `12:34:56.789`), which means that time on
-//! the UTC day of the journal's last record. Times are those of the writer's clock at each commit, in milliseconds.
+//! A point is a record number or a time. A time is RFC 3339 (`2026-11-24T12:34:56.5Z`, any offset), the same without an
+//! offset (UTC), a date (midnight UTC), or a time of day (`12:34`, `12:34:56.789`) on the UTC day of the journal's last
+//! record. Times are those of the writer's clock at each commit, in milliseconds.
 
 use std::str::FromStr;
 
@@ -15,18 +15,18 @@ use super::begin::not_all_at_hand;
 use super::replay::End;
 use super::{EvidenceError, Source};
 
-/// A point, as a person names it.
+/// A point in time, as the user gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
     /// After this record.
     Seq(u64),
     /// At this time, milliseconds since 1970.
     At(u64),
-    /// At this time of the last day, milliseconds since midnight UTC.
+    /// At this time of the journal's last day, milliseconds since midnight UTC.
     OfLastDay(u64),
 }
 
-/// A point of one journal.
+/// A point in time of one journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PointInTime {
     /// After this record.
@@ -35,7 +35,7 @@ pub enum PointInTime {
     At(u64),
 }
 
-/// A text that names no point.
+/// A text that is not a point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is neither a record's number nor a time: write 8123, 2026-11-24T12:34:56Z, or 12:34:56 for a time (UTC) of the journal's last day"
@@ -53,7 +53,7 @@ impl FromStr for Asked {
     }
 }
 
-/// A time; never a record's number.
+/// Parses a time; record numbers are not accepted.
 ///
 /// # Errors
 /// [`NotAPointInTime`].
@@ -63,7 +63,7 @@ pub fn time(text: &str) -> Result<Asked, NotAPointInTime> {
 
 fn parse_time(text: &str) -> Option<Asked> {
     let at = |stamp: Timestamp| u64::try_from(stamp.as_millisecond()).ok().map(Asked::At);
-    // A colon first: jiff would also take `1234` and `T12` for times.
+    // Test for a colon first, because jiff accepts `1234` and `T12` as times.
     let looks_like_time_of_day = text.get(2..3) == Some(":");
     if looks_like_time_of_day {
         let midnight = Time::midnight();
@@ -79,7 +79,7 @@ fn parse_time(text: &str) -> Option<Asked> {
 }
 
 impl Asked {
-    /// The point of the journal in `source`. Reads it once where only a time of day is given.
+    /// Resolves the point in the journal in `source`. Reads the journal once for a time of day.
     ///
     /// # Errors
     /// As [`Source::read`].
@@ -116,7 +116,7 @@ impl Replay for LastTime {
 }
 
 impl PointInTime {
-    /// Whether a record is part of what was durable at the point. The first one that is not ends it.
+    /// Whether a record was durable at the point. The first record that was not ends it.
     pub(crate) fn includes(&self, seq: u64, frame: &FrameInfo) -> bool {
         match self {
             Self::Seq(last) => seq <= *last,
@@ -131,9 +131,8 @@ impl PointInTime {
         }
     }
 
-    /// Whether the point is one that what is at hand tells of: not before the snapshot with which it begins, and no
-    /// record to which the journal has not come. A time after the last record is none that has not come: the answer is
-    /// what was known then.
+    /// Whether the point can be answered: it must not be before the snapshot with which the available records begin,
+    /// nor a record number after the end. A time after the last record is accepted: the answer is what was known then.
     pub(crate) fn check(&self, end: &End, begin: Option<&SnapshotHeader>) -> Result<(), EvidenceError> {
         if let Some(begin) = begin.filter(|begin| self.is_before(begin)) {
             let SnapshotHeader { seq, wall_ms, .. } = *begin;
@@ -152,7 +151,7 @@ impl PointInTime {
     }
 }
 
-/// A time as RFC 3339 in UTC with milliseconds; as a number where it is past all calendars.
+/// A time as RFC 3339 in UTC with milliseconds; as a number if it is out of the calendar's range.
 #[must_use]
 pub fn show(ms: u64) -> String {
     match i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
@@ -186,11 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_moment_is_refused() {
+    fn invalid_point_in_time_is_refused() {
         for text in ["", "x", "-1", "25:00", "12:34:56 ", "1234567890123456789012", "2026-13-01", "1969-01-01"] {
             assert_eq!(text.parse::<Asked>(), Err(NotAPointInTime(text.to_owned())));
         }
-        assert!(time("8123").is_err(), "a number is no time");
+        assert!(time("8123").is_err(), "a number is not a time");
     }
 
     #[test]

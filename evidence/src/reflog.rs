@@ -1,8 +1,8 @@
-//! The reflog of a mirror, and of its source as it was seen: each record that says where a branch is, in order.
+//! The reflog of a mirror and of its observed source: each record that says where a branch is, in order.
 //!
-//! Owns which records these are and how one reads; mirrors are found by name or incarnation, so the lives of several
-//! mirrors of one name come out one after the other, each line with its incarnation. Lines go to the caller as they
-//! are read; memory is the branches' last heads.
+//! Decides which records these are and how a line reads. Mirrors are selected by name or incarnation: the incarnations
+//! of a name come one after the other, and each line names its own. Lines are reported as they are read; memory is the
+//! last heads of the branches.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,12 +18,12 @@ use super::mirrors::{Wanted, never_seen};
 use super::point::show;
 use super::{EvidenceError, Source, decode_about_branches, output_failed};
 
-/// What a line is about.
+/// What a line concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// The mirror itself.
     Mirror,
-    /// The source, as it was seen.
+    /// The source, as observed.
     Source,
 }
 
@@ -32,23 +32,23 @@ pub enum Side {
 pub struct Line {
     /// The record.
     pub seq: u64,
-    /// When it happened, by the record; milliseconds since 1970.
+    /// When it happened according to the record; milliseconds since 1970.
     pub at_ms: u64,
     /// When its frame was committed, milliseconds since 1970.
     pub committed_ms: u64,
     /// Which mirror.
     pub mirror: Incarnation,
-    /// Which branch; none for what concerns the mirror as a whole.
+    /// Which branch; `None` if the line concerns the whole mirror.
     pub branch: Option<String>,
     /// Mirror or source.
     pub side: Side,
-    /// One word for what happened.
+    /// What happened, as one word.
     pub what: &'static str,
-    /// Where the branch was.
+    /// The previous commit of the branch.
     pub from: Option<CommitId>,
-    /// Where it is.
+    /// The new commit of the branch.
     pub to: Option<CommitId>,
-    /// Why, or what else there is to say.
+    /// The reason, and further details.
     pub why: String,
 }
 
@@ -57,15 +57,15 @@ pub struct Line {
 pub struct Request<'a> {
     /// The mirror's name, or its incarnation.
     pub mirror: &'a str,
-    /// Only this branch, and what concerns the mirror as a whole.
+    /// Only this branch, and what concerns the whole mirror.
     pub branch: Option<&'a str>,
 }
 
-/// Hands each line to `print`, in the order of the records. Returns the first record that is at hand.
+/// Reports each line to `print`, in the order of the records. Returns the first record that is available.
 ///
 /// # Errors
-/// As for every reading; [`EvidenceError::Output`] with what `print` returned; [`EvidenceError::NotSeen`] if the
-/// journal never saw the mirror or the branch.
+/// As for every read; [`EvidenceError::Output`] with the error of `print`; [`EvidenceError::NotSeen`] if the journal
+/// does not contain the mirror or the branch.
 pub fn reflog(
     source: &Source,
     request: &Request<'_>,
@@ -94,9 +94,9 @@ type Begun = (u64, CommitId, String);
 struct Follow<'a> {
     wanted: Wanted,
     branch: Option<&'a str>,
-    /// The state that records are told by.
+    /// The state with which records are interpreted.
     state: State,
-    /// Whether the state is that of the journal, and not only of the records that are at hand.
+    /// Whether this is the full state, and not only that of the available records.
     is_whole: bool,
     /// Branches that were named, and the record that began the move under way, with its evidence.
     branches: BTreeMap<(Incarnation, String), Option<Begun>>,
@@ -114,7 +114,7 @@ impl Replay for Follow<'_> {
         let Some(event) = decode_about_branches(&record)? else { return Ok(()) };
         let mut told = None;
         self.state.observe(&event, |transition| told = Some(transition));
-        // Without the state, a record about what is not known says what it says itself.
+        // Without the state, a record about something unknown is described by its own fields.
         let Some(transition) = told.filter(|told: &Transition<'_>| told.is_applied || !self.is_whole) else {
             return Ok(());
         };
@@ -145,7 +145,7 @@ impl Follow<'_> {
             .map_err(output_failed)
     }
 
-    /// Goes on with the state in the snapshot.
+    /// Continues with the state of the snapshot.
     fn learn(&mut self) {
         let Some((_, state)) = self.snapshot.take() else { return };
         (self.state, self.is_whole) = (state, true);
@@ -167,12 +167,12 @@ impl Follow<'_> {
         }
         let of: Vec<&str> = self.wanted.matched().map(|(_, name)| name).collect();
         let of = of.first().copied().unwrap_or_default();
-        let what = format!("the journal has never seen a branch {branch:?} of mirror {of:?}");
+        let what = format!("the journal contains no branch {branch:?} of mirror {of:?}");
         Some(never_seen(&what, branch, self.branches.keys().map(|(_, name)| name.as_str())))
     }
 }
 
-/// A line without what every line has.
+/// A line without the fields that all lines share.
 struct Told {
     side: Side,
     what: &'static str,
@@ -204,7 +204,7 @@ fn told_of_mirror(change: &Change<'_>) -> Option<Told> {
         )),
         Change::SourceIdentified(source) => Told::of(Side::Source, "identified")
             .because(format!("{}, default branch {}", source.storage_namespace, source.default_branch)),
-        Change::RepositoryIntended => mirror("creating").because("the repository is about to be made"),
+        Change::RepositoryIntended => mirror("creating").because("the repository is about to be created"),
         Change::RepositoryReady { adopted: true } => {
             mirror("ready").because("the repository was there already: its history begins here")
         }
@@ -255,15 +255,15 @@ fn told_of_branch(seq: u64, change: &BranchChange<'_>, begun: &mut Option<Begun>
         }
         BranchChange::MoveGivenUp { shown, to, .. } => {
             *begun = None;
-            let why = "its evidence had become too old before it was carried out";
+            let why = "its evidence expired before the move was carried out";
             mirror("given up").moved(*shown, Some(*to)).because(why)
         }
         BranchChange::Adopted { shown, found } => {
-            mirror("adopted").moved(*shown, Some(*found)).because("found there, a past head of the source")
+            mirror("adopted").moved(*shown, Some(*found)).because("found there, an earlier head of the source")
         }
         BranchChange::Diverged { expected, found } => {
             *begun = None;
-            let why = "somebody else changed it: it was expected at the first, and found at the second";
+            let why = "another writer changed it: it was expected at the first commit, and found at the second";
             mirror("diverged").moved(*expected, *found).because(why)
         }
         BranchChange::RemovalStarted { shown } => {
@@ -271,7 +271,8 @@ fn told_of_branch(seq: u64, change: &BranchChange<'_>, begun: &mut Option<Begun>
         }
         BranchChange::RemakeStarted { shown, hidden } => {
             let why = if *hidden { "hidden" } else { "visible" };
-            let why = format!("the source made it again as a {why} branch: it is created again at once");
+            let why =
+                format!("created again at the source as a {why} branch: it is created again on the mirror at once");
             mirror("removing").moved(*shown, None).because(why)
         }
         BranchChange::Forgotten { .. } => mirror("forgotten").because("where it is on the mirror is found out again"),

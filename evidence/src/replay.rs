@@ -1,4 +1,4 @@
-//! The state at any point: the facts up to there, applied one after the other as the service applied them.
+//! The state at any point in time: the events up to it, applied in order as the service applied them.
 
 use lakemirror_journal::log::{FrameHash, FrameInfo, RawRecord, Replay, ReplayRefused, SnapshotHeader};
 use lakemirror_journal::state::State;
@@ -7,18 +7,18 @@ use super::begin::{begins_at, restored};
 use super::point::PointInTime;
 use super::{EvidenceError, Source, decode};
 
-/// A state, and which point it is of.
+/// A state and its point in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replayed {
     /// The journal's id, 32 hexadecimal digits.
     pub uuid: String,
     /// The state.
     pub state: State,
-    /// Up to where.
+    /// The end of what was applied.
     pub at: End,
-    /// Whether the journal goes on after that.
+    /// Whether the journal continues after that.
     pub more: bool,
-    /// The first record that was read one by one; what was before came from a snapshot.
+    /// The first record that was read individually; the state before it came from a snapshot.
     pub begins_at: u64,
 }
 
@@ -27,24 +27,24 @@ pub struct Replayed {
 pub struct End {
     /// The last record; 0 before the first.
     pub seq: u64,
-    /// When the frame that has it was committed, milliseconds since 1970; 0 before the first.
+    /// When its frame was committed, milliseconds since 1970; 0 before the first record.
     pub wall_ms: u64,
     /// Hash of that frame, if the record is its last one.
     pub frame_hash: Option<FrameHash>,
 }
 
 impl End {
-    /// The end of what a snapshot has.
+    /// The end of what a snapshot covers.
     pub(super) fn of(snapshot: &SnapshotHeader) -> Self {
         Self { seq: snapshot.seq, wall_ms: snapshot.wall_ms, frame_hash: Some(snapshot.frame_hash) }
     }
 }
 
-/// Replays the journal in `source` up to `until`, or to its end. A point before the first record has the empty state.
+/// Replays the journal in `source` up to `until`, or to its end. The state before the first record is empty.
 ///
 /// # Errors
-/// As for every reading; and [`EvidenceError::NotSeen`] for a record's number that the journal has not come to, and for a
-/// point before what is at hand.
+/// As for every read; [`EvidenceError::NotSeen`] for a record number after the end of the journal, and for a point
+/// before the available records.
 pub fn replay(source: &Source, until: Option<PointInTime>) -> Result<Replayed, EvidenceError> {
     let mut rebuild = Rebuild { until, state: State::default(), at: End::default() };
     let scan = source.read(&mut rebuild)?;

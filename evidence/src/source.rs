@@ -1,4 +1,4 @@
-//! Where a journal is read from, the one way of reading it, and what can go wrong in it.
+//! Where a journal is read from, how it is read, and the errors of reading it.
 
 use std::error::Error;
 use std::io;
@@ -13,7 +13,7 @@ use lakemirror_journal::log::{
     SnapshotHeader, scan_with,
 };
 
-/// Is told of each frame that was read.
+/// Called for each frame that was read.
 pub type Watch = dyn Fn(&FrameInfo) + Send + Sync;
 
 /// Where a journal is read from.
@@ -33,15 +33,15 @@ pub enum EvidenceError {
     /// A file or directory cannot be read.
     #[error("cannot read {path}: check that it is there and that this user may read it")]
     Unreadable {
-        /// Which one.
+        /// Which file or directory.
         path: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A record's payload cannot be decoded.
     #[error("record {seq} cannot be used")]
     Record {
-        /// Which one.
+        /// Which record.
         seq: u64,
         /// Why.
         source: CodecError,
@@ -49,54 +49,54 @@ pub enum EvidenceError {
     /// The answer could not be written.
     #[error("cannot write the answer")]
     Output(#[source] io::Error),
-    /// The journal has nothing of what was asked for; the text says what it has.
+    /// The journal does not contain what was asked for; the text says what it contains.
     #[error("{0}")]
     NotSeen(String),
 }
 
 impl EvidenceError {
-    /// The message with all of its causes.
+    /// The message with all its causes.
     #[must_use]
     pub fn with_causes(&self) -> String {
         chain(self)
     }
 }
 
-/// A consumer's way of ending the scan because its output is closed or full.
+/// Ends the scan because the consumer's output is closed or full.
 pub(crate) fn output_failed(error: io::Error) -> ReplayRefused {
     ReplayRefused(Box::new(error))
 }
 
 impl Source {
-    /// The journal in `dir`.
+    /// A journal in `dir`.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into(), archives: Vec::new(), watch: Arc::new(|_| {}) }
     }
 
-    /// The same, with directories that have segments which were dropped from the journal's own.
+    /// The same, with directories that hold segments dropped from the journal's own directory.
     #[must_use]
     pub fn with_archives(self, archives: Vec<PathBuf>) -> Self {
         Self { archives, ..self }
     }
 
-    /// The same, with somebody who is told how far a scan is.
+    /// The same, with a callback that is informed of the progress of a scan.
     #[must_use]
     pub fn watched(self, watch: Arc<Watch>) -> Self {
         Self { watch, ..self }
     }
 
-    /// Hands every record to `replay`, until the consumer stops it or to the end: from the first on; where that is not at
-    /// hand, from the oldest sound snapshot on, if the consumer takes one.
+    /// Passes every record to `replay`, to the end or until the consumer stops. Starts at the first record; if that is
+    /// not available and the consumer accepts snapshots, at the oldest sound snapshot.
     ///
     /// # Errors
-    /// No journal, a damaged one, one without first records and snapshot, an unreadable file, or what the consumer could
-    /// not do.
+    /// There is no journal, or it is damaged, or it has neither first records nor a snapshot, or a file cannot be read,
+    /// or the consumer failed.
     pub(crate) fn read(&self, replay: &mut dyn Replay) -> Result<ScanReport, EvidenceError> {
         self.read_from(ScanStart::OldestState, replay)
     }
 
-    /// As [`Source::read`], from the newest sound snapshot on: for the state at the end.
+    /// As [`Source::read`], from the newest sound snapshot: for the state at the end.
     pub(crate) fn read_newest(&self, replay: &mut dyn Replay) -> Result<ScanReport, EvidenceError> {
         self.read_from(ScanStart::NewestSnapshotAtOrBefore(u64::MAX), replay)
     }
@@ -122,13 +122,13 @@ impl Source {
 }
 
 impl EvidenceError {
-    /// Whether the journal's first records are not at hand, though it may be sound.
+    /// Whether the journal's first records are not available; it may be sound nevertheless.
     pub(crate) fn is_without_start(&self) -> bool {
         matches!(self, Self::Scan(ScanError::Unsound(OpenError::NoStart { .. })))
     }
 }
 
-/// Tells a consumer's own ends from faults of the journal, and a file that cannot be read from one that is wrong.
+/// Separates stops by the consumer from faults of the journal, and unreadable files from damaged ones.
 fn sort(error: OpenError) -> EvidenceError {
     match error {
         OpenError::Refused { seq, source } => refused(seq, source.0),
@@ -150,16 +150,16 @@ pub(crate) fn refused(seq: u64, cause: Box<dyn Error + Send + Sync>) -> Evidence
     }
 }
 
-/// The fact in a record.
+/// The event in a record.
 pub(crate) fn decode(record: &RawRecord<'_>) -> Result<Event, ReplayRefused> {
     codec::decode(record.kind, record.version, record.payload).map_err(|error| ReplayRefused(Box::new(error)))
 }
 
-/// Records of content (trees, ranges, checks, probes, what is taken back of them): nearly all bytes of a journal, and nothing about which commit a
-/// branch shows, so questions about branches do not decode them.
+/// Kinds of content records: trees, ranges, checks, probes, and their invalidations. They are nearly all bytes of a
+/// journal and say nothing about which commit a branch shows, so questions about branches do not decode them.
 const CONTENT_KINDS: std::ops::RangeInclusive<u16> = 49..=55;
 
-/// The fact in a record, unless it is one about content.
+/// The event in a record, unless it is a content record.
 pub(crate) fn decode_about_branches(record: &RawRecord<'_>) -> Result<Option<Event>, ReplayRefused> {
     if CONTENT_KINDS.contains(&record.kind) {
         return Ok(None);
@@ -167,7 +167,7 @@ pub(crate) fn decode_about_branches(record: &RawRecord<'_>) -> Result<Option<Eve
     decode(record).map(Some)
 }
 
-/// Tells the watcher of each frame, before the consumer has it.
+/// Informs the watcher of each frame before the consumer gets it.
 struct Watched<'a> {
     inner: &'a mut dyn Replay,
     watch: &'a Watch,

@@ -1,8 +1,8 @@
-//! What is in a journal: how much of what kind, by whom, how fast, and how far along its lifecycle.
+//! Statistics of a journal: records by kind and writer, rates, and the lifecycle of its segments.
 //!
-//! Counts every record that is at hand and replays the state on the way, for the facts that made no sense where they
-//! stood and for the lifecycle; where the first records are not at hand, the state comes from a snapshot. A kind that this
-//! version does not know is counted under its number.
+//! Counts every available record. The state is replayed at the same time, to count ignored events and for the
+//! lifecycle; if the first records are not available, it starts from a snapshot. A kind that this version does not know
+//! is counted under its number.
 
 mod stages;
 
@@ -21,16 +21,16 @@ pub use self::stages::{StageName, StageSum};
 use super::begin::at_end;
 use super::{EvidenceError, Source};
 
-/// The counts.
+/// The statistics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
-    /// What the scan itself found.
+    /// The report of the scan itself.
     pub scan: ScanReport,
-    /// Records that are at hand.
+    /// Number of available records.
     pub records: u64,
     /// Bytes of their frames.
     pub bytes: u64,
-    /// Arrival checks in them, counted one by one.
+    /// Number of arrival checks in them, counted individually.
     pub checks: u64,
     /// Bytes of the records that hold arrival checks.
     pub check_bytes: u64,
@@ -40,30 +40,30 @@ pub struct Stat {
     pub clock_back: u64,
     /// Records by kind.
     pub kinds: BTreeMap<(u16, u16), Kind>,
-    /// Openings of the journal, by epoch.
+    /// Writers of the journal, by epoch.
     pub writers: BTreeMap<u64, Writer>,
-    /// Facts that made no sense where they stood; none where neither the first record nor a snapshot is at hand.
+    /// Number of ignored events; `None` if neither the first record nor a snapshot is available.
     pub ignored_events: Option<u64>,
-    /// Segments by how far they are.
+    /// Segments by stage.
     pub stages: Vec<StageSum>,
-    /// How far the journal's own files are, by its records; none as for `strays`.
+    /// The lifecycle according to the journal's records; `None` under the same condition as `ignored_events`.
     pub lifecycle: Option<SegmentLifecycle>,
-    /// Frames that are checkpoints, and the last record of the last of them.
+    /// Number of frames that are checkpoints, and the last record of the last of them.
     pub checkpoints: (u64, u64),
 }
 
 /// Records of one kind and version.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Kind {
-    /// Its name; none for one that this version does not know.
+    /// Its name; `None` if this version does not know it.
     pub name: Option<&'static str>,
-    /// Records.
+    /// Number of records.
     pub records: u64,
-    /// Bytes of payload.
+    /// Bytes of their payloads.
     pub bytes: u64,
 }
 
-/// One opening of the journal.
+/// One opening of the journal by a writer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Writer {
     /// Its first record.
@@ -74,7 +74,7 @@ pub struct Writer {
     pub first_ms: u64,
     /// Wall time of its last frame, milliseconds since 1970.
     pub last_ms: u64,
-    /// Its software's version, where it says it.
+    /// The version of its software, if it recorded one.
     pub software: Option<String>,
 }
 
@@ -86,14 +86,14 @@ impl Stat {
         Duration::from_millis(last.saturating_sub(first))
     }
 
-    /// `count` a second over the journal's time; none where that is no time.
+    /// `count` per second over the journal's time; `None` if that is zero.
     #[must_use]
     pub fn rate(&self, count: u64) -> Option<f64> {
         let seconds = self.span().as_secs_f64();
         (seconds > 0.0).then(|| count as f64 / seconds)
     }
 
-    /// Bytes of records a check; none without checks.
+    /// Bytes of records per check; `None` without checks.
     #[must_use]
     pub fn bytes_per_check(&self) -> Option<f64> {
         (self.checks > 0).then(|| self.check_bytes as f64 / self.checks as f64)
@@ -103,7 +103,7 @@ impl Stat {
 /// Counts the journal in `source`.
 ///
 /// # Errors
-/// As for every reading.
+/// As for every read.
 pub fn stat(source: &Source) -> Result<Stat, EvidenceError> {
     let mut count = Count::default();
     let scan = source.read_oldest(&mut count)?;

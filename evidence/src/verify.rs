@@ -1,9 +1,10 @@
-//! Is the journal what it says? Chain, checksums, snapshot files, and what is there against what the journal says that it
-//! sealed and dropped, always; with `deep`, each record decoded and replayed, each check counted, each snapshot held
-//! against the state; with anchors, heads that were published outside compared.
+//! Verifies a journal. Always: the chain, checksums, snapshot files, and the available segments against the records
+//! about sealed and dropped segments. With `deep`: each record is decoded and replayed, each check counted, and each
+//! snapshot compared with the state. With anchors: heads that were published outside are compared with the chain.
 //!
-//! Owns the verdict; what is found on the way is `verifier`'s, `snapshots`' and `ladder`'s. Damage is an answer here and not an error: the report says how far everything holds, and what is
-//! wrong after that. Only what can not be looked at at all (no journal, a later version's, an unreadable file) is one.
+//! This module decides the verdict; `verifier`, `snapshots` and `lifecycle` collect the findings. Damage is a result
+//! and not an error: the report says how far everything is right, and what is wrong after that. An error means that
+//! verification is not possible: there is no journal, a later version wrote it, or a file cannot be read.
 
 mod lifecycle;
 mod snapshots;
@@ -22,21 +23,23 @@ use self::verifier::Verifier;
 use super::begin::{at_end, not_at_hand};
 use super::{EvidenceError, Source};
 
-/// After so many problems, further ones are only counted.
+/// Maximum number of problems that are listed; further ones are counted.
 const PROBLEMS_MAX: usize = 20;
 
-/// A head that was published outside of the journal.
+/// A head that was published outside the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Anchor {
     /// The last record that it covers.
     pub seq: u64,
-    /// The hash of the frame that ends there.
+    /// The hash of the frame that ends with this record.
     pub hash: FrameHash,
 }
 
-/// A text that is no anchor.
+/// A text that is not an anchor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no anchor: write the record's number, a colon, and the 64 hexadecimal digits of its frame's hash")]
+#[error(
+    "{0:?} is not an anchor: write the record's number, a colon, and the 64 hexadecimal digits of its frame's hash"
+)]
 pub struct NotAnAnchor(String);
 
 impl FromStr for Anchor {
@@ -51,39 +54,39 @@ impl FromStr for Anchor {
     }
 }
 
-/// What to look at.
+/// What to verify.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// Decode and replay every record, count every check.
+    /// Decode and replay every record, and count every check.
     pub deep: bool,
-    /// Heads that have to be on the chain.
+    /// Heads that must be on the chain.
     pub anchors: Vec<Anchor>,
 }
 
-/// What holds, and what does not.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The scan's own findings; none where it could not go to the end.
+    /// The report of the scan; `None` if it did not reach the end.
     pub scan: Option<ScanReport>,
-    /// How far everything was found right.
+    /// How far everything is right.
     pub proven: Proven,
-    /// What decoding and replaying found; none if it was not asked for.
+    /// The result of decoding and replaying; `None` if it was not requested.
     pub deep: Option<Deep>,
     /// The snapshot files.
     pub snapshots: Vec<SnapshotSeen>,
     /// Segments that were dropped.
     pub dropped: Vec<Dropped>,
-    /// Losses that were accepted.
+    /// Losses that were acknowledged by the operator.
     pub losses: Vec<Loss>,
-    /// Gaps that were found: the journal was restored from an older copy.
+    /// Gaps: the journal was restored from an older copy.
     pub gaps: Vec<Gap>,
-    /// A loss was accepted, and the next start of the service enters it into the journal.
+    /// A loss was acknowledged, and the next start of the service records it in the journal.
     pub loss_noted: bool,
     /// How many of the anchors were found on the chain.
     pub anchors_found: usize,
-    /// What is wrong, in the order found. Empty if all of it holds.
+    /// Problems, in the order in which they were found. Empty if there are none.
     pub problems: Vec<String>,
-    /// Problems beyond those listed.
+    /// Number of problems that are not listed.
     pub problems_more: u64,
 }
 
@@ -94,13 +97,13 @@ pub struct Proven {
     pub first_seq: u64,
     /// The last record; 0 if there is none.
     pub last_seq: u64,
-    /// Hash of the frame that ends there.
+    /// Hash of the frame that ends with this record.
     pub hash: FrameHash,
-    /// Frames.
+    /// Number of frames.
     pub frames: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Arrival checks in the journal up to there, by the frames' totals.
+    /// Arrival checks in the journal up to this record, by the totals of the frames.
     pub checks: u64,
     /// Wall time of the first frame, milliseconds since 1970.
     pub first_ms: u64,
@@ -110,30 +113,30 @@ pub struct Proven {
     pub clock_back: u64,
 }
 
-/// What decoding and replaying found.
+/// The result of decoding and replaying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Deep {
-    /// The first record that was replayed; what was before is from a snapshot. 0 for none.
+    /// The first record that was replayed; the state before it came from a snapshot. 0 if none was.
     pub from: u64,
-    /// Records decoded and applied.
+    /// Number of records that were decoded and applied.
     pub records: u64,
-    /// Checks counted, one by one.
+    /// Number of checks, counted individually.
     pub checks: u64,
-    /// Facts that made no sense where they stood, which replay leaves out in every version.
+    /// Number of ignored events, which replay skips in every version.
     pub ignored_events: u64,
-    /// Checkpoints whose digest was compared with the state.
+    /// Number of checkpoints whose digest was compared with the state.
     pub checkpoints: u64,
 }
 
 impl Report {
-    /// Whether all of it holds.
+    /// Whether no problem was found.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.problems.is_empty()
     }
 }
 
-/// What is wrong, as far as it is listed.
+/// The problems, up to the maximum number.
 #[derive(Debug, Default)]
 struct Problems {
     list: Vec<String>,
@@ -155,17 +158,17 @@ impl Problems {
     }
 }
 
-/// Looks at the journal in `source`.
+/// Verifies the journal in `source`.
 ///
 /// # Errors
-/// It cannot be looked at: it is none, a later version wrote it, or a file cannot be read.
+/// Verification is not possible: there is no journal, a later version wrote it, or a file cannot be read.
 pub fn verify(source: &Source, request: &Request) -> Result<Report, EvidenceError> {
     let mut verifier = Verifier::new(request, snapshots::look(source)?);
     let found = source.read_oldest(&mut verifier);
     let scan = told(found, &mut verifier.problems)?;
     if let Some(slot) = scan.as_ref().and_then(|scan| scan.bad_head_slot) {
         verifier.problems.add(format!(
-            "slot {slot} of HEAD is damaged: what the other one says may be one commit old; the next start of the service writes both anew"
+            "slot {slot} of HEAD is damaged: the other one may be one commit old; the next start of the service rewrites both"
         ));
     }
     footers(scan.as_ref(), &mut verifier.problems);
@@ -182,7 +185,7 @@ pub fn verify(source: &Source, request: &Request) -> Result<Report, EvidenceErro
     Ok(Report { loss_noted: source.dir().join("LOSS").exists(), ..report })
 }
 
-/// Damage as an answer.
+/// Turns damage into a result.
 fn told(
     found: Result<ScanReport, EvidenceError>,
     problems: &mut Problems,
@@ -205,7 +208,7 @@ fn is_newer(error: &OpenError) -> bool {
     matches!(error, OpenError::NewerFormat { .. } | OpenError::NewerFrame { .. })
 }
 
-/// What replaying found; from the oldest snapshot on where the first record is not at hand.
+/// The result of replaying; it starts at the oldest snapshot if the first record is not available.
 fn replay_rest(source: &Source, verifier: &mut Verifier, ended: bool) -> Result<Option<Deep>, EvidenceError> {
     if verifier.is_replaying() || verifier.proven.frames == 0 {
         return Ok(Some(Deep { from: u64::from(verifier.is_replaying()), ..verifier.replayed }));
@@ -258,10 +261,9 @@ fn conclude(
                 faults.into_iter().for_each(|fault| verifier.problems.add(fault));
                 dropped = lifecycle::dropped(lifecycle, scan);
             }
-            None => verifier.problems.add(format!(
-                "{}: no sound snapshot is there that would say whether they were dropped",
-                not_at_hand(scan.proven_from)
-            )),
+            None => verifier
+                .problems
+                .add(format!("{}: no sound snapshot shows whether they were dropped", not_at_hand(scan.proven_from))),
         }
     }
     let Problems { list, more } = verifier.problems;
@@ -280,7 +282,7 @@ fn conclude(
     }
 }
 
-/// Anchors that were not met.
+/// Reports anchors that were not found.
 fn beyond_the_end(verifier: &mut Verifier, scan: Option<&ScanReport>) {
     let last = verifier.proven.last_seq;
     for (seq, hashes) in std::mem::take(&mut verifier.open) {

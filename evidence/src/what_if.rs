@@ -1,10 +1,11 @@
-//! The observations of a journal under other rules: which promotions would have come at another record, or not at all.
+//! Replays the observations of a journal under another policy: which promotions would have come at another record, or
+//! not at all.
 //!
-//! Two states follow the same observations side by side, one under the rules of the journal and one under the other
-//! ones. After each commit of the journal both are asked which branches may move, as the service asks after each change,
-//! and a move that is planned is taken to be done at once; the journal's own moves are left out of both, so what differs
-//! between the two is the rules' work alone. Nothing is written, and nothing outside is asked: what the service would
-//! have asked under the other rules and did not is not known, and is said. Removals: `removals`.
+//! Two states follow the same observations, one under the policy of the journal and one under the other policy. After
+//! each commit of the journal, both plan moves as the service does after each change, and a planned move is taken as
+//! done at once. The journal's own moves are ignored in both, so every difference comes from the policies alone.
+//! Nothing is written, and nothing outside the journal is queried. What the service would have checked only under the
+//! other policy is unknown, and the answer says so. `removals` covers the removal of branches.
 
 mod reducer;
 mod removals;
@@ -23,23 +24,23 @@ use super::begin::{begins_at, restored};
 use super::explain::graph::At;
 use super::{EvidenceError, Source, decode};
 
-/// How a promotion differs.
+/// How a promotion differs between the policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// At the same record.
     Same,
-    /// At a later one.
+    /// At a later record.
     Later,
-    /// At an earlier one.
+    /// At an earlier record.
     Earlier,
-    /// Only under the journal's rules.
+    /// Only under the journal's policy.
     Never,
-    /// Only under the other rules.
+    /// Only under the other policy.
     Only,
 }
 
 impl Verdict {
-    /// One word.
+    /// The verdict as one word.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -68,19 +69,19 @@ impl Verdict {
 /// One promotion of a branch to a head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Promotion {
-    /// Which of the branch's seen heads; 0 where a branch was put back.
+    /// The number of the branch's observed head; 0 if a branch was restored.
     pub nth: u64,
     /// The commit.
     pub commit: CommitId,
-    /// The journal's own move there, if it made one.
+    /// The journal's own move to it, if there was one.
     pub recorded: Option<At>,
-    /// The record after which the move is planned under the journal's rules.
+    /// The record after which the move is planned under the journal's policy.
     pub journal: Option<At>,
-    /// The same under the other rules.
+    /// The same under the other policy.
     pub other: Option<At>,
-    /// What that makes.
+    /// The comparison of the two.
     pub verdict: Verdict,
-    /// Why it is so, where there is more to say.
+    /// The reason, if there is more to say.
     pub why: String,
 }
 
@@ -95,7 +96,7 @@ pub struct BranchAnswer {
     pub branch: String,
     /// Its promotions, in order.
     pub promotions: Vec<Promotion>,
-    /// Where it stands at the end under the journal's rules, and under the others.
+    /// The commit at the end under the journal's policy, and under the other one.
     pub ends: [Option<CommitId>; 2],
 }
 
@@ -104,15 +105,15 @@ pub struct BranchAnswer {
 pub struct WhatIf {
     /// The journal's last record.
     pub end: At,
-    /// The first record that was read one by one; what was before came from a snapshot, and both begin with that.
+    /// The first record that was read individually; both states begin with the snapshot before it.
     pub begins_at: u64,
-    /// The rules that the journal had at its end.
+    /// The journal's policy at its end.
     pub journal: Policy,
-    /// The other ones.
+    /// The other policy.
     pub other: Policy,
-    /// Every branch that was promoted under either.
+    /// Every branch that was promoted under either policy.
     pub branches: Vec<BranchAnswer>,
-    /// Every branch whose time of grace began.
+    /// Every branch whose grace period began.
     pub removals: Vec<Removal>,
 }
 
@@ -126,13 +127,13 @@ impl WhatIf {
     }
 }
 
-/// Which promotion: the branch's seen head by number, and the commit.
+/// Identifies a promotion: the branch's observed head by number, and the commit.
 type Key = (Incarnation, String, u64, CommitId);
 
 /// Replays the journal in `source` under `other`.
 ///
 /// # Errors
-/// As for every reading.
+/// As for every read.
 pub fn what_if(source: &Source, other: &Policy) -> Result<WhatIf, EvidenceError> {
     let mut follow = Follow {
         journal: Reducer::new(Rules::OfTheJournal),
@@ -192,7 +193,7 @@ impl Replay for Follow {
         Ok(())
     }
 
-    /// Up to there both have done what the journal did.
+    /// Up to the snapshot, both states did what the journal did.
     fn restore(&mut self, snapshot: &SnapshotHeader, image: &[u8]) -> Result<(), ReplayRefused> {
         let state = restored(snapshot, image)?;
         let names = state.mirrors.iter().map(|(id, mirror)| (*id, mirror.definition.name.clone()));

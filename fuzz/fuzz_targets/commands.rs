@@ -1,5 +1,5 @@
-//! Histories of an engine that does sensible and senseless things in any order, drawn from the input: the state machine
-//! keeps the invariants as the tests' own model judges them, and its facts replay to the same state.
+//! Histories of an engine that issues valid and invalid commands in any order, drawn from the input. The state machine
+//! must keep the invariants of the tests' own model, and its events must replay to the same state.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// What the journal's own tests of the state machine consist of.
+/// The journal's own tests of the state machine.
 #[allow(dead_code, unused_imports, unreachable_pub, missing_docs, reason = "tests of another package")]
 #[path = "../../journal/tests/state"]
 mod state {
@@ -23,7 +23,7 @@ use lakemirror_journal::state::State;
 use state::properties::{histories, replay, run};
 
 fuzz_target!(|data: &[u8]| {
-    // Draws straight from the input would end with it, and where they end some are repeated for ever.
+    // Draws directly from the input would end with it, and some are repeated forever at its end.
     let seed = blake3::hash(data);
     let config = Config { failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, seed.as_bytes()));

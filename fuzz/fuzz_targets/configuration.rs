@@ -1,5 +1,5 @@
-//! Any text as a configuration, with any environment: settings, or problems that say where and what to do; twice the
-//! same; and no secret in what is shown.
+//! Any text as a configuration, with any environment: the result is either settings, or problems that say where and
+//! what to do. It is the same twice, and no secret is shown.
 
 #![no_main]
 
@@ -20,7 +20,7 @@ const CANARY: &str = "canary-0123456789";
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
-    // What is after the first NUL are variables, one a line.
+    // After the first NUL come variables, one per line.
     let (file, variables) = text.split_once('\0').unwrap_or((&text, ""));
     let pairs = variables.lines().filter_map(|line| line.split_once('='));
     let variables: BTreeMap<String, String> =

@@ -1,5 +1,5 @@
-//! Any files in a journal's directory: opening says what is wrong, or the journal works. Nothing panics, nothing runs
-//! for ever, and a journal that was refused is refused again.
+//! Any files in a journal's directory: opening reports what is wrong, or the journal works. Nothing panics or hangs,
+//! and a journal that was refused is refused again.
 
 #![no_main]
 
@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
     if mode & 2 != 0 {
         machine.hot.damage(std::collections::BTreeMap::clear);
     }
-    // Name, length; then so many bytes.
+    // Name, length, then that many bytes.
     while let [name, low, high, tail @ ..] = rest {
         let length = usize::from(u16::from_le_bytes([*low, *high])).min(tail.len());
         let (bytes, after) = tail.split_at(length);

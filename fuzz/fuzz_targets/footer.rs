@@ -1,4 +1,4 @@
-//! Any bytes as the footer of a sealed segment: an error, or a footer that has these bytes and no others.
+//! Any bytes as the footer of a sealed segment: an error, or a footer that encodes to exactly these bytes.
 
 #![no_main]
 

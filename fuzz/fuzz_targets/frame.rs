@@ -1,5 +1,5 @@
-//! Any bytes as a frame of the journal: an error, or records whose bytes are all there; and a frame that was written and
-//! then changed in one place is never taken for another one.
+//! Any bytes as a frame of the journal: an error, or records whose bytes are all there. A frame that was written and
+//! then changed in one place must never be accepted as another one.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ const CRC_AT: usize = 4;
 const BODY_LEN_AT: usize = 12;
 const HEADER_BYTES: usize = 96;
 
-/// With the length and the checksum that these bytes should have: what is behind them is to be reached too.
+/// Fixes the length and the checksum, so that the code behind them is reached, too.
 fn mended(data: &[u8]) -> Vec<u8> {
     let mut bytes = data.to_vec();
     if bytes.len() >= HEADER_BYTES {
@@ -30,7 +30,7 @@ fn check(bytes: &[u8]) {
     let framed: usize = records.iter().map(|record| record.framed_bytes()).sum();
     assert_eq!(framed + HEADER_BYTES, bytes.len());
     assert!(frame.last_seq() >= frame.stamp.first_seq);
-    // One bit, anywhere: noticed.
+    // Any flipped bit must be detected.
     let at = usize::from(bytes[HEADER_BYTES - 1]) * 7 % bytes.len();
     let mut other = bytes.to_vec();
     other[at] ^= 1 << (at % 8);

@@ -1,4 +1,5 @@
-//! Any bytes as `HEAD`, with segment and hot store sound: the records come out as they went in, or opening says why not.
+//! Any bytes as `HEAD`, with sound segment and hot store: opening returns the records as they were written, or an
+//! error.
 
 #![no_main]
 
@@ -16,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
     let machine = Machine::with(COMMITS);
     let mut bytes = machine.disk.bytes("HEAD").expect("a journal has one");
     match data {
-        // Single places of a real one: its slots are the first bytes of two pages.
+        // Changes single bytes of a real one: its slots are the first bytes of two pages.
         [0, places @ ..] => places.chunks_exact(3).for_each(|place| {
             let at = usize::from(place[0] & 1) * 4096 + usize::from(place[1]);
             if let Some(byte) = bytes.get_mut(at) {

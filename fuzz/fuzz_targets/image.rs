@@ -1,4 +1,4 @@
-//! Any bytes as the image of a state: an error, or the state whose only image they are.
+//! Any bytes as the image of a state: an error, or a state whose only image they are.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any bytes as answers of lakeFS, one a line: each is refused or read, and a listing that is believed has every item
+//! Any bytes as responses of lakeFS, one per line: each is refused or read, and an accepted listing has every item
 //! once, in order, and an end.
 
 #![no_main]

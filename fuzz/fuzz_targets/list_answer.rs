@@ -1,4 +1,4 @@
-//! Any bytes as the answer of an S3 store to LIST: an error, or a page whose keys are all in the body.
+//! Any bytes as the response of an S3 store to LIST: an error, or a page whose keys are all in the body.
 
 #![no_main]
 
@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(key.len() <= data.len());
     }
     assert!(keys <= data.len() / "<Contents><Key></Key></Contents>".len());
-    // One byte less is not a listing any more, unless it is a space at the end.
+    // Without its last byte it is not a listing, unless that is a space.
     if data.last().is_some_and(|last| *last == b'>') {
         assert!(objects::list_page::scan(&data[..data.len() - 1]).is_err());
     }

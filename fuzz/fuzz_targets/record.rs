@@ -1,5 +1,6 @@
-//! Any bytes as records of any kind and version, at any alignment: what decodes is written again as the same bytes and
-//! can be applied to whatever state the ones before it made; that state has an image, which reads as the same state.
+//! Any bytes as records of any kind and version, at any alignment. What decodes is encoded to the same bytes again, and
+//! can be applied to any state that the records before it led to. That state has an image, which reads as the same
+//! state.
 
 #![no_main]
 
@@ -9,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let (mut state, mut rest) = (State::default(), data);
-    // Kind, alignment, length; then so many bytes.
+    // Kind, alignment, length, then that many bytes.
     while let [kind, shift, low, high, tail @ ..] = rest {
         let length = usize::from(u16::from_le_bytes([*low, *high])).min(tail.len());
         let (payload, after) = tail.split_at(length);

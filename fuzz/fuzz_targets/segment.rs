@@ -1,5 +1,5 @@
-//! A segment that is damaged in any way, with the hot store and without: with it nothing is lost, without it nothing is
-//! lost silently.
+//! A segment with arbitrary damage, with the hot store and without: with it nothing is lost, without it nothing is lost
+//! silently.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ use support::{Machine, SEGMENT, flat};
 
 const COMMITS: &[&[&[u8]]] = &[&[b"one"], &[b"two", b"three"], &[b"four"], &[b"five"]];
 
-/// Cuts, overwrites, moves and appends.
+/// Truncates, overwrites, moves and appends.
 fn damage(bytes: &mut Vec<u8>, steps: &[u8]) {
     for step in steps.chunks(6) {
         let [kind, low, high, length, to, value] = *step else {

@@ -1,4 +1,4 @@
-//! A snapshot file that is damaged, or any bytes: an error, or exactly what was written.
+//! A damaged snapshot file, or any bytes: an error, or exactly what was written.
 
 #![no_main]
 
@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
         snapshot::write(&disk, &header(), b"").expect("the disk is sound");
         disk.put(&path, rest.to_vec());
         if let Ok((found, image)) = snapshot::read(&disk, 7) {
-            // Whatever passes says of itself what its file's name says.
+            // An accepted file contains the record number of its name.
             assert_eq!(found.seq, 7);
             assert!(image.len() < rest.len());
         }

@@ -1,7 +1,7 @@
-//! Any bytes as an SSTable: an error, or records that written again have the same id and are read again the same.
+//! Any bytes as an SSTable: an error, or records that have the same id when they are written again, and read the same.
 //!
-//! `RUSTC_BOOTSTRAP=1 cargo fuzz run sstable fuzz/corpus/sstable fuzz/seeds/sstable`. Checksums are not looked at in
-//! this build (`cfg(fuzzing)`), or nothing behind them would ever be reached.
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run sstable fuzz/corpus/sstable fuzz/seeds/sstable`. Checksums are not verified in
+//! this build (`cfg(fuzzing)`), otherwise the code behind them would never be reached.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Judges a mirror from outside, for the demo and the tests: it knows nothing of the engine.
+//! Checks a mirror from outside, for the demo and the tests; it is independent of the engine.
 //!
 //! ```text
 //! source lakeFS ──► history (every head that a branch had) ─┐
@@ -7,10 +7,10 @@
 //! both lakeFS ──► compare (object by object, at the end) ─────► report
 //! ```
 //!
-//! It owns two questions, asked at each move of a mirror's branch. I1: is everything of the new head in the
-//! destination bucket, and are the records of all its ancestors on the mirror? I2: is the head one that the source's
-//! branch had, in the order in which it had them? It reads the bucket by itself and talks plain HTTP; of the rest of
-//! the crate it uses the decoding of lakeFS's files and the clock.
+//! It answers two questions at each move of a mirror's branch. I1: are all objects of the new head in the destination
+//! bucket, and are the records of all its ancestors on the mirror? I2: is the head one that the source's branch had,
+//! and do the heads come in the order of the source? The checker reads the bucket directly and uses plain HTTP. From
+//! the rest of the crate it uses only the decoding of lakeFS files and the clock.
 
 pub mod bucket;
 pub mod compare;
@@ -33,10 +33,10 @@ use self::history::History;
 use self::http::{Access, HttpError};
 use self::lake::{Commit, Lake};
 
-/// Moves and violations that are kept at most; later ones are only counted.
+/// Maximum number of moves and violations that are kept; later ones are only counted.
 const KEPT_MAX: usize = 100_000;
 
-/// What to judge.
+/// What to check.
 #[derive(Debug, Clone)]
 pub struct Setup {
     /// URL of the source's lakeFS, without `/api/v1`.
@@ -47,23 +47,23 @@ pub struct Setup {
     pub mirror: String,
     /// The mirror repository. It need not exist yet.
     pub mirror_repository: String,
-    /// A key pair that both take.
+    /// A key pair that both accept.
     pub access: Access,
     /// The directory of the mirror's storage namespace.
     pub bucket: PathBuf,
-    /// Time between two looks at the branches.
+    /// Time between two scans of the branches.
     pub every: Duration,
     /// Whether all objects of a new head's ancestors must be there as well (`promotion.history: complete` where
     /// nothing has expired).
     pub ancestors_complete: bool,
 }
 
-/// Which rule is broken.
+/// The rule that is violated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// Complete before visible.
     I1,
-    /// A past of the source, in order.
+    /// Only heads that the source had, in order.
     I2,
 }
 
@@ -76,16 +76,16 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A rule that the mirror broke.
+/// A violation of a rule by the mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// When it was seen, milliseconds since 1970.
+    /// When it was detected, milliseconds since 1970.
     pub at_ms: u64,
     /// Which rule.
     pub rule: Rule,
     /// The mirror's branch.
     pub branch: String,
-    /// Where it pointed to; none where it was gone.
+    /// The commit it pointed to; `None` if it did not exist.
     pub commit: Option<String>,
     /// What is wrong, in full.
     pub text: String,
@@ -98,40 +98,40 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A move of a mirror's branch, and what was found in the bucket for it.
+/// A move of a mirror's branch, and what the bucket contained at that time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
-    /// When it was seen, milliseconds since 1970.
+    /// When it was detected, milliseconds since 1970.
     pub at_ms: u64,
     /// The branch.
     pub branch: String,
-    /// Where it pointed to before; none where it was not there.
+    /// The commit it pointed to before; `None` if it did not exist.
     pub from: Option<String>,
-    /// Where it points to now; none where it is gone.
+    /// The commit it points to now; `None` if it does not exist.
     pub to: Option<String>,
     /// The new head's message.
     pub message: String,
-    /// What is in the bucket of the new head.
+    /// The new head's files and objects in the bucket.
     pub tree: Tree,
-    /// When the source's branch was first seen there, milliseconds since 1970.
+    /// When the source's branch was first observed at this commit, milliseconds since 1970.
     pub at_source_ms: Option<u64>,
-    /// It was already so when the judge came.
+    /// Whether the branch was already there when the checker started.
     pub found: bool,
 }
 
-/// Why the judge cannot judge.
+/// Why the checker cannot decide.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
     /// A lakeFS does not answer as it should.
-    #[error("the checker cannot ask lakeFS")]
+    #[error("a request of the checker to lakeFS failed")]
     Http(#[from] HttpError),
-    /// Reading files was given up.
+    /// The task that reads files ended early.
     #[error("the checker's reading of the bucket ended early")]
     Reading(#[from] tokio::task::JoinError),
 }
 
-/// The judge. Cheap to clone; all clones are the same one.
+/// The checker. Cheap to clone; all clones share their state.
 #[derive(Clone)]
 pub struct Checker {
     inner: Arc<Inner>,
@@ -144,14 +144,14 @@ struct Inner {
     every: Duration,
     ancestors_complete: bool,
     clock: Arc<dyn Clock>,
-    /// Held while the source is changed or looked at, so that heads are recorded in their order.
+    /// Held while the source is changed or observed, so that heads are recorded in order.
     gate: tokio::sync::Mutex<()>,
-    /// Held during a look: two at once would judge one move twice.
+    /// Held during a scan: two concurrent scans would check one move twice.
     turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
-/// Where a mirror's branch stands in the history of the source's.
+/// The position of a mirror's branch in the history of the source's branch.
 #[derive(Debug, Clone, Default)]
 struct Standing {
     head: Option<String>,
@@ -172,10 +172,10 @@ struct State {
 }
 
 impl Checker {
-    /// A judge that has seen nothing yet.
+    /// A checker that has not observed anything yet.
     ///
     /// # Errors
-    /// No HTTP client can be made.
+    /// The HTTP client cannot be created.
     pub fn new(setup: Setup, clock: Arc<dyn Clock>) -> Result<Self, CheckError> {
         let inner = Inner {
             source: Lake::new(&setup.source, &setup.source_repository, &setup.access)?,
@@ -191,11 +191,11 @@ impl Checker {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Judges until cancelled. A lakeFS that does not answer is asked again at the next look.
+    /// Checks until cancelled. If a lakeFS does not respond, the next scan tries again.
     pub async fn run(&self, cancel: CancellationToken) {
         loop {
             if let Err(error) = self.look().await {
-                tracing::debug!("a look of the checker failed: {error}");
+                tracing::debug!("a scan of the checker failed: {error}");
             }
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -204,8 +204,8 @@ impl Checker {
         }
     }
 
-    /// Makes one change at the source. Nobody looks while it is made, and its outcome is recorded before anybody does,
-    /// so that no head is missed however short it lived. A change moves each branch at most once.
+    /// Runs one change at the source. No scan runs during the change, and its result is recorded before the next one,
+    /// so no head is missed, however short-lived. A change moves each branch at most once.
     ///
     /// # Errors
     /// The source cannot be read after the change.
@@ -213,7 +213,7 @@ impl Checker {
         Self::around_all(std::slice::from_ref(self), change).await
     }
 
-    /// [`Self::around`] for all judges of mirrors of one source.
+    /// [`Self::around`] for the checkers of all mirrors of one source.
     ///
     /// # Errors
     /// The source cannot be read after the change.
@@ -230,34 +230,34 @@ impl Checker {
         Ok(outcome)
     }
 
-    /// The moves from the one with this number on, counted from 0.
+    /// The moves from this number on, counted from 0.
     pub fn moves(&self, from: usize) -> Vec<Move> {
         self.state().moves.get(from..).unwrap_or_default().to_vec()
     }
 
-    /// What the mirror did wrong so far.
+    /// The violations so far.
     pub fn violations(&self) -> Vec<Violation> {
         self.state().violations.clone()
     }
 
-    /// Completed looks so far.
+    /// Number of completed scans.
     pub fn turns(&self) -> u64 {
         self.state().turns
     }
 
-    /// Whether both have the same branches with the same heads at this moment.
+    /// Whether source and mirror have the same branches with the same heads now.
     ///
     /// # Errors
-    /// One of them does not answer.
+    /// One of them does not respond.
     pub async fn is_in_sync(&self) -> Result<bool, CheckError> {
         let mirror = self.inner.mirror.branches().await?;
         Ok(!mirror.is_empty() && mirror == self.inner.source.branches().await?)
     }
 
-    /// Compares the whole mirror with the whole source. To be asked when nothing changes.
+    /// Compares the whole mirror with the whole source. Call it while nothing changes.
     ///
     /// # Errors
-    /// One of them does not answer; what differs is in the report.
+    /// One of them does not respond; differences are in the report.
     pub async fn final_check(&self) -> Result<compare::Report, CheckError> {
         self.look().await?;
         let mut report = compare::compare(&self.inner.source, &self.inner.mirror).await?;

@@ -1,4 +1,4 @@
-//! `lakemirror demo`: the main job on embedded defaults, with nothing else installed.
+//! `lakemirror demo`: mirrors a repository with embedded defaults and nothing else installed.
 //!
 //! ```text
 //! script ─► source sandbox ─► its bucket ─► replication (late, out of order) ─► the mirror's bucket
@@ -7,9 +7,9 @@
 //! show ◄─ lakemirror's API, the checker                     checker ─► both sandboxes, the mirror's bucket
 //! ```
 //!
-//! [`stage`] sets up what lakemirror works on, [`service`] is lakemirror in this process, [`source`] changes things,
-//! [`script`] is the order of events, [`show`] comments, and the checker has the last word. This file owns the beginning
-//! and the end: one demo per directory, clean ends on a signal, the verdict. The demo of three regions is [`regions`]'.
+//! [`stage`] sets up the environment, [`service`] runs lakemirror in this process, [`source`] makes changes, [`script`]
+//! is the order of events, [`show`] prints comments, and the checker decides at the end. This module handles start and
+//! end: one demo per directory, a clean end on a signal, the verdict. [`regions`] is the demo with three regions.
 
 mod background;
 mod regions;
@@ -40,37 +40,37 @@ use crate::checker::http::HttpError;
 use crate::checker::{CheckError, Checker};
 use crate::sandbox::replication::Behaviour;
 
-/// Copies come this much later than their files, each by its own draw: so they come out of order.
+/// Each copy is delayed by a random time in this range, so copies arrive out of order.
 const COPIES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1800));
 
-/// What is asked for.
+/// Options of the demo.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Keep everything up at the end, until a signal.
+    /// Keep everything running at the end, until a signal.
     pub interactive: bool,
     /// Where to keep the state; a temporary directory that is removed at the end if absent.
     pub dir: Option<PathBuf>,
-    /// How much of the world there is.
+    /// How many regions to run.
     pub regions: Regions,
 }
 
 /// How many regions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Regions {
-    /// A mirror, by one lakemirror in this process.
+    /// One mirror, driven by lakemirror in this process.
     Two,
-    /// A fan-out and a repository that goes the other way, by a process in each region.
+    /// A fan-out and a repository in the other direction, with one process per region.
     Three,
 }
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The checker found everything as it must be.
+    /// The checker found no fault.
     Holds,
-    /// It did not, and said what.
+    /// The checker found faults and reported them.
     Wrong,
-    /// A signal ended it before there was a verdict.
+    /// A signal ended it before the verdict.
     Stopped,
 }
 
@@ -78,29 +78,29 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DemoError {
-    /// The stage does not stand.
+    /// The environment cannot be set up.
     #[error("the demo cannot be set up")]
     Stage(#[from] StageError),
     /// lakemirror does not start.
     #[error("lakemirror does not start")]
     Start(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The checker cannot judge, or a change at the source failed.
+    /// The checker cannot decide, or a change at the source failed.
     #[error("a call to a sandbox failed")]
     Check(#[from] CheckError),
     /// A call failed.
     #[error("a call failed")]
     Http(#[from] HttpError),
-    /// Something that must go on ended.
+    /// A part that must keep running ended.
     #[error("{0}")]
     Ended(String),
     /// Something did not happen in time.
     #[error("{what} did not happen within {} s; {state}", limit.as_secs())]
     Overdue {
-        /// What was waited for.
+        /// What the demo waited for.
         what: String,
         /// For how long.
         limit: Duration,
-        /// What there was instead.
+        /// The state instead.
         state: String,
     },
     /// The directory cannot be used.
@@ -112,7 +112,7 @@ pub enum DemoError {
         #[source]
         source: io::Error,
     },
-    /// The system did not give what is needed.
+    /// The operating system refused something.
     #[error("{what}")]
     Io {
         /// What was tried.
@@ -126,7 +126,7 @@ pub enum DemoError {
     InUse(PathBuf),
 }
 
-/// The demo's directory, and whether it goes at the end.
+/// The demo's directory, and whether it is removed at the end.
 struct Home {
     dir: PathBuf,
     temporary: bool,
@@ -144,7 +144,7 @@ impl Drop for Home {
     }
 }
 
-/// Everything that runs.
+/// All parts of the demo.
 struct Cast {
     stage: Stage,
     lakemirror: Lakemirror,
@@ -156,7 +156,7 @@ struct Cast {
 /// Runs the demo until its end or until `stop` is cancelled.
 ///
 /// # Errors
-/// [`DemoError`]; what is merely wrong with the mirror is an [`Outcome`].
+/// [`DemoError`]; faults of the mirror are an [`Outcome`].
 pub async fn run(
     options: &Options,
     screen: &Screen,
@@ -177,7 +177,7 @@ pub async fn run(
     outcome
 }
 
-/// What every demo gets.
+/// What all demos need.
 struct Part<'a> {
     dir: &'a Path,
     interactive: bool,
@@ -233,7 +233,7 @@ fn home(options: &Options, entropy: &dyn Entropy) -> Result<Home, DemoError> {
     }
 }
 
-/// How the demos' replications behave.
+/// The replication behaviour of the demos.
 fn behaviour() -> Behaviour {
     Behaviour {
         scan_every: Duration::from_millis(50),
@@ -257,7 +257,7 @@ async fn begin(part: &Part<'_>) -> Result<Cast, DemoError> {
     stage.replicate();
     let stop = CancellationToken::new();
     let (judge, until) = (checker.clone(), stop.clone());
-    // The first look is over before lakemirror can move anything.
+    // The first scan must end before lakemirror can move a branch.
     checker.look().await?;
     let watching = tokio::spawn(async move { judge.run(until).await });
     let lakemirror = Lakemirror::start(&stage, part.wiring, Arc::clone(clock), Arc::clone(entropy)).await?;
@@ -288,7 +288,7 @@ async fn play(cast: &Cast, part: &Part<'_>, moves: &Moves<'_>) -> Result<Outcome
     Ok(outcome)
 }
 
-/// Says what the checker found, and how that is to be called.
+/// Prints what the checker found, and returns the outcome.
 fn verdict(screen: &Screen, mirror: &str, report: &Report) -> Outcome {
     report.differences.iter().for_each(|text| screen.say(Voice::Bad, text));
     let (voice, outcome, word) = match report.holds() {
@@ -299,7 +299,7 @@ fn verdict(screen: &Screen, mirror: &str, report: &Report) -> Outcome {
     outcome
 }
 
-/// Keeps everything up until a signal, and comments on.
+/// Keeps everything running until a signal, and prints comments.
 async fn stay(
     cast: &Cast,
     screen: &Screen,
@@ -352,11 +352,11 @@ fn hints(cast: &Cast, screen: &Screen) {
 }
 
 impl Cast {
-    /// Ends everything in the order in which it was started, backwards.
+    /// Ends everything in reverse order of its start.
     async fn end(self) {
         self.lakemirror.stop().await;
         self.stop.cancel();
-        // The judge's task ends at its next turn; a panic in it has been printed.
+        // The checker's task ends at its next scan; a panic in it was already printed.
         let _ = self.watching.await;
         self.stage.close().await;
     }

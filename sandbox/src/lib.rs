@@ -1,4 +1,4 @@
-//! What lakemirror is tried on and judged by, and the demo: none of it is part of the service.
+//! The environment in which lakemirror is tested, the checker, and the demo. None of it is part of the service.
 
 pub mod checker;
 pub mod demo;

@@ -1,5 +1,4 @@
-//! A lakeFS for trying things out and for tests: the API of a real server over a folder, with knobs for what goes
-//! wrong in the world.
+//! A lakeFS for experiments and tests: the API of a real server on a directory, with fault injection.
 //!
 //! ```text
 //! HTTP ─► serve (connections) ─► http (routes, answers) ─► lake (lakeFS's rules) ─► log + blocks (files)
@@ -7,10 +6,10 @@
 //!              └── faults (delay, errors, lost answers, unreachable)
 //! ```
 //!
-//! What a client can see is lakeFS's own: routes, statuses, messages, ids, files. What it is not: clustered, secured
-//! beyond its one key pair, or fast with a hundred thousand uncommitted changes on one branch. Beside it,
-//! [`replication`] copies files between the blockstores of two sandboxes as a bucket's replication would, and [`dynamodb`]
-//! is the little of DynamoDB that a mirrors database needs.
+//! What a client can see is as in lakeFS: routes, statuses, messages, ids, files. It is not clustered, has no security
+//! beyond its one key pair, and is slow with a hundred thousand uncommitted changes on one branch. In addition,
+//! [`replication`] copies files between the blockstores of two sandboxes as bucket replication would, and [`dynamodb`]
+//! implements the part of DynamoDB that a mirrors database needs.
 
 mod apply;
 mod auth;
@@ -51,28 +50,28 @@ use lakemirror_ports::clock::{Clock, Entropy};
 pub const EXAMPLE_ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 /// The secret access key of the AWS documentation's example pair.
 pub const EXAMPLE_SECRET_ACCESS_KEY: &str = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY";
-/// The secret that tokens are signed with unless another one is given: everybody knows it.
+/// The secret with which tokens are signed by default; it is public.
 pub const EXAMPLE_SECRET_KEY: &str = "the-one-lakefs-uses";
 
-/// How a sandbox is set up.
+/// Options of a sandbox.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where everything is kept: `DIR/state.jsonl` and, under `DIR/blocks`, the buckets.
+    /// The data directory: `DIR/state.jsonl` and, under `DIR/blocks`, the buckets.
     pub dir: PathBuf,
-    /// The one key pair that there is.
+    /// The only key pair.
     pub credentials: Credentials,
-    /// What Bearer tokens are signed with (lakeFS's `auth.encrypt.secret_key`).
+    /// The key with which Bearer tokens are signed (lakeFS's `auth.encrypt.secret_key`).
     pub secret_key: String,
-    /// Whether the server keeps repository records for 5 to 7 s and commits for 10 min, as a real one does.
+    /// Whether the server caches repository records for 5 to 7 s and commits for 10 min, as a real one does.
     pub caches: bool,
-    /// What an answered change survives.
+    /// What an acknowledged change survives.
     pub durability: Durability,
-    /// Whether `/_sandbox/…` answers, which sets faults over HTTP.
+    /// Whether `/_sandbox/…`, which injects faults over HTTP, is served.
     pub control: bool,
 }
 
 impl Options {
-    /// A sandbox in `dir`, otherwise like a real server with the example credentials.
+    /// A sandbox in `dir` that behaves like a real server, with the example credentials.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
@@ -88,38 +87,38 @@ impl Options {
     }
 }
 
-/// Why a sandbox does not open.
+/// Why a sandbox cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The folder cannot be used.
+    /// The directory cannot be used.
     #[error("sandbox folder {dir}")]
     Dir {
-        /// The folder.
+        /// The directory.
         dir: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// Another sandbox uses the folder.
+    /// Another sandbox uses the directory.
     #[error("sandbox folder {dir} is in use by another process: stop it, or choose another folder")]
     InUse {
-        /// The folder.
+        /// The directory.
         dir: PathBuf,
     },
     /// The state cannot be used.
     #[error("sandbox folder {dir}")]
     State {
-        /// The folder.
+        /// The directory.
         dir: PathBuf,
         /// What is wrong with it.
         #[source]
         source: LogError,
     },
-    /// The first change could not be made.
+    /// The first change failed.
     #[error("sandbox folder {dir}")]
     First {
-        /// The folder.
+        /// The directory.
         dir: PathBuf,
         /// What is wrong.
         #[source]
@@ -127,7 +126,7 @@ pub enum OpenError {
     },
 }
 
-/// One sandbox lakeFS. Cheap to clone; all clones are the same one.
+/// One lakeFS sandbox. Cheap to clone; all clones share their state.
 #[derive(Clone)]
 pub struct Sandbox {
     lake: Arc<Lake>,
@@ -135,15 +134,15 @@ pub struct Sandbox {
     access: Arc<auth::Access>,
     clock: Arc<dyn Clock>,
     control: bool,
-    /// Holds the folder's lock.
+    /// Holds the directory's lock.
     _held: Arc<std::fs::File>,
 }
 
 impl Sandbox {
-    /// Opens the sandbox in a folder, and makes it if it is not there. One process at a time per folder.
+    /// Opens the sandbox in a directory, or creates it. One process per directory.
     ///
     /// # Errors
-    /// A folder that cannot be written, or state that is damaged before its end.
+    /// The directory is not writable, or the state is damaged before its end.
     pub fn open(options: Options, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self, OpenError> {
         let Options { dir, credentials, secret_key, caches, durability, control } = options;
         let io = |source| OpenError::Dir { dir: dir.clone(), source };
@@ -175,13 +174,13 @@ impl Sandbox {
         &self.lake
     }
 
-    /// The knobs.
+    /// Fault injection.
     pub fn faults(&self) -> &Arc<Faults> {
         &self.faults
     }
 
-    /// The HTTP API. Served by [`Self::serve`] it can also drop connections without an answer; served otherwise it
-    /// breaks the answer off in the middle instead.
+    /// The HTTP API. With [`Self::serve`] it can close connections without a response; with another server it truncates
+    /// the response instead.
     pub fn router(&self) -> axum::Router {
         http::router(self.clone())
     }
@@ -189,7 +188,7 @@ impl Sandbox {
     /// Serves the API on a listener until `shutdown` completes.
     ///
     /// # Errors
-    /// What accepting connections says.
+    /// Errors of accepting connections.
     pub async fn serve(
         &self,
         listener: tokio::net::TcpListener,
@@ -199,7 +198,7 @@ impl Sandbox {
     }
 }
 
-/// Locks a mutex; a panic elsewhere does not make its data wrong, since nothing panics while it holds one.
+/// Locks a mutex, and ignores poisoning: no code panics while it holds one.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

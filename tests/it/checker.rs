@@ -1,4 +1,5 @@
-//! The judge is judged: without lakemirror, a mirror is moved by hand, rightly and wrongly, and the checker must tell.
+//! Tests of the checker: without lakemirror, a mirror is moved by hand, correctly and incorrectly, and the checker must
+//! notice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +59,7 @@ impl Scene {
         }
     }
 
-    /// Points a branch of the mirror to a commit, and lets the checker look.
+    /// Points a branch of the mirror to a commit, and runs a scan of the checker.
     async fn point(&self, branch: &str, to: &str) {
         let branches = "/repositories/sample-mirror/branches";
         let body = json!({"name": branch, "source": to, "force": true});
@@ -70,14 +71,14 @@ impl Scene {
         self.checker.look().await.unwrap();
     }
 
-    /// The rules that were broken so far, with what was said.
+    /// The violations so far, with their texts.
     fn broken(&self) -> Vec<(Rule, String)> {
         self.checker.violations().into_iter().map(|violation| (violation.rule, violation.text)).collect()
     }
 }
 
 #[tokio::test]
-async fn a_right_mirror_passes_and_its_moves_are_told() {
+async fn correct_mirror_passes_and_its_moves_are_reported() {
     let (scene, [first, second]) = Scene::new().await;
     scene.copy();
     scene.record(&second).await;
@@ -111,7 +112,7 @@ async fn a_missing_object_breaks_i1() {
 }
 
 #[tokio::test]
-async fn what_came_after_the_mirror_had_answered_is_missing() {
+async fn object_that_arrived_after_the_answer_counts_as_missing() {
     let (scene, [first, _]) = Scene::new().await;
     scene.copy();
     let commit: Value = scene.stage.source.get(&format!("/repositories/sample/commits/{first}")).await.unwrap();
@@ -160,7 +161,7 @@ async fn a_commit_that_the_branch_never_had_breaks_i2() {
 }
 
 #[tokio::test]
-async fn going_back_where_the_source_did_not_breaks_i2_and_so_does_a_removal() {
+async fn going_back_or_removal_without_the_source_breaks_i2() {
     let (scene, [first, second]) = Scene::new().await;
     scene.source.branch("kept", "main").await.unwrap();
     scene.copy();
@@ -183,7 +184,7 @@ async fn going_back_where_the_source_did_not_breaks_i2_and_so_does_a_removal() {
 }
 
 #[tokio::test]
-async fn a_head_that_lived_for_a_moment_is_still_known() {
+async fn short_lived_head_is_recorded() {
     let (scene, [first, second]) = Scene::new().await;
     let short = scene.source.commit("main", "Short-lived", &table("d", 1, 4)).await.unwrap();
     scene.source.hard_reset("main", &first).await.unwrap();

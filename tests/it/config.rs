@@ -1,4 +1,4 @@
-//! `lakemirror config check` and the command's frame, as a user meets them: output, messages and exit codes.
+//! `lakemirror config check` and the command-line interface, as a user sees them: output, messages and exit codes.
 
 use std::io::Read;
 use std::path::Path;
@@ -39,7 +39,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_good_configuration_is_ok_with_its_warnings() {
+fn valid_configuration_is_ok_with_warnings() {
     let output = check(&format!("{GOOD}regoin: x\n"));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let printed = text(&output.stdout);
@@ -48,7 +48,7 @@ fn a_good_configuration_is_ok_with_its_warnings() {
 }
 
 #[test]
-fn all_problems_come_out_at_once_with_the_exit_code_for_configurations() {
+fn all_problems_are_reported_at_once_with_the_configuration_exit_code() {
     let output = check("region: a\nimports: maybe\nlisten_address: nowhere\n");
     assert_eq!(output.status.code(), Some(78), "{output:?}");
     let printed = text(&output.stderr);

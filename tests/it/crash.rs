@@ -1,7 +1,7 @@
-//! `lakemirror run`, killed with SIGKILL again and again while the source changes: it carries on over the same
-//! directories, and the checker finds the mirror right at every moment (I1, I2) and equal to the source at the end.
+//! `lakemirror run` is killed with SIGKILL again and again while the source changes. It continues with the same
+//! directories, and the checker finds the mirror correct all the time (I1, I2) and equal to the source at the end.
 //!
-//! `LAKEMIRROR_CRASH_ROUNDS` sets the number of kills (8), `LAKEMIRROR_CRASH_SEED` what is drawn.
+//! `LAKEMIRROR_CRASH_ROUNDS` sets the number of kills (8), `LAKEMIRROR_CRASH_SEED` the seed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::process::{Process, lakemirror};
 
 const ROUNDS: u64 = 8;
 const SEED: u64 = 20_261_123;
-/// Nothing takes longer unless something is wrong.
+/// Every wait is shorter than this, unless something is wrong.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 
-/// Draws that are the same for the same seed (splitmix64).
+/// A generator of numbers that are the same for the same seed (splitmix64).
 pub(crate) struct Draw(pub(crate) u64);
 
 impl Draw {
@@ -41,7 +41,7 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
 }
 
-/// The source's users: one change at a time, drawn.
+/// The source's users: one random change at a time.
 struct Users {
     source: Source,
     draw: Draw,
@@ -65,7 +65,7 @@ impl Users {
                 self.source.commit(&branch, &format!("Change {n}"), &table(&format!("t/{n}"), count, n)).await?;
             }
             5 => drop(self.source.commit_staged(&branch, &format!("Empty {n}"), true).await?),
-            // Few branches: more than three deletions at once would wait for an operator.
+            // Limit the branches: more than three deletions at once would wait for an operator.
             6 if self.branches.len() < 4 => {
                 self.source.branch(&format!("b{n}"), &branch).await?;
                 self.branches.push(format!("b{n}"));
@@ -79,7 +79,7 @@ impl Users {
                 self.source.hard_reset("main", &self.heads[at as usize].clone()).await?;
             }
             _ if branch != "main" => match self.source.merge(&branch, "main", &format!("Merge {n}")).await {
-                // Nothing to merge, or a conflict: drawn badly.
+                // Nothing to merge, or a conflict: an unlucky draw.
                 Err(CheckError::Http(error)) if matches!(error.status(), Some(400 | 409)) => {}
                 other => drop(other?),
             },
@@ -120,7 +120,7 @@ impl Scene {
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
 
-    /// What the checker has against the mirror by now.
+    /// Asserts that the checker has found no violation so far.
     pub(crate) fn holds(&self) {
         let wrong: Vec<String> = self.checker.violations().iter().map(ToString::to_string).collect();
         assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), self.log());
@@ -146,7 +146,7 @@ pub(crate) async fn scene(dir: &Path) -> Scene {
     Scene { stage, checker, clock: SystemClock::new() }
 }
 
-/// The mirror's lakeFS makes a call and loses its answer, once for each kind of change.
+/// The mirror's lakeFS executes a call and loses its response, once for each kind of change.
 fn lose_answers(scene: &Scene) {
     for (method, path) in [("POST", "commits"), ("PUT", "branches/*/hard_reset"), ("POST", "branches")] {
         let path = format!("/api/v1/repositories/sample-mirror/{path}");
@@ -156,10 +156,10 @@ fn lose_answers(scene: &Scene) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mirror_that_is_killed_at_any_moment_is_never_wrong() {
+async fn killed_service_never_shows_a_wrong_mirror() {
     let (rounds, seed) = (number("LAKEMIRROR_CRASH_ROUNDS", ROUNDS), number("LAKEMIRROR_CRASH_SEED", SEED));
     let mut dir = tempfile::tempdir().unwrap();
-    // Kept for a look where the test fails.
+    // Kept for inspection if the test fails.
     dir.disable_cleanup(true);
     let scene = scene(dir.path()).await;
     let (listener, address) = listen().await.unwrap();
@@ -183,7 +183,7 @@ async fn a_mirror_that_is_killed_at_any_moment_is_never_wrong() {
         Users { source, draw: Draw(seed ^ 1), branches: vec!["main".into()], heads: Vec::new(), changes: 0 };
     for round in 0..rounds {
         lose_answers(&scene);
-        // The moment of the kill is drawn in looks of the checker, 20 ms and more each.
+        // The time of the kill is drawn in scans of the checker, which take 20 ms or more each.
         let until = scene.checker.turns() + 3 + draw.below(90);
         while scene.checker.turns() < until {
             users.change().await.unwrap_or_else(|error| panic!("round {round} of seed {seed}: {error:?}"));
@@ -199,7 +199,7 @@ async fn a_mirror_that_is_killed_at_any_moment_is_never_wrong() {
 
     scene.stage.replication.behave(Behaviour { lost_one_in: 0, ..Behaviour::default() });
     scene
-        .until("a level mirror at the end", async || {
+        .until("a mirror in sync at the end", async || {
             scene.stage.replication.release_all();
             scene.checker.is_in_sync().await.unwrap_or(false)
         })
@@ -218,7 +218,7 @@ async fn a_mirror_that_is_killed_at_any_moment_is_never_wrong() {
 }
 
 pub(crate) async fn ends_in_order(scene: &Scene, process: &mut Process) {
-    // An order to end is followed at once.
+    // A stop request must be followed at once.
     let begun = scene.clock.monotonic();
     process.signal("TERM");
     let mut status = None;
@@ -230,6 +230,6 @@ pub(crate) async fn ends_in_order(scene: &Scene, process: &mut Process) {
         .await;
     let took = scene.clock.monotonic().saturating_sub(begun);
     assert_eq!(status.and_then(|status| status.code()), Some(0), "{}", scene.log());
-    // The issue's bound, which is a promise to whoever stops it.
+    // The bound that the issue promises to whoever stops the process.
     assert!(took < Duration::from_secs(5), "it took {took:?} to end");
 }

@@ -1,4 +1,4 @@
-//! `lakemirror demo` and `lakemirror sandbox` as a user starts and ends them.
+//! `lakemirror demo` and `lakemirror sandbox`, as a user starts and stops them.
 
 use std::io::Read as _;
 use std::process::{Command, Stdio};
@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::engine::nap;
 use crate::process::{Process, lakemirror};
 
-/// Longer than any pause between two lines, also on a loaded machine.
+/// Longer than any pause between two lines, even on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(45);
-/// The same where several processes are waited for, one of which waits for its predecessor.
+/// The same for several processes, one of which waits for its predecessor.
 const LONG: Duration = Duration::from_secs(90);
 
-/// All of these are said, one after the other.
+/// Asserts that these texts are printed, in this order.
 fn in_order(said: &str, keys: &[&str]) {
     let mut rest = said;
     for key in keys {
@@ -22,7 +22,7 @@ fn in_order(said: &str, keys: &[&str]) {
 }
 
 #[test]
-fn the_demo_holds_and_a_second_start_resumes() {
+fn demo_succeeds_and_a_second_start_resumes() {
     let dir = tempfile::tempdir().unwrap();
     let run = || Process::start(lakemirror().args(["demo", "--dir"]).arg(dir.path())).end(LIMIT);
     let (code, first) = run();
@@ -37,7 +37,7 @@ fn the_demo_holds_and_a_second_start_resumes() {
             "Merge feature-1",
             "missing: returns/round-1/part-002.csv",
             "the mirror's main stays at",
-            "the withheld object is let go",
+            "the withheld object is released",
             "Returns, one object withheld",
             "hard reset",
             "Orders after the reset",
@@ -46,21 +46,21 @@ fn the_demo_holds_and_a_second_start_resumes() {
             "0 violations",
         ],
     );
-    // Nothing says which of the two is done first: the commit after the reset, or the removal.
+    // The commit after the reset and the removal may come in any order.
     in_order(&first, &["hard reset", "removed, as at the source", "the mirror is right"]);
     assert!(!first.contains('\u{1b}'), "colours without a terminal:\n{first}");
     assert!(first.contains("An empty commit"), "{first}");
 
     let (code, second) = run();
     assert_eq!(code, 0, "{second}");
-    for key in ["sample is there from before", "mirror is there from before", "it was so at the start", "Orders 2b"] {
+    for key in ["sample exists already", "mirror exists already", "it was so at the start", "Orders 2b"] {
         assert!(second.contains(key), "{key:?} is not said:\n{second}");
     }
     assert!(second.contains("the mirror is right"), "{second}");
 }
 
 #[test]
-fn ctrl_c_ends_it_cleanly_in_the_middle() {
+fn ctrl_c_ends_a_running_demo_cleanly() {
     let mut process = Process::start(lakemirror().arg("demo"));
     let line = process.until("state in ", LIMIT);
     process.until("PROMOTED", LIMIT);
@@ -80,7 +80,7 @@ fn one_directory_has_one_demo() {
     let (code, said) = Process::start(lakemirror().args(["demo", "--dir"]).arg(dir.path())).end(LIMIT);
     assert_eq!(code, 74, "{said}");
     assert!(said.contains("in use by another demo"), "{said}");
-    // Interactive, it stays up after its verdict until it is told to end.
+    // Interactive, it keeps running after its verdict until a signal.
     first.until("the mirror is right", LIMIT);
     first.until("mirrors/sample-mirror", LIMIT);
     first.until("Secret access key", LIMIT);
@@ -89,7 +89,8 @@ fn one_directory_has_one_demo() {
     assert_eq!(code, 0, "{said}");
 }
 
-/// The demo of three regions until it has its mirrors, with the process ids of its children and its directory.
+/// Starts the demo of three regions and waits until it has its mirrors. Returns the process ids of its children and its
+/// directory.
 fn three_regions() -> (Process, Vec<String>, String) {
     let mut process = Process::start(lakemirror().args(["demo", "--regions", "3"]));
     let line = process.until("state in ", LONG);
@@ -101,13 +102,13 @@ fn three_regions() -> (Process, Vec<String>, String) {
     (process, ids, line.rsplit_once("state in ").unwrap().1.to_owned())
 }
 
-/// Nothing runs under this id; what has ended and was not waited for has no command line.
+/// Whether no process has this id; a process that ended and was not reaped has no command line.
 fn is_gone(id: &str) -> bool {
     std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default().is_empty()
 }
 
 #[test]
-fn three_regions_hold_and_a_second_start_resumes() {
+fn three_regions_succeed_and_a_second_start_resumes() {
     let dir = tempfile::tempdir().unwrap();
     let run = || Process::start(lakemirror().args(["demo", "--regions", "3", "--dir"]).arg(dir.path())).end(LONG);
     let (code, first) = run();
@@ -129,7 +130,7 @@ fn three_regions_hold_and_a_second_start_resumes() {
             "1 missing: orders/round-1/part-002.csv",
             "(status ",
             "sample-eu's main stays at",
-            "let go to eu-central-1",
+            "released to eu-central-1",
             "PROMOTED  sample-eu   main",
             "the other way",
             "PROMOTED  ledger-east main",
@@ -155,11 +156,11 @@ fn three_regions_hold_and_a_second_start_resumes() {
     in_order(
         &second,
         &[
-            "sample is there from before",
-            "ledger is there from before",
-            "mirror is there from before: us-east-1/sample → us-west-2/sample-west",
+            "sample exists already",
+            "ledger exists already",
+            "mirror exists already: us-east-1/sample → us-west-2/sample-west",
             "mirror asked for us-east-1/sample → eu-central-1/sample-eu",
-            "mirror is there from before: us-west-2/ledger → us-east-1/ledger-east",
+            "mirror exists already: us-west-2/ledger → us-east-1/ledger-east",
             "orders/round-2/part-002.csv",
             "sample-eu is right",
             "sample-west is right",
@@ -187,7 +188,7 @@ fn ctrl_c_leaves_no_process_and_no_directory_of_three_regions() {
 }
 
 #[test]
-fn a_region_whose_process_ends_by_itself_ends_the_demo() {
+fn process_that_ends_on_its_own_ends_the_demo() {
     let (process, ids, dir) = three_regions();
     let eu = ids.last().unwrap();
     assert!(Command::new("kill").args(["-TERM", eu]).status().unwrap().success());
@@ -199,18 +200,18 @@ fn a_region_whose_process_ends_by_itself_ends_the_demo() {
 }
 
 #[tokio::test]
-async fn a_killed_demo_takes_its_processes_along() {
+async fn killed_demo_leaves_no_process_behind() {
     let (process, ids, dir) = three_regions();
     process.kill();
     while !ids.iter().all(|id| is_gone(id)) {
         nap().await;
     }
-    // Who is killed cleans nothing up.
+    // A killed process cleans nothing up.
     std::fs::remove_dir_all(dir).unwrap();
 }
 
 #[test]
-fn there_are_two_or_three_regions() {
+fn demo_accepts_two_or_three_regions() {
     for regions in ["0", "1", "4", "three"] {
         let (code, said) = Process::start(lakemirror().args(["demo", "--regions", regions])).end(LIMIT);
         assert_eq!(code, 2, "{said}");
@@ -219,18 +220,18 @@ fn there_are_two_or_three_regions() {
 }
 
 #[test]
-fn a_closed_pipe_ends_it_quietly() {
+fn closed_pipe_ends_the_demo_without_an_error() {
     let mut child = lakemirror().arg("demo").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let mut error = String::new();
-    // Read to its end, which comes with the process's.
+    // Read to its end, which comes with the end of the process.
     child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{error}");
     assert_eq!(error, "");
 }
 
 #[test]
-fn a_sandbox_says_where_it_is_and_ends_when_told() {
+fn sandbox_prints_its_address_and_ends_on_a_signal() {
     let dir = tempfile::tempdir().unwrap();
     let mut process =
         Process::start(lakemirror().args(["sandbox", "--listen", "127.0.0.1:0", "--dir"]).arg(dir.path().join("east")));

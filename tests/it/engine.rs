@@ -1,6 +1,6 @@
-//! The engine by its production wiring: two sandboxes over loopback HTTP, a replication that can be held, and
-//! `run::serve` over a parsed configuration. Judged from outside: by what the mirror's lakeFS shows and the destination
-//! bucket holds. Everything is awaited with a bound; nothing is timed.
+//! The engine with its production wiring: two sandboxes over loopback HTTP, a replication that can be held, and
+//! `run::serve` with a parsed configuration. The assertions are about what the mirror's lakeFS shows and the
+//! destination bucket contains. Every wait is bounded; nothing depends on timing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::several::call;
 
-/// How long anything is waited for.
+/// Maximum time of any wait.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Two lakeFS installations and what copies between their buckets.
+/// Two lakeFS installations, and the replication between their buckets.
 pub(crate) struct Pair {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) east: Sandbox,
@@ -72,7 +72,7 @@ impl Pair {
         self.east.lake().finish_upload(upload, branch, path, about).unwrap();
     }
 
-    /// Puts an object that does not arrive before its key, which is returned, is released.
+    /// Uploads an object that does not arrive until the returned key is released.
     async fn put_held(&self, repository: &str, branch: &str, path: &str) -> String {
         let all = format!("data/{repository}/data/*");
         let before = self.replication.held();
@@ -104,14 +104,14 @@ impl Pair {
         self.west.lake().get_branch(mirror, branch).ok()
     }
 
-    /// Waits until a branch of a mirror is at a commit, and looks for each of its objects.
+    /// Waits until a branch of a mirror is at a commit, and checks each of its objects.
     pub(crate) async fn promoted(&self, mirror: &str, branch: &str, commit: &str) {
         let what = format!("{branch} of {mirror} is at {commit}");
         until(&what, || (self.head(mirror, branch).as_deref() == Some(commit)).then_some(())).await;
         self.complete(mirror, commit);
     }
 
-    /// Every object of a commit is in the destination's bucket, with its size.
+    /// Asserts that every object of a commit is in the destination's bucket, with its size.
     fn complete(&self, mirror: &str, commit: &str) {
         let lake = self.west.lake();
         let repository = lake.repository(mirror).unwrap();
@@ -123,7 +123,7 @@ impl Pair {
         }
     }
 
-    /// A service over the pair, with further settings.
+    /// Starts a service for the pair, with additional settings.
     pub(crate) async fn serve(&self, more: &str) -> Service {
         let start = || async {
             let config = self.config(more);
@@ -133,7 +133,7 @@ impl Pair {
             let stop = CancellationToken::new();
             let task = tokio::spawn(run::serve(ports, listener, stop.clone()));
             let service = Service { address, stop, task };
-            // The service before it may still be closing its files: then this one ends at once.
+            // The previous service may still be closing its files: then this one fails at once.
             loop {
                 if service.task.is_finished() {
                     return None;
@@ -196,7 +196,7 @@ impl Service {
         self.call("POST", &format!("/repositories/{repository}/mirrors"), Some(body)).await.0
     }
 
-    /// Waits until the status of a branch is as wanted.
+    /// Waits until the status of a branch is as expected.
     pub(crate) async fn status(
         &self,
         repository: &str,
@@ -252,7 +252,7 @@ pub(crate) fn calls(sandbox: &Sandbox, route: &str) -> u64 {
     sandbox.faults().calls().get(route).copied().unwrap_or(0)
 }
 
-/// Waits until a route was called so many times more.
+/// Waits until a route was called this many more times.
 pub(crate) async fn called(sandbox: &Sandbox, route: &str, more: u64) {
     let from = calls(sandbox, route);
     until(route, || (calls(sandbox, route) >= from + more).then_some(())).await;
@@ -271,7 +271,7 @@ async fn branches_follow_the_source_when_their_own_objects_are_there() {
     let first = pair.push("one", "main", "a");
     pair.promoted("one-m", "main", &first).await;
 
-    // A held object holds its branch, and no other.
+    // A held object holds only its own branch.
     pair.branch("one", "dev", "main", false);
     let key = pair.put_held("one", "main", "held").await;
     let stuck = pair.commit("one", "main");
@@ -281,7 +281,7 @@ async fn branches_follow_the_source_when_their_own_objects_are_there() {
     assert_eq!((&waiting["source_commit_id"], &waiting["promoted_commit_id"]), (&json!(stuck), &json!(first)));
     assert_eq!(pair.head("one-m", "main").as_ref(), Some(&first));
 
-    // A hard reset past the stuck head is followed, and so is what comes after; the stuck one never comes.
+    // A hard reset past the stuck head is followed, and so are later commits; the stuck head never appears.
     pair.east.lake().hard_reset("one", "main", &first, false).unwrap();
     let newer = pair.push("one", "main", "c");
     pair.promoted("one-m", "main", &newer).await;
@@ -293,7 +293,7 @@ async fn branches_follow_the_source_when_their_own_objects_are_there() {
     let shown = pair.west.lake().branches("one-m", &Page { amount: 100, ..Page::default() }, false).unwrap().0;
     assert!(shown.iter().all(|(name, _)| name != "hid"), "{shown:?}");
 
-    // An ancestor whose object is gone at the source as well is passed over.
+    // An ancestor whose object does not exist at the source either is skipped.
     pair.put_held("one", "main", "gone").await;
     let expired = pair.commit("one", "main");
     let (lake, repository) = (pair.east.lake(), pair.east.lake().repository("one").unwrap());
@@ -304,7 +304,7 @@ async fn branches_follow_the_source_when_their_own_objects_are_there() {
     pair.promoted("one-m", "main", &after).await;
     assert!(pair.west.lake().get_commit("one-m", &expired).is_ok(), "its record is there");
 
-    // Back to what was promoted before; and a commit that cannot be mirrored delays only its own branch.
+    // Back to an earlier head; and a commit that cannot be mirrored delays only its own branch.
     pair.east.lake().hard_reset("one", "main", &newer, false).unwrap();
     pair.promoted("one-m", "main", &newer).await;
     pair.branch("one", "fat", "main", false);
@@ -317,7 +317,7 @@ async fn branches_follow_the_source_when_their_own_objects_are_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_branch_goes_only_when_it_is_proven_gone() {
+async fn branch_is_removed_only_with_proof_of_its_deletion() {
     let pair = Pair::open().await;
     pair.create("two");
     let service = pair.serve("deletion: { grace: 200ms }\n").await;
@@ -330,7 +330,7 @@ async fn a_branch_goes_only_when_it_is_proven_gone() {
         pair.promoted("two-m", name, &head).await;
     }
 
-    // Listings that fail, however they fail, prove nothing.
+    // Listings that fail, in whatever way, prove nothing.
     let (lake, faults) = (pair.east.lake(), pair.east.faults());
     for fault in [status(500, "no"), status(404, "repository not found"), Fault::Drop] {
         faults.add(rule("GET", "two/branches", fault, None));
@@ -340,7 +340,7 @@ async fn a_branch_goes_only_when_it_is_proven_gone() {
         faults.clear();
         pair.branch("two", "x", "main", false);
     }
-    // Nor does a branch's own 404 that speaks of something else; and it holds up nobody else.
+    // Nor does a 404 for a branch whose message is about something else; and it delays no other branch.
     faults.add(rule("GET", "two/branches/y", status(404, "repository not found"), None));
     faults.add(rule("GET", "two/branches/y", status(500, "no"), None));
     lake.delete_branch("two", "y", false).unwrap();
@@ -364,7 +364,7 @@ async fn a_branch_goes_only_when_it_is_proven_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn errors_restarts_and_losses_end_in_the_right_place() {
+async fn mirror_recovers_from_errors_restarts_and_losses() {
     let pair = Pair::open().await;
     pair.create("three");
     let west = pair.west.faults();
@@ -381,14 +381,14 @@ async fn errors_restarts_and_losses_end_in_the_right_place() {
     service.status("three", "three-m", "main", |main| main["state"] == "synced").await;
     service.stop().await;
 
-    // A restart writes no record again.
+    // A restart writes no commit record again.
     let records = calls(&pair.west, RECORDS);
     let service = pair.serve("").await;
     let third = pair.push("three", "main", "c");
     pair.promoted("three-m", "main", &third).await;
     assert_eq!(calls(&pair.west, RECORDS), records + 1);
 
-    // With the source gone, what was observed is still promoted.
+    // If the source is lost, what was observed is still promoted.
     let key = pair.put_held("three", "main", "d").await;
     let fourth = pair.commit("three", "main");
     service.status("three", "three-m", "main", |main| waits(main) && kinds(main) == ["objects"]).await;
@@ -398,7 +398,7 @@ async fn errors_restarts_and_losses_end_in_the_right_place() {
     pair.east.faults().set_unreachable(false);
     service.stop().await;
 
-    // With the journal gone, the mirror is taken over where it stands, and goes on from there.
+    // If the journal is lost, the mirror is adopted as it is and continues from there.
     std::fs::remove_dir_all(pair.dir.path().join("journal")).unwrap();
     let key = pair.put_held("three", "main", "e").await;
     let fifth = pair.commit("three", "main");
@@ -409,7 +409,7 @@ async fn errors_restarts_and_losses_end_in_the_right_place() {
     pair.replication.release(&key);
     pair.promoted("three-m", "main", &fifth).await;
 
-    // Somebody else moves the branch: it is reported and left alone, or put back where that is asked for.
+    // Another writer moves the branch: it is reported and left alone, or restored if configured.
     pair.west.lake().hard_reset("three-m", "main", &first, true).unwrap();
     let sixth = pair.push("three", "main", "f");
     service.status("three", "three-m", "main", |main| main["state"] == "diverged").await;
@@ -471,7 +471,7 @@ async fn sizes_and_imports_count_as_configured() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mirror_is_deleted_and_made_again_under_its_name() {
+async fn mirror_is_deleted_and_created_again_under_its_name() {
     let pair = Pair::open().await;
     pair.create("five");
     let service = pair.serve("").await;

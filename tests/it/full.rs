@@ -1,5 +1,5 @@
-//! A volume of a process's own stores fills up while it runs: the process says so and ends by itself with 74, and goes on
-//! where it was once there is space. The volumes are real and small; making them needs root.
+//! A volume with one of a process's own stores fills up while it runs: the process reports it and exits with 74, and
+//! continues where it was once there is space. The volumes are real and small; creating them requires root.
 
 use std::fs::File;
 use std::io::Write;
@@ -17,17 +17,17 @@ use lakemirror::sandbox::replication::Behaviour;
 use crate::crash::{Draw, Scene, ends_in_order, scene};
 use crate::process::Process;
 
-/// Times that a volume is filled.
+/// How often a volume is filled.
 const FILLS: u64 = 6;
 const SEED: u64 = 20_261_201;
-/// From the failure to the end: the bound that is promised.
+/// Maximum time from the failure to the end, as promised.
 const END_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// A small volume; gone with the value.
+/// A small volume; removed when dropped.
 struct Volume(PathBuf);
 
 impl Volume {
-    /// None, said aloud, where the system does not let us.
+    /// `None`, with a message, if the system does not permit it.
     fn mount(at: &Path, options: &str) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
@@ -38,7 +38,7 @@ impl Volume {
         None
     }
 
-    /// Fills it but for some bytes.
+    /// Fills it except for some bytes.
     fn fill(&self, left: u64) {
         let mut file = File::create(self.0.join("filler")).unwrap();
         while file.write_all(&[7; 4096]).is_ok() {}
@@ -46,7 +46,7 @@ impl Volume {
         file.set_len(length.saturating_sub(left)).unwrap();
     }
 
-    /// Takes all inodes.
+    /// Uses up all inodes.
     fn exhaust(&self) {
         std::fs::create_dir_all(self.0.join("fillers")).unwrap();
         for number in 0.. {
@@ -64,12 +64,12 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        // Lazily: a process that a failed test leaves may still be in it.
+        // Lazily, because a process left by a failed test may still use it.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 
-/// A mirror in sync, and what works on it.
+/// A mirror in sync, and the process that drives it.
 struct Running {
     scene: Scene,
     source: Source,
@@ -107,7 +107,7 @@ impl Running {
         self.scene.until("a promotion", async || shown().as_ref() == Some(&head)).await;
     }
 
-    /// Works until the process ends by itself, as one whose volume is full.
+    /// Keeps working until the process ends on its own because its volume is full.
     async fn ends_full(&mut self, path: &Path) {
         let clock = lakemirror::clock::system::SystemClock::new();
         let said = dir_log(&self.scene).len();
@@ -156,17 +156,17 @@ async fn fills(what: &str, times: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_journal_whose_volume_is_full_ends_the_process_and_goes_on_with_space() {
+async fn journal_on_a_full_volume_ends_the_process_and_continues_later() {
     fills("journal", FILLS).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mirrors_database_whose_volume_is_full_ends_the_process_and_goes_on_with_space() {
+async fn mirrors_database_on_a_full_volume_ends_the_process_and_continues_later() {
     fills("mirrors", 1).await;
 }
 
 #[tokio::test]
-async fn a_full_mirrors_database_raises_its_alarm_is_let_go_of_at_once_and_keeps_what_it_acknowledged() {
+async fn full_mirrors_database_raises_its_alarm_closes_at_once_and_keeps_acknowledged_writes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mirrors");
     let Some(volume) = Volume::mount(&path, "size=16m") else { return };
@@ -185,10 +185,10 @@ async fn a_full_mirrors_database_raises_its_alarm_is_let_go_of_at_once_and_keeps
         }
         let why = alarm.raised().unwrap();
         assert!(why.contains(&path.display().to_string()) && !why.contains(".rs"), "{why}");
-        // This would wait for ever.
+        // This would wait forever.
         drop(items);
         volume.free();
-        // What is left open has the lock of the store until the process ends: the next one is another copy.
+        // The open store keeps its lock until the process ends, so the next one opens a copy.
         let copy = dir.path().join("copy");
         copy_tree(&path, &copy);
         for entry in std::fs::read_dir(&path).unwrap() {
@@ -214,11 +214,11 @@ fn copy_tree(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_journal_whose_volume_has_no_inodes_ends_the_process_and_goes_on_with_some() {
+async fn journal_without_inodes_ends_the_process_and_continues_later() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");
     let Some(volume) = Volume::mount(&path, "size=64m,nr_inodes=400") else { return };
-    // Small segments: the next one needs a file.
+    // Small segments, so that the next one needs a file.
     let small = |config: String| config.replace("journal\" }", "journal\", seal: { max_bytes: 65536 } }");
     let mut running = Running::start(dir.path(), small).await;
     volume.exhaust();

@@ -1,5 +1,5 @@
 //! The mirrors database: one conformance suite against memory, a directory, the sandbox's DynamoDB, DynamoDB Local and
-//! PostgreSQL; and what can go wrong with the two that are servers, by a switch in the line to them and a server of ours.
+//! PostgreSQL. Failures of the two servers are tested with a proxy and with a scripted server.
 
 #[path = "items/conformance.rs"]
 mod conformance;

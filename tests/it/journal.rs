@@ -1,4 +1,4 @@
-//! Questions about a journal, asked of the built command, of a journal that was written for it.
+//! `lakemirror journal` questions, asked with the built command about a journal that was written for the tests.
 
 #[path = "journal/agree.rs"]
 mod agree;
@@ -24,7 +24,7 @@ use std::process::{Output, Stdio};
 
 use crate::process::lakemirror;
 
-/// What `lakemirror journal …` says: exit code, standard output, standard error.
+/// Runs `lakemirror journal …`: exit code, standard output, standard error.
 fn ask(words: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } =
         lakemirror().arg("journal").args(words).stdin(Stdio::null()).output().unwrap();
@@ -32,7 +32,7 @@ fn ask(words: &[&str]) -> (i32, String, String) {
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
 }
 
-/// Standard output as JSON, of a question that was answered.
+/// Runs a question that must succeed, and parses its standard output as JSON.
 fn json(words: &[&str]) -> serde_json::Value {
     let (code, out, err) = ask(words);
     assert!(code < 2, "{words:?}: {code}: {err}");

@@ -1,4 +1,4 @@
-//! Why a branch shows a commit, exports, and other rules: asked of the built command, of journals written for it.
+//! `explain`, `export` and `what-if`, asked with the built command about journals that were written for the tests.
 
 #[path = "journal_explain/export.rs"]
 mod export;
@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::process::lakemirror;
 
-/// What `lakemirror journal …` says: exit code, standard output, standard error.
+/// Runs `lakemirror journal …`: exit code, standard output, standard error.
 fn ask(words: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } =
         lakemirror().arg("journal").args(words).stdin(Stdio::null()).output().unwrap();
@@ -26,7 +26,7 @@ fn ask(words: &[&str]) -> (i32, String, String) {
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
 }
 
-/// Lines of JSON.
+/// Parses lines of JSON.
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
@@ -35,7 +35,7 @@ fn shown(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Every file below a directory with its bytes.
+/// Every file below a directory, with its bytes.
 fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {

@@ -1,5 +1,5 @@
-//! A state that is not the sum of its records ends `lakemirror run` with exit code 70, at its start and while it runs, and
-//! what was found is on the disk.
+//! A state that does not agree with its records ends `lakemirror run` with exit code 70, at its start and while it
+//! runs, and the states are written to the disk.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use lakemirror_journal::state::{State, image};
 
 use crate::process::{Process, lakemirror};
 
-/// Longer than anything here takes, on a loaded machine too.
+/// Longer than anything here takes, even on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(60);
 /// 2026-11-24T12:00:00Z.
 const NOON: u64 = 1_795_521_600_000;
@@ -34,7 +34,7 @@ impl Replay for Last {
     }
 }
 
-/// A journal with one start of the service, whose frame says that the state had this digest.
+/// A journal with one start of the service, whose frame states this digest of the state.
 fn journal(dir: &Path, mark: u64) -> State {
     let identity = NewJournal { uuid: [7; 16], wall_ms: NOON };
     let (mut log, _) = Log::open(dir, &Options::default(), identity, &mut Last::default()).unwrap();
@@ -47,7 +47,7 @@ fn journal(dir: &Path, mark: u64) -> State {
     state
 }
 
-/// `run` with nobody to talk to.
+/// Runs `run` without any server to connect to.
 fn run(dir: &Path) -> Process {
     let root = dir.display();
     let text = format!(
@@ -66,7 +66,7 @@ fn run(dir: &Path) -> Process {
     Process::start(lakemirror().args(["run", "--config"]).arg(dir.join("config.yaml")))
 }
 
-/// The state in an image that was written down because it is not what it should be.
+/// The state in an image that was written because it is wrong.
 fn kept(dir: &Path, which: &str) -> State {
     let names: Vec<String> = std::fs::read_dir(dir.join("journal/mismatch"))
         .unwrap()
@@ -78,7 +78,7 @@ fn kept(dir: &Path, which: &str) -> State {
 }
 
 #[test]
-fn a_start_on_a_state_that_its_records_do_not_come_to_is_refused() {
+fn start_with_a_wrong_state_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let state = journal(&dir.path().join("journal"), 4711);
     for _ in 0..2 {
@@ -94,10 +94,10 @@ fn a_start_on_a_state_that_its_records_do_not_come_to_is_refused() {
 }
 
 #[test]
-fn a_running_service_whose_state_is_another_ends_and_keeps_both() {
+fn running_service_with_a_wrong_state_ends_and_keeps_both_states() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");
-    // The frame is no checkpoint, so nothing contradicts the snapshot with which the service begins.
+    // The frame is not a checkpoint, so nothing contradicts the snapshot with which the service starts.
     let mut state = journal(&path, 0);
     let mut last = Last::default();
     scan(&path, &mut last).unwrap();
@@ -108,7 +108,7 @@ fn a_running_service_whose_state_is_another_ends_and_keeps_both() {
     snapshot::write(&RealDisk::new(&path), &header, &bytes).unwrap();
     let mut process = run(dir.path());
     process.until("the journal is open", LIMIT);
-    // Five seconds before the first proof by a replay: that begins with the first record now.
+    // Five seconds before the first proof by a replay, which now begins with the first record.
     std::fs::remove_file(path.join(snapshot::path(1))).unwrap();
     let (code, said) = process.end(LIMIT);
     assert_eq!(code, 70, "{said}");

@@ -1,5 +1,5 @@
-//! Branches on the mirror that the destination refuses, that changed their visibility, and whose deletion waits for an
-//! operator; by the same wiring as `engine`.
+//! Branches that the destination refuses, whose visibility changed, or whose deletion waits for an operator; with the
+//! same wiring as `engine`.
 
 use lakemirror::sandbox::lake::Page;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn waits_for<'a>(branch: &'a Value, kind: &str) -> Option<&'a Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn branches_that_the_destination_refuses_hold_up_nobody() {
+async fn refused_branches_do_not_delay_others() {
     let pair = Pair::open().await;
     pair.create("six");
     let service = pair.serve("deletion: { grace: 200ms, max_fraction: 1.0 }\n").await;
@@ -31,7 +31,7 @@ async fn branches_that_the_destination_refuses_hold_up_nobody() {
     for name in &refused {
         pair.promoted("six-m", name, &first).await;
     }
-    // Half of them protected, half of them with a name that the destination will not have.
+    // Half of them are protected, half have a name that the destination refuses.
     let west = pair.west.faults();
     west.add(rule("PUT", "six-m/branches/refused-0*", status(403, "cannot write to protected branch"), None));
     west.add(rule("PUT", "six-m/branches/refused-1*", status(400, "argument: wrong name"), None));
@@ -46,7 +46,7 @@ async fn branches_that_the_destination_refuses_hold_up_nobody() {
     let second = pair.push("six", "main", "b");
     pair.promoted("six-m", "main", &second).await;
 
-    // Nor do removals that are refused; and what is gone at the source is not promoted for ever.
+    // Neither do refused removals; and a branch that was deleted at the source is not promoted forever.
     west.add(rule("DELETE", "six-m/branches/refused-*", status(403, "cannot write to protected branch"), None));
     for name in &refused {
         pair.east.lake().delete_branch("six", name, false).unwrap();
@@ -67,7 +67,7 @@ fn shown(pair: &Pair, mirror: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_branch_that_was_made_again_hidden_is_hidden_on_the_mirror_and_the_reverse() {
+async fn branch_recreated_as_hidden_is_hidden_on_the_mirror_and_vice_versa() {
     let pair = Pair::open().await;
     pair.create("seven");
     let service = pair.serve("").await;
@@ -81,7 +81,7 @@ async fn a_branch_that_was_made_again_hidden_is_hidden_on_the_mirror_and_the_rev
     assert_eq!(shown(&pair, "seven-m"), ["b", "main"]);
     for (name, hidden) in [("b", true), ("h", false)] {
         pair.east.lake().delete_branch("seven", name, false).unwrap();
-        // Within the time of grace, and missed at least once: the tombstone and its end are a look each.
+        // Within the grace period, and missed at least once: the tombstone and its removal take one scan each.
         service.status("seven", "seven-m", name, |branch| branch["state"] == "deleting").await;
         pair.branch("seven", name, "main", hidden);
     }
@@ -92,7 +92,7 @@ async fn a_branch_that_was_made_again_hidden_is_hidden_on_the_mirror_and_the_rev
     }
     service.stop().await;
 
-    // The journal is lost, and with it what it knew of the mirror: the branches themselves tell.
+    // The journal is lost with all that it knew of the mirror: the branches themselves show it.
     std::fs::remove_dir_all(pair.dir.path().join("journal")).unwrap();
     pair.east.lake().delete_branch("seven", "b", false).unwrap();
     pair.branch("seven", "b", "main", false);
@@ -108,7 +108,7 @@ async fn approve(service: &Service, repository: &str, mirror: &str, body: Value)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_held_deletion_goes_on_when_an_operator_approves_it() {
+async fn held_deletion_continues_after_approval() {
     let settings = "deletion: { grace: 200ms, max_fraction: 0.1 }\n";
     let pair = Pair::open().await;
     pair.create("eight");
@@ -131,7 +131,7 @@ async fn a_held_deletion_goes_on_when_an_operator_approves_it() {
     assert!(problems(&mirror).contains("deletions/approve"), "{mirror:#}");
     assert!(names.iter().all(|name| pair.head("eight-m", name).as_ref() == Some(&head)));
 
-    // Some of them; the others wait on, also after a restart.
+    // Some of them are approved; the others keep waiting, also after a restart.
     let (code, approved) = approve(&service, "eight", "eight-m", json!({"branches": ["a", "b"]})).await;
     assert_eq!((code, &approved["branches"]), (202, &json!(["a", "b"])), "{approved}");
     service.stop().await;

@@ -1,5 +1,5 @@
-//! The mirrors database on a global table with eventual consistency: nothing is resurrected, nothing is lost, nothing is
-//! decided on what is not one's own, however late and in whichever order the regions hear of each other.
+//! The mirrors database on a global table with eventual consistency: nothing is resurrected or lost, and no decision
+//! rests on another region's data, however late and in whichever order the regions learn of each other.
 
 #[path = "mrec/replicator.rs"]
 mod replicator;
@@ -23,12 +23,12 @@ use replicator::Replicator;
 
 const REGIONS: [&str; 3] = ["east", "west", "eu"];
 const HOUR_MS: u64 = 3_600_000;
-/// As the service's housekeeping has it.
+/// As configured for the service's housekeeping.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
-/// Nothing is under way for longer: a message, its repetitions included.
+/// Maximum time that a message is in flight, including its repetitions.
 const LATEST_MS: u64 = 20 * 24 * HOUR_MS;
 
-/// A clock that stands still until it is moved, with a region's error.
+/// A clock that stands still until it is advanced, with a region's clock error.
 struct Hand {
     now_ms: Arc<AtomicU64>,
     ahead_ms: u64,
@@ -76,7 +76,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The three regions, and what really happened.
+/// The three regions, and the true history.
 struct World {
     replicator: Arc<Replicator>,
     now_ms: Arc<AtomicU64>,
@@ -188,7 +188,7 @@ impl World {
         self.created.insert(new.incarnation, new);
     }
 
-    /// A mirror's region says something new of it.
+    /// A mirror's region publishes a new summary.
     async fn publish(&mut self, pick: usize) {
         let mut known = Vec::new();
         for (at, region) in REGIONS.iter().enumerate() {
@@ -208,7 +208,7 @@ impl World {
         self.published.insert(mirror.incarnation, seq);
     }
 
-    /// What must hold at every moment, whatever has arrived.
+    /// Asserts what must hold at any time, whatever has arrived.
     async fn look(&mut self) {
         for (at, region) in REGIONS.iter().enumerate() {
             for mirror in self.listing(at).await.definitions {
@@ -237,7 +237,7 @@ impl World {
         }
     }
 
-    /// Once everything has arrived everywhere: all regions see the same, and it is what happened.
+    /// Once everything has arrived everywhere: all regions see the same, and it agrees with the true history.
     async fn conclude(&mut self, seed: usize) {
         self.replicator.settle(seed);
         assert_eq!(self.replicator.under_way(), 0);
@@ -273,7 +273,7 @@ fn run<F: Future>(work: F) -> F::Output {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
     #[test]
-    fn three_regions_agree_in_the_end_and_never_see_what_was_not(
+    fn three_regions_converge_and_never_see_what_did_not_happen(
         steps in proptest::collection::vec(step(), 1..70), seed in any::<usize>(),
     ) {
         run(async {
@@ -290,9 +290,9 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
-    /// A status of several items, of which each may arrive before or after any other.
+    /// A status of several items, each of which may arrive before or after any other.
     #[test]
-    fn a_status_in_parts_never_goes_back_and_never_looks_younger_than_its_oldest_part(
+    fn partial_status_never_goes_back_and_is_never_newer_than_its_oldest_part(
         moves in proptest::collection::vec((any::<u32>(), any::<usize>(), 0..5usize), 1..12), seed in any::<usize>(),
     ) {
         run(async {
@@ -315,7 +315,7 @@ proptest! {
                     let head = branch.promoted_commit.unwrap();
                     let before = shown.insert(branch.name.clone(), head).unwrap_or(head);
                     assert!(before.0[..8] <= head.0[..8], "{} went back", branch.name);
-                    // Every move up to the moment that is claimed is in what is shown.
+                    // The status contains every move up to the time that it claims.
                     let until_then = moments.iter().filter(|(seq, name)| {
                         *seq * 1_000 <= read.written_at_ms && *name == branch.name
                     });

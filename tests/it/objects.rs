@@ -1,4 +1,5 @@
-//! Object stores: one conformance suite against memory, directories, Ceph and S3Proxy, and faults by a server of ours.
+//! Object stores: one conformance suite against memory, directories, Ceph and S3Proxy, and faults with a scripted
+//! server.
 
 #[path = "objects/conformance.rs"]
 mod conformance;

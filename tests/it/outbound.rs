@@ -1,5 +1,5 @@
-//! How the clients reach their servers: paths of endpoints, proxies, and answers without end. The server notes the
-//! lines of requests and how much of its answers was taken.
+//! How the clients reach their servers: endpoint paths, proxies, and endless responses. The server records the request
+//! lines and how much of each response was read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,20 +13,20 @@ use lakemirror::outbound::Proxies;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What an answer claims to have; the server ends it before, where somebody takes more than he should.
+/// The announced size of a response; the server ends it earlier if a client reads too much.
 const CLAIMED: u64 = 3 << 30;
-/// What may be taken of an answer: the bound of a page, and what fits into the buffers of two sockets.
+/// Maximum bytes that may be read of a response: the bound of a page, and the buffers of two sockets.
 const TAKEN_MOST: u64 = 48 << 20;
 const SENT_MOST: u64 = 256 << 20;
 
 struct Server {
     port: u16,
     lines: Arc<Mutex<Vec<String>>>,
-    /// The most that was taken of one answer.
+    /// Maximum number of bytes that were read of one response.
     sent: Arc<AtomicU64>,
 }
 
-/// A head without its end; a body without end follows it, or none.
+/// A header without its end; followed by an endless body, or none.
 #[derive(Clone)]
 struct Answer {
     head: String,
@@ -228,7 +228,7 @@ fn resident() -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_without_end_is_not_taken() {
+async fn endless_response_is_not_read() {
     let before = resident();
     for status in [200, 206, 403, 404, 500, 301] {
         for chunked in [false, true] {

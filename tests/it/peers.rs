@@ -1,4 +1,4 @@
-//! Peers that say nothing, against a process with few file descriptors: the journal, the engine and a probe get theirs.
+//! Silent peers, against a process with few file descriptors: the journal, the engine and a probe still get theirs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use crate::crash::{LIMIT, scene};
 use crate::process::{Process, lakemirror};
 
-/// `ulimit -n` of the process, and how many peers connect.
+/// `ulimit -n` of the process, and the number of peers that connect.
 const DESCRIPTORS: usize = 256;
 const PEERS: usize = 400;
 
@@ -55,17 +55,17 @@ async fn silent_peers_take_no_descriptor_that_mirroring_needs() {
     let address = address.to_string();
     let mut peers = Vec::new();
     for number in 0..PEERS {
-        // The system's queue of connections that were not accepted yet is bounded, too.
+        // The kernel's queue of connections that were not accepted yet is bounded, too.
         let connect = tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(&address)).await;
         let Ok(Ok(mut peer)) = connect else { continue };
         let said: &[u8] = if number % 2 == 0 { b"GET /livez HTTP/1.1\r\nhost:" } else { b"" };
-        // One that made room for another is closed.
+        // A peer that made room for another one is closed.
         let _closed = peer.write_all(said).await;
         peers.push(peer);
     }
     assert!(peers.len() > DESCRIPTORS, "{} peers are not more than the process has descriptors", peers.len());
 
-    // Enough commits for the journal to open files of its own meanwhile.
+    // Enough commits for the journal to open files of its own in the meantime.
     let mut head = String::new();
     for number in 0..20 {
         head = source

@@ -1,5 +1,5 @@
-//! The built command as a child: lines as they come, signals, a bounded end. Nothing sleeps: a child is waited for by
-//! reading its output to the end, which comes when it ends.
+//! The built command as a child process: its output line by line, signals, a bounded end. Nothing sleeps: a child is
+//! awaited by reading its output, which ends with it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -21,12 +21,12 @@ pub(crate) fn lakemirror() -> Command {
 pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
-    /// What it has said so far.
+    /// The lines printed so far.
     pub(crate) said: Vec<String>,
 }
 
 impl Process {
-    /// Starts a command and follows what it says.
+    /// Starts a command and follows its output.
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (out, err): (ChildStdout, ChildStderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
@@ -41,14 +41,14 @@ impl Process {
         Self { child, lines, said: Vec::new() }
     }
 
-    /// Starts a command whose output goes to the end of a file.
+    /// Starts a command whose output is appended to a file.
     pub(crate) fn start_logged(command: &mut Command, log: &Path) -> Self {
         let log = File::options().create(true).append(true).open(log).unwrap();
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         Self { child, lines: channel().1, said: Vec::new() }
     }
 
-    /// Waits for a line that has the text in it.
+    /// Waits for a line that contains the text.
     pub(crate) fn until(&mut self, text: &str, limit: Duration) -> String {
         loop {
             match self.lines.recv_timeout(limit) {
@@ -75,12 +75,12 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// Whether it has ended by itself.
+    /// Whether it has ended on its own.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
-    /// Waits for its end: no line may take longer than the limit to come.
+    /// Waits for its end; every line must come within the limit.
     pub(crate) fn end(mut self, limit: Duration) -> (i32, String) {
         loop {
             match self.lines.recv_timeout(limit) {
@@ -96,7 +96,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Ended already where the test went well.
+        // Fails if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

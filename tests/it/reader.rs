@@ -1,7 +1,7 @@
-//! The journal as a reader sees it that is not ours: `tests/reader/read.py`, in another language and from `FORMAT.md`
-//! alone, finds in the demo's journal and in the golden one what the library finds, and objects to damage.
+//! The journal as an independent reader sees it: `tests/reader/read.py`, in another language and based on `FORMAT.md`
+//! alone, finds in the demo's journal and in the golden one what the library finds, and rejects damage.
 //!
-//! Without `python3` the tests are skipped aloud; with `CI=true` they fail.
+//! Without `python3` the tests are skipped with a message; with `CI=true` they fail.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Process, lakemirror};
 
-/// Longer than any pause between two lines of the demo, also on a loaded machine.
+/// Longer than any pause between two lines of the demo, even on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(45);
 const SEGMENT: &str = "seg/0000000000000001.jseg.open";
 
@@ -30,7 +30,7 @@ fn there(test: &str) -> bool {
     let found = Command::new("python3").arg("--version").stdout(Stdio::null()).status();
     let there = found.is_ok_and(|status| status.success());
     if !there {
-        // Past the capture of the test harness, which shows nothing of tests that pass.
+        // Bypasses the capture of the test harness, which hides output of successful tests.
         let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: python3 is not installed");
         assert!(std::env::var("CI").as_deref() != Ok("true"), "python3 must be there in CI");
     }
@@ -41,7 +41,7 @@ fn in_tree(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The reader's lines and whether it finds everything sound.
+/// The reader's lines, and whether it finds everything sound.
 fn python(script: &str, options: &[&str], paths: &[PathBuf]) -> (bool, Vec<Value>) {
     let output =
         Command::new("python3").arg(in_tree("tests/reader").join(script)).args(options).args(paths).output().unwrap();
@@ -52,7 +52,7 @@ fn python(script: &str, options: &[&str], paths: &[PathBuf]) -> (bool, Vec<Value
     (output.status.success(), lines)
 }
 
-/// What a sound journal comes to.
+/// The result for a sound journal.
 fn sound(journal: &Path, options: &[&str]) -> Value {
     let (sound, mut lines) = python("read.py", options, &[journal.to_owned()]);
     assert!(sound && lines.len() == 1, "{lines:?}");
@@ -79,7 +79,7 @@ impl Replay for Ours {
     }
 }
 
-/// The library's reading, in the reader's words.
+/// The library's result, in the reader's terms.
 fn ours(journal: &Path, opaque: bool) -> (ScanReport, Value) {
     let mut ours = Ours { opaque, ..Ours::default() };
     let report = scan(journal, &mut ours).unwrap();
@@ -101,14 +101,14 @@ fn ours(journal: &Path, opaque: bool) -> (ScanReport, Value) {
     (report, told)
 }
 
-/// Asserts that the reader tells the same, and more.
+/// Asserts that the reader reports the same, and possibly more.
 fn assert_same(theirs: &Value, ours: &Value) {
     for (field, value) in ours.as_object().unwrap() {
         assert_eq!(&theirs[field], value, "{field}");
     }
 }
 
-/// All but the hot store, which is no evidence.
+/// Copies everything except the hot store, which is not evidence.
 fn copy(journal: &Path, to: &Path) -> PathBuf {
     fs::create_dir_all(to.join("seg")).unwrap();
     let segments = files(&journal.join("seg")).into_iter();
@@ -118,7 +118,7 @@ fn copy(journal: &Path, to: &Path) -> PathBuf {
     to.to_owned()
 }
 
-/// A copy for each place, with a bit flipped there, another bit each time.
+/// One copy per position, with a bit flipped there, a different one each time.
 fn flipped(journal: &Path, root: &Path, file: &str, places: impl Iterator<Item = usize>) -> Vec<PathBuf> {
     let flip = |(number, place): (usize, usize)| {
         let copied = copy(journal, &root.join(format!("{}-{place}", file.replace('/', "-"))));
@@ -148,7 +148,7 @@ fn assert_damaged(options: &[&str], copies: &[PathBuf]) {
     }
 }
 
-/// A journal of the demo, and the journal's head as the API showed it in the meantime.
+/// A journal of the demo, and the journal's head as the API reported it meanwhile.
 async fn demo(dir: &Path) -> (PathBuf, Value) {
     let mut process = Process::start(lakemirror().args(["demo", "--interactive", "--dir"]).arg(dir));
     let line = process.until("/mirrors/sample-mirror", LIMIT);
@@ -207,7 +207,7 @@ fn the_golden_journal_is_read_and_every_flip_in_it_is_noticed() {
     let line = fs::read(golden.join("FORMAT")).unwrap().len();
     assert_damaged(&["--opaque"], &flipped(&golden, root.path(), "FORMAT", 0..line));
 
-    // A bad slot of HEAD is told, and the other one counts: what was acknowledged with it at least is there.
+    // A bad slot of HEAD is reported, and the other one counts: at least what was acknowledged with it exists.
     let slots = flipped(&golden, root.path(), "HEAD", (0..72).chain(4096..4168));
     let (_, lines) = python("read.py", &["--opaque"], &slots);
     assert_eq!(lines.len(), slots.len());
@@ -249,7 +249,7 @@ fn holds(bytes: &[u8], text: &str) -> bool {
     memchr::memmem::find(bytes, text.as_bytes()).is_some()
 }
 
-/// Nothing that lets anybody in is in a journal, and nobody but its owner reads it.
+/// Asserts that a journal contains no credentials, and that only its owner can read it.
 fn no_secret_is_in(journal: &Path) {
     let secrets = [
         sandbox::EXAMPLE_ACCESS_KEY_ID,
@@ -281,7 +281,7 @@ fn no_secret_is_in(journal: &Path) {
     }
 }
 
-/// A journal of four sealed segments, two of them compressed, and an open one.
+/// A journal with four sealed segments, two of them compressed, and an open one.
 fn sealed_journal(dir: &Path) {
     let new = NewJournal { uuid: [7; 16], wall_ms: 5 };
     let mut ours = Ours { opaque: true, ..Ours::default() };
@@ -326,7 +326,7 @@ fn sealed_segments_are_read_and_every_flip_in_them_is_noticed_or_changes_nothing
         }
     }
 
-    // What is in an archive counts as if it were there; what is nowhere is missed, at the beginning and in the middle.
+    // Archived segments count as available; a segment that is nowhere is reported, at the beginning and in the middle.
     let archive = root.path().join("archive");
     fs::create_dir(&archive).unwrap();
     let first = "0000000000000001-0000000000000006.jseg.zst";

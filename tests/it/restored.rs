@@ -1,5 +1,5 @@
-//! One of a process's own stores is not the one that it left: the journal is an older copy, the mirrors database is gone,
-//! or one of them does not open. The process notices, says so, and mirroring goes on.
+//! One of a process's own stores is not the one that it left: the journal is an older copy, the mirrors database is
+//! missing, or one of them does not open. The process notices and reports it, and mirroring continues.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -58,7 +58,7 @@ impl Running {
     async fn goes_on(&mut self) {
         let head = self.commit().await;
         self.shows(&head).await;
-        // Published, too.
+        // In sync, and published.
         let synced = async || {
             self.api.mirror().await.is_ok_and(|mirror| {
                 mirror.branches.iter().any(|branch| branch.promoted_commit_id.as_ref() == Some(&head))
@@ -85,7 +85,7 @@ impl Running {
         serde_json::from_slice(&command.output().unwrap().stdout).unwrap()
     }
 
-    /// It hangs in its start; SIGTERM ends it within its time.
+    /// The process hangs during its start; SIGTERM ends it in time.
     async fn ends_while_it_opens(&mut self, marker: &str) {
         let path = self.path(marker);
         self.scene
@@ -128,7 +128,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_journal_that_was_restored_from_a_copy_is_noticed_and_mirroring_goes_on() {
+async fn restored_older_journal_is_detected_and_mirroring_continues() {
     let dir = tempfile::tempdir().unwrap();
     let mut running = Running::start(dir.path()).await;
     running.stop().await;
@@ -162,7 +162,7 @@ async fn a_journal_that_was_restored_from_a_copy_is_noticed_and_mirroring_goes_o
             assert_eq!(answer["gaps"].as_array().unwrap().len(), 1, "{answer}");
             assert!(answer["gaps"][0]["published"].as_u64() > answer["gaps"][0]["after"].as_u64(), "{answer}");
         }
-        // Without a further gap the next start has nothing to say.
+        // Without a further gap, the next start reports nothing.
         let before = running.log().len();
         running.process = running.scene.start();
         running.goes_on().await;
@@ -175,7 +175,7 @@ async fn a_journal_that_was_restored_from_a_copy_is_noticed_and_mirroring_goes_o
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mirrors_database_that_was_removed_while_stopped_is_rebuilt_from_the_journal() {
+async fn removed_mirrors_database_is_rebuilt_from_the_journal() {
     let dir = tempfile::tempdir().unwrap();
     let mut running = Running::start(dir.path()).await;
     running.stop().await;
@@ -186,7 +186,7 @@ async fn a_mirrors_database_that_was_removed_while_stopped_is_rebuilt_from_the_j
     running.close().await;
 }
 
-/// A store whose opening never ends: its log is a pipe that nobody writes to.
+/// A store whose opening never ends: its log is a pipe without a writer.
 fn block(store: &Path) {
     let logs = std::fs::read_dir(store.join("metadata")).unwrap().map(|entry| entry.unwrap().path());
     let log = logs.into_iter().find(|path| path.to_string_lossy().contains("log")).unwrap();
@@ -195,7 +195,7 @@ fn block(store: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_hangs_while_it_opens_does_not_hold_up_a_stop_and_is_rebuilt_by_the_next_start() {
+async fn hanging_store_does_not_delay_a_stop_and_is_rebuilt_at_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let mut running = Running::start(dir.path()).await;
     for (store, marker) in [("journal/hot", "journal/hot.opening"), ("mirrors/items", "mirrors/items.opening")] {

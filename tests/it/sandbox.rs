@@ -1,4 +1,4 @@
-//! The sandbox lakeFS from outside: what survives a restart, races, the files that commits and merges write, faults.
+//! The lakeFS sandbox from outside: what survives a restart, races, the files that commits and merges write, faults.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn list(lake: &Lake, reference: &str) -> BTreeMap<String, String> {
     lines.collect()
 }
 
-/// The ranges of a tree, read and verified by lakemirror's own reader: their keys.
+/// The keys of a tree's ranges, read and verified by lakemirror's own reader.
 fn ranges(dir: &Path, commit: &Commit) -> Vec<Vec<String>> {
     let file = |id: &str| std::fs::read(dir.join("blocks/one/ns/_lakefs").join(id)).unwrap().into();
     let infos = metarange::read(file(&commit.metarange), MetarangeId::parse(&commit.metarange).unwrap()).unwrap();
@@ -98,7 +98,7 @@ fn everything_survives_a_restart() {
     lake.delete_object("one", "main", "a", false).unwrap();
     put(lake, "main", "c", "3");
     let before = everything(&sandbox);
-    // No orderly end: the process could as well have been killed here.
+    // No graceful end: the process could as well have been killed here.
     drop(sandbox);
     assert_eq!(everything(&open(dir.path())), before);
 }
@@ -157,7 +157,7 @@ fn ranges_end_where_lakefs_ends_them_and_unchanged_ones_are_kept() {
     wanted.push(keys.last().unwrap());
     wanted.dedup();
     assert_eq!(ends, wanted);
-    // A key behind all ranges opens a new one; the others are taken over.
+    // A key after all ranges opens a new one; the others are reused.
     put(lake, "main", "z", "z");
     let second = ranges(dir.path(), &commit(lake, "main").unwrap());
     assert_eq!(second[..first.len()], first);
@@ -165,7 +165,7 @@ fn ranges_end_where_lakefs_ends_them_and_unchanged_ones_are_kept() {
 }
 
 #[test]
-fn the_log_is_by_date_and_not_by_descent() {
+fn log_is_ordered_by_date_and_not_by_ancestry() {
     let dir = tempfile::tempdir().unwrap();
     let sandbox = open(dir.path());
     let lake = sandbox.lake();
@@ -183,7 +183,7 @@ fn the_log_is_by_date_and_not_by_descent() {
             version: 1,
             generation: 1,
         };
-        // The failure says what the id should be only by being one, so the id is computed by lakemirror's own code.
+        // The failure reveals the correct id only if it is one, so it is computed with lakemirror's own code.
         let typed = lakemirror_journal::commit::CommitRecord {
             id: lakemirror_journal::ids::CommitId([0; 32]),
             parents: commit.parents.iter().map(|id| lakemirror_journal::ids::CommitId::parse(id).unwrap()).collect(),
@@ -218,7 +218,7 @@ fn the_log_is_by_date_and_not_by_descent() {
     assert_eq!(messages(LogQuery { after: new.id, ..all() }).0, ["root", "old"]);
 }
 
-/// Changes to a few paths: a value, or a deletion.
+/// Changes to up to a few paths: a value, or a deletion.
 fn changes() -> impl Strategy<Value = Vec<(u8, Option<u8>)>> {
     prop::collection::vec((0u8..12, prop::option::of(0u8..3)), 0..8)
 }
@@ -237,7 +237,7 @@ fn make(lake: &Lake, branch: &str, model: &mut BTreeMap<String, String>, changes
             }
         }
     }
-    // Nothing to commit is fine; what is staged in vain must not be in the way of a merge.
+    // An empty commit may fail; staged changes without effect must not prevent a merge.
     let _ = commit(lake, branch);
 }
 
@@ -289,7 +289,7 @@ proptest! {
 
 type Map = BTreeMap<String, String>;
 
-/// The merge of two maps since their base; `None` for a conflict.
+/// The merge of two maps with their base; `None` for a conflict.
 fn merged(destination: &Map, source: &Map, base: &Map, strategy: &str) -> Option<Map> {
     let keys = destination.keys().chain(source.keys());
     let mut result = Map::new();
@@ -317,7 +317,7 @@ async fn serve(sandbox: &Sandbox) -> String {
 }
 
 #[tokio::test]
-async fn faults_do_what_they_say_and_the_change_of_a_lost_answer_is_made() {
+async fn faults_work_as_specified_and_a_change_with_a_lost_response_is_made() {
     let dir = tempfile::tempdir().unwrap();
     let sandbox = open(dir.path());
     create(sandbox.lake());
@@ -367,7 +367,7 @@ async fn faults_do_what_they_say_and_the_change_of_a_lost_answer_is_made() {
 }
 
 #[test]
-fn a_folder_has_one_sandbox_at_a_time() {
+fn directory_has_one_sandbox_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(dir.path());
     let clock = Arc::new(TapeClock(AtomicU64::new(0)));

@@ -1,8 +1,8 @@
-//! Servers by others, each started once for all tests of the process and stopped when the process ends.
+//! Third-party servers, each started once for all tests of the process and stopped when the process ends.
 //!
-//! A script starts a server and stops it when its input closes. The input's other end is held here for good, so that
-//! only the end of this process closes it, whatever the reason. Where a server is not installed, tests are skipped
-//! aloud; with `CI=true` they fail.
+//! A script starts a server and stops it when its input closes. This process never closes the other end of the input,
+//! so it closes with the end of the process, whatever the reason. If a server is not installed, its tests are skipped
+//! with a message; with `CI=true` they fail.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -10,9 +10,9 @@ use std::sync::LazyLock;
 
 /// A running server.
 pub(crate) struct Server {
-    /// What the script says after `READY`: where it listens, and what else there is to know.
+    /// What the script prints after `READY`: the address, and further parameters.
     pub(crate) endpoint: String,
-    /// Ends when its input is closed, which is when this is dropped. Those in a static never are.
+    /// Ends when its input is closed, that is, when this is dropped. Servers in a static are never dropped.
     _script: Child,
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn ceph(test: &str) -> Option<&'static Server> {
     or_skip(CEPH.as_ref(), "ceph", test)
 }
 
-/// DynamoDB Local; `None`: skip. Every access key sees tables of its own.
+/// DynamoDB Local; `None`: skip. Every access key has its own tables.
 pub(crate) fn dynamodb(test: &str) -> Option<&'static Server> {
     or_skip(DYNAMODB.as_ref(), "dynamodb", test)
 }
@@ -36,7 +36,7 @@ pub(crate) fn postgres(test: &str) -> Option<&'static Server> {
     or_skip(POSTGRES.as_ref(), "postgres", test)
 }
 
-/// A PostgreSQL of the test's own, for what would disturb others; ends when it is dropped. `None`: skip.
+/// A PostgreSQL for one test, which would disturb others; ends when it is dropped. `None`: skip.
 pub(crate) fn own_postgres(test: &str) -> Option<Server> {
     postgres(test)?;
     start("postgres")
@@ -55,7 +55,7 @@ fn or_skip<'a>(server: Option<&'a Server>, name: &str, test: &str) -> Option<&'a
     server
 }
 
-/// Past the capture of the test harness, which shows nothing of tests that pass.
+/// Prints a line past the capture of the test harness, which hides output of successful tests.
 pub(crate) fn aloud(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

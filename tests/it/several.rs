@@ -1,5 +1,5 @@
-//! Several processes over one mirrors database: two regions that share nothing else, and two processes of one region,
-//! of which one is killed, stopped and woken up again. Real processes, DynamoDB Local and PostgreSQL.
+//! Several processes with one mirrors database: two regions that share nothing else, and two processes of one region,
+//! one of which is killed, stopped and resumed. Real processes, DynamoDB Local and PostgreSQL.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use crate::servers;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks a service's API; 503 where nothing answers.
+/// Calls a service's API; 503 if nothing responds.
 pub(crate) async fn call(address: &str, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
     let key = STANDARD.encode(format!("{}:{}", sandbox::EXAMPLE_ACCESS_KEY_ID, sandbox::EXAMPLE_SECRET_ACCESS_KEY));
     let body = body.map_or(String::new(), |body| body.to_string());
@@ -45,7 +45,7 @@ pub(crate) async fn call(address: &str, method: &str, path: &str, body: Option<V
     (status, serde_json::from_str(body).unwrap_or(Value::Null))
 }
 
-/// A process and where its API is.
+/// A process and the address of its API.
 struct Region {
     process: Process,
     address: String,
@@ -57,7 +57,7 @@ impl Region {
     }
 }
 
-/// What a region's processes share: the pair of lakeFS, and the database.
+/// What the processes share: the pair of lakeFS, and the database.
 struct World {
     pair: Pair,
     database: String,
@@ -89,7 +89,7 @@ impl World {
         file
     }
 
-    /// Starts a process of a region; one of the same name has the same journal.
+    /// Starts a process of a region; processes of the same name share a journal.
     fn start(&self, region: &str, name: &str) -> Region {
         let file = self.config(region, name);
         let mut command = lakemirror();
@@ -136,7 +136,7 @@ async fn create(at: &Region, repository: &str, region: &str, mirror: &str) {
     panic!("{mirror} is not created");
 }
 
-/// What the branches of mirrors showed, in order, for as long as it is watched.
+/// What the branches of mirrors showed, in order, while it was watched.
 #[derive(Clone, Default)]
 struct Shown(Arc<Mutex<BTreeMap<String, Vec<String>>>>);
 
@@ -160,7 +160,7 @@ impl Shown {
         done
     }
 
-    /// Nothing was ever shown that the source did not have, and nothing moved back.
+    /// Asserts that the mirror only showed heads of the source, and never moved back.
     fn only_forward(&self, mirror: &str, source: &[String]) {
         let shown = self.0.lock().unwrap();
         let places: Vec<Option<usize>> =
@@ -179,7 +179,7 @@ async fn regions_share_only_the_table(database: String) {
     create(&east, "one", "west", "one-m").await;
     pair.promoted("one-m", "main", &first).await;
 
-    // The source's region tells what the other one published, and how old that is.
+    // The source's region reports what the other one published, and its age.
     let path = "/repositories/one/mirrors/one-m";
     for attempt in 0..3000 {
         let (status, mirror) = east.call("GET", path, None).await;
@@ -192,13 +192,13 @@ async fn regions_share_only_the_table(database: String) {
     }
     assert_eq!(west.call("DELETE", path, None).await.0, 404, "only where the source is");
 
-    // The destination's process dies and comes back with its journal; meanwhile the source goes on.
+    // The destination's process dies and returns with its journal; meanwhile the source changes.
     west.process.kill();
     let second = pair.push("one", "main", "b");
     let west = world.start("west", "west");
     pair.promoted("one-m", "main", &second).await;
 
-    // Deleted while the destination is away, and made again under the same name at once.
+    // The mirror is deleted while the destination is down, and created again under the same name at once.
     west.process.kill();
     assert_eq!(east.call("DELETE", path, None).await.0, 204);
     create(&east, "one", "west", "one-m").await;
@@ -228,9 +228,10 @@ async fn two_regions_share_only_a_postgres_table() {
     regions_share_only_the_table(database).await;
 }
 
-/// Two processes of one region: what one holds the other takes when it is stopped, and who wakes up changes nothing.
+/// Two processes of one region: one acquires the other's mirrors when it is stopped, and the one that resumes changes
+/// nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_process_is_followed_and_changes_nothing_when_it_wakes_up() {
+async fn stopped_process_is_replaced_and_changes_nothing_when_it_resumes() {
     let Some(database) = sql("two processes of a region", "two_processes").await else { return };
     let world = World { pair: Pair::open().await, database };
     let pair = &world.pair;
@@ -258,7 +259,7 @@ async fn a_stopped_process_is_followed_and_changes_nothing_when_it_wakes_up() {
     };
     level(&sources).await;
 
-    // It is stopped in the middle of work, and the other one takes over.
+    // It is stopped during work, and the other one takes over.
     let second = world.start("west", "second");
     push(&mut sources, "b");
     first.process.signal("STOP");
@@ -269,12 +270,12 @@ async fn a_stopped_process_is_followed_and_changes_nothing_when_it_wakes_up() {
     push(&mut sources, "e");
     level(&sources).await;
 
-    // Who took over dies; the one that woke up takes everything back.
+    // The new driver dies; the process that resumed acquires everything again.
     second.process.kill();
     push(&mut sources, "f");
     level(&sources).await;
 
-    // A process that ends in order hands over at once; its successor has no journal of it.
+    // A process that ends gracefully hands over at once; its successor does not have its journal.
     let third = world.start("west", "third");
     first.process.signal("TERM");
     push(&mut sources, "g");
@@ -289,8 +290,8 @@ async fn a_stopped_process_is_followed_and_changes_nothing_when_it_wakes_up() {
     drop(third);
 }
 
-/// No branch moves without a live lease, what is observed goes on being verified, and everything goes on by itself; also
-/// for a process that starts while the database is away.
+/// No branch moves without a valid lease, observed commits are still verified, and everything continues on its own;
+/// also for a process that starts without the database.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_database_a_process_verifies_and_moves_nothing() {
     let Some((address, _)) = postgres::server("a database that goes away") else { return };
@@ -306,7 +307,8 @@ async fn without_its_database_a_process_verifies_and_moves_nothing() {
     create(&east, "one", "west", "one-m").await;
     pair.promoted("one-m", "main", &first).await;
 
-    // Away for longer than a lease holds: the process says so, and a new commit is verified and not promoted.
+    // Without the database for longer than a lease is valid: the process reports it, and a new commit is verified and
+    // not promoted.
     line.set(State::Cut).await;
     west.process.until("no heartbeat reaches the mirrors database", PATIENCE);
     SystemClock::new().sleep(LEASE_TTL).await;
@@ -336,7 +338,7 @@ async fn without_its_database_a_process_verifies_and_moves_nothing() {
     pair.promoted("one-m", "main", &third).await;
 }
 
-/// Waits until a process says of a mirror what is wanted.
+/// Waits until a process reports the expected status of a mirror.
 async fn told(at: &Region, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let mut last = Value::Null;
     for _ in 0..6000 {
@@ -359,10 +361,10 @@ fn complains(mirror: &Value, of: &str) -> bool {
     mirror["state"] == "stuck" && problems.contains(of) && problems.contains("(since 20")
 }
 
-/// What does not answer is told at both ends, with its name and since when, in the state too, and is over when it is; and a
-/// driver that was killed is told by those who live.
+/// A server that does not respond is reported at both ends, with its name and since when, in the state too, until it
+/// responds again. A killed driver is reported by the other processes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_gone_is_told_from_either_region() {
+async fn outage_is_reported_by_both_regions() {
     let Some(database) = sql("what is gone is told", "gone_is_told").await else { return };
     let world = World { pair: Pair::open().await, database };
     let pair = &world.pair;
@@ -381,7 +383,7 @@ async fn what_is_gone_is_told_from_either_region() {
         (&pair.east, [&west, &east], "the source's lakeFS (region east)"),
     ] {
         lakefs.faults().set_unreachable(true);
-        // Also by the process whose own lakeFS it is: it remembers its own credentials.
+        // Also by the process whose own lakeFS it is: it remembers its credentials.
         for at in other {
             told(at, text, |mirror| complains(mirror, text)).await;
         }
@@ -406,7 +408,7 @@ async fn what_is_gone_is_told_from_either_region() {
     assert_eq!(code, 0, "{said}");
 }
 
-/// What the journal of a process says happened to the mirror, read beside the running process.
+/// The log of events for the mirror from a process's journal, read while the process runs.
 fn journal(world: &World, name: &str) -> String {
     let directory = world.pair.dir.path().join(format!("{name}-journal"));
     let mut command = lakemirror();

@@ -1,5 +1,5 @@
-//! A source that throttles, goes silent, or answers what no record can hold: by the production wiring, judged from
-//! outside. Everything is awaited with a bound; nothing is timed.
+//! A source that throttles, hangs, or returns values that no record can hold: with the production wiring, observed from
+//! outside. Every wait is bounded; nothing depends on timing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::engine::{Pair, calls, nap, rule, until};
 
-/// Passes bytes on, until the connections that are open are told to swallow what is sent over them.
+/// Forwards bytes until the open connections are told to drop all traffic.
 #[derive(Clone, Default)]
 struct Proxy {
-    /// Connections of an earlier era than this swallow everything.
+    /// Connections of an earlier era than this one drop everything.
     era: Arc<AtomicU64>,
 }
 
@@ -55,7 +55,7 @@ impl Proxy {
         }
     }
 
-    /// Every connection that is open now says nothing more, and is not closed either.
+    /// Silences every open connection without closing it.
     fn silence(&self) {
         self.era.fetch_add(1, Ordering::SeqCst);
     }
@@ -84,7 +84,7 @@ fn total(pair: &Pair) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_throttles_is_left_in_peace_by_all_of_its_mirrors() {
+async fn all_mirrors_back_off_from_a_throttling_source() {
     let pair = Pair::open().await;
     let service = pair.serve("").await;
     for (source, mirror) in [("one", "one-m"), ("two", "two-m"), ("three", "three-m")] {
@@ -102,7 +102,7 @@ async fn a_source_that_throttles_is_left_in_peace_by_all_of_its_mirrors() {
     assert!(pair.east.faults().add(rule));
     let before = total(&pair);
     assert!(before >= from + 30);
-    // As long as it took to look so often, and longer: only what was under way when it began.
+    // At least as long as this many scans took: only requests that were in flight at its beginning arrive.
     for _ in 0..100 {
         nap().await;
     }
@@ -112,7 +112,7 @@ async fn a_source_that_throttles_is_left_in_peace_by_all_of_its_mirrors() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_no_record_can_hold_stops_neither_the_process_nor_another_mirror() {
+async fn oversized_values_stop_neither_the_process_nor_another_mirror() {
     let pair = Pair::open().await;
     pair.create("one");
     pair.create("two");
@@ -125,7 +125,7 @@ async fn what_no_record_can_hold_stops_neither_the_process_nor_another_mirror() 
     assert_eq!(service.mirror("one", "one-m").await, 201);
     let first = pair.push("one", "main", "a");
     pair.promoted("one-m", "main", &first).await;
-    // A branch name, and one that is listed twice.
+    // A branch name that is too long, and one that is listed twice.
     let second = pair.push("one", "main", "b");
     let long = "n".repeat(300_000);
     let item = |id: &str| json!({ "id": id, "commit_id": second });
@@ -149,7 +149,7 @@ async fn what_no_record_can_hold_stops_neither_the_process_nor_another_mirror() 
         nap().await;
     }
     assert!(said.contains("300000 bytes") && said.contains("not in order"), "{said:.2000}");
-    // And again after a start.
+    // And again after a restart.
     service.stop().await;
     let service = pair.serve("").await;
     pair.east.faults().clear();
@@ -159,7 +159,7 @@ async fn what_no_record_can_hold_stops_neither_the_process_nor_another_mirror() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_commits_that_cannot_be_mirrored_hold_up_nobody() {
+async fn commits_that_cannot_be_mirrored_do_not_delay_others() {
     let pair = Pair::open().await;
     pair.create("one");
     let first = pair.push("one", "main", "a");

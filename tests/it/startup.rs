@@ -1,4 +1,4 @@
-//! The first seconds of the built command: what it says of its settings, in which form it fails, whose its files are, and
+//! The first seconds of the built command: how it reports its settings and its failures, who may read its files, and
 //! which signals end it.
 
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use crate::process::{Process, lakemirror};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A service whose lakeFS is not there, with everything that it keeps below `dir`.
+/// The configuration of a service without a reachable lakeFS, with all its data below `dir`.
 fn config(dir: &Path, more: &str) -> PathBuf {
     let text = format!(
         "region: east\norganization_id: acme\nregional_endpoint: http://127.0.0.1:1\n\
@@ -35,7 +35,7 @@ fn run(file: &Path) -> Command {
     command
 }
 
-/// A command's lines, all of which are JSON, and its exit code.
+/// A command's output, all lines of which are JSON, and its exit code.
 fn json_lines(command: &mut Command) -> (i32, Vec<Value>) {
     let (code, said) = Process::start(command).end(PATIENCE);
     let parse = |line: &str| {
@@ -65,7 +65,7 @@ fn the_effective_configuration_is_one_line_without_secrets() {
 }
 
 #[test]
-fn where_the_log_is_json_every_way_to_fail_is_too() {
+fn failures_are_json_if_the_log_is() {
     let json = "logging: { format: json }\n";
     let wrong = tempfile::tempdir().unwrap();
     let taken = tempfile::tempdir().unwrap();
@@ -89,7 +89,7 @@ fn where_the_log_is_json_every_way_to_fail_is_too() {
 }
 
 #[test]
-fn a_hang_up_ends_no_service_and_is_logged() {
+fn sighup_is_logged_and_does_not_end_the_service() {
     let dir = tempfile::tempdir().unwrap();
     let file = config(dir.path(), "listen_address: 127.0.0.1:0\n");
     let mut process = Process::start(&mut run(&file));
@@ -103,7 +103,7 @@ fn a_hang_up_ends_no_service_and_is_logged() {
 }
 
 #[test]
-fn a_hang_up_takes_the_sandbox_along() {
+fn sighup_ends_the_sandbox() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = lakemirror();
     let mut process =
@@ -114,7 +114,7 @@ fn a_hang_up_takes_the_sandbox_along() {
 }
 
 #[test]
-fn whatever_the_umask_nobody_else_reads_what_it_keeps() {
+fn files_are_private_whatever_the_umask() {
     let dir = tempfile::tempdir().unwrap();
     let file = config(dir.path(), "listen_address: 127.0.0.1:0\n");
     let mut command = Command::new("sh");
@@ -129,7 +129,7 @@ fn whatever_the_umask_nobody_else_reads_what_it_keeps() {
     assert_eq!(code, 0, "{said}");
     let mut found = Vec::new();
     walk(&dir.path().join("state"), &mut found);
-    // The hot store and the embedded database make their files themselves.
+    // The hot store and the embedded database create their files themselves.
     for part in ["journal/hot/", "journal/seg/", "mirrors/"] {
         assert!(found.iter().any(|(path, _)| path.to_string_lossy().contains(part)), "{part} is there: {found:?}");
     }

@@ -1,4 +1,4 @@
-//! Where a mirror may be, and with which keys: seen through the summaries that a process publishes.
+//! Allowed locations of a mirror, and access keys, as seen in the summaries that a process publishes.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Pair, nap, until};
 
-/// A process over a pair, and the mirrors database behind it.
+/// A process for a pair, and its mirrors database.
 struct Service {
     records: Arc<Records>,
     stop: CancellationToken,
@@ -34,7 +34,7 @@ impl Service {
         Self { records, stop, task }
     }
 
-    /// Waits until the published status of a mirror is as wanted.
+    /// Waits until the published status of a mirror is as expected.
     async fn status(&self, number: u8, wanted: impl Fn(&Status) -> bool) -> Status {
         let mut last = None;
         for _ in 0..2000 {
@@ -73,7 +73,7 @@ fn store(sandbox: &Sandbox) -> StoreIdentity {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_destination_refuses_the_sources_own_place_and_that_of_another_mirror() {
+async fn destination_refuses_the_location_of_the_source_and_of_another_mirror() {
     let pair = Pair::open().await;
     pair.create("sample");
     pair.push("sample", "main", "a");
@@ -142,12 +142,12 @@ async fn odd_namespaces_are_read_as_lakefs_reads_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_link_that_leaves_the_store_is_a_problem_and_one_within_it_is_followed() {
+async fn link_out_of_the_store_is_a_problem_and_one_within_it_is_followed() {
     let pair = Pair::open().await;
     pair.create("sample");
     let elsewhere = pair.dir.path().join("elsewhere");
     std::fs::create_dir(&elsewhere).unwrap();
-    // What replication writes arrives behind the link: within the store in the first case, outside in the second.
+    // Replicated files arrive behind the link: within the store in the first case, outside in the second.
     let root = pair.west.lake().blocks_root().to_path_buf();
     let data = root.join("data/sample/data");
     std::fs::create_dir_all(data.parent().unwrap()).unwrap();

@@ -1,8 +1,8 @@
-//! Replays what a real lakeFS answered (`tests/data/lakefs/api-tape.jsonl`) against two sandboxes over HTTP: every
-//! status, message and set of fields equal; ids, dates and addresses up to renaming.
+//! Replays the responses of a real lakeFS (`tests/data/lakefs/api-tape.jsonl`) against two sandboxes over HTTP: every
+//! status, message and set of fields must be equal; ids, dates and addresses up to renaming.
 //!
-//! Known harmless differences, each with its reason, are in [`is_ordered_by_id`] and [`has_own_length`]; there are no
-//! others.
+//! The known harmless differences, each with its reason, are in [`is_ordered_by_id`] and [`has_own_length`]; there are
+//! no others.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use lakemirror::sandbox::{self, Sandbox};
 use serde_json::{Value, json};
 use sha2::{Sha256, Sha512};
 
-/// When the tape was made: with it, the ids of first commits are the recorded ones.
+/// When the tape was recorded: with it, the ids of first commits equal the recorded ones.
 const TAPE_SECONDS: u64 = 1_795_451_810;
 
 pub(crate) struct TapeClock(pub(crate) AtomicU64);
@@ -44,7 +44,7 @@ impl Entropy for Counting {
     }
 }
 
-/// What names of the recording are called here. A name never has two meanings, and two never the same.
+/// Maps recorded names to names here, one to one.
 #[derive(Default)]
 struct Renaming {
     there_to_here: HashMap<String, String>,
@@ -61,7 +61,7 @@ impl Renaming {
         }
     }
 
-    /// A text of a request, with recorded ids (or beginnings of one) put into ours.
+    /// A text of a request, with recorded ids (or prefixes) replaced by ours.
     fn translate(&self, text: &str) -> String {
         if let Some(here) = self.there_to_here.get(text) {
             return here.clone();
@@ -100,7 +100,7 @@ fn is_id(word: &str) -> bool {
     !zero && (word.len() == 64 && word.bytes().all(hexadecimal) || word.len() == 20 && word.bytes().all(object))
 }
 
-/// The text with a mark for each id, and the ids.
+/// The text with a placeholder for each id, and the ids.
 fn without_ids(text: &str) -> (String, Vec<String>) {
     let mut ids = Vec::new();
     let words = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()).map(|word| {
@@ -116,13 +116,13 @@ fn without_ids(text: &str) -> (String, Vec<String>) {
     (words.collect(), ids)
 }
 
-/// On a mirror, commits of one second come in the order of their ids, because records have whole seconds; and ids
-/// are others here than in the recording.
+/// On a mirror, commits of one second are ordered by their ids, because records have whole seconds; and the ids differ
+/// from the recorded ones.
 fn is_ordered_by_id(step: &Value) -> bool {
     step["server"] == "dst" && step["path"].as_str().is_some_and(|path| path.ends_with("/refs/main/commits"))
 }
 
-/// Answers with addresses: the folder's name is of another length here.
+/// Responses with addresses: the directory's name has another length here.
 fn has_own_length(step: &Value) -> bool {
     step["response"].to_string().contains("physical_address")
 }
@@ -182,7 +182,8 @@ impl Player {
         if let Some(data) = step["data"].as_str() {
             request = request.body(data.to_owned());
         }
-        // The one step that lost its connection was sent with the right credentials, though it does not say so.
+        // The one step that lost its connection was sent with the right credentials, though the recording does not say
+        // so.
         let credentials = step["credentials"].as_str().or(step.get("error").map(|_| "ok"));
         let response = authorized(request, credentials, self.clock.wall_ms() / 1000).send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -246,7 +247,7 @@ impl Player {
         }
     }
 
-    /// Brings results into the order of the recorded ones, by their ids.
+    /// Sorts results in the order of the recorded ones, by their ids.
     fn reorder(&self, there: &Value, here: &mut Value) {
         let order: Vec<String> =
             there.as_array().unwrap().iter().map(|one| self.renaming.translate(one["id"].as_str().unwrap())).collect();
@@ -284,7 +285,7 @@ impl Player {
         }
     }
 
-    /// An address with the folder that the recording had.
+    /// An address with the recorded directory.
     fn blocks_as_recorded(&self, at: &str, here: &str) -> String {
         if at != "physical_address" {
             return here.to_owned();
@@ -348,7 +349,7 @@ fn token(kind: &str, now: u64) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// Copies one file, or all files below a folder (`folder/*`).
+/// Copies one file, or all files below a directory (`directory/*`).
 fn copy(from: &Path, to: &Path, pattern: &str) -> Result<(), String> {
     let copy = |relative: &Path| {
         let target = to.join(relative);
@@ -370,7 +371,7 @@ fn copy(from: &Path, to: &Path, pattern: &str) -> Result<(), String> {
 }
 
 #[tokio::test]
-async fn the_tape_of_a_real_server_is_answered_alike() {
+async fn tape_of_a_real_server_gets_the_same_responses() {
     let dir = tempfile::tempdir().unwrap();
     let mut player = Player::new(dir.path()).await;
     let tape = include_str!("../data/lakefs/api-tape.jsonl");

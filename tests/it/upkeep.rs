@@ -1,4 +1,4 @@
-//! The journal's files over a long time in small: sealed, proven, compressed, archived, dropped, within their bound.
+//! The journal's files over a long time, in small: sealed, proven, compressed, archived, dropped, within their bound.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,7 +74,7 @@ impl Service {
         self.recorder.ask(MIRROR, MirrorCommand::Define(definition)).await.unwrap();
     }
 
-    /// About 32 KiB of journal that hardly compress, and upkeep after it.
+    /// Writes about 32 KiB of incompressible journal, and runs upkeep.
     async fn work(&mut self) {
         for _ in 0..4 {
             self.notes += 1;
@@ -108,7 +108,7 @@ impl Service {
     }
 }
 
-/// 8 KiB of letters that hardly compress: a xorshift.
+/// 8 KiB of incompressible letters: a xorshift.
 fn noise(seed: u64) -> String {
     let mut number = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let letter = |_| {
@@ -147,7 +147,7 @@ async fn the_volume_stays_bounded_and_a_restart_finds_the_same_state() {
     let dir = tempfile::tempdir().unwrap();
     let mut service = Service::open(dir.path(), None);
     service.define().await;
-    // Retained, an open one, one sealed and not yet compressed, three snapshots.
+    // Retained segments, an open one, one sealed and not yet compressed, three snapshots.
     let bound = RETAIN_BYTES + 3 * SEAL_BYTES + 3 * (64 << 10);
     for round in 0..60 {
         service.work().await;
@@ -165,7 +165,7 @@ async fn the_volume_stays_bounded_and_a_restart_finds_the_same_state() {
 }
 
 #[tokio::test]
-async fn with_an_archive_every_record_can_be_read_for_ever() {
+async fn with_an_archive_every_record_stays_readable() {
     let (dir, archive) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut service = Service::open(dir.path(), Some(archive.path()));
     service.define().await;
@@ -197,7 +197,7 @@ async fn download(writer: &aws_sdk_s3::Client, bucket: &str, prefix: &str, to: &
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_prefix_of_a_bucket_is_an_archive_like_a_directory() {
+async fn bucket_prefix_works_as_an_archive_like_a_directory() {
     let Some(server) = servers::ceph("archives in a bucket") else { return };
     let (writer, settings) = (real_s3::writer(&server.endpoint), real_s3::settings(&server.endpoint, "k1", "s1"));
     writer.create_bucket().bucket("archives").send().await.unwrap();
@@ -226,7 +226,7 @@ async fn a_prefix_of_a_bucket_is_an_archive_like_a_directory() {
     assert!(verified.holds(), "{:?}", verified.problems);
     assert_eq!(read(dir.path(), Some(downloaded.path())).unwrap().1, live_records(dir.path(), downloaded.path()));
 
-    // The prefix belongs to one journal, a copy is repeated without harm, and a damaged one is written again.
+    // The prefix belongs to one journal, a copy can be repeated safely, and a damaged copy is rewritten.
     let other = tempfile::tempdir().unwrap();
     Service::open(other.path(), None).close();
     std::fs::write(other.path().join("FORMAT"), "of another").unwrap();
@@ -240,7 +240,7 @@ async fn a_prefix_of_a_bucket_is_an_archive_like_a_directory() {
     assert_eq!(archive.put(dir.path(), &name).await.unwrap(), first);
     assert_eq!(archive.put(dir.path(), &name).await.unwrap(), first);
 
-    // What is wrong is said, with what to do, and nothing of the key.
+    // The error says what is wrong and what to do, without the key.
     for (bucket, secret) in [("nowhere", "s1"), ("archives", "canary")] {
         let settings = real_s3::settings(&server.endpoint, "k1", secret);
         let refused = S3Archive::new(&settings, bucket, "").await.unwrap().put(dir.path(), &name).await.unwrap_err();
@@ -255,7 +255,7 @@ fn live_records(dir: &Path, archive: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn a_dead_archive_stops_nothing_and_costs_the_oldest_only_when_the_volume_would_run_full() {
+async fn dead_archive_stops_nothing_and_segments_are_given_up_only_to_keep_the_volume_from_filling() {
     let dir = tempfile::tempdir().unwrap();
     let dead = dir.path().join("a file");
     std::fs::write(&dead, "no directory").unwrap();
@@ -276,7 +276,7 @@ async fn a_dead_archive_stops_nothing_and_costs_the_oldest_only_when_the_volume_
 }
 
 #[test]
-fn a_digest_that_the_records_do_not_come_to_is_found() {
+fn wrong_state_digest_is_detected() {
     let dir = tempfile::tempdir().unwrap();
     let identity = NewJournal { uuid: [7; 16], wall_ms: 1 };
     let (mut log, _) = Log::open(dir.path(), &Options::default(), identity, &mut Count::default()).unwrap();

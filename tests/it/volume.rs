@@ -1,5 +1,5 @@
-//! The journal's volume is lost and the mirrors database is not (I8): the service takes its mirrors over as they are,
-//! believes nothing that it has not checked again, and says from where its history begins.
+//! The journal's volume is lost and the mirrors database is not (I8): the service adopts its mirrors as they are,
+//! trusts nothing that it has not checked again, and reports where its history begins.
 
 use std::process::Output;
 
@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::crash::{Scene, ends_in_order, scene};
 use crate::process::lakemirror;
 
-/// Objects of the first commit.
+/// Number of objects of the first commit.
 const OBJECTS: u64 = 20;
 
-/// What `lakemirror journal …` says of the scene's journal.
+/// The output of `lakemirror journal …` for the scene's journal.
 fn ask(scene: &Scene, words: &[&str]) -> String {
     let mut command = lakemirror();
     command.args(["journal", words[0]]).arg(scene.stage.dir().join("journal")).args(&words[1..]);
@@ -35,7 +35,7 @@ fn shown(scene: &Scene) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_lost_its_volume_takes_its_mirrors_over_and_trusts_nothing() {
+async fn service_without_its_volume_adopts_its_mirrors_and_trusts_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let scene = scene(dir.path()).await;
     scene.stage.replication.behave(Behaviour { lost_one_in: 0, straggler_one_in: 0, ..Behaviour::default() });
@@ -59,7 +59,7 @@ async fn a_service_that_lost_its_volume_takes_its_mirrors_over_and_trusts_nothin
     ends_in_order(&scene, &mut process).await;
     let before = json(&scene, &["stat"]);
 
-    // The volume goes, and the next commit does not arrive.
+    // The volume is lost, and the next commit does not arrive.
     std::fs::remove_dir_all(dir.path().join("journal")).unwrap();
     scene.stage.replication.hold("*/data/*");
     let second = source.commit("main", "More", &table("t/1", 3, 1)).await.unwrap();
@@ -79,7 +79,7 @@ async fn a_service_that_lost_its_volume_takes_its_mirrors_over_and_trusts_nothin
     assert_ne!(before["journal_uuid"], after["journal_uuid"]);
     assert_eq!(shown(&scene).as_ref(), Some(&first), "the branch was not moved");
 
-    // It says from where its history begins: in the API, in the log, in the journal.
+    // The beginning of the history is reported in the API, in the log, and in the journal.
     let message = api.mirror().await.unwrap().state_message.unwrap_or_default();
     assert!(message.contains("its history begins at 20"), "{message}");
     let log = std::fs::read_to_string(dir.path().join("lakemirror.log")).unwrap();

@@ -1,7 +1,7 @@
-//! Simulated time: what happens next, and the clocks that processes read.
+//! Simulated time: the queue of events, and the clocks that processes read.
 //!
-//! Owns the order of events (time, then the order in which they were made). Everything runs on the thread that takes
-//! events from here; the locks are never contended and never held while an event runs.
+//! Defines the order of events: by time, then by creation. Everything runs on the thread that takes events from here;
+//! the locks are never contended and never held while an event runs.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,7 +20,7 @@ pub(crate) type Micros = u64;
 pub(crate) const MS: Micros = 1_000;
 pub(crate) const SECOND: Micros = 1_000_000;
 
-/// Wall time at the beginning, milliseconds since 1970.
+/// Wall time at the start, milliseconds since 1970.
 pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;
 
 /// What an event does.
@@ -57,11 +57,11 @@ struct Agenda {
     now: Micros,
     made: u64,
     events: BinaryHeap<Reverse<Event>>,
-    /// Processes that have something to do now, a bit for each.
+    /// Processes that have work now, one bit each.
     awake: u64,
 }
 
-/// The simulation as its parts see it. Clones share it.
+/// The simulation as its parts see it. Clones share their state.
 #[derive(Clone)]
 pub(crate) struct Sim {
     agenda: Arc<Mutex<Agenda>>,
@@ -77,7 +77,7 @@ impl Sim {
         self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The world; to be let go of before anything else of the simulation runs.
+    /// The world; the guard must be dropped before anything else of the simulation runs.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,12 +93,12 @@ impl Sim {
         agenda.events.push(Reverse(Event { at, number, action }));
     }
 
-    /// When the next event is.
+    /// The time of the next event.
     pub(crate) fn next_at(&self) -> Option<Micros> {
         self.agenda().events.peek().map(|Reverse(event)| event.at)
     }
 
-    /// Lets the next event happen.
+    /// Runs the next event.
     pub(crate) fn step(&self) {
         let mut agenda = self.agenda();
         let Some(Reverse(event)) = agenda.events.pop() else { return };
@@ -108,7 +108,7 @@ impl Sim {
         (event.action)(self);
     }
 
-    /// Moves time forward to `at`.
+    /// Advances time to `at`.
     pub(crate) fn advance(&self, at: Micros) {
         let mut agenda = self.agenda();
         agenda.now = agenda.now.max(at);
@@ -118,23 +118,23 @@ impl Sim {
     }
 
     pub(crate) fn wake(&self, process: usize) {
-        // Who is no process of the simulation has no bit and nothing to do.
+        // A task that is not a process of the simulation has no bit.
         self.agenda().awake |= u32::try_from(process).ok().and_then(|bit| 1_u64.checked_shl(bit)).unwrap_or(0);
     }
 
-    /// Who has something to do now, in their order; nobody has it any more then.
+    /// Takes the processes that have work now, in order.
     pub(crate) fn take_awake(&self) -> impl Iterator<Item = usize> + use<> {
         let awake = std::mem::take(&mut self.agenda().awake);
         (0..u64::BITS as usize).filter(move |process| awake >> process & 1 == 1)
     }
 
-    /// Waits without anybody's clock.
+    /// Waits in simulated time, independent of process clocks.
     pub(crate) async fn pass(&self, process: usize, delay: Micros) {
         let (sender, done) = oneshot::channel();
         self.after(
             delay,
             Box::new(move |sim| {
-                // Nobody waits any more: nobody is woken.
+                // If the receiver is gone, there is nobody to wake.
                 if !sender.is_closed() {
                     sim.wake(process);
                     let _ = sender.send(());
@@ -147,12 +147,12 @@ impl Sim {
     }
 }
 
-/// A process's clocks: the monotonic one begins with each start, the wall clock may jump.
+/// A process's clocks: the monotonic one starts with each run, the wall clock may jump.
 pub(crate) struct ProcessClock {
     pub(crate) sim: Sim,
     pub(crate) process: usize,
     pub(crate) started: Micros,
-    /// What is added to true wall time.
+    /// Offset from true wall time.
     pub(crate) offset_ms: Arc<Mutex<i64>>,
 }
 

@@ -1,7 +1,7 @@
-//! The destination's bucket and what replicates into it; the engine's port over it.
+//! The destination's bucket and the replication into it; the engine's port over it.
 //!
-//! A store that does not lie: what it calls present is there, with that size. It may be late, refuse to say, or not
-//! answer.
+//! The store does not lie: an object that it reports as present exists with that size. It may be late, deny access, or
+//! not respond.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,23 +13,23 @@ use crate::agenda::{MS, Micros, SECOND, Sim};
 use crate::wire::{Call, Wire, fault};
 use crate::world::{Place, World};
 
-/// An object, or a file of metadata with its bytes.
+/// An object, or a metadata file with its bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) size: u64,
     pub(crate) bytes: Option<Bytes>,
 }
 
-/// What is there, and what is on its way. Keys are `bucket/key`.
+/// The contents, and what is being replicated. Keys are `bucket/key`.
 #[derive(Debug, Default)]
 pub(crate) struct Bucket {
     pub(crate) objects: BTreeMap<String, Stored>,
     pub(crate) markers: BTreeSet<String>,
-    /// Everything that the source ever wrote.
+    /// Everything that the source has ever written.
     pub(crate) written: BTreeMap<String, Stored>,
-    /// What garbage collection removed at the source.
+    /// What garbage collection has removed at the source.
     pub(crate) gone: BTreeSet<String>,
-    /// What does not arrive before it is released.
+    /// What does not arrive until it is released.
     pub(crate) held: BTreeSet<String>,
 }
 
@@ -44,7 +44,7 @@ fn arrive(sim: &Sim, key: &str, stored: Stored) {
     world.bucket.objects.insert(key.to_owned(), stored);
 }
 
-/// Puts something on its way, once.
+/// Starts replicating an object, once.
 pub(crate) fn replicate(sim: &Sim, world: &mut World, key: &str, stored: Stored) {
     if world.bucket.written.insert(key.to_owned(), stored).is_some() {
         return;
@@ -57,7 +57,7 @@ pub(crate) fn replicate(sim: &Sim, world: &mut World, key: &str, stored: Stored)
     send(sim, world, key);
 }
 
-/// Lets a written object arrive after a while.
+/// Lets a written object arrive after a delay.
 pub(crate) fn send(sim: &Sim, world: &mut World, key: &str) {
     let Some(stored) = world.bucket.written.get(key).cloned() else { return };
     let mut delay = world.dice.between(20 * MS, 1500 * MS);
@@ -129,7 +129,7 @@ impl Destination for Port {
         let answer = self.0.call(Call::read(Place::Bucket, "read"), &key, work).await?;
         if let Fetched::Bytes(bytes) = &answer {
             let mut world = self.0.sim.world();
-            // What arrived damaged is no evidence.
+            // A file that arrived damaged is not evidence.
             let whole = world.bucket.written.get(&key).and_then(|stored| stored.bytes.as_ref()) == Some(bytes);
             if whole {
                 world.judge.now = world.now;

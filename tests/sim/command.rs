@@ -1,4 +1,4 @@
-//! The command line: which seeds are run, on how many threads, and what is said of them.
+//! The command line: which seeds are run, on how many threads, and what is printed.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -13,13 +13,13 @@ use crate::plan::Plan;
 use crate::run::{Report, run};
 use crate::shrink::shrink;
 
-/// Seeds of a plain run.
+/// Number of seeds of a plain run.
 const SEEDS: u64 = if cfg!(debug_assertions) { 200 } else { 2000 };
-/// Steps of most seeds; some have four times as many.
+/// Number of steps of most seeds; some have four times as many.
 const STEPS: usize = 70;
-/// Lines of a failing run that are shown.
+/// Maximum number of lines that are printed of a failing run.
 const TRACE_LINES_MAX: usize = 250;
-/// Every so many seeds, one is run twice and compared.
+/// One seed in this many is run twice and compared.
 const TWICE_EVERY: u64 = 20;
 
 struct Wanted {
@@ -28,17 +28,17 @@ struct Wanted {
     seeds: u64,
     steps: usize,
     threads: usize,
-    /// Failing seeds after which no others are begun.
+    /// Number of failing seeds after which no others are started.
     failures: usize,
-    /// A deliberate break to run with.
+    /// A mutation to run with.
     mutant: Option<String>,
-    /// All deliberate breaks whose names contain this.
+    /// All mutations whose names contain this.
     mutants: Option<String>,
-    /// Enumerated cases, those whose names this means, and nothing else.
+    /// Only the enumerated cases that this name selects.
     enumerate: Option<String>,
-    /// Only seeds, none of them twice, to see how many there are in a second.
+    /// Only seeds, none of them twice, to measure seeds per second.
     bench: bool,
-    /// Another test is asked for.
+    /// Another test was requested.
     other: bool,
 }
 
@@ -80,7 +80,7 @@ fn wanted() -> Wanted {
             "--steps" => wanted.steps = value() as usize,
             "--failures" => wanted.failures = value() as usize,
             "--threads" => wanted.threads = value() as usize,
-            // What cargo gives to every bench, and to every test binary.
+            // Arguments that cargo passes to every bench and every test binary.
             "--bench" => wanted.bench = true,
             "--list" | "--ignored" => wanted.other = true,
             _ if word.starts_with('-') => {}
@@ -90,7 +90,7 @@ fn wanted() -> Wanted {
     wanted
 }
 
-/// Runs what the command line asks for.
+/// Runs what the command line requests.
 pub(crate) fn main() -> ExitCode {
     let wanted = wanted();
     if wanted.other {
@@ -106,7 +106,7 @@ pub(crate) fn main() -> ExitCode {
         return crate::mutants::all(filter, wanted.from, wanted.seeds, wanted.steps, wanted.threads);
     }
     if breaks {
-        println!("deliberate breaks need `--features mutants`");
+        println!("mutations need `--features mutants`");
         return ExitCode::from(2);
     }
     match (wanted.seed, &wanted.enumerate) {
@@ -120,7 +120,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// One seed, with everything that happened.
+/// Runs one seed and prints all its events.
 fn one(seed: u64, steps: usize) -> ExitCode {
     let report = run(&Plan::of(seed, steps), true);
     for line in &report.trace {
@@ -172,7 +172,7 @@ fn many(wanted: &Wanted) -> ExitCode {
                     let twice = seed.is_multiple_of(TWICE_EVERY) && !wanted.bench;
                     let again = twice.then(|| run(&plan, false));
                     if again.is_some_and(|again| again.fingerprint != report.fingerprint) {
-                        failed.lock().unwrap().push((seed, "two runs of it differ".to_owned()));
+                        failed.lock().unwrap().push((seed, "two runs differ".to_owned()));
                     }
                     if let Some(violation) = &report.violation {
                         println!("seed {seed} breaks {}", violation.invariant);
@@ -210,7 +210,7 @@ fn many(wanted: &Wanted) -> ExitCode {
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What happened in a failing seed, with as little else as possible.
+/// Prints the events of a failing seed, reduced to as few steps as possible.
 fn explain(seed: u64, steps: usize) {
     let plan = Plan::of(seed, steps);
     let Some(violation) = run(&plan, false).violation else { return };

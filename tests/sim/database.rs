@@ -1,4 +1,4 @@
-//! The mirrors database as a process reaches it: the production's items in memory behind the weather.
+//! The mirrors database as a process reaches it: the production's in-memory items behind the simulated faults.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,12 +13,12 @@ use crate::world::{Place, World};
 /// See the module.
 pub(crate) struct Port(pub(crate) Wire);
 
-/// A call to memory has its answer at once.
+/// A future on memory completes at once.
 pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().unwrap()
 }
 
-/// Who drives a mirror, as an owner's item says it.
+/// Reports the driver of a mirror, according to an owner's item.
 fn tell_driver(world: &mut World, key: &str, value: &[u8]) {
     let Some((_, incarnation)) = key.strip_prefix("owners/").and_then(|rest| rest.split_once('/')) else { return };
     let item: Value = serde_json::from_slice(value).unwrap_or(Value::Null);

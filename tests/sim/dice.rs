@@ -1,11 +1,11 @@
-//! Draws that are the same for the same seed. Owns the generator (splitmix64) and nothing else.
+//! Deterministic random numbers for a seed: a splitmix64 generator.
 
-/// A stream of draws.
+/// A stream of random numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// The stream of a seed; other streams of the same seed share nothing with it.
+    /// The stream of a seed; other streams of the same seed are independent.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut dice = Self(seed ^ stream.wrapping_mul(0xd6e8_feb8_6659_fd93));
         dice.next();
@@ -24,12 +24,12 @@ impl Dice {
         if limit == 0 { 0 } else { self.next() % limit }
     }
 
-    /// From `low` up to and with `high`.
+    /// From `low` to `high`, both included.
     pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high - low + 1)
     }
 
-    /// True `permille` times in a thousand.
+    /// True with a probability of `permille` in a thousand.
     pub(crate) fn chance(&mut self, permille: u64) -> bool {
         permille > 0 && self.below(1000) < permille
     }

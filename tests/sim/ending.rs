@@ -1,7 +1,8 @@
-//! The end of a run: trouble ends, and what can be level becomes so and says so (I5, I8, I11).
+//! The end of a run: faults end, every branch that can be in sync becomes so, and the summaries say so (I5, I8, I11).
 //!
-//! Some runs try one more thing before that. One file or object stays away: nobody else waits for it (I9), and who does
-//! says for what (I11). Or the source is lost: what was seen of it is shown all the same (I10).
+//! Some runs try one more thing before that. Either one file or object stays away: nothing else waits for it (I9), and
+//! the branch that does says for what (I11). Or the source is lost: what was observed of it is shown nevertheless
+//! (I10).
 
 use std::collections::BTreeSet;
 
@@ -18,25 +19,25 @@ use crate::run::Run;
 use crate::users::{self, Stuck};
 use crate::world::{Place, Weather};
 
-/// How long after the last trouble everything must be level.
+/// Time after the last fault in which everything must be in sync.
 pub(crate) const CALM_MAX: Micros = 1800 * SECOND;
-/// How long a summary may take to say what is true.
+/// How long a summary may take to become true.
 const SAYING_MAX: Micros = 300 * SECOND;
-/// How long a source is watched before it is lost; what was not seen until then is not asked for.
+/// How long a source is observed before it is lost; what was not observed until then is not required.
 const WATCH_MAX: Micros = 120 * SECOND;
 
-/// What is tried before everything comes right.
+/// What is tried before all faults end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     Plain,
-    /// Something of one commit does not arrive.
+    /// A file or object of one commit does not arrive.
     Stuck,
-    /// The source does not answer any more.
+    /// The source does not respond any more.
     SourceLost,
 }
 
 impl Run {
-    /// See the module. Every journal is held against what was live in the end.
+    /// See the module. At the end, every journal is compared with the live state.
     pub(crate) fn end(&mut self, ending: Ending) {
         self.calm = true;
         let sim = self.sim.clone();
@@ -64,20 +65,21 @@ impl Run {
         }
     }
 
-    /// Waits until everything is level but for `hopeless`. False where it never is, or something else is wrong.
+    /// Waits until everything except `hopeless` is in sync. Returns false if it does not happen, or if something else
+    /// is wrong.
     fn becomes_level(&mut self, hopeless: Option<Id>) -> bool {
         let unlevel = |run: &Self| run.sim.world().judge.unlevel(&|head| hopeless.as_ref() == Some(head));
         self.comes_true(CALM_MAX, &unlevel, "liveness")
     }
 
-    /// Lets time pass until `open` has nothing more to say.
+    /// Advances time until `open` returns nothing more.
     fn comes_true(&mut self, within: Micros, open: &dyn Fn(&Self) -> Option<String>, invariant: &'static str) -> bool {
         let deadline = self.sim.now() + within;
         loop {
             if !self.until(self.sim.now() + SECOND) {
                 return false;
             }
-            // What they put by a summary that was old by then, they put right by the next one.
+            // What other writers restored according to an outdated summary, they correct with the next one.
             others::put_right(&self.sim, &|| self.summaries());
             let Some(what) = open(self) else { return true };
             if self.sim.now() >= deadline {
@@ -92,7 +94,7 @@ impl Run {
         self.comes_true(SAYING_MAX, open, "I11")
     }
 
-    /// I9 and I11.
+    /// Checks I9 and I11.
     fn one_thing_stays_away(&mut self) -> bool {
         let mut dice = self.dice.clone();
         let Some(stuck) = users::stick(&self.sim, &mut dice) else { return true };
@@ -103,7 +105,7 @@ impl Run {
         true
     }
 
-    /// I10. What was not seen when the source is lost is not asked for: then nothing is tried.
+    /// Checks I10. Nothing is tried if something was not observed when the source is lost.
     fn the_source_is_lost(&mut self) -> bool {
         let mut dice = self.dice.clone();
         self.sim.world().weather.held = 1000;
@@ -121,7 +123,7 @@ impl Run {
                 return true;
             }
         }
-        // What was answered becomes durable.
+        // Lets observed facts become durable.
         if !self.until(self.sim.now() + 2 * SECOND) {
             return false;
         }
@@ -139,14 +141,14 @@ impl Run {
         now(self.records.summaries()).unwrap_or_default().into_values().collect()
     }
 
-    /// What the mirrors say of themselves.
+    /// The status of the mirrors, according to themselves.
     pub(crate) fn status(&self) -> String {
         let said = self.summaries();
         let said = said.iter().map(|one| format!("{} ({:?}): {:?}", one.name, one.status.state, one.status));
         said.collect::<Vec<_>>().join("\n")
     }
 
-    /// A summary that does not say yet that a branch of its mirror is level.
+    /// A summary that does not say yet that a branch of its mirror is in sync.
     fn untold_level(&self) -> Option<String> {
         let summaries = self.summaries();
         let expected = self.sim.world().judge.level_branches();
@@ -158,7 +160,7 @@ impl Run {
             let level = said.is_some_and(|said| {
                 (said.source_commit, said.promoted_commit) == (head, head) && said.waiting.is_empty()
             });
-            (!level).then(|| format!("{branch} of {incarnation:.8} is level, its summary does not say so: {said:?}"))
+            (!level).then(|| format!("{branch} of {incarnation:.8} is in sync, its summary does not say so: {said:?}"))
         })
     }
 
@@ -182,7 +184,7 @@ impl Run {
         })
     }
 
-    /// I4: what the files make is what was live.
+    /// Checks I4: a replay of the files leads to the live state.
     pub(crate) fn replay(&mut self) {
         for index in 0..self.processes.len() {
             let process = &mut self.processes[index];
@@ -198,7 +200,7 @@ impl Run {
     }
 }
 
-/// What is held arrives.
+/// Releases everything that is held.
 pub(crate) fn release(sim: &Sim) {
     let mut world = sim.world();
     for key in std::mem::take(&mut world.bucket.held) {
@@ -206,7 +208,7 @@ pub(crate) fn release(sim: &Sim) {
     }
 }
 
-/// What the source still has, the destination gets in the end.
+/// Replicates everything that the source still has.
 fn restore_objects(sim: &Sim) {
     let mut world = sim.world();
     let missing: Vec<String> =

@@ -1,8 +1,8 @@
-//! Enumerations: a story played once for each of its calls, to disks and to the outside, with one thing going wrong
-//! exactly there; and each time everything must end as it does without.
+//! Enumerations: a story is played once for each of its calls, to disks and to the outside, with one fault injected
+//! exactly there. Each time, everything must end as it does without the fault.
 //!
-//! Owns which cases there are and what is said of them. A case has a name, `1/e:213`: the story, what goes wrong, and at
-//! the how manieth call.
+//! Defines the cases and the output. A case has a name, `1/e:213`: the story, the kind of fault, and the number of the
+//! call.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -16,17 +16,18 @@ use crate::run::script::{At, Life, Looks, Played, Point, play};
 use crate::story::{self, Act};
 use crate::trap::Trouble;
 
-/// Lines of a failing run that are shown.
+/// Maximum number of lines that are printed of a failing run.
 const TRACE_LINES_MAX: usize = 250;
-/// Cases that fail, after which no others are begun.
+/// Number of failing cases after which no others are started.
 const FAILURES_MAX: usize = 3;
 
-/// In a run without options, what survives besides what was synced is asked at every so manieth call to a disk only.
+/// In a run without options, the cases about what survives besides synced data are played only at every so manieth disk
+/// call.
 const SURVIVORS_EVERY: u64 = if cfg!(debug_assertions) { 8 } else { 1 };
 
 const STORIES: [(&str, usize, &[Act]); 2] = [("1", 1, story::ONE), ("2", 2, story::TWO)];
 
-/// What goes wrong, as a case's name has it.
+/// The kind of fault, as in a case's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Nothing,
@@ -41,7 +42,7 @@ enum Kind {
     Twice,
 }
 
-/// Each kind with its letter and what it is.
+/// Each kind with its letter and its description.
 const KINDS: [(Kind, &str, &str); 10] = [
     (Kind::Nothing, "a1", "the machine stops at a call to its disk, nothing unsynced is left"),
     (Kind::Everything, "a2", "the machine stops at a call to its disk, everything is left"),
@@ -55,7 +56,7 @@ const KINDS: [(Kind, &str, &str); 10] = [
     (Kind::Twice, "g", "a changing call is carried out twice"),
 ];
 
-/// A story without trouble, and how many calls it makes.
+/// A story without faults, and the number of its calls.
 struct Base {
     story: usize,
     looks: Looks,
@@ -78,13 +79,14 @@ impl Case {
         format!("{}/{letter}:{}", STORIES[self.story].0, self.number)
     }
 
-    /// Whether a plain run has it.
+    /// Whether a plain run includes it.
     fn is_due(&self) -> bool {
         let survives = matches!(self.kind, Kind::Everything | Kind::Cut | Kind::Sectors);
         !survives || self.number.is_multiple_of(SURVIVORS_EVERY)
     }
 
-    /// Whether a filter means it: a story, a kind, a number, in that order, any left out; without a story the first is meant.
+    /// Whether a filter selects it: a story, a kind, a number, in that order, each optional; the default story is the
+    /// first.
     fn is_meant(&self, filter: &str) -> bool {
         let (story, rest) = filter.split_once('/').unwrap_or(("", filter));
         let (letter, number) = rest.split_once(':').unwrap_or((rest, ""));
@@ -115,7 +117,7 @@ impl Case {
 }
 
 impl Base {
-    /// Told twice: once to see how it ends, and once to count what is called until it is so.
+    /// Plays the story twice: once to see how it ends, and once to count the calls until then.
     fn of(story: usize, same: Option<&Looks>) -> Result<Self, Box<Played>> {
         let first = tell(story, None, same, false);
         if first.report.violation.is_some() {
@@ -130,7 +132,7 @@ impl Base {
         Ok(Self { story, looks, lives, disk, calls, changes })
     }
 
-    /// The call to a disk with this number, counted over all lives.
+    /// The disk call with this number, counted over all lives.
     fn point(&self, number: u64) -> Point {
         let mut call = number;
         for life in &self.lives {
@@ -139,7 +141,7 @@ impl Base {
             }
             call -= life.calls;
         }
-        // Nobody makes that call.
+        // No such call is made.
         Point { process: usize::MAX, run: 0, call }
     }
 
@@ -162,7 +164,7 @@ fn tell(story: usize, wrong: Option<(Trouble, At)>, same: Option<&Looks>, traced
     play((processes, acts), wrong, same, traced)
 }
 
-/// What went wrong in a case, in words; none if it ended as it should.
+/// What went wrong in a case; `None` if it ended as it should.
 fn fault(played: &Played) -> Option<String> {
     if let Some(violation) = &played.report.violation {
         return Some(format!("{}: {}", violation.invariant, violation.what));
@@ -170,7 +172,7 @@ fn fault(played: &Played) -> Option<String> {
     played.struck.is_none().then(|| "the call at which it was to go wrong was never made".to_owned())
 }
 
-/// Plays all cases that a filter means, and says how they ended; without a filter, some only, and says of which.
+/// Plays the cases that a filter selects and prints the results; without a filter, a sample of them.
 pub(crate) fn enumerate(filter: Option<&str>, threads: usize) -> ExitCode {
     let clock = SystemClock::new();
     let begun = clock.monotonic();
@@ -224,8 +226,8 @@ pub(crate) fn enumerate(filter: Option<&str>, threads: usize) -> ExitCode {
     }
 }
 
-/// With a break switched on once it is known how the stories end without: the first case that a filter means and that
-/// ends otherwise, and what is wrong in it.
+/// Plays the cases that a filter selects, with a mutation that is switched on after the reference runs. Returns the
+/// first case that ends differently, and how.
 #[cfg(feature = "mutants")]
 pub(crate) fn first_fault(filter: &str, switch_on: impl FnOnce()) -> Option<(String, String)> {
     let whole: Vec<Base> = (0..STORIES.len()).filter_map(|story| Base::of(story, None).ok()).collect();
@@ -236,7 +238,7 @@ pub(crate) fn first_fault(filter: &str, switch_on: impl FnOnce()) -> Option<(Str
             Ok(Err(played)) => return Some(("without trouble".to_owned(), fault(&played)?)),
             Err(_) => return Some(("without trouble".to_owned(), "a panic".to_owned())),
         };
-        // The last kinds have the fewest cases and tell the most.
+        // The last kinds have the fewest cases and find the most.
         for case in base.cases().into_iter().rev().filter(|case| case.is_meant(filter)) {
             let told = std::panic::catch_unwind(|| fault(&tell(story, Some(case.wrong(&base)), Some(&looks), false)));
             if let Some(fault) = told.unwrap_or_else(|_| Some("a panic".to_owned())) {
@@ -259,7 +261,7 @@ fn say(bases: &[Base], cases: usize, failed: usize, took: f64) {
     println!("enumeration: {cases} runs in {took:.1} s, {end}");
 }
 
-/// One case with everything that happened in it.
+/// Plays one case and prints all its events.
 fn one(case: &Case, base: &Base) -> ExitCode {
     let played = tell(case.story, Some(case.wrong(base)), Some(&base.looks), true);
     explain(&played);

@@ -1,16 +1,23 @@
-//! What must hold, seen from outside: an independent model of sources, of what a destination's bucket was seen to hold,
-//! and of mirrors. It is told what happens and what was answered, and knows nothing of the engine or of the journal.
+//! The invariants, observed from outside: an independent model of the sources, of what was found in the destination's
+//! bucket, and of the mirrors. It is told what happens and what was answered, and depends on neither the engine nor the
+//! journal.
 //!
 //! | | asserted |
 //! |---|---|
-//! | I1 | a commit record is only put, a branch is only pointed, where each file and object of the commit was answered to be there to the very journal that acts; what is gone at the source excuses an ancestor, never a head; parents before children |
-//! | I2 | a mirror's branch only goes to heads that the source answered for that branch, in the order of the answers |
+//! | I1 | a commit record is only written, and a branch only moved, if each file and object of the commit was reported
+//! present to the very journal that acts; an object that does not exist at the source either excuses an ancestor, never
+//! a head; parents before children |
+//! | I2 | a mirror's branch only moves to heads that the source reported for that branch, in the order of the reports |
 //! | I3 | no changing call is sent while something written by its process is not synced |
-//! | I4 | the state after a replay is the one that was live (told by the runner) |
-//! | I5, I8 | in the end, what can be level is (asked by the runner) |
-//! | I6 | a branch is only deleted where the source answered twice, in the same run and in succession, that it is gone, and not where its repository is vanishing; a repository only where its mirror was deleted; what others made or moved is not touched |
-//! | I7 | a changing call is only carried out for the process that the mirrors database names as the driver; a mirror that changes hands gets a higher epoch |
-//! | I9, I10, I11 | asked by the runner (`ending.rs`): all but what waits for one thing becomes level; what was seen before a source was lost is shown; summaries say what is so |
+//! | I4 | the state after a replay is the live state (checked by the runner) |
+//! | I5, I8 | in the end, every branch that can be in sync is (checked by the runner) |
+//! | I6 | a branch is only deleted if the source reported twice, in the same run and in succession, that it does not
+//! exist, and not while its repository is being deleted; a repository only if its mirror was deleted; what other
+//! writers created or moved is not touched |
+//! | I7 | a changing call is only executed for the process that the mirrors database names as the driver; a mirror that
+//! changes owner gets a higher epoch |
+//! | I9, I10, I11 | checked by the runner (`ending.rs`): everything except what waits for one object gets in sync; what
+//! was observed before a source was lost is shown; summaries are true |
 
 #[path = "judge/level.rs"]
 mod level;
@@ -25,17 +32,17 @@ use crate::agenda::{Micros, SECOND};
 
 pub(crate) type Id = [u8; 32];
 
-/// By when what was answered is written down by a process that goes on.
+/// Time after which a running process has recorded an answer.
 const WRITTEN_AFTER: Micros = 10 * SECOND;
 
-/// A broken invariant.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Violation {
     pub(crate) invariant: &'static str,
     pub(crate) what: String,
 }
 
-/// Who made a call: a process, which of its runs, and with which journal.
+/// The caller: a process, its run, and its journal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Who {
     pub(crate) name: String,
@@ -46,23 +53,23 @@ pub(crate) struct Who {
 #[derive(Debug, Clone, Default)]
 struct Commit {
     parents: Vec<Id>,
-    /// Keys (by number) and sizes; files of metadata have no size to compare.
+    /// Keys (by number) and sizes; metadata files have no size to compare.
     needs: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Source {
     branches: BTreeMap<String, Id>,
-    /// Heads as they were answered for each branch, in order, without repeats in succession.
+    /// The reported heads of each branch, in order, without repetitions in succession.
     answered: BTreeMap<String, Vec<Id>>,
-    /// When a branch was deleted last.
+    /// When a branch was last deleted.
     deleted: BTreeMap<String, Micros>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct MirrorBranch {
     head: Id,
-    /// The term in which it was last pointed somewhere.
+    /// The term in which it was last moved.
     term: u64,
 }
 
@@ -71,20 +78,20 @@ struct MirrorBranch {
 struct Copy {
     incarnation: Option<String>,
     records: BTreeSet<Id>,
-    /// Those that an earlier journal put there, and the present one not yet.
+    /// Commits that an earlier journal wrote and the present one did not yet.
     inherited: BTreeSet<Id>,
     branches: BTreeMap<String, MirrorBranch>,
-    /// Branches that others made, and where they are.
+    /// Branches that other writers created, and their heads.
     foreign: BTreeMap<String, Id>,
-    /// Branches that others moved, and where to; none where they deleted them.
+    /// Branches that other writers moved, and their heads; `None` if they were deleted.
     moved: BTreeMap<String, Option<Id>>,
-    /// Branches that others deleted and the source had not any more, as they were.
+    /// Branches that other writers deleted and that no longer existed at the source, as they were.
     forgotten: BTreeMap<String, MirrorBranch>,
-    /// Branches that others ever moved.
+    /// Branches that other writers ever moved.
     touched: BTreeSet<String>,
-    /// Whether it is another one, which others put in the place of a mirror's.
+    /// Whether other writers replaced a mirror's repository with this one.
     replaced: bool,
-    /// Counts the journals that drive it, one after another, and the last one.
+    /// Number of the current journal among those that drive it one after another, and that journal.
     term: u64,
     node: Option<u64>,
 }
@@ -94,16 +101,16 @@ struct Mirror {
     name: String,
     source: String,
     deleted: bool,
-    /// By branch: where its last position in the answers was, also after it was deleted.
+    /// By branch: the position of its last head among the reported ones, kept after its deletion.
     reached: BTreeMap<String, usize>,
 }
 
-/// Answers that a branch is gone, to one run of a process.
+/// Reports to one run of a process that a branch does not exist.
 #[derive(Debug, Clone, Default)]
 struct Missed {
     streak: u32,
     proven: bool,
-    /// When it was last answered.
+    /// Time of the last report.
     at: Micros,
 }
 
@@ -111,7 +118,7 @@ struct Missed {
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
     pub(crate) now: Micros,
-    /// How old evidence may be when a call that rests on it is carried out; none where clocks jump.
+    /// Maximum age of evidence when a call that rests on it is executed; `None` if clocks jump.
     pub(crate) evidence_age: Option<Micros>,
     keys: HashMap<String, u32>,
     /// The keys by their numbers.
@@ -121,35 +128,35 @@ pub(crate) struct Judge {
     sources: BTreeMap<String, Source>,
     mirrors: BTreeMap<String, Mirror>,
     copies: BTreeMap<String, Copy>,
-    /// When a journal was last told that a key is there.
+    /// When a journal was last told that a key is present.
     evidence: BTreeMap<(u64, u32), Micros>,
     missed: BTreeMap<(Who, String, String), Missed>,
-    /// By mirror: who drives it, and the epoch of that.
+    /// By mirror: its driver, and the epoch.
     holders: BTreeMap<String, (Option<String>, u64)>,
-    /// Commit records that were answered to a journal, and when.
+    /// Commit records that were returned to a journal, and when.
     told: BTreeMap<(u64, Id), Micros>,
-    /// Whether branches of sources were hidden in any answer.
+    /// Whether branches of sources were hidden in any listing.
     visibility: BTreeMap<(String, String), BTreeSet<bool>>,
-    /// Heads that were answered last to a run of a process, by source and branch.
+    /// Heads that were last returned to a run of a process, by source and branch.
     heads_told: BTreeMap<(String, String, String), Id>,
-    /// Sources that were deleted or replaced: their mirrors keep what they have.
+    /// Sources that were deleted or replaced: their mirrors keep their content.
     vanished: BTreeSet<String>,
-    /// What the mirror's lakeFS showed to whom.
+    /// What the mirror's lakeFS returned to each caller.
     shown: Shown,
-    /// Mirrors whose repositories others deleted or replaced.
+    /// Mirrors whose repositories other writers deleted or replaced.
     robbed: BTreeSet<String>,
-    /// Mirrors that had no repository yet when another source came under their source's name.
+    /// Mirrors without a repository when another source took their source's name.
     doubtful: BTreeSet<String>,
-    /// Whether branches that others moved are to be put back.
+    /// Whether branches that other writers moved are restored.
     pub(crate) restores: bool,
-    /// Whether ancestors are proven before they get their records.
+    /// Whether ancestors are proven before their records are written.
     pub(crate) history_complete: bool,
-    /// How late a deletion may follow the answer that proves it; none where calls are held up.
+    /// Maximum delay of a deletion after the answer that proves it; `None` if calls are delayed.
     pub(crate) removal_late_max: Option<Micros>,
     /// The journals of processes, by the processes' names.
     nodes: BTreeMap<String, u64>,
     pub(crate) violations: Vec<Violation>,
-    /// What was seen to happen, for the summary of a run.
+    /// Number of events, for the summary of a run.
     pub(crate) moves: u64,
     pub(crate) records: u64,
     pub(crate) removals: u64,
@@ -174,7 +181,7 @@ impl Judge {
         number
     }
 
-    // What happens at the source.
+    // Events at the source.
 
     pub(crate) fn commit_made(&mut self, id: Id, parents: Vec<Id>, needs: &[String]) {
         let needs = needs.iter().map(|key| self.key(key)).collect();
@@ -201,9 +208,9 @@ impl Judge {
         self.gone.insert(key);
     }
 
-    // What was answered.
+    // Answers.
 
-    /// A head was answered to somebody.
+    /// A head was returned to a process.
     pub(crate) fn head_answered(&mut self, repository: &str, branch: &str, head: Id) {
         let source = self.sources.entry(repository.to_owned()).or_default();
         match source.answered.get_mut(branch) {
@@ -213,10 +220,10 @@ impl Judge {
         }
     }
 
-    /// A listing or a question about a branch was answered with this head, or with its absence by its own 404.
+    /// A listing or a query of a branch returned this head, or the absence of the branch by its own 404.
     pub(crate) fn presence_told(&mut self, who: &Who, repository: &str, branch: &str, there: bool) {
         let entry = (who.clone(), repository.to_owned(), branch.to_owned());
-        // A repository that is being deleted shows no branch any more: that says nothing of those it had until then.
+        // A repository that is being deleted shows no branches; that says nothing about those it had before.
         let had = self.sources.get(repository).is_some_and(|source| source.branches.contains_key(branch));
         let vanishing = had && self.vanished.contains(repository);
         let missed = self.missed.entry(entry).or_default();
@@ -227,30 +234,30 @@ impl Judge {
         }
     }
 
-    /// A commit's record was answered to a process.
+    /// A commit record was returned to a process.
     pub(crate) fn commit_told(&mut self, who: &Who, id: Id) {
         self.told.entry((who.node, id)).or_insert(self.now);
     }
 
-    /// A head of the source was answered to a process.
+    /// A head of the source was returned to a process.
     pub(crate) fn head_told(&mut self, who: &Who, repository: &str, branch: &str, head: Id) {
         self.heads_told.insert((who.name.clone(), repository.to_owned(), branch.to_owned()), head);
     }
 
-    /// A process has died: what it was told just before may not be written down.
+    /// A process has died: what it was told just before may not be recorded.
     pub(crate) fn process_ended(&mut self, name: &str) {
         let node = self.nodes.get(name).copied();
         let sure = self.now.saturating_sub(WRITTEN_AFTER);
         self.told.retain(|(told, _), at| Some(*told) != node || *at <= sure);
     }
 
-    /// A process was told that a key is there, with the size that it should have.
+    /// A process was told that a key is present, with the right size.
     pub(crate) fn arrival_told(&mut self, who: &Who, key: &str) {
         let key = self.key(key);
         self.evidence.insert((who.node, key), self.now);
     }
 
-    // What is defined.
+    // Definitions.
 
     pub(crate) fn mirror_defined(&mut self, incarnation: &str, name: &str, source: &str) {
         let (name, source) = (name.to_owned(), source.to_owned());
@@ -269,7 +276,7 @@ impl Judge {
         self.nodes.insert(who.name.clone(), who.node);
     }
 
-    /// The mirrors database says who drives a mirror.
+    /// The driver of a mirror, according to the mirrors database.
     pub(crate) fn driver_written(&mut self, incarnation: &str, holder: Option<String>, epoch: u64) {
         if let Some((before, old)) = self.holders.get(incarnation)
             && (epoch < *old || epoch == *old && holder.is_some() && *before != holder)
@@ -295,7 +302,7 @@ impl Judge {
         self.holders.keys().find(active).and_then(|id| self.holders.get(id)?.0.as_deref())
     }
 
-    // What is done to mirrors.
+    // Changes to mirrors.
 
     /// A changing call was sent.
     pub(crate) fn sent(&mut self, who: &Who, call: &str, synced: bool) {
@@ -327,7 +334,8 @@ impl Judge {
         self.drives(who, name, "deletes it");
         let incarnation = self.copies.get(name).and_then(|copy| copy.incarnation.clone());
         let deleted = incarnation.and_then(|id| self.mirrors.get(&id)).is_some_and(|mirror| mirror.deleted);
-        // That another one came in its place since it was last asked nobody can know: lakeFS has no compare-and-set.
+        // The caller cannot know that another repository took its place since the last check: lakeFS has no
+        // compare-and-set.
         let unknowing = self.copies.get(name).is_some_and(|copy| copy.replaced);
         if !deleted && !unknowing {
             self.broken("I6", format!("{} deletes repository {name}, whose mirror is not deleted", who.name));
@@ -335,7 +343,7 @@ impl Judge {
         self.copies.remove(name);
     }
 
-    /// I7: who calls is who drives, by the database.
+    /// I7: the caller must be the driver according to the database.
     fn drives(&mut self, who: &Who, name: &str, what: &str) {
         self.still_ours(who, name, what);
         let incarnation = self.copies.get(name).and_then(|copy| copy.incarnation.clone());
@@ -347,7 +355,7 @@ impl Judge {
         }
     }
 
-    /// What of a commit was never seen by the journal that acts, or too long ago.
+    /// What of a commit was never found by the journal that acts, or too long ago.
     fn unproven(&self, who: &Who, id: &Id, as_head: bool) -> Option<String> {
         let Some(commit) = self.commits.get(id) else { return Some("it is no commit of the source".to_owned()) };
         for need in &commit.needs {
@@ -373,7 +381,7 @@ impl Judge {
         let Some(copy) = self.copies.get_mut(name) else { return };
         copy.inherited.remove(&id);
         let copy = &*copy;
-        // What was taken once and made again may lack what was on the first.
+        // A repository that was taken and created again may lack the records of the first one.
         let robbed = copy.incarnation.as_ref().is_some_and(|id| self.robbed.contains(id));
         if copy.replaced || robbed || copy.records.contains(&id) {
             return;
@@ -409,7 +417,7 @@ impl Judge {
         }
         self.not_over_others(who, name, branch, "moves");
         let Some(copy) = self.copies.get(name) else { return };
-        // What was shown already is put back as it is.
+        // A branch that was shown before is restored as it was.
         let put_back = self.restores && !untouched && copy.branches.get(branch).is_some_and(|known| known.head == to);
         let (incarnation, recorded) = (copy.incarnation.clone().unwrap_or_default(), copy.records.contains(&to));
         if !recorded {
@@ -419,7 +427,8 @@ impl Judge {
             self.broken("I1", format!("{} moves {branch} of {name} to {}: {why}", who.name, short(&to)));
         }
         let place = self.place_of(&incarnation, branch, &to);
-        // A branch that is gone at the source is put back to be removed from where the journal knows it to be.
+        // A branch that no longer exists at the source is restored so that it can be removed from where the journal
+        // knows it.
         let source = self.mirrors.get(&incarnation).and_then(|mirror| self.sources.get(&mirror.source));
         let leaves = self.restores && source.is_some_and(|source| !source.branches.contains_key(branch));
         if place.is_none() && !leaves && !self.doubtful.contains(&incarnation) {
@@ -448,7 +457,7 @@ impl Judge {
         }
     }
 
-    /// The first answer of this head that is not before what the mirror showed already.
+    /// The first report of this head that is not before what the mirror has shown.
     fn place_of(&self, incarnation: &str, branch: &str, to: &Id) -> Option<usize> {
         let mirror = self.mirrors.get(incarnation)?;
         let from = mirror.reached.get(branch).copied().unwrap_or(0);
@@ -456,12 +465,12 @@ impl Judge {
         heads.iter().enumerate().skip(from).find(|(_, head)| *head == to).map(|(place, _)| place)
     }
 
-    /// A listing of the source was answered in which the branch was hidden, or was not.
+    /// A listing of the source showed the branch as hidden, or as visible.
     pub(crate) fn visibility_answered(&mut self, repository: &str, branch: &str, hidden: bool) {
         self.visibility.entry((repository.to_owned(), branch.to_owned())).or_default().insert(hidden);
     }
 
-    /// `hidden` says whether it was: one that the source was seen to have otherwise may be made again.
+    /// `hidden` says whether it was: a branch whose visibility differs at the source may be created again.
     pub(crate) fn branch_deleted(&mut self, who: &Who, name: &str, branch: &str, hidden: bool) {
         self.drives(who, name, "deletes a branch");
         let incarnation = self.copies.get(name).and_then(|copy| copy.incarnation.clone()).unwrap_or_default();

@@ -1,7 +1,6 @@
-//! A lakeFS in memory: repositories, branches, commits and trees, as far as the engine's port shows them.
+//! A lakeFS in memory: repositories, branches, commits and trees, as far as the engine's port exposes them.
 //!
-//! Owns what is true on one installation. Knows nothing of calls, faults or the engine; what the judge is told is told
-//! by those who change things here.
+//! The true state of one installation, without calls, faults or the engine. Callers that change it inform the judge.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use lakemirror::graveler::writer::{MetarangeWriter, RangeWriter};
 use lakemirror_journal::commit::CommitRecord;
 use lakemirror_journal::ids::{CommitId, MetarangeId};
 
-/// An object: its address, relative to the namespace or a whole URI, and its size.
+/// An object: its address, relative to the namespace or a full URI, and its size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Object {
     pub(crate) address: String,
@@ -22,7 +21,7 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// Bucket and key as one text.
+    /// Bucket and key as one string.
     pub(crate) fn key(&self, bucket: &str, repository: &str) -> String {
         match self.address.strip_prefix("s3://") {
             Some(full) => full.to_owned(),
@@ -62,7 +61,7 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// The same tree with another content of one directory.
+    /// The same tree with other content in one directory.
     pub(crate) fn with(&self, directory: u64, entries: BTreeMap<String, Object>) -> Self {
         let mut ranges = self.ranges.clone();
         if entries.is_empty() {
@@ -123,7 +122,7 @@ impl Repository {
         self.commits.get(&head).map(|commit| Arc::clone(&commit.tree))
     }
 
-    /// Makes a commit; its parents are there.
+    /// Creates a commit; its parents must exist.
     pub(crate) fn commit(&mut self, parents: Vec<CommitId>, tree: Tree, number: u64, date: i64) -> Arc<Commit> {
         let generation = parents.iter().filter_map(|id| self.commits.get(id)).map(|commit| commit.record.generation);
         let mut record = CommitRecord {
@@ -143,7 +142,7 @@ impl Repository {
         commit
     }
 
-    /// Commits reachable from one, newest first, itself first.
+    /// Commits reachable from one, newest first, starting with itself.
     pub(crate) fn log(&self, from: &CommitId, amount: usize) -> Option<Vec<CommitRecord>> {
         let mut found = vec![self.commits.get(from)?.record.clone()];
         let mut known = BTreeMap::from([(*from, ())]);

@@ -1,5 +1,5 @@
-//! The engine's lakeFS port over a lake of the world, the source's or the mirror's. Tells the judge what is done and
-//! what is answered.
+//! The engine's lakeFS port over a lake of the world, the source's or the mirror's. Informs the judge of calls and
+//! answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::lake::{self, Branch, Lake, Repository, Tree};
 use crate::wire::{Call, Wire, fault};
 use crate::world::{BUCKET, Place, World};
 
-/// The metadata by which a mirror's repository is known.
+/// The metadata key by which a mirror repository is recognized.
 pub(crate) const MARK: &str = "lakemirror.incarnation";
 
 /// One lakeFS as a process reaches it.
@@ -27,7 +27,7 @@ fn lake(world: &mut World, place: Place) -> &mut Lake {
     if place == Place::Source { &mut world.source } else { &mut world.mirror }
 }
 
-/// `missing` is what an answer about something in a repository that is not there counts as.
+/// `missing` is the kind of an error about something in a repository that does not exist.
 fn find<'a>(world: &'a mut World, place: Place, name: &str, missing: FaultKind) -> Result<&'a mut Repository, Fault> {
     let found = lake(world, place).repositories.get_mut(name);
     found.ok_or_else(|| fault(missing, name, "404 repository not found"))
@@ -46,7 +46,7 @@ impl Port {
         Call::change(self.place, name)
     }
 
-    /// Tells the judge which commits were answered.
+    /// Informs the judge which commits were returned.
     fn tell(&self, answered: &[CommitRecord]) {
         let mut world = self.wire.sim.world();
         world.judge.now = world.now;
@@ -56,7 +56,7 @@ impl Port {
     }
 }
 
-/// The branches of the source as a listing shows them: now, or a while ago, or not all of them.
+/// The branches of the source in a listing: current, outdated, or incomplete.
 fn listing(world: &mut World, repository: &str) -> Result<BTreeMap<String, Branch>, Fault> {
     let branches = find(world, Place::Source, repository, FaultKind::Refused)?.branches.clone();
     let default = find(world, Place::Source, repository, FaultKind::Refused)?.default_branch.clone();

@@ -1,6 +1,6 @@
-//! Whether the simulation notices deliberate breaks: each is switched on in a process of its own, which runs seed after
-//! seed until one fails, and if none does, through the enumerations. A seed that a break makes spin for ever is noticed as
-//! such; seeds that merely take too long together have noticed nothing.
+//! Whether the simulation detects the mutations. Each is switched on in its own process, which runs seeds until one
+//! fails, and if none does, the enumerations. A seed that a mutation makes spin forever counts as detected; seeds that
+//! merely take too long together do not.
 
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,13 +15,13 @@ use crate::enumerate;
 use crate::plan::Plan;
 use crate::run::run;
 
-/// How long the seeds of one break may take, and its enumeration.
+/// Maximum time for the seeds of one mutation, and for its enumeration.
 const TIME_MAX: Duration = Duration::from_secs(900);
-/// How long one seed may take: a thousand times what it does.
+/// Maximum time of one seed: a thousand times the usual.
 const SEED_MAX: Duration = Duration::from_secs(60);
 const EVERY: Duration = Duration::from_millis(50);
 
-/// Breaks that no seed of a minute notices, each with its reason and the unit test that falls with it.
+/// Mutations that no seed of a minute detects, each with the reason and the unit test that detects it.
 pub(crate) const SURVIVORS: &[(&str, &str)] = &[
     (
         "beat_counts_from_its_answer",
@@ -55,7 +55,7 @@ pub(crate) const SURVIVORS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Breaks that one seed in hundreds or thousands notices, and a seed that does: their seeds begin shortly before it.
+/// Mutations that one seed in hundreds or thousands detects, with such a seed: their runs begin shortly before it.
 const RARE: &[(&str, u64)] = &[
     ("divergence_ignored", 696),
     ("earlier_heads_unasked", 2_147),
@@ -67,10 +67,10 @@ const RARE: &[(&str, u64)] = &[
     ("taken_as_resumed", 664),
 ];
 
-/// Switches one on and runs seeds until one fails; says which, and what it broke.
+/// Switches one on and runs seeds until one fails; prints which, and the violation.
 pub(crate) fn one(name: &str, from: u64, seeds: u64, steps: usize) -> ExitCode {
     if !mutant::ALL.contains(&name) {
-        println!("there is no break {name:?}; there are: {}", mutant::ALL.join(", "));
+        println!("there is no mutation {name:?}; there are: {}", mutant::ALL.join(", "));
         return ExitCode::from(2);
     }
     mutant::switch_on(Some(name));
@@ -95,14 +95,14 @@ pub(crate) fn one(name: &str, from: u64, seeds: u64, steps: usize) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The seed that runs, and since when.
+/// The seed that is running, and since when.
 struct Watch {
     clock: SystemClock,
     begun: Mutex<(u64, Duration)>,
 }
 
 impl Watch {
-    /// Ends the process as one that has noticed the break when one seed after `from` takes longer than any seed does.
+    /// Ends the process as if the mutation was detected, if one seed after `from` takes longer than any seed does.
     fn over(from: u64) -> Arc<Self> {
         let clock = SystemClock::new();
         let watch = Arc::new(Self { begun: Mutex::new((from, clock.monotonic())), clock });
@@ -125,7 +125,7 @@ impl Watch {
     }
 }
 
-/// Switches one on and plays the enumerated cases until one fails; says which, and what it broke.
+/// Switches one on and plays the enumerated cases until one fails; prints which, and the violation.
 pub(crate) fn enumerated(name: &str, filter: &str) -> ExitCode {
     match enumerate::first_fault(filter, || mutant::switch_on(Some(name))) {
         Some((case, fault)) => {
@@ -186,7 +186,7 @@ fn by_enumeration(name: &str) -> Option<String> {
     in_a_process(&["--mutant", name, "--enumerate"])
 }
 
-/// What the process said; none if nothing was noticed.
+/// The output of the process; `None` if nothing was detected.
 fn in_a_process(words: &[&str]) -> Option<String> {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(words).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -202,7 +202,7 @@ fn in_a_process(words: &[&str]) -> Option<String> {
     match output.status.code() {
         Some(0) => Some(said),
         Some(1) => None,
-        // Memory or stack that runs out.
+        // Out of memory or stack.
         _ => Some("the process dies".to_owned()),
     }
 }

@@ -1,5 +1,5 @@
-//! What others do who should not: they move, make and delete branches of mirrors, delete or replace mirrors'
-//! repositories, and delete sources. The judge is told, so that it knows what must be left alone.
+//! Other writers: they move, create and delete branches of mirrors, delete or replace mirror repositories, and delete
+//! sources. The judge is informed, so that it knows what must be left alone.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::lakefs::MARK;
 use crate::users;
 use crate::world::World;
 
-/// How long a mirror has to say that a branch is elsewhere before it is believed.
+/// How long a mirror must report that a branch diverged before it is believed.
 const SAID_FOR: Micros = 30 * SECOND;
 
 /// The first number of commits that no source has.
@@ -25,7 +25,7 @@ fn any_mirror(world: &World, dice: &mut Dice) -> Option<String> {
     dice.pick(&names).map(|name| (*name).clone())
 }
 
-/// A commit that no source has, or one that is there.
+/// A commit that no source has, or an existing one.
 fn any_commit(repository: &mut Repository, dice: &mut Dice, number: u64, date: i64) -> CommitId {
     let known: Vec<CommitId> = repository.commits.keys().copied().collect();
     match dice.pick(&known) {
@@ -37,7 +37,7 @@ fn any_commit(repository: &mut Repository, dice: &mut Dice, number: u64, date: i
     }
 }
 
-/// Moves, deletes or makes a branch of some mirror.
+/// Moves, deletes or creates a branch of some mirror.
 pub(crate) fn meddle(sim: &Sim, dice: &mut Dice, number: u64) {
     let mut world = sim.world();
     let date = (world.now / SECOND).cast_signed();
@@ -59,7 +59,7 @@ pub(crate) fn meddle(sim: &Sim, dice: &mut Dice, number: u64) {
     world.judge.others_move(&name, &branch, to.map(|to| to.0));
 }
 
-/// Puts everything back that others moved, to where its mirror says that it belongs, and takes away what they made.
+/// Restores everything that other writers moved to where its mirror expects it, and removes what they created.
 pub(crate) fn unmeddle(sim: &Sim, summaries: &[Summary]) {
     let mut world = sim.world();
     world.judge.others_forget_what_is_gone();
@@ -84,11 +84,11 @@ pub(crate) fn unmeddle(sim: &Sim, summaries: &[Summary]) {
     }
 }
 
-/// What a mirror still says to be elsewhere, of what others ever moved, they put to where it says that it belongs: it may
-/// have said something else when they put it back first.
+/// Restores branches that other writers ever moved and a mirror still reports as diverged: the mirror may have reported
+/// something else when they were restored first.
 pub(crate) fn put_right(sim: &Sim, summaries: &dyn Fn() -> Vec<Summary>) {
     let touched = sim.world().judge.touched_by_others();
-    // Where lakemirror puts things back itself, nobody else does.
+    // If lakemirror restores branches itself, no other writer does.
     if touched.is_empty() || sim.world().judge.restores {
         return;
     }
@@ -100,7 +100,7 @@ pub(crate) fn put_right(sim: &Sim, summaries: &dyn Fn() -> Vec<Summary>) {
         let said = own.flat_map(|summary| &summary.status.branches);
         let mut said = said.filter(|said| said.name == branch && said.state == BranchState::Diverged);
         let Some(head) = said.find_map(|said| said.promoted_commit) else { continue };
-        // A summary may be old: it counts once it has said so for a while.
+        // A summary may be outdated: it counts after it has said so for a while.
         let now = world.now;
         let since = world.said.entry((name.clone(), branch.clone())).or_insert((head, now));
         if since.0 != head {
@@ -119,7 +119,7 @@ pub(crate) fn put_right(sim: &Sim, summaries: &dyn Fn() -> Vec<Summary>) {
     }
 }
 
-/// Deletes a mirror's repository, or puts another one in its place.
+/// Deletes a mirror repository, or replaces it.
 pub(crate) fn rob(sim: &Sim, dice: &mut Dice, number: u64) {
     let mut world = sim.world();
     let date = (world.now / SECOND).cast_signed();
@@ -140,7 +140,7 @@ pub(crate) fn rob(sim: &Sim, dice: &mut Dice, number: u64) {
     world.judge.others_take(&name, replaced);
 }
 
-/// What others put in the place of mirrors' repositories goes.
+/// Removes the repositories with which other writers replaced those of mirrors.
 pub(crate) fn unrob(sim: &Sim) {
     let mut world = sim.world();
     for name in world.judge.replaced() {
@@ -150,7 +150,7 @@ pub(crate) fn unrob(sim: &Sim) {
     }
 }
 
-/// Deletes a source: for a while it shows no branch, then it is not there, then perhaps another one is.
+/// Deletes a source: for a while it shows no branches, then it does not exist, then possibly another one does.
 pub(crate) fn vanish(sim: &Sim, dice: &mut Dice) {
     let mut world = sim.world();
     let there = world.source.repositories.keys().filter(|name| !world.vanishing.contains(*name));

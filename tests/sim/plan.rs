@@ -1,14 +1,14 @@
-//! What happens in a run: a list of steps with their times, drawn from the seed before anything runs, so that a run can
-//! be repeated with some of them left out.
+//! The plan of a run: a list of steps with their times, drawn from the seed before anything runs, so that a run can be
+//! repeated without some of them.
 //!
-//! Each seed has kinds of trouble of its own; not every run has everything, else one kind would hide another.
+//! Each seed has its own kinds of faults; not every run has all, because one kind could hide another.
 
 use crate::agenda::{MS, Micros, SECOND};
 use crate::dice::Dice;
 use crate::ending::Ending;
 use crate::world::TO_MAX;
 
-/// One thing that happens.
+/// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Commit,
@@ -26,61 +26,61 @@ pub(crate) enum Step {
     /// One of the next writes or syncs fails.
     FailWrite,
     FillDisk,
-    /// A process is asked to end.
+    /// A process is asked to stop.
     Stop,
     Pause,
     Wake,
-    /// What goes wrong with calls changes.
+    /// The faults of calls change.
     Weather,
     Clear,
-    /// A process does not reach something.
+    /// A process cannot reach something.
     Cut,
     Mend,
-    /// An object goes from the destination, and comes again later.
+    /// An object disappears from the destination, and arrives again later.
     LoseObject,
-    /// Everything that is held arrives.
+    /// Everything that is held is released.
     Release,
     JumpClock,
     LoseVolume,
-    /// Listings become stale or short, or right again.
+    /// Listings become stale or incomplete, or correct again.
     Listings,
-    /// Questions about single objects fail or are answered wrongly once, or no more.
+    /// Queries of single objects fail or are answered wrongly once, or no more.
     Doubt,
-    /// Somebody else moves, makes or deletes branches of a mirror, and puts them back.
+    /// Another writer moves, creates or deletes branches of a mirror, and restores them.
     Meddle,
     Unmeddle,
-    /// Somebody else deletes a mirror's repository, or puts another in its place.
+    /// Another writer deletes a mirror repository, or replaces it.
     Rob,
-    /// A source's repository is deleted; another one may come in its place.
+    /// A source repository is deleted; another one may take its place.
     Vanish,
-    /// The mirrors database answers a process late, and then not at all.
+    /// The mirrors database responds late to a process, and then not at all.
     Drowse,
 }
 
-/// A step and when.
+/// A step and its time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Planned {
     pub(crate) at: Micros,
     pub(crate) what: Step,
-    /// What the step's own choices are drawn from.
+    /// The seed of the step's own choices.
     pub(crate) draw: u64,
 }
 
-/// A run before it runs.
+/// A run before it starts.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) repositories: u64,
     pub(crate) processes: usize,
-    /// How long a call is on its way after its sender has looked at what it rests on; none where clocks jump.
+    /// Maximum time a call is in flight after its sender has checked what it rests on; `None` if clocks jump.
     pub(crate) held_up_max: Option<Micros>,
-    /// Whether every answer comes soon, and every process goes on.
+    /// Whether all responses come soon, and every process keeps running.
     pub(crate) prompt: bool,
     pub(crate) steps: Vec<Planned>,
     pub(crate) ending: Ending,
 }
 
-/// Kinds of trouble and their steps, each with its share.
+/// Kinds of faults and their steps, each with its weight.
 const TROUBLES: [&[(Step, u64)]; 15] = [
     &[(Step::Kill, 8)],
     &[(Step::CrashInWrite, 8)],
@@ -112,10 +112,10 @@ const WORK: &[(Step, u64)] = &[
 impl Plan {
     pub(crate) fn of(seed: u64, steps: usize) -> Self {
         let mut dice = Dice::new(seed, 1);
-        // Some things come only late in a long story, and most in many short ones.
+        // Some situations occur only late in a long run, most in many short ones.
         let steps = if dice.chance(60) { 4 * steps } else { steps };
         let mut choices: Vec<(Step, u64)> = WORK.to_vec();
-        // One seed in eight has no trouble at all.
+        // One seed in eight has no faults.
         let calm = dice.chance(125);
         let mut held_up_max = Some(TO_MAX);
         for trouble in TROUBLES {

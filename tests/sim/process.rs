@@ -1,5 +1,5 @@
-//! A process of the destination's region: the production's journal, recorder, records and engine on a runtime of one
-//! thread that runs only when it is stepped. Owns its machine (disk and hot store) and its starts, stops and deaths.
+//! A process of the destination's region: the production journal, recorder, records and engine on a single-threaded
+//! runtime that runs only when it is stepped. Includes its machine (disk and hot store), its starts, stops and deaths.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -44,7 +44,7 @@ pub(crate) struct Rules {
     pub(crate) settings: Settings,
 }
 
-/// Whether a runtime has nothing to do, told by the runtime itself just before it would wait.
+/// Whether a runtime is idle, as reported by the runtime just before it would wait.
 #[derive(Default)]
 struct Idle(Mutex<(bool, Option<Waker>)>);
 
@@ -113,7 +113,7 @@ impl Process {
         format!("w{}.{}", self.index, self.runs)
     }
 
-    /// The volume is lost: an empty one takes its place.
+    /// The volume is lost: an empty one replaces it.
     pub(crate) fn lose_volume(&mut self) {
         self.disk = SimDisk::new(&self.faults);
         self.hot = MemoryHot::new(&self.faults);
@@ -151,7 +151,7 @@ impl Process {
         sim.wake(self.index);
     }
 
-    /// Runs until there is nothing to do. What it ended with, if it has.
+    /// Runs until there is nothing to do. Returns its result, if it has ended.
     pub(crate) fn step(&mut self) -> Option<Result<(), String>> {
         let running = self.running.as_mut()?;
         running.runtime.block_on(poll_fn(|cx| running.idle.poll(cx.waker())));
@@ -169,11 +169,11 @@ impl Process {
         }
     }
 
-    /// Whatever it was doing, it does nothing more; of what it had written and not synced `survival` is left.
+    /// Stops it at once; of what was written and not synced, `survival` remains.
     pub(crate) fn kill(&mut self, survival: Survival) {
         self.running = None;
         self.disk.reboot(survival);
-        // A flush of the hot store is whole or not at all.
+        // A flush of the hot store is atomic.
         let all = match survival {
             Survival::Nothing => false,
             Survival::Everything => true,
@@ -184,12 +184,12 @@ impl Process {
         self.faults.reset();
     }
 
-    /// The digest of the live state; none where the journal does not answer.
+    /// The digest of the live state; `None` if the journal does not respond.
     pub(crate) fn digest(&mut self) -> Option<[u8; 32]> {
         self.read(|state| image::digest(state).ok()).flatten()
     }
 
-    /// The mirrors of the live state and how far they are.
+    /// The mirrors of the live state and their phases.
     pub(crate) fn phases(&mut self) -> Option<Vec<String>> {
         let phase = |(id, mirror): (&Incarnation, &Mirror)| format!("{:.8} {:?}", id.to_string(), mirror.phase);
         self.read(move |state| state.mirrors.iter().map(phase).collect())
@@ -204,7 +204,7 @@ impl Process {
         answer.is_finished().then(|| running.runtime.block_on(answer).ok().flatten()).flatten()
     }
 
-    /// The digest of the state that a replay of the files makes, after the process has ended.
+    /// The digest of the state after a replay of the files; the process must have ended.
     pub(crate) fn replayed(&self) -> Result<[u8; 32], String> {
         let opened = Journal::open_on(self.ports(), [7; 16], 0);
         let (_, state, _) = opened.map_err(|error| format!("the journal does not open: {error:?}"))?;
@@ -215,7 +215,7 @@ impl Process {
         Ports { disk: Box::new(self.disk.clone()), hot: Box::new(self.hot.clone()) }
     }
 
-    /// All files.
+    /// Hashes all files.
     pub(crate) fn fingerprint(&self, hasher: &mut blake3::Hasher) {
         for path in self.disk.paths() {
             hasher.update(path.as_bytes());
@@ -224,7 +224,7 @@ impl Process {
     }
 }
 
-/// What a start needs.
+/// The parameters of a start.
 struct Start {
     sim: Sim,
     process: usize,

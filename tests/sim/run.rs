@@ -1,5 +1,5 @@
-//! One run: the world, the processes, the plan's steps in their time, and in the end calm, in which everything must
-//! become level. Owns the loop and what the steps do to processes; everything happens on the calling thread.
+//! One run: the world, the processes, the planned steps, and a calm phase at the end in which everything must get in
+//! sync. Contains the loop and what the steps do to processes; everything happens on the calling thread.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -26,16 +26,16 @@ use crate::world::{PLACES, Weather, World};
 #[path = "script.rs"]
 pub(crate) mod script;
 
-/// Events of one run, at most: more of them mean that something goes round in circles.
+/// Maximum number of events of one run: more of them indicate a loop.
 const EVENTS_MAX: u64 = 400_000;
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) violation: Option<Violation>,
     pub(crate) trace: Vec<String>,
     pub(crate) fingerprint: [u8; 32],
-    /// What happened to the processes from outside: drawn steps, arrivals, starts, calls that went wrong.
+    /// Number of external events for the processes: drawn steps, arrivals, starts, failed calls.
     pub(crate) happened: u64,
     pub(crate) events: u64,
     pub(crate) moves: u64,
@@ -45,7 +45,7 @@ pub(crate) struct Report {
     pub(crate) simulated: Micros,
 }
 
-/// A run under way.
+/// A run in progress.
 pub(crate) struct Run {
     pub(crate) sim: Sim,
     rules: Rules,
@@ -58,7 +58,7 @@ pub(crate) struct Run {
     pub(crate) dice: Dice,
     events: u64,
     pub(crate) calm: bool,
-    /// Where it is a script's run: what is to happen in it.
+    /// The script, if this is a script's run.
     trial: Option<script::Trial>,
 }
 
@@ -135,7 +135,7 @@ impl Run {
         self.sim.world().judge.broken(invariant, what);
     }
 
-    /// Lets happen what happens before `at`. False once something is wrong.
+    /// Runs all events before `at`. Returns false once something is wrong.
     pub(crate) fn until(&mut self, at: Micros) -> bool {
         loop {
             if !self.is_right() {
@@ -176,7 +176,7 @@ impl Run {
             };
             let name = process.name();
             self.sim.world().note(|| format!("{name} ends: {ended:?}"));
-            // The journal says what stopped it: a fault that was put there, else a fault of its own.
+            // The journal's error names its cause: an injected fault, or an error of its own.
             if let Err(why) = &ended
                 && !crashed
                 && self.processes[index].faults.failures() == 0
@@ -188,7 +188,7 @@ impl Run {
         }
     }
 
-    /// A process is not there any more; of what was not synced, as much is left as is drawn.
+    /// A process has ended; what remains of unsynced data is drawn.
     fn down(&mut self, index: usize, survival: Option<Survival>) {
         let dice = &mut self.dice;
         let crashed = self.processes[index].faults.crashed();
@@ -207,7 +207,7 @@ impl Run {
         self.sim.world().note(|| format!("{name} is down: {survival:?}"));
         self.sim.world().judge.process_ended(&name);
         self.processes[index].kill(survival);
-        // Full disks are seen to before the next start.
+        // Full disks are enlarged before the next start.
         self.processes[index].faults.set_capacity(None);
         self.starts.insert(index, self.sim.now() + wait);
     }
@@ -250,7 +250,7 @@ impl Run {
         let active = self.sim.world().judge.active();
         let Some((id, name, _)) = dice.pick(&active).cloned() else { return };
         let Ok(incarnation) = Incarnation::parse(&id) else { return };
-        // Before it is deleted: the judge must not be surprised by who is quick.
+        // Before the deletion: a fast process must not surprise the judge.
         self.sim.world().judge.mirror_undefined(&id);
         let deleted = now(self.records.mark_deleted("east", &name, incarnation));
         self.sim.world().note(|| format!("mirror {name} ({id:.8}) is deleted: {deleted:?}"));
@@ -301,7 +301,7 @@ impl Run {
         self.settle();
     }
 
-    /// Steps that happen to one process.
+    /// Steps that concern one process.
     fn trouble(&mut self, what: Step, dice: &mut Dice) {
         let index = dice.below(self.processes.len() as u64) as usize;
         let sim = self.sim.clone();
@@ -341,7 +341,7 @@ impl Run {
                 sim.world().weather.cut.insert((index, place));
             }
             Step::JumpClock => {
-                // Less than what calm may take: what waits for a time of day waits for it again.
+                // Less than the calm phase may take, because what waits for a time of day waits for it again.
                 let jump = dice.below(1_200_000).cast_signed() - 600_000;
                 *process.offset_ms.lock().unwrap() += jump;
             }
@@ -390,19 +390,19 @@ fn lose_object(sim: &Sim, dice: &mut Dice) {
     sim.after(again, Box::new(move |sim| bucket::send(sim, &mut sim.world(), &key)));
 }
 
-/// Listings that are stale or short, about every other time.
+/// Listings that are stale or incomplete, about every other time.
 fn listings(weather: &mut Weather, dice: &mut Dice) {
     let often = if dice.chance(500) { dice.below(500) } else { 0 };
     (weather.stale_listings, weather.short_listings) = (dice.below(often + 1), often);
 }
 
-/// Questions about single objects that fail or are answered wrongly, about every other time.
+/// Queries of single objects that fail or are answered wrongly, about every other time.
 fn doubt(weather: &mut Weather, dice: &mut Dice) {
     let often = if dice.chance(500) { dice.below(1000) } else { 0 };
     (weather.probes_failed, weather.lies) = (often, dice.below(often + 1));
 }
 
-/// Some of what can go wrong with calls, more or less often.
+/// Some of the possible faults of calls, more or less often.
 fn weather(dice: &mut Dice, sim: &Sim) -> Weather {
     let cut = sim.world().weather.cut.clone();
     let mut some = |most: u64| if dice.chance(300) { dice.below(most) } else { 0 };

@@ -1,7 +1,7 @@
-//! How a story is played: the run's own loop, with acts instead of steps that are drawn, and one thing that goes wrong.
+//! How a story is played: the run's own loop, with acts instead of drawn steps, and one injected fault.
 //!
-//! Owns when the next act comes, which is when the mirror is level again or at once, never at a time of its own: so all
-//! runs of a story see the same commits however long a process was down. And what a user sees in the end.
+//! The next act starts when the mirror is in sync again, or at once, never at a fixed time, so all runs of a story have
+//! the same commits however long a process was down. Also collects what a user sees at the end.
 
 use lakemirror::mirrors::records::{BranchStatus, Status};
 use lakemirror_journal::log::fault::Survival;
@@ -16,14 +16,14 @@ use crate::story::{Act, REPOSITORY, Stage};
 use crate::trap::Trouble;
 use crate::users;
 
-/// How soon a supervisor starts a process again.
+/// How soon a supervisor restarts a process.
 const START_AGAIN: Micros = SECOND;
-/// How long it is looked until what is seen is the same.
+/// How long to wait until the same is visible.
 const SETTLES_MAX: Micros = 90 * SECOND;
-/// When nothing changes any more in a run without trouble.
+/// A run without faults is finished when nothing has changed for this time.
 const QUIET: Micros = 15 * SECOND;
 
-/// What a user sees, at each look.
+/// What a user sees, at each observation.
 pub(crate) type Looks = Vec<Vec<String>>;
 
 /// One life of a process, and its calls to disk and hot store.
@@ -34,7 +34,7 @@ pub(crate) struct Life {
     pub(crate) calls: u64,
 }
 
-/// A call to a disk: in which life, and which one of it.
+/// A disk call: its life, and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Point {
     pub(crate) process: usize,
@@ -45,21 +45,21 @@ pub(crate) struct Point {
 /// What is to happen in a run.
 #[derive(Debug, Default)]
 pub(crate) struct Trial {
-    /// At a call to a disk.
+    /// The fault at a disk call.
     at_disk: Option<(Trouble, Point)>,
-    /// What is left when a machine stops, which is otherwise everything.
+    /// What remains when a machine stops; everything by default.
     survival: Option<Survival>,
-    /// What was seen, and what is to be seen.
+    /// What was observed, and what is expected.
     looks: Looks,
     same: Option<Looks>,
     lives: Vec<Life>,
     start_again: Option<Micros>,
-    /// The call to a disk that was struck.
+    /// The disk call that failed.
     struck: Option<String>,
 }
 
 impl Trial {
-    /// A process has ended: what is left of what it wrote, and when it starts again.
+    /// A process has ended: what remains of its writes, and when it starts again.
     pub(super) fn death(&mut self, process: &Process) -> (Survival, Micros) {
         self.lived(process);
         let survival = self.survival.filter(|_| process.faults.crashed()).unwrap_or(Survival::Everything);
@@ -71,7 +71,7 @@ impl Trial {
         self.struck = self.struck.take().or_else(|| process.faults.struck());
     }
 
-    /// A process starts: if it is this life, its disk is told.
+    /// A process starts: if it is the chosen life, its disk is armed.
     pub(super) fn arm(&self, process: &Process) {
         let Some((trouble, point)) = self.at_disk else { return };
         if (point.process, point.run) != (process.index, process.runs) {
@@ -84,7 +84,7 @@ impl Trial {
     }
 }
 
-/// Where something goes wrong.
+/// Where the fault is injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum At {
     Disk(Point),
@@ -92,20 +92,20 @@ pub(crate) enum At {
     Call(u64),
 }
 
-/// What came of a story.
+/// The result of a story.
 #[derive(Debug)]
 pub(crate) struct Played {
     pub(crate) report: Report,
     pub(crate) lives: Vec<Life>,
-    /// Calls to the outside, and those of them that may be carried out twice.
+    /// Calls to the outside, and those of them that may be executed twice.
     pub(crate) calls: u64,
     pub(crate) changes: u64,
-    /// The call at which it went wrong.
+    /// The call at which the fault was injected.
     pub(crate) struck: Option<String>,
     pub(crate) looks: Looks,
 }
 
-/// Plays a story in which `same` is seen, where that is given.
+/// Plays a story; with `same`, waits until the same is observed.
 pub(crate) fn play(
     (processes, acts): (usize, &[Act]),
     wrong: Option<(Trouble, At)>,
@@ -188,7 +188,7 @@ impl Run {
         }
     }
 
-    /// The process that drives the mirror, if it is there.
+    /// The process that drives the mirror, if it is running.
     fn driver(&self) -> Option<usize> {
         let driver = self.sim.world().judge.driver().map(str::to_owned)?;
         self.processes.iter().position(|process| process.is_running() && process.name() == driver)
@@ -206,7 +206,7 @@ impl Run {
         }
     }
 
-    /// Waits for the same to be seen as without trouble; without such an example, until nothing changes any more.
+    /// Waits for the same observations as without faults; without a reference, until nothing changes any more.
     fn look(&mut self) {
         let trial = self.trial.as_ref();
         let same = trial.and_then(|trial| trial.same.as_ref()?.get(trial.looks.len()).cloned());
@@ -227,17 +227,17 @@ impl Run {
         self.trial.iter_mut().for_each(|trial| trial.looks.push(seen.clone()));
     }
 
-    /// Every journal is held against what was live.
+    /// Every journal is compared with the live state.
     fn end_of_story(&mut self) {
         let trial = self.trial.as_mut();
         trial.into_iter().for_each(|trial| self.processes.iter().for_each(|process| trial.lived(process)));
         self.replay();
     }
 
-    /// What a user sees: the mirror's repositories and the mirrors database, without times, epochs and counts of writes.
+    /// What a user sees: the mirror repositories and the mirrors database, without times, epochs and write counts.
     fn seen(&mut self) -> Vec<String> {
         let mut seen = Vec::new();
-        // Of several journals each has a part of the history, and which one drives in the end may differ.
+        // Each of several journals has a part of the history, and the final driver may differ.
         let alone = self.processes.len() == 1;
         for process in self.processes.iter_mut().filter(|_| alone) {
             seen.push(format!("the journal has {:?}", process.phases()));
@@ -263,7 +263,7 @@ impl Run {
         for id in now(self.records.acknowledged()).unwrap_or_default() {
             seen.push(format!("deletion of {:.8} acknowledged", id.to_string()));
         }
-        // What a deleted mirror said last is shown to nobody.
+        // The last summary of a deleted mirror is not shown to users.
         let summaries = now(self.records.summaries()).unwrap_or_default();
         for (id, one) in summaries.into_iter().filter(|(id, _)| !deleted_ones.contains(id)) {
             seen.extend(said(&id.to_string(), &one.status, alone));

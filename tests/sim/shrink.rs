@@ -1,12 +1,12 @@
-//! A failing run made small: steps are left out for as long as the same invariant breaks.
+//! Reduces a failing run: steps are left out as long as the same invariant is violated.
 
 use crate::plan::{Plan, Planned};
 use crate::run::{Report, run};
 
-/// Runs that are spent on it, at most.
+/// Maximum number of runs for this.
 const RUNS_MAX: u32 = 300;
 
-/// A plan with as few steps as could be found, and what came of it.
+/// A plan with as few steps as could be found, and its result.
 pub(crate) fn shrink(plan: &Plan, invariant: &str) -> (Plan, Report) {
     let mut best = plan.clone();
     let mut spent = 0;
@@ -15,7 +15,7 @@ pub(crate) fn shrink(plan: &Plan, invariant: &str) -> (Plan, Report) {
         let report = run(&Plan { steps: steps.to_vec(), ..plan.clone() }, false);
         report.violation.is_some_and(|violation| violation.invariant == invariant)
     };
-    // First a shorter run, then one without pieces, ever smaller ones.
+    // First a shorter run, then one without ever smaller pieces.
     let mut size = best.steps.len() / 2;
     while size > 0 && spent < RUNS_MAX {
         let mut end = best.steps.len();

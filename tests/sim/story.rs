@@ -1,6 +1,6 @@
-//! The scripts of enumerated runs: what users, operators and machines do, one thing after another, with nothing drawn.
+//! The scripts of enumerated runs: what users, operators and machines do, step by step, with nothing random.
 //!
-//! Owns the lists and what each act does to the source. How they are played is `script`'s.
+//! Contains the lists and the effect of each act on the source. `script` plays them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,37 +16,37 @@ use crate::world::{BUCKET, World};
 /// The source repository of all stories.
 pub(crate) const REPOSITORY: &str = "r0";
 
-/// How an object comes to the destination.
+/// How an object is replicated to the destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     Prompt,
     /// With [`Act::Release`].
     Late,
-    /// Not at all, and garbage collection takes it at the source.
+    /// Never, and garbage collection removes it at the source.
     Never,
 }
 
-/// One thing that happens.
+/// One act.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Act {
-    /// A branch gets a commit in which a directory has but this object.
+    /// A branch gets a commit in which a directory contains only this object.
     Commit(&'static str, u64, &'static str, Way),
-    /// A branch is made where another one is.
+    /// A branch is created at the head of another one.
     Branch(&'static str, &'static str),
-    /// A branch gets a commit with its own tree and the directories of another, both as parents.
+    /// A branch gets a commit with its own tree and the directories of another one, with both as parents.
     Merge(&'static str, &'static str),
-    /// A branch goes back to the commit with this number.
+    /// A branch is reset to the commit with this number.
     Reset(&'static str, usize),
     DeleteBranch(&'static str),
     Release,
     CreateMirror,
     DeleteMirror,
-    /// The mirror becomes what its source is.
+    /// Waits until the mirror is in sync with its source.
     Level,
-    /// What a user sees becomes what it was without trouble.
+    /// Waits until a user sees the same as without faults.
     Look,
     Wait(Micros),
-    /// The process that drives the mirror is told to end, and started again.
+    /// The process that drives the mirror is stopped and started again.
     StopDriver,
     /// The process that drives the mirror dies, and is started again after this time.
     KillDriver(Micros),
@@ -66,7 +66,7 @@ pub(crate) const ONE: &[Act] = &[
     Act::Release,
     Level,
     Merge("main", "side"),
-    // An ancestor whose object never comes, under a head that does without.
+    // An ancestor whose object never arrives, below a head without it.
     Commit("side", 1, "data/d", Way::Never),
     Commit("side", 1, "s3://west/imports/e", Way::Prompt),
     Level,
@@ -95,7 +95,7 @@ pub(crate) const TWO: &[Act] = &[
     Make("side", "main"),
     Commit("side", 1, "data/b", Way::Late),
     Act::Wait(SECOND),
-    // Another one takes over while something is on its way.
+    // Another process takes over while an object is being replicated.
     Act::KillDriver(20 * SECOND),
     Act::Release,
     Commit("main", 2, "data/c", Way::Prompt),
@@ -113,16 +113,16 @@ pub(crate) const TWO: &[Act] = &[
     Look,
 ];
 
-/// Where an act stands in its story.
+/// The context of an act in its story.
 pub(crate) struct Stage<'a> {
     pub(crate) sim: &'a Sim,
     pub(crate) number: u64,
-    /// The commits that were made, in order; the first is the empty one of the repository.
+    /// The commits so far, in order; the first is the empty one of the repository.
     pub(crate) commits: &'a mut Vec<CommitId>,
 }
 
 impl Stage<'_> {
-    /// Does what users do; what others do is the player's.
+    /// Performs the acts of users; `script` performs the others.
     pub(crate) fn act(&mut self, act: Act) {
         let sim = self.sim.clone();
         let mut world = sim.world();
@@ -172,7 +172,7 @@ fn make(world: &mut World, name: &str, from: &str) {
     world.source_changed(REPOSITORY, name, Some(head));
 }
 
-/// What was written before is not sent again: so an object that is late, or lost, is written first.
+/// What was written before is not replicated again, so an object that is late or lost is written first.
 fn on_its_way(world: &mut World, object: &Object, way: Way) {
     if way == Way::Prompt {
         return;

@@ -1,7 +1,6 @@
-//! One thing that goes wrong, at one call that was chosen beforehand: what an enumeration puts into a run.
+//! One fault at one call that was chosen beforehand: what an enumeration injects into a run.
 //!
-//! Owns the count of the calls to the outside, and what becomes of the chosen one. Calls to the disk are counted by
-//! `Faults`, where they are made.
+//! Counts the calls to the outside and decides about the chosen one. `Faults` counts disk calls.
 
 use lakemirror_journal::log::fault::{Faults, Survival};
 
@@ -9,38 +8,38 @@ use crate::agenda::MS;
 use crate::wire::Call;
 use crate::world::Fate;
 
-/// What goes wrong.
+/// The kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// The machine stops at a call to its disk or hot store, and so much is left.
+    /// The machine stops at a call to its disk or hot store; this much of unsynced data survives.
     Stop(Survival),
     /// A call to the disk or hot store fails.
     Fail,
     /// The process dies just before a call to the outside is sent.
     Before,
-    /// The machine loses its power when the call was carried out and not answered yet.
+    /// The machine loses power when the call was executed and not answered yet.
     After,
-    /// The call is carried out and never answered.
+    /// The call is executed and never answered.
     Unanswered,
-    /// The call is never carried out.
+    /// The call is never executed.
     Lost,
-    /// The call, one that changes something, is carried out twice.
+    /// The call, a changing one, is executed twice.
     Twice,
 }
 
 /// Counts calls to the outside, and waits for one.
 #[derive(Debug, Default)]
 pub(crate) struct Trap {
-    /// Calls so far, and those of them that a client may send twice and that change something.
+    /// Number of calls so far, and of those that change something and that a client may send twice.
     pub(crate) calls: u64,
     pub(crate) changes: u64,
     pub(crate) set: Option<(Trouble, u64)>,
-    /// The call that it was.
+    /// The call at which it happened.
     pub(crate) sprung: Option<String>,
 }
 
 impl Trap {
-    /// What becomes of a call, and whether its sender's machine stops once it was carried out.
+    /// What happens to a call, and whether its sender's machine stops after it was executed.
     pub(crate) fn spring(&mut self, call: Call, of: &str, fate: Fate, faults: &Faults) -> (Fate, bool) {
         let twice = call.changes && call.repeatable;
         let (number, change) = (self.calls, self.changes);

@@ -1,6 +1,6 @@
-//! What users do at the source, and what its garbage collection does: each a change of the world that the judge is told.
+//! What users and the garbage collection do at the source. Each change is reported to the judge.
 //!
-//! Which branch, which object and so on is drawn from the step's own dice, among what is there when it happens.
+//! The branch, object and so on are drawn with the step's own dice from those that exist at that time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::world::{BUCKET, World};
 const DIRECTORIES: u64 = 3;
 const BRANCHES_MAX: usize = 6;
 
-/// Makes a repository with its first commit, which is empty.
+/// Creates a repository with its first commit, which is empty.
 pub(crate) fn create_repository(sim: &Sim, name: &str) {
     let mut world = sim.world();
     let made = Repository {
@@ -44,7 +44,7 @@ fn any_branch(world: &World, repository: &str, dice: &mut Dice) -> String {
     dice.pick(&names).map_or_else(|| "main".to_owned(), |name| (*name).clone())
 }
 
-/// Commits a tree to a branch, which is made if it is missing.
+/// Commits a tree to a branch, which is created if it does not exist.
 pub(crate) fn commit(
     sim: &Sim,
     world: &mut World,
@@ -92,11 +92,11 @@ pub(crate) struct Stuck {
     pub(crate) repository: String,
     pub(crate) branch: String,
     pub(crate) commit: CommitId,
-    /// What a status may call what is away.
+    /// Names that a status may use for what is missing.
     pub(crate) names: Vec<String>,
 }
 
-/// Commits one more object to some branch, and keeps one of the commit's new files from arriving.
+/// Commits one more object to some branch, and prevents one of the commit's new files from arriving.
 pub(crate) fn stick(sim: &Sim, dice: &mut Dice) -> Option<Stuck> {
     let mut world = sim.world();
     let repository = any_repository(&world, dice);
@@ -118,12 +118,12 @@ pub(crate) fn stick(sim: &Sim, dice: &mut Dice) -> Option<Stuck> {
         send(sim, &mut world, key);
     }
     world.note(|| format!("{away} stays away"));
-    // An object is named by its key; of files of metadata it is said whose they are.
+    // An object is named by its key, a metadata file by what it belongs to.
     let names = if away.ends_with("stuck") { vec![away] } else { vec![commit.to_string()[..12].to_owned()] };
     Some(Stuck { repository, branch, commit, names })
 }
 
-/// Some objects come, some go.
+/// Some objects are added, some removed.
 pub(crate) fn change(sim: &Sim, dice: &mut Dice, number: u64) {
     let mut world = sim.world();
     let name = any_repository(&world, dice);
@@ -159,7 +159,7 @@ pub(crate) fn create_branch(sim: &Sim, dice: &mut Dice, number: u64) {
     if repository.branches.len() >= BRANCHES_MAX {
         return;
     }
-    // A name may come again after its branch was deleted.
+    // A name may be used again after its branch was deleted.
     let branch = format!("b{}", dice.below(4));
     if repository.branches.contains_key(&branch) {
         return;
@@ -204,7 +204,7 @@ pub(crate) fn merge(sim: &Sim, dice: &mut Dice, number: u64) {
     commit(sim, &mut world, &name, &into, parents, Tree::of(ranges), number);
 }
 
-/// Back, or aside, to any commit whose objects are all there still.
+/// Resets a branch, back or sideways, to any commit whose objects all still exist.
 pub(crate) fn reset(sim: &Sim, dice: &mut Dice) {
     let mut world = sim.world();
     let name = any_repository(&world, dice);
@@ -219,7 +219,7 @@ pub(crate) fn reset(sim: &Sim, dice: &mut Dice) {
     world.note(|| format!("{branch} of {name} is reset to {:.8}", to.to_string()));
 }
 
-/// Objects of commits that are no heads go, at the source and sometimes at the destination.
+/// Removes objects of commits that are not heads, at the source and sometimes at the destination.
 pub(crate) fn collect_garbage(sim: &Sim, dice: &mut Dice) {
     let mut world = sim.world();
     let name = any_repository(&world, dice);
@@ -233,7 +233,7 @@ pub(crate) fn collect_garbage(sim: &Sim, dice: &mut Dice) {
         if dice.chance(400) {
             world.judge.gone_at_source(&key);
             world.bucket.held.remove(&key);
-            // A copy of another size may stay, too, and no other one comes any more.
+            // A copy with another size may stay, too, and the right one never arrives.
             match (dice.below(10), world.bucket.objects.get_mut(&key)) {
                 (0..5, _) => drop(world.bucket.objects.remove(&key)),
                 (5, Some(found)) => found.size += 1,

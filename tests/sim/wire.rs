@@ -1,6 +1,6 @@
-//! Calls of a process to the world: sent, perhaps lost, carried out, perhaps twice, perhaps answered.
+//! Calls of a process to the world: sent, perhaps lost, executed, perhaps twice, perhaps answered.
 //!
-//! Owns nothing but the way. What was sent is carried out whatever becomes of its sender.
+//! A call that was sent is executed whatever happens to its sender.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::agenda::{Micros, SECOND, Sim};
 use crate::judge::Who;
 use crate::world::{Fate, Place, World};
 
-/// How long a call without an answer is waited for.
+/// Timeout of a call without an answer.
 const TIMEOUT: Micros = 4 * SECOND;
 
 pub(crate) fn fault(kind: FaultKind, call: &str, message: &str) -> Fault {
     Fault { kind, call: call.to_owned(), status: None, message: message.to_owned() }
 }
 
-/// A process's way to the world.
+/// The connection of a process to the world.
 #[derive(Clone)]
 pub(crate) struct Wire {
     pub(crate) sim: Sim,
@@ -32,14 +32,14 @@ pub(crate) struct Wire {
     pub(crate) faults: Faults,
 }
 
-/// What a call is.
+/// A kind of call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call {
     pub(crate) place: Place,
     pub(crate) name: &'static str,
     /// Whether it changes something on the mirror.
     pub(crate) changes: bool,
-    /// Whether a client that misses the answer may send it again by itself.
+    /// Whether a client that misses the answer may resend it on its own.
     pub(crate) repeatable: bool,
 }
 
@@ -54,12 +54,13 @@ impl Call {
 }
 
 impl Wire {
-    /// Tells that a call is sent; what becomes of it, and whether the sender's machine stops once it was carried out.
+    /// Reports that a call is sent. Returns what happens to it, and whether the sender's machine stops after it was
+    /// executed.
     fn send(&self, call: Call, of: &str) -> (Fate, bool) {
         let mut world = self.sim.world();
         if call.changes {
-            // After a failure what was written stays in doubt; nothing new is justified by it, and what was justified
-            // before may still be sent.
+            // After a failure, what was written stays in doubt. It justifies nothing new, and what was justified before
+            // may still be sent.
             let synced = self.faults.failures() > 0 || self.disk.is_synced() && self.hot.is_flushed();
             world.judge.sent(&self.who, call.name, synced);
         }
@@ -71,7 +72,7 @@ impl Wire {
         (fate, stops)
     }
 
-    /// Makes a call. `work` is what it does where it is carried out.
+    /// Makes a call. `work` runs where it is executed.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
         call: Call,

@@ -1,5 +1,5 @@
-//! Everything outside of the processes: two lakeFS, the destination's bucket, the mirrors database, the weather between
-//! them, and the judge. Plain data; calls come in by `wire`.
+//! Everything outside the processes: two lakeFS, the destination's bucket, the mirrors database, the faults between
+//! them, and the judge. Plain data; calls come in through `wire`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::trap::Trap;
 /// The destination's bucket.
 pub(crate) const BUCKET: &str = "west";
 
-/// What a call goes to.
+/// The target of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
     /// The source's lakeFS.
@@ -32,10 +32,10 @@ pub(crate) enum Place {
 
 pub(crate) const PLACES: [Place; 4] = [Place::Source, Place::Mirror, Place::Bucket, Place::Database];
 
-/// The branches of a repository, since when they were so.
+/// The branches of a repository, and since when they are so.
 pub(crate) type Then = (Micros, BTreeMap<String, Branch>);
 
-/// How often what goes wrong, in thousandths.
+/// Probabilities of faults, in thousandths.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Weather {
     pub(crate) lost_requests: u64,
@@ -53,10 +53,10 @@ pub(crate) struct Weather {
     pub(crate) stragglers: u64,
     pub(crate) wrong_first: u64,
     pub(crate) damaged_first: u64,
-    /// Questions about single objects at the source that fail, and that are answered wrongly once.
+    /// Queries of single objects at the source that fail, and that are answered wrongly once.
     pub(crate) probes_failed: u64,
     pub(crate) lies: u64,
-    /// Which process reaches what not at all.
+    /// Which process cannot reach what.
     pub(crate) cut: BTreeSet<(usize, Place)>,
 }
 
@@ -73,26 +73,26 @@ impl Weather {
     }
 }
 
-/// What becomes of one call.
+/// What happens to one call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fate {
-    /// Carried out after `to`, answered `back` later.
+    /// Executed after `to`, answered `back` later.
     Answered { to: Micros, back: Micros },
-    /// Never carried out, never answered.
+    /// Never executed, never answered.
     Lost,
-    /// Carried out after `to`, never answered.
+    /// Executed after `to`, never answered.
     Unanswered { to: Micros },
-    /// Carried out after `to` and again after `again`, the second answer comes `back` later.
+    /// Executed after `to` and again after `again`; the second answer comes `back` later.
     Twice { to: Micros, again: Micros, back: Micros },
-    /// Refused by a server that has trouble.
+    /// Refused by a server with an error.
     Failed { back: Micros },
 }
 
-/// The latest that a request is carried out after it was sent. Less than what lies between the end of a lease for its
-/// holder and its beginning for another: a call that is under way for longer cannot be fenced (design, 6).
+/// Maximum time between sending and executing a request. Less than the time between the end of a lease for its holder
+/// and its start for another process: a call that is in flight for longer cannot be fenced (design, 6).
 pub(crate) const TO_MAX: Micros = 1_900 * MS;
 
-/// How late a drowsy process's database answers, and for how long; and until when it does not answer after that.
+/// How late a drowsy process's database responds, and for how long; then it does not respond until the second time.
 const DROWSY: Micros = 7_900 * MS;
 const ASLEEP: Micros = 25 * SECOND;
 
@@ -106,25 +106,26 @@ pub(crate) struct World {
     pub(crate) mirror: Lake,
     pub(crate) bucket: Bucket,
     pub(crate) database: Arc<Memory>,
-    /// How the branches of a repository of the source were, since when.
+    /// Former branches of the source's repositories, and since when.
     pub(crate) past: BTreeMap<String, Vec<Then>>,
-    /// Repositories of the source that are being deleted: they show no branch any more, and go.
+    /// Repositories of the source that are being deleted: they show no branches and then disappear.
     pub(crate) vanishing: BTreeSet<String>,
-    /// Keys of which the source said once, and wrongly, that they are gone.
+    /// Keys that the source reported once, wrongly, as nonexistent.
     pub(crate) accused: BTreeSet<String>,
     /// A process whose calls to the mirrors database are answered late, since when, and then not at all.
     pub(crate) drowsy: Option<(usize, Micros)>,
-    /// What happened, where somebody wants to read it.
+    /// The events, if a trace is requested.
     pub(crate) trace: Option<Vec<String>>,
-    /// A running hash of what happened, whether or not it is written down.
+    /// A running hash of the events, whether or not they are traced.
     pub(crate) calls: u64,
-    /// Where mirrors say that branches belong which are elsewhere, and since when.
+    /// Where mirrors report that diverged branches should be, and since when.
     pub(crate) said: BTreeMap<(String, String), (CommitId, Micros)>,
-    /// How much happened to the processes from outside.
+    /// Number of external events for the processes.
     pub(crate) happened: u64,
-    /// What is to happen at which call, where calls are enumerated.
+    /// The fault to inject at a call, if calls are enumerated.
     pub(crate) trap: Trap,
-    /// The creation date of commits, where it is not the time: those of a script have the same ids whenever they are made.
+    /// The creation date of commits, if it is not the current time: commits of a script have the same ids whenever they
+    /// are created.
     pub(crate) date: Option<i64>,
 }
 
@@ -158,7 +159,7 @@ impl World {
         }
     }
 
-    /// What becomes of a call that a process sends now.
+    /// What happens to a call that a process sends now.
     pub(crate) fn fate(&mut self, process: usize, place: Place, repeatable: bool) -> Fate {
         self.calls += 1;
         if let Some(fate) = self.drowsy_fate(process, place) {
@@ -186,7 +187,8 @@ impl World {
         }
     }
 
-    /// Whoever is answered late by the mirrors database, and then not at all, must not count its lease from the answer.
+    /// A process whose calls to the mirrors database are answered late, and then not at all, must not count its lease
+    /// from the answer.
     fn drowsy_fate(&mut self, process: usize, place: Place) -> Option<Fate> {
         let (_, since) = self.drowsy.filter(|(drowsy, _)| *drowsy == process && place == Place::Database)?;
         match self.now - since {
@@ -199,7 +201,7 @@ impl World {
         }
     }
 
-    /// Tells everybody that a branch of the source is now so.
+    /// Reports to everyone that a branch of the source changed.
     pub(crate) fn source_changed(&mut self, repository: &str, branch: &str, head: Option<CommitId>) {
         self.judge.source_branch(repository, branch, head.map(|id| id.0));
         let Some(known) = self.source.repositories.get(repository) else { return };

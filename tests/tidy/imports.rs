@@ -1,9 +1,9 @@
-//! What may import what where a package boundary does not say so: between the modules of one package. What packages depend
-//! on is held by the compiler and by `tests/run`; the whole table is in ARCHITECTURE.md.
+//! What may import what, where no package boundary enforces it: between the modules of one package. The compiler and
+//! `tests/run` enforce dependencies of packages; the whole table is in ARCHITECTURE.md.
 
 use super::source::Source;
 
-/// Path prefixes (a module's file and its directory), and what must not be named in their production code.
+/// Path prefixes (a module's file and its directory), and what their production code must not name.
 const FORBIDDEN: &[(&[&str], &[&str])] = &[
     (&["src/service.rs", "src/service/"], &["crate::run", "crate::cli"]),
     (
@@ -20,10 +20,10 @@ const FORBIDDEN: &[(&[&str], &[&str])] = &[
     ),
 ];
 
-/// Of what is tried and judged, the service knows nothing: only these may name it.
+/// The service must not depend on test tools: only these files may name the sandbox.
 const NAMES_SANDBOX: [&str; 3] = ["src/lib.rs", "src/cli/demo.rs", "src/cli/sandbox.rs"];
 
-/// Packages with an AWS SDK of which only a part may name it, and that part.
+/// Packages with an AWS SDK that only a part of them may name, and that part.
 const NAMES_AWS: &[(&str, &[&str])] = &[
     ("adapters/mirrors/src/", &["adapters/mirrors/src/dynamodb.rs", "adapters/mirrors/src/dynamodb/"]),
     ("adapters/outbound/src/", &["adapters/outbound/src/aws.rs"]),
@@ -58,7 +58,7 @@ fn named(file: &Source, names: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// Whether `name` stands in `code` with no letter before it: `aws_` is not in `laws_`, `crate::run` not in
+/// Whether `name` occurs in `code` without a letter before it: `aws_` is not in `laws_`, `crate::run` not in
 /// `crate::runtime`.
 fn mentions(code: &str, name: &str) -> bool {
     let ends_open = name.ends_with("::") || name.ends_with('_');

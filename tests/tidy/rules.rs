@@ -1,4 +1,4 @@
-//! The rules about one file at a time, imports apart.
+//! The rules about single files, except imports.
 
 use super::source::Source;
 
@@ -9,7 +9,7 @@ const INLINE_TEST_LINES_MAX: usize = 150;
 
 /// Functions over the limit, as `path::name`. This list may only shrink.
 const LONG_FUNCTIONS: &[&str] = &[];
-/// Where the machine's clock and randomness may be read, and where files may be renamed.
+/// Where the system clock and randomness may be read, and where files may be renamed.
 const READS_CLOCK: [&str; 1] = ["ports/src/clock"];
 const RENAMES: [&str; 3] = ["journal/src/", "sandbox/src/", "adapters/mirrors/src/"];
 /// Where events are interpreted: the state machine itself, and the one translation into another format. The YAML parser and
@@ -18,12 +18,12 @@ const INTERPRETS_EVENTS: [&str; 4] =
     ["journal/src/", "evidence/src/export", "src/config/yaml.rs", "sandbox/src/sandbox/replication.rs"];
 /// Decisions are pure: no waiting in them.
 const PURE: [&str; 6] = ["decide.rs", "plan.rs", "apply.rs", "decide/", "plan/", "state/"];
-/// Modules that would hold anything.
+/// Module names that would fit anything.
 const BANNED_MODULES: [&str; 5] = ["utils", "util", "common", "helpers", "misc"];
 
 type Rule = fn(&Source) -> Vec<String>;
 
-/// Rules about size, which hold for the rules' own files too.
+/// Rules about size, which also apply to the rules' own files.
 const FORM: [Rule; 5] = [size, functions, opening, module_names, inline_tests];
 /// Rules about words. The files of the rules name what they forbid, so they are not asked about themselves.
 const WORDS: [Rule; 10] = [
@@ -46,11 +46,11 @@ pub(crate) fn faults(file: &Source) -> Vec<String> {
     found.map(|fault| format!("{}:{fault}", file.path)).collect()
 }
 
-/// Exceptions that are not needed any more.
+/// Exceptions that are no longer needed.
 pub(crate) fn stale_exceptions(tree: &[Source]) -> Vec<String> {
     let long: Vec<String> = tree.iter().flat_map(long_functions).map(|(name, ..)| name).collect();
     let stale = LONG_FUNCTIONS.iter().filter(|name| !long.iter().any(|found| found == *name));
-    stale.map(|name| format!("{name} is short now: take it from the list of exceptions")).collect()
+    stale.map(|name| format!("{name} is short now: remove it from the list of exceptions")).collect()
 }
 
 fn size(file: &Source) -> Vec<String> {
@@ -136,13 +136,13 @@ fn rim(file: &Source) -> Vec<String> {
 
 fn machine_paths(file: &Source) -> Vec<String> {
     let forbidden = [concat!(env!("CARGO_MANIFEST_DIR"), "/"), "/root/"];
-    // A container's own `/root/` has no place here either; `/home/` would be somebody's.
+    // A container's `/root/` is not allowed either; `/home/` belongs to a user.
     all_lines(file, "a path of one machine", |line| {
         forbidden.iter().any(|text| line.contains(text)) || line.contains("/home/")
     })
 }
 
-/// A variant that has a source must not print it: whoever prints the chain would print it twice.
+/// A variant with a source must not print it, because printing the chain would show it twice.
 fn error_messages(file: &Source) -> Vec<String> {
     let lines: Vec<&str> = file.production();
     let mut faults = Vec::new();
@@ -192,7 +192,7 @@ fn inline_tests(file: &Source) -> Vec<String> {
         .collect()
 }
 
-/// A command that the README shows is there: a script of the tree, or a command of ours.
+/// A command in the README must exist: a script of the tree, or one of our commands.
 fn readme_commands(file: &Source) -> Vec<String> {
     if file.path != "README.md" {
         return Vec::new();
@@ -215,7 +215,7 @@ fn readme_commands(file: &Source) -> Vec<String> {
     all_lines(file, "the README shows a command that is not there", missing)
 }
 
-/// Where a command's code is, under `src/cli/`.
+/// The file of a command, under `src/cli/`.
 fn file_of(command: &str) -> String {
     if command == "config" { "check.rs".to_owned() } else { format!("{command}.rs") }
 }

@@ -1,4 +1,4 @@
-//! Each rule on a planted violation and, where it could be too eager, on what it must let pass.
+//! Each rule on a planted violation and, if it could be too strict, on what it must accept.
 
 use super::*;
 
@@ -47,7 +47,7 @@ fn markers_and_ignored_tests() {
 }
 
 #[test]
-fn pure_files_and_the_rim() {
+fn pure_files_and_the_outer_layer() {
     finds(pure_files, "journal/src/decide.rs", "pub async fn decide() {}\n");
     finds(pure_files, "src/objects/plan.rs", "x.await;\n");
     passes(pure_files, "src/engine/observe.rs", "pub async fn f() {}\n");

@@ -1,14 +1,14 @@
-//! One file of the tree, and the questions that rules ask of it.
+//! A file of the source tree, and the questions that rules ask about it.
 
 use std::path::Path;
 
-/// A text file: its path from the top of the tree, with `/`, and its text.
+/// A text file: its path relative to the top of the tree, with `/`, and its text.
 pub(crate) struct Source {
     pub(crate) path: String,
     pub(crate) text: String,
 }
 
-/// A function: its name, the line it begins in (from 1), and how many lines it has.
+/// A function: its name, its first line (from 1), and its number of lines.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Function {
     pub(crate) name: String,
@@ -16,9 +16,9 @@ pub(crate) struct Function {
     pub(crate) lines: usize,
 }
 
-/// Directories that hold no source of ours.
+/// Directories without source files of ours.
 const NOT_OURS: [&str; 3] = ["target", ".git", "data"];
-/// Where what is shipped is, apart from tests, benches and fuzz targets.
+/// The directories of the product, without tests, benches and fuzz targets.
 const PRODUCT: [&str; 13] = [
     "src/",
     "adapters/lakefs/src/",
@@ -34,7 +34,7 @@ const PRODUCT: [&str; 13] = [
     "ports/src/",
     "sandbox/src/",
 ];
-/// Endings of the files that are looked at.
+/// Extensions of the files that are checked.
 const ENDINGS: [&str; 8] = [".rs", ".md", ".toml", ".yaml", ".yml", ".sh", ".json", ".java"];
 
 /// All text files of the tree.
@@ -70,13 +70,13 @@ impl Source {
         self.path.ends_with(".rs")
     }
 
-    /// Whether the file is part of what is shipped, as against tests, benches and fuzz targets.
+    /// Whether the file is part of the product, and not of tests, benches or fuzz targets.
     pub(crate) fn is_product(&self) -> bool {
         let of_tests = self.path.ends_with("/tests.rs") || self.path.contains("/tests/");
         PRODUCT.iter().any(|top| self.path.starts_with(top)) && !of_tests
     }
 
-    /// Lines before the test module at the end.
+    /// The lines before the test module at the end.
     pub(crate) fn production(&self) -> Vec<&str> {
         let lines: Vec<&str> = self.text.lines().collect();
         let end = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod "));
@@ -87,7 +87,7 @@ impl Source {
         self.production().len()
     }
 
-    /// Production lines without their comments, with their numbers from 1.
+    /// Production lines without comments, with their numbers from 1.
     pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         self.production().into_iter().enumerate().filter_map(|(index, line)| {
             let code = line.split("//").next().unwrap_or_default();
@@ -95,7 +95,7 @@ impl Source {
         })
     }
 
-    /// The functions of the whole file. rustfmt puts a body's closing brace under its `fn`.
+    /// The functions of the whole file. Relies on rustfmt, which aligns a body's closing brace with its `fn`.
     pub(crate) fn functions(&self) -> Vec<Function> {
         let lines: Vec<&str> = self.text.lines().collect();
         let mut found = Vec::new();

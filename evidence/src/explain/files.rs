@@ -1,7 +1,7 @@
-//! Keys and addresses of objects, where the range files are at hand: a directory of them, or a local blockstore.
+//! Finds keys and addresses of objects if range files are available, in a directory or a local blockstore.
 //!
-//! Owns finding a range's file by its id, and reading the entries that are asked for; the id of what is read is
-//! recomputed. The journal itself has ordinals only.
+//! Finds a range's file by its id, reads the requested entries, and recomputes the id of what it read. The journal
+//! itself contains only ordinals.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,9 +12,9 @@ use lakemirror_core::ids::RangeId;
 
 use lakemirror_graveler::range;
 
-/// How deep below the directory `_lakefs/` is looked for.
+/// Maximum depth at which `_lakefs/` is searched for.
 const DEPTH_MAX: usize = 4;
-/// How many directories are looked through.
+/// Maximum number of directories that are searched.
 const DIRECTORIES_MAX: usize = 10_000;
 
 /// An object by name.
@@ -28,14 +28,14 @@ pub struct Named {
     pub size: i64,
 }
 
-/// Directories in which range files are looked for.
+/// The directories that are searched for range files.
 #[derive(Debug, Clone)]
 pub struct Files {
     places: Vec<PathBuf>,
 }
 
 impl Files {
-    /// The directory itself, and each `_lakefs` in it.
+    /// Searches the directory itself and each `_lakefs` directory below it.
     ///
     /// # Errors
     /// If the directory cannot be read.
@@ -43,10 +43,10 @@ impl Files {
         fs::read_dir(dir)?;
         let mut places = vec![dir.to_owned()];
         let mut work = vec![(dir.to_owned(), 0)];
-        let mut looked = 0;
+        let mut searched = 0;
         while let Some((at, depth)) = work.pop() {
-            looked += 1;
-            if looked > DIRECTORIES_MAX {
+            searched += 1;
+            if searched > DIRECTORIES_MAX {
                 break;
             }
             let Ok(list) = fs::read_dir(&at) else { continue };
@@ -62,11 +62,10 @@ impl Files {
         Ok(Self { places })
     }
 
-    /// The objects with these ordinals; all of the range for none. A range without a sound file has an empty answer
-    /// with the reason.
+    /// The objects with these ordinals; with `None`, all objects of the range.
     ///
     /// # Errors
-    /// Why there is no sound file: a text for people.
+    /// A readable message, if no sound file of the range was found.
     pub fn names(&self, id: &RangeId, wanted: Option<&[u32]>) -> Result<BTreeMap<u32, Named>, String> {
         let name = id.to_string();
         let file = self.places.iter().map(|place| place.join(&name)).find(|path| path.is_file());

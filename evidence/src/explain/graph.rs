@@ -1,7 +1,7 @@
-//! The first pass over a journal: what it says of one mirror's branches, commits and trees, without their evidence.
+//! The first pass over a journal: collects the branches, commits and trees of one mirror, without their evidence.
 //!
-//! Owns which records these are and what is kept of each; checks and ranges, nearly all bytes of a journal, are passed
-//! by undecoded. Memory: about 200 bytes a commit, 4 a range of a tree, 80 a distinct range.
+//! Checks and ranges, which are nearly all bytes of a journal, are skipped without decoding. Memory: about 200 bytes
+//! per commit, 4 per range of a tree, 80 per distinct range.
 
 mod restore;
 
@@ -17,15 +17,15 @@ use crate::begin::restored;
 use crate::decode;
 use crate::mirrors::Wanted;
 
-/// Letters of a commit's message that are kept.
+/// Number of characters kept of a commit's message.
 const MESSAGE_LETTERS_MAX: usize = 80;
-/// Kinds that the first pass does not need: ranges, checks, probes, what is taken back of them.
+/// Record kinds that the first pass does not need: ranges, checks, probes, and their invalidations.
 const EVIDENCE_KINDS: std::ops::RangeInclusive<u16> = 50..=55;
 
-/// A record, and when it says that it happened.
+/// A record, and the time at which its event happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct At {
-    /// Its number; 0 where it is not at hand, and a snapshot says what it did.
+    /// The record number; 0 if the record is not available and its effect came from a snapshot.
     pub seq: u64,
     /// Milliseconds since 1970.
     pub at_ms: u64,
@@ -34,81 +34,81 @@ pub struct At {
 /// A commit that was read from the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// By which record.
+    /// The record with which it was read.
     pub at: At,
     /// Its parents.
     pub parents: Vec<CommitId>,
-    /// Its tree; none for the empty one.
+    /// Its tree; `None` for the empty tree.
     pub metarange: Option<MetarangeId>,
     /// Its committer.
     pub committer: String,
-    /// The beginning of its message's first line.
+    /// The beginning of the first line of its message.
     pub message: String,
     /// Its date, seconds since 1970.
     pub creation_date: i64,
-    /// The record that says that it is on the mirror.
+    /// The record that confirms that it is on the mirror.
     pub written: Option<At>,
 }
 
 /// A metarange file that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tree {
-    /// Each complete reading: its first record with its time, and its last record.
+    /// Each complete read: its first record and time, and its last record.
     pub readings: Vec<(At, u64)>,
     /// Its ranges, in key order, as indexes into [`Graph::ranges`].
     pub ranges: Vec<u32>,
     under_way: Option<(At, Vec<u32>)>,
 }
 
-/// A head that was seen at the source.
+/// A head that was observed at the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// The record.
     pub at: At,
     /// The commit.
     pub commit: CommitId,
-    /// Its number among the heads of the branch, from 1.
+    /// Its number among the observed heads of the branch, from 1.
     pub nth: u64,
 }
 
-/// How a branch of the mirror came to a commit.
+/// A move of a branch of the mirror to a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
-    /// Where it was.
+    /// The commit before the move.
     pub from: Option<CommitId>,
-    /// Where it goes.
+    /// The commit after the move.
     pub to: CommitId,
-    /// Which of the heads that were seen.
+    /// The number of the observed head.
     pub nth: u64,
-    /// The record that says that the evidence is complete, and what it states. None where the branch was found there.
+    /// The record that states that the evidence is complete, and what it states. `None` if the branch was found there.
     pub started: Option<(At, Box<MoveStartedV1>)>,
-    /// The record that says that it is there.
+    /// The record that confirms that the move is done.
     pub finished: Option<At>,
-    /// It was found there and taken over.
+    /// Whether the branch was found there and adopted.
     pub adopted: bool,
-    /// Somebody else moved the branch meanwhile, or after.
+    /// When another writer moved the branch, during the move or after it.
     pub diverged: Option<At>,
 }
 
 /// One branch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Branch {
-    /// Heads seen, in order.
+    /// Observed heads, in order.
     pub seen: Vec<Seen>,
     /// Its moves, in order.
     pub moves: Vec<Move>,
-    /// Since when it is gone at the source, if it is.
+    /// When the branch was deleted at the source, if it was.
     pub tombstoned: Option<At>,
-    /// Since when it is gone from the mirror, or where it is there is not known, if so.
+    /// Why the journal does not know where the branch is on the mirror, if it does not.
     pub away: Option<Away>,
 }
 
-/// Why a branch of the mirror shows nothing that this journal knows of.
+/// Why the mirror's branch shows nothing that this journal knows of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Away {
-    /// It is gone from the mirror.
+    /// It was removed from the mirror.
     Removed(At),
-    /// Another process may have moved it: where it is was to be found out again.
+    /// Another process may have moved it, so its position had to be determined again.
     Unknown(At),
 }
 
@@ -123,19 +123,19 @@ pub struct Graph {
     pub commits: BTreeMap<CommitId, Commit>,
     /// Its trees.
     pub trees: BTreeMap<MetarangeId, Tree>,
-    /// Every range that a tree lists, with its entries.
+    /// Every range listed by a tree, with its number of entries.
     pub ranges: Vec<(RangeId, u32)>,
     /// Its branches.
     pub branches: BTreeMap<String, Branch>,
     index: BTreeMap<RangeId, u32>,
 }
 
-/// Collects the graphs of the mirrors that are meant.
+/// Collects the graphs of the requested mirrors.
 pub(super) struct Collect {
     pub(super) wanted: Wanted,
     pub(super) graphs: BTreeMap<Incarnation, Graph>,
     pub(super) end: At,
-    /// What is known of mirrors and branches; content is only told.
+    /// The state of mirrors and branches. Content is not applied to it.
     pub(super) state: State,
 }
 
@@ -241,13 +241,13 @@ impl Graph {
         }
     }
 
-    /// The ranges of a tree, in key order, with their entries.
+    /// The ranges of a tree in key order, with their numbers of entries.
     pub(super) fn ranges_of(&self, tree: &Tree) -> Vec<(RangeId, u32)> {
         tree.ranges.iter().filter_map(|at| self.ranges.get(*at as usize)).copied().collect()
     }
 }
 
-/// Takes a fact: what it says of mirrors and branches becomes part of the state, content is only told.
+/// Processes an event: changes of mirrors and branches are applied to the state, content is only reported.
 fn observe<'a>(state: &mut State, event: &'a Event, tell: impl FnOnce(Transition<'a>)) {
     match state.transition(event) {
         Some(content) if content.change.is_content() => tell(content),
@@ -270,7 +270,7 @@ impl Branch {
                 let started = Some((at, Box::new((*started).clone())));
                 self.moves.push(Move { from, to, nth, started, finished: None, adopted: false, diverged: None });
             }
-            // Its head waits again, as if it had never been begun.
+            // The head is waiting again, as if the move had never started.
             BranchChange::MoveGivenUp { to, .. } => {
                 drop(self.moves.pop_if(|last| last.to == *to && last.finished.is_none() && last.diverged.is_none()));
             }
@@ -288,13 +288,13 @@ impl Branch {
         }
     }
 
-    /// Where it is on the mirror is not known any more; a move that was under way is not carried on.
+    /// Forgets where the branch is on the mirror; a move in progress is not continued.
     fn forget(&mut self, at: At) {
         self.away = Some(Away::Unknown(at));
         drop(self.moves.pop_if(|last| last.finished.is_none() && last.diverged.is_none()));
     }
 
-    /// A move that was begun ends; without one, the branch was there already.
+    /// Ends the move in progress. If there is none, the branch was there already.
     fn finish(&mut self, from: Option<CommitId>, to: CommitId, nth: u64, at: At) {
         self.away = None;
         match self.moves.last_mut().filter(|last| last.to == to && last.finished.is_none()) {
@@ -306,7 +306,7 @@ impl Branch {
         }
     }
 
-    /// The move that brought the branch of the mirror where it is, as far as this journal knows where that is.
+    /// The move that brought the mirror's branch to where it is, as far as this journal knows its position.
     #[must_use]
     pub fn shown(&self) -> Option<&Move> {
         self.moves.iter().rev().find(|found| found.finished.is_some()).filter(|_| self.away.is_none())

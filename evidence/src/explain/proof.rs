@@ -1,7 +1,8 @@
-//! The second pass over a journal: the evidence of some ranges, up to the record that a decision could rest on.
+//! The second pass over a journal: collects the evidence for a set of ranges, up to the record on which a decision
+//! could rest.
 //!
-//! Owns handing each record to the range that it is about, under the rules that held at that record. Memory is that of
-//! the ranges ([`super::range`]) and 40 bytes for each range of the mirror that was read.
+//! Passes each record to the range that it concerns, under the policy that was in force at that record. Memory: that of
+//! the ranges ([`super::range`]), and 40 bytes for each range of the mirror that was read.
 
 use std::collections::BTreeMap;
 
@@ -16,27 +17,27 @@ use super::range::{Decision, RangeProof};
 use crate::begin::restored;
 use crate::{EvidenceError, Source, decode};
 
-/// The evidence of some ranges.
+/// The evidence for a set of ranges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
-    /// In the order in which they were asked for.
+    /// In the requested order.
     pub ranges: Vec<RangeProof>,
-    /// The rules at the end.
+    /// The policy at the end.
     pub policy: Policy,
     pub(super) decisions: Vec<Decision>,
 }
 
-/// Which evidence is wanted.
+/// Which evidence is requested.
 pub(super) struct Wanted<'a> {
     pub(super) mirror: Incarnation,
     pub(super) ranges: &'a [(RangeId, u32)],
-    /// The last record that counts.
+    /// The last record that is considered.
     pub(super) until: u64,
-    /// With each entry's deciding check.
+    /// Whether to collect the deciding check of each entry.
     pub(super) each: bool,
 }
 
-/// Collects it.
+/// Collects the evidence.
 pub(super) fn prove(source: &Source, wanted: &Wanted<'_>) -> Result<Proof, EvidenceError> {
     let ranges: Vec<RangeProof> =
         wanted.ranges.iter().map(|(id, entries)| RangeProof::new(*id, *entries, wanted.each)).collect();
@@ -47,7 +48,7 @@ pub(super) fn prove(source: &Source, wanted: &Wanted<'_>) -> Result<Proof, Evide
     Ok(follow.proof)
 }
 
-/// Kinds that say something about evidence, or the rules for it.
+/// Record kinds that concern evidence, and the kind that sets the policy.
 const POLICY_KIND: u16 = 2;
 const EVIDENCE_KINDS: std::ops::RangeInclusive<u16> = 50..=54;
 
@@ -132,7 +133,7 @@ impl Follow {
     fn set_policy(&mut self, seq: u64, new: Policy) {
         let Proof { ranges, policy, decisions } = &mut self.proof;
         let old = std::mem::replace(policy, new);
-        // The fact has no time of its own.
+        // The event has no time of its own.
         let at = At { seq, at_ms: 0 };
         ranges.iter_mut().for_each(|range| range.take_policy(at, &old, policy, decisions));
     }

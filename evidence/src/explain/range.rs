@@ -1,8 +1,8 @@
-//! What proves one range: when it was read, which records saw its entries arrive, and what is missing still.
+//! The evidence for one range: when it was read, which records found its entries, and what is still missing.
 //!
-//! Owns following the records of one range exactly as the state does (`journal::state::tree`), with their numbers kept
-//! where the state keeps only the sums. Memory: two bits an entry, and at most [`BATCHES_LISTED_MAX`] batches; four
-//! bytes more an entry while each object's deciding check is asked for.
+//! Follows the records of one range exactly as the state does (`journal::state::tree`), but keeps record numbers where
+//! the state keeps only sums. Memory: two bits per entry and at most [`BATCHES_LISTED_MAX`] batches; four more bytes
+//! per entry if the deciding check of each object is requested.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,52 +15,52 @@ use lakemirror_journal::state::tree::{Completeness, FORBIDDEN, Range, WRONG_SIZE
 
 use super::graph::At;
 
-/// Batches of one range that are kept one by one; the others are counted.
+/// Maximum number of batches of one range that are listed; further ones are counted.
 pub const BATCHES_LISTED_MAX: usize = 32;
 
 /// A record of checks that proved entries of the range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batch {
-    /// The record, and when its last answer came.
+    /// The record, and the time of its last answer.
     pub at: At,
-    /// How many entries it found there that were not proven before.
+    /// Number of entries that it proved and that were not proven before.
     pub proven: u32,
 }
 
-/// Entries that were there for the first time.
+/// A record that found entries for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
-    /// The record that saw them first.
+    /// The record.
     pub at: At,
-    /// The last of them.
+    /// The last of these entries.
     pub ordinal: u32,
-    /// How many it saw first.
+    /// Number of these entries.
     pub count: u32,
 }
 
-/// What decided about one entry.
+/// How an entry was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// A check found it there.
+    /// A check found it.
     Present,
-    /// A check found it there with another size, which the rules let pass or not.
+    /// A check found it with another size, which the policy accepts or not.
     WrongSize,
-    /// A check found it there in an archive class, which the rules let pass or not.
+    /// A check found it in an archive class, which the policy accepts or not.
     Archived,
-    /// It stands with the same address in a range where it was found there.
+    /// It has the same address in a range in which it was found.
     Inherited,
-    /// An entry with a full address, which the rules do not look for.
+    /// It has a full address, and the policy does not check such entries.
     ImportIgnored,
-    /// The source said twice that it is gone.
+    /// The source reported twice that it does not exist.
     Expired,
-    /// Records that are not at hand: a snapshot has what they came to.
+    /// By records that are not available; a snapshot contains their result.
     Snapshot,
 }
 
-/// What decided, and by which record.
+/// A decision and the record that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
-    /// What.
+    /// How.
     pub how: How,
     /// The record.
     pub at: At,
@@ -71,57 +71,57 @@ pub struct Decision {
 pub struct RangeProof {
     /// Its id.
     pub id: RangeId,
-    /// Its entries.
+    /// Its number of entries.
     pub entries: u32,
-    /// When the file itself was read at the destination; of one that a snapshot has as read, the time of the snapshot.
+    /// When the file was read at the destination. If the snapshot has it as read: the time of the snapshot.
     pub read: Option<At>,
-    /// Entries that a snapshot has as proven, where it begins with one.
+    /// Number of entries that are proven in the snapshot, if the journal begins with one.
     pub by_snapshot: Option<u32>,
-    /// Entries with a full address.
+    /// Number of entries with a full address.
     pub imports: u32,
-    /// Entries inherited from other ranges when it was read.
+    /// Number of entries inherited from other ranges when it was read.
     pub inherited: u32,
-    /// These ranges, with the record that read each.
+    /// These other ranges, with the record that read each of them.
     pub inherited_from: Vec<(RangeId, Option<u64>)>,
-    /// The oldest check that the proof rests on, milliseconds since 1970; `u64::MAX` for none.
+    /// The oldest check on which the proof rests, milliseconds since 1970; `u64::MAX` for none.
     pub oldest_ms: u64,
-    /// Checks of it, and how many records hold them.
+    /// Number of checks of its entries.
     pub checks: u64,
-    /// Records of checks.
+    /// Number of records with such checks.
     pub check_records: u64,
-    /// The first and the last record of checks.
+    /// The first and the last of these records.
     pub asked: Option<(At, At)>,
     /// The first batches that proved entries.
     pub batches: Vec<Batch>,
-    /// How many more did.
+    /// Number of further batches.
     pub batches_more: u64,
     /// The last batch that proved entries.
     pub last_batch: Option<Batch>,
     /// The last arrival.
     pub last_arrival: Option<Arrival>,
-    /// The last time that the checks so far were made not to count, and how often that was.
+    /// The last time that the checks so far were invalidated, and how often that happened.
     pub reopened: Option<(At, u32)>,
-    /// Entries found with another size, and that size in bytes.
+    /// Entries that were found with another size, and that size in bytes.
     pub wrong_size: BTreeMap<u32, u64>,
-    /// Entries found in an archive class.
+    /// Entries that were found in an archive class.
     pub archived: BTreeMap<u32, Archived>,
-    /// Missing entries that the store refused to speak of at the last check.
+    /// Number of missing entries for which the store denied access at the last check.
     pub forbidden: u32,
-    /// Records of the source's answers about missing entries: how many it said are gone, and are there.
+    /// The source's answers about missing entries: the record, how many do not exist there, and how many do.
     pub probes: Vec<(At, u32, u32)>,
-    /// Entries not there yet, once it was read.
+    /// Entries that are not proven yet, once the range was read.
     pub missing: Bits,
-    /// Entries that the source said are gone, twice.
+    /// Entries that the source reported twice as nonexistent.
     pub expired: Bits,
     gone_once: Bits,
     arrived: Bits,
     import_bits: Bits,
-    /// By ordinal, the place of its decision in the list of all, from 1; empty unless asked for.
+    /// By ordinal, the position of the decision in the list of decisions, from 1; empty unless requested.
     decided: Vec<u32>,
 }
 
 impl RangeProof {
-    /// A range that nothing is known of; with room for each entry's deciding check, if that is wanted.
+    /// A range without evidence. With `each`, it has room for the deciding check of each entry.
     pub(super) fn new(id: RangeId, entries: u32, each: bool) -> Self {
         let entries = entries.min(BITS_MAX);
         let none = || Bits::none(entries);
@@ -155,7 +155,7 @@ impl RangeProof {
         }
     }
 
-    /// How far it is proven under these rules.
+    /// How complete it is under this policy.
     #[must_use]
     pub fn completeness(&self, policy: &Policy) -> Completeness {
         let sizes_count = policy.size == SizeRule::Strict && !self.wrong_size.is_empty();
@@ -170,7 +170,7 @@ impl RangeProof {
         }
     }
 
-    /// How many entries are not there yet; all of them before the file was read.
+    /// Number of entries that are not proven yet; all of them until the file was read.
     #[must_use]
     pub fn missing_count(&self) -> u32 {
         if self.read.is_some() { self.missing.count() } else { self.entries }
@@ -188,7 +188,7 @@ impl RangeProof {
         if e.entries > BITS_MAX {
             return;
         }
-        // Read again, what was seen to arrive before stays seen.
+        // When the range is read again, earlier arrivals stay valid.
         let new = Self::new(self.id, e.entries, !self.decided.is_empty());
         let old = std::mem::replace(self, new);
         if old.arrived.len() == e.entries {
@@ -208,7 +208,7 @@ impl RangeProof {
         self.import_bits = imports;
     }
 
-    /// Begins with what a snapshot has of the range.
+    /// Starts with what a snapshot contains about the range.
     pub(super) fn take_snapshot(&mut self, at: At, found: &Range, decisions: &mut Vec<Decision>) {
         if !found.read || found.entries != self.entries {
             return;
@@ -247,7 +247,7 @@ impl RangeProof {
         }
     }
 
-    /// Whether nothing that is found or said of the entry counts.
+    /// Whether the policy ignores the entry, so that no answer about it counts.
     fn is_ignored(&self, ordinal: u32, policy: &Policy) -> bool {
         policy.imports == ImportsRule::Ignore && self.import_bits.contains(ordinal)
     }
@@ -296,7 +296,7 @@ impl RangeProof {
         self.list(Batch { at, proven });
     }
 
-    /// Whether it was not proven before.
+    /// Marks the entry as proven. Returns whether it was not proven before.
     fn prove(&mut self, ordinal: u32, place: u32) -> bool {
         let new = self.missing.remove(ordinal) | self.expired.remove(ordinal);
         self.gone_once.remove(ordinal);
@@ -361,7 +361,7 @@ impl RangeProof {
         }
     }
 
-    /// The mirror shows archived entries: they keep nothing back.
+    /// The mirror already shows the archived entries, so they do not block anything.
     pub(super) fn take_archived_shown(&mut self, e: &ArchivedShownV1) {
         for ordinal in &e.ordinals {
             if let Some(archived) = self.archived.get_mut(ordinal) {
@@ -370,7 +370,7 @@ impl RangeProof {
         }
     }
 
-    /// What the source said of entries with another size, or in an archive class.
+    /// Processes the source's answers about entries with another size or in an archive class.
     pub(super) fn take_wrong_sizes_gone(&mut self, at: At, e: &WrongSizesGoneV1, decisions: &mut Vec<Decision>) {
         let unfit = |ordinal: &&u32| self.wrong_size.contains_key(ordinal) || self.archived.contains_key(ordinal);
         for ordinal in e.once.iter().filter(unfit) {
@@ -402,7 +402,7 @@ impl RangeProof {
         }
     }
 
-    /// Other rules for entries with a full address, as the state takes them.
+    /// Processes a changed policy for entries with a full address, as the state does.
     pub(super) fn take_policy(&mut self, at: At, old: &Policy, new: &Policy, decisions: &mut Vec<Decision>) {
         if self.read.is_none() || old.imports == new.imports {
             return;
@@ -425,7 +425,7 @@ impl RangeProof {
         self.import_bits = imports;
     }
 
-    /// Runs of entries that one record decided about, in order; none for entries that nothing decided about yet.
+    /// Runs of entries with the same decision, in order; `None` for entries without a decision.
     pub(super) fn runs<'a>(&'a self, decisions: &'a [Decision]) -> impl Iterator<Item = (u32, u32, Option<Decision>)> {
         let chunks = self.decided.chunk_by(|a, b| a == b);
         chunks.scan(0u32, |next, chunk| {
@@ -438,7 +438,7 @@ impl RangeProof {
     }
 }
 
-/// The decision's place in the list, from 1.
+/// The position of the decision in the list, from 1.
 fn place(decisions: &mut Vec<Decision>, decision: Decision) -> u32 {
     if decisions.last() != Some(&decision) {
         decisions.push(decision);

@@ -1,41 +1,41 @@
-//! What is asked about: a branch or a commit of one mirror, and how it stands.
+//! The subject of a question: a branch or a commit of one mirror, and its verdict.
 //!
-//! Owns finding it by name or by the first digits of its id, and the verdict. Reads nothing: the graph of the first
-//! pass goes in, subjects come out; what they rest on is `proof`'s.
+//! Finds the subject by name or by the prefix of an id in the graph of the first pass. Reads nothing itself; the
+//! evidence is collected by `proof`.
 
 use lakemirror_core::ids::CommitId;
 
 use super::graph::{At, Branch, Graph, Move, Seen};
 use crate::mirrors::never_seen;
 
-/// Digits that a commit's beginning has at least.
+/// Minimum number of digits of a commit prefix.
 const DIGITS_MIN: usize = 4;
-/// Commits that an ambiguous beginning lists.
+/// Maximum number of commits that are listed for an ambiguous prefix.
 const LISTED_MAX: usize = 5;
 
-/// How a commit stands.
+/// The status of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The branch of the mirror shows it, moved there on evidence.
+    /// The mirror's branch shows it, and was moved to it on evidence.
     Shown,
-    /// The branch of the mirror showed it, moved there on evidence.
+    /// The mirror's branch showed it, and was moved to it on evidence.
     WasShown,
-    /// The branch of the mirror was found there and taken over: nothing was proven for that.
+    /// The mirror's branch was found at this commit and adopted, without evidence.
     Adopted,
-    /// The evidence is complete, and the move is under way.
+    /// The evidence is complete, and the move is in progress.
     Moving,
-    /// A head of the source that was never one of the mirror: a newer one was complete before.
+    /// A head of the source that the mirror never showed, because a newer head was complete first.
     PassedOver,
-    /// A head of the source that is not yet the mirror's.
+    /// A head of the source that the mirror does not show yet.
     Waiting,
-    /// Never a head that was seen; its record is on the mirror.
+    /// Never observed as a head; its record is on the mirror.
     Recorded,
-    /// Never a head that was seen; its record is not on the mirror.
+    /// Never observed as a head; its record is not on the mirror.
     NotRecorded,
 }
 
 impl Verdict {
-    /// One word.
+    /// The verdict as one word.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -57,29 +57,29 @@ impl Verdict {
     }
 }
 
-/// A commit in its role.
+/// A commit, and the branch for which it is considered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
-    /// The branch whose head it is or was; none for one that was only an ancestor.
+    /// The branch whose head it is or was; `None` if it was only an ancestor.
     pub branch: Option<String>,
     /// The commit.
     pub commit: CommitId,
-    /// How it stands.
+    /// Its status.
     pub verdict: Verdict,
-    /// When it was seen at the source as this branch's head.
+    /// When it was observed at the source as head of this branch.
     pub seen: Option<Seen>,
-    /// The move to it; of one that was passed over, the move that passed it.
+    /// The move to it; for a head that was passed over, the move that passed it.
     pub moved: Option<Move>,
-    /// Other branches that it was a head of.
+    /// Other branches whose head it was.
     pub also: Vec<String>,
-    /// The last record that the decision could rest on.
+    /// The last record on which the decision could rest.
     pub until: u64,
 }
 
-/// What `text` names in a graph: a branch's shown commit and what it is waiting for, or a commit.
+/// Finds what `text` names in a graph: a commit, or a branch's shown commit and the one that it is waiting for.
 ///
 /// # Errors
-/// A text that names nothing, or too much; the message says what there is.
+/// If `text` names nothing, or is ambiguous; the message lists the candidates.
 pub fn find(graph: &Graph, text: &str, end: At) -> Result<Vec<Subject>, String> {
     if let Some(branch) = graph.branches.get(text) {
         return Ok(of_branch(text, branch, end));
@@ -135,7 +135,7 @@ fn of_commit(graph: &Graph, id: CommitId, end: At) -> Subject {
         })
         .collect();
     let mut subjects: Vec<Subject> = heads.iter().map(|(name, branch)| of_head(name, branch, id, end)).collect();
-    // The one that says most: shown before shown once, before what only may be.
+    // The most informative first: commits that are shown, then those that were, then the others.
     subjects.sort_by_key(|subject| subject.verdict as u8);
     let mut subjects = subjects.into_iter();
     if let Some(mut first) = subjects.next() {
@@ -160,7 +160,7 @@ fn of_head(name: &str, branch: &Branch, id: CommitId, end: At) -> Subject {
     }
     let seen = branch.seen.iter().rev().find(|seen| seen.commit == id).copied();
     let past = |seen: &Seen| branch.moves.iter().find(|moved| moved.started.is_some() && moved.nth > seen.nth);
-    // Numbers start again with a branch that was removed, so the order of the records decides, too.
+    // Numbers restart when a branch is removed, so the order of the records counts, too.
     let past = seen.as_ref().and_then(|seen| past(seen).filter(|moved| start_of(moved) > seen.at.seq));
     Subject {
         branch: Some(name.to_owned()),

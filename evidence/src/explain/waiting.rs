@@ -1,8 +1,7 @@
-//! What a head of the source is waiting for, beside the objects of its own tree: said from the state at the journal's
-//! end, by the rules that the service follows.
+//! Lists what a head of the source is waiting for, apart from the objects of its own tree. The reasons come from the
+//! state at the journal's end, by the rules of the service.
 //!
-//! Owns the reasons and their order; each says what is missing, since when, and where one could look. The objects of
-//! the head's own tree are `range`'s.
+//! Each reason states what is missing and since when. `range` lists the missing objects of the head's own tree.
 
 use lakemirror_core::ids::{CommitId, Incarnation};
 use lakemirror_journal::event::Event;
@@ -18,19 +17,19 @@ use crate::begin::restored;
 use crate::point::show;
 use crate::{EvidenceError, Source, decode};
 
-/// Ancestors that are named.
+/// Maximum number of ancestors that are listed.
 const ANCESTORS_NAMED_MAX: usize = 10;
 
-/// Everything that keeps the subject from becoming what the branch shows, in the order in which it has to go.
+/// Everything that prevents the branch from showing the subject, in the order in which it has to be resolved.
 ///
 /// # Errors
-/// As for every reading.
+/// As for every read.
 pub fn reasons(source: &Source, mirror: Incarnation, subject: &Subject) -> Result<Vec<String>, EvidenceError> {
     let mut follow = OneMirror { mirror, state: State::default() };
     source.read_newest(&mut follow)?;
     let state = follow.state;
     let Some(found) = state.mirror(&mirror) else {
-        return Ok(vec!["the mirror is gone".to_owned()]);
+        return Ok(vec!["the mirror was removed".to_owned()]);
     };
     let mut reasons = of_mirror(found);
     if let Some(branch) = subject.branch.as_ref().and_then(|name| found.branches.get(name)) {
@@ -39,12 +38,15 @@ pub fn reasons(source: &Source, mirror: Incarnation, subject: &Subject) -> Resul
     reasons.extend(of_tree(&state, found, &subject.commit));
     reasons.extend(of_history(&state, found, &subject.commit));
     if reasons.is_empty() {
-        reasons.push("nothing is missing any more: the next look at the branches moves it, or checks again what was checked too long ago".to_owned());
+        reasons.push(
+            "nothing is missing any more: the next scan of the branches moves it, or repeats checks that are too old"
+                .to_owned(),
+        );
     }
     Ok(reasons)
 }
 
-/// The state of one mirror: memory does not grow with the others.
+/// The state of one mirror only, so that memory does not grow with the number of mirrors.
 struct OneMirror {
     mirror: Incarnation,
     state: State,
@@ -70,7 +72,7 @@ fn of_mirror(mirror: &Mirror) -> Vec<String> {
     let mut reasons = Vec::new();
     match mirror.phase {
         Phase::Ready => {}
-        Phase::Defined | Phase::Intended => reasons.push("the mirror repository is not there yet".to_owned()),
+        Phase::Defined | Phase::Intended => reasons.push("the mirror repository does not exist yet".to_owned()),
         Phase::Deleting => reasons.push("the mirror is being deleted".to_owned()),
     }
     reasons.extend(mirror.conditions().map(|(_, raised)| format!("since {}: {}", show(raised.since_ms), raised.text)));
@@ -80,20 +82,20 @@ fn of_mirror(mirror: &Mirror) -> Vec<String> {
 fn of_branch(branch: &Branch, commit: &CommitId) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Some(at_ms) = branch.tombstone_ms {
-        reasons.push(format!("the branch is gone at the source since {}", show(at_ms)));
+        reasons.push(format!("the branch was deleted at the source at {}", show(at_ms)));
     }
     if branch.removing {
         reasons.push("the branch is being removed from the mirror".to_owned());
     }
     if let Some(divergence) = branch.diverged() {
         let found = divergence.found.map_or_else(|| "deleted".to_owned(), |id| format!("found at {id}"));
-        reasons.push(format!("somebody else moved the mirror's branch: {found} since {}", show(divergence.since_ms)));
+        reasons.push(format!("another writer moved the mirror's branch: {found} since {}", show(divergence.since_ms)));
     }
     if let Some(under_way) = branch.moving.filter(|under_way| under_way.to != *commit) {
         reasons.push(format!("a move to {} is under way since {}", under_way.to, show(under_way.at_ms)));
     }
     if !branch.pending.iter().any(|head| head.commit == *commit) && branch.tombstone_ms.is_none() {
-        reasons.push("it is none of the heads that are kept: newer ones took its place".to_owned());
+        reasons.push("it is no longer kept as a head: newer heads replaced it".to_owned());
     }
     reasons
 }
@@ -137,17 +139,17 @@ fn of_tree(state: &State, mirror: &Mirror, id: &CommitId) -> Vec<String> {
         reasons.push(format!("{imports} range(s) have imported entries, which `imports: block` never lets pass"));
     }
     if tree.expired > 0 {
-        reasons.push("objects of it are gone at the source as well, which is never enough for a head".to_owned());
+        reasons.push("some of its objects do not exist at the source either: a head needs all of them".to_owned());
     }
     reasons
 }
 
-/// Ancestors that are to be complete before it, and are not.
+/// The ancestors that must be complete before it and are not.
 fn of_history(state: &State, mirror: &Mirror, id: &CommitId) -> Vec<String> {
     let Some(commit) = mirror.graph.get(id).filter(|commit| !commit.recorded) else { return Vec::new() };
     if !commit.rooted {
         let unread = mirror.graph.frontier.len();
-        return vec![format!("ancestors of it were not read from the source yet ({unread} commit(s) are to be read)")];
+        return vec![format!("some ancestors were not read from the source yet ({unread} commit(s) to read)")];
     }
     if commit.closed || state.policy.history == HistoryRule::Head {
         return Vec::new();

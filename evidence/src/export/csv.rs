@@ -1,9 +1,9 @@
-//! An export for spreadsheets: RFC 4180, one row a record.
+//! An export for spreadsheets: RFC 4180, one row per record.
 //!
-//! Owns columns and quoting. A cell that a spreadsheet could take for a formula begins with an apostrophe, and characters
-//! that do not show as themselves are escaped: a row is a line, on a terminal too. The payload
-//! is left out, which no cell would hold: this form is for looking, and is not imported. The last row has the word
-//! `end`, the number of records, and the hash of the last frame: a file without it was cut.
+//! Defines columns and quoting. A cell that a spreadsheet could take for a formula starts with an apostrophe.
+//! Characters that are not printable are escaped, so a row is one line, on a terminal too. The payload is left out
+//! because it would not fit into a cell; this form cannot be imported. The last row contains the word `end`, the number
+//! of records, and the hash of the last frame: a file without it was truncated.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::line::{Line, Trailer};
 use crate::point::show;
 
-/// The columns, in this order; later versions add to the right.
+/// The columns in order; later versions append columns.
 pub const COLUMNS: [&str; 17] = [
     "seq",
     "committed",
@@ -87,7 +87,7 @@ fn row(out: &mut dyn Write, cells: &[String]) -> io::Result<()> {
     write!(out, "{}\r\n", cells.join(","))
 }
 
-/// A cell as it stands in the file.
+/// A cell as it is written to the file.
 fn quoted(cell: &str) -> Cow<'_, str> {
     let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '|', '%']);
     let shown = escape::line(cell);
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_quoted_and_formulas_are_texts() {
+    fn cells_are_quoted_and_formulas_are_escaped() {
         for (cell, text) in [
             ("plain", "plain"),
             ("", ""),

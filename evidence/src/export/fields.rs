@@ -1,8 +1,8 @@
-//! A fact's fields as JSON, for people and their programs. The same fact gives the same JSON.
+//! The fields of an event as JSON, for people and scripts. The same event gives the same JSON.
 //!
-//! Owns how each type of field is shown: ids and hashes as hexadecimal digits, times in milliseconds, sets of ordinals
-//! as their length, count and first runs (both ends included). Sets with many runs are shown in part, so this is no
-//! encoding: the payload beside it is exact.
+//! Defines how each type of field is shown: ids and hashes as hexadecimal digits, times in milliseconds, sets of
+//! ordinals as their length, count and first runs (both ends included). Sets with many runs are truncated, so this is
+//! not an encoding; the payload next to it is exact.
 
 use std::iter::Peekable;
 
@@ -11,10 +11,10 @@ use lakemirror_journal::bits::EncodedBits;
 use lakemirror_journal::event::{ArrivalExceptionV1, Event};
 use serde_json::{Map, Value, json};
 
-/// Runs of one set that are shown.
+/// Maximum number of runs of a set that are shown.
 const RUNS_MAX: usize = 256;
 
-/// Something that stands in a fact.
+/// A type of field in an event.
 trait Field {
     fn show(&self) -> Value;
 }
@@ -111,7 +111,7 @@ macro_rules! fields {
     };
 }
 
-/// The fields of a fact, by name.
+/// The fields of an event, by name.
 #[must_use]
 pub fn fields(event: &Event) -> Value {
     fields!(event, {

@@ -1,7 +1,7 @@
-//! The lines of an export: what each has, and how it is written as JSON and read back.
+//! The lines of an export: their fields, and how they are written as JSON and read back.
 //!
-//! Every line of a record says all that its frame's header says, so that no line is without its frame, and a frame with
-//! a line missing is not whole. Owns names and forms of the fields; whether lines follow one another is `import`'s.
+//! Each line of a record repeats the header of its frame, so every line belongs to a frame, and a frame with a missing
+//! line is incomplete. `import` checks whether the lines follow one another.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::fields::fields;
 
-/// Version of these lines; one more if a field ever changed its meaning.
+/// Version of these lines; incremented if the meaning of a field changes.
 pub const EXPORT_VERSION: u64 = 1;
 
 /// The first line.
@@ -23,49 +23,49 @@ pub struct Header {
     pub lakemirror_export: u64,
     /// The journal's id, 32 hexadecimal digits.
     pub journal_uuid: String,
-    /// When the journal was made, milliseconds since 1970.
+    /// When the journal was created, milliseconds since 1970.
     pub created_ms: u64,
-    /// Whether all of the journal's records follow, as of when it was exported.
+    /// Whether all records follow that the journal had when it was exported.
     pub whole: bool,
-    /// The first record that was at hand; more than 1 where earlier ones were dropped. Exports from before this field was
-    /// there have none.
+    /// The first record that was available; more than 1 if earlier ones were dropped. Older exports do not have this
+    /// field.
     #[serde(default)]
     pub begins_at: u64,
 }
 
-/// A record's line.
+/// The line of a record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// The record's number.
     pub seq: u64,
     /// Its frame.
     pub frame: FrameLine,
-    /// What kind of record.
+    /// The kind of the record.
     pub kind: u16,
     /// The version of that kind.
     pub version: u16,
-    /// The kind's name; none of a kind that only a later version knows.
+    /// The name of the kind; `None` for a kind that only a later version knows.
     pub name: Option<String>,
-    /// The payload's fields, for people; none of a kind that only a later version knows.
+    /// The fields of the payload, for people; `None` for a kind that only a later version knows.
     pub event: Option<Value>,
-    /// The payload, base64.
+    /// The payload in base64.
     pub payload: String,
 }
 
-/// What a frame's header says, and where the frame lies.
+/// The header of a frame, and its segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameLine {
     /// Its first record.
     pub first_seq: u64,
     /// Its last record.
     pub last_seq: u64,
-    /// Which opening of the journal wrote it.
+    /// The epoch of the journal writer.
     pub writer_epoch: u64,
-    /// Arrival checks in the journal up to and with it.
+    /// Number of arrival checks in the journal up to and including this frame.
     pub checks_total: u64,
     /// When it was committed, milliseconds since 1970.
     pub committed_ms: u64,
-    /// Low half of the state's digest after it, 16 hexadecimal digits; zeros in a frame that is no checkpoint.
+    /// Low half of the digest of the state after it, 16 hexadecimal digits; zeros if the frame is not a checkpoint.
     pub state_digest: String,
     /// Hash of the frame before it.
     pub prev_hash: String,
@@ -80,21 +80,21 @@ pub struct FrameLine {
 pub struct Trailer {
     /// [`EXPORT_VERSION`].
     pub lakemirror_export_end: u64,
-    /// As in the first line: the chain of hashes does not cover these two where there are no records.
+    /// As in the first line. If there are no records, the chain of hashes does not cover this field and the next one.
     pub journal_uuid: String,
     /// As in the first line.
     pub created_ms: u64,
-    /// Lines of records before it.
+    /// Number of record lines before it.
     pub records: u64,
-    /// Frames that these are of.
+    /// Number of frames to which they belong.
     pub frames: u64,
-    /// Segments that these are of.
+    /// Number of segments to which they belong.
     pub segments: u64,
     /// The last record; 0 for none.
     pub last_seq: u64,
-    /// Hash of the last frame; null without any.
+    /// Hash of the last frame; null if there is none.
     pub head_hash: Option<String>,
-    /// Arrival checks in the journal up to and with that frame.
+    /// Number of arrival checks in the journal up to and including that frame.
     pub checks_total: u64,
 }
 
@@ -138,12 +138,12 @@ impl Line {
         }
     }
 
-    /// The payload, if it is base64 as it was written.
+    /// The payload, if it is valid base64 in canonical form.
     pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
         STANDARD.decode(&self.payload).ok()
     }
 
-    /// Whether name and fields are those of the payload.
+    /// Whether name and fields agree with the payload.
     pub(crate) fn agrees(&self, payload: &[u8]) -> bool {
         let event: Option<Event> = codec::decode(self.kind, self.version, payload).ok();
         event.as_ref().map(Event::name) == self.name.as_deref() && event.as_ref().map(fields) == self.event

@@ -1,23 +1,23 @@
-//! The segments of a journal by how far they are: what lies on the volume, what the journal's records say of it.
+//! The segments of a journal by stage, from the files on the volume and from the journal's records.
 //!
-//! Owns which stage a segment is on: the highest that it has reached. Files say open, sealed and compressed; records say
-//! archived and dropped.
+//! A segment is in the last stage that it has reached. Files show open, sealed and compressed; records show archived
+//! and dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lakemirror_journal::log::{ScanReport, Stage as FileStage};
 use lakemirror_journal::state::lifecycle::{SegmentLifecycle, Stage};
 
-/// How far a segment is.
+/// Stage of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StageName {
     /// It is being written.
     Open,
     /// It has a footer.
     Sealed,
-    /// It is packed.
+    /// It is compressed.
     Compressed,
-    /// A copy is in an archive, and it is on the volume, too.
+    /// It is in an archive and still on the volume.
     Archived,
     /// It is in an archive only.
     Dropped,
@@ -26,7 +26,7 @@ pub enum StageName {
 }
 
 impl StageName {
-    /// One word.
+    /// The stage as one word.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -40,24 +40,24 @@ impl StageName {
     }
 }
 
-/// Segments that are equally far.
+/// The segments in one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageSum {
-    /// How far.
+    /// The stage.
     pub name: StageName,
-    /// How many.
+    /// Number of segments.
     pub segments: u64,
-    /// The first record of the first.
+    /// The first record of the first segment.
     pub first: u64,
-    /// The last record of the last; none of the one that is being written.
+    /// The last record of the last segment; `None` for the open one.
     pub last: Option<u64>,
-    /// Bytes of their files; of those that were given up, which have none, of their frames.
+    /// Bytes of their files; for segments that were given up, which have no files, of their frames.
     pub bytes: u64,
-    /// Where they are: directories, or an archive's addresses without the files' names.
+    /// Where they are: directories, or the addresses of an archive without file names.
     pub places: BTreeSet<String>,
 }
 
-/// Sorts the segments.
+/// Groups the segments by stage.
 pub(super) fn stages(scan: &ScanReport, lifecycle: Option<&SegmentLifecycle>) -> Vec<StageSum> {
     let mut found: BTreeMap<StageName, StageSum> = BTreeMap::new();
     let empty = BTreeMap::new();
@@ -73,7 +73,7 @@ pub(super) fn stages(scan: &ScanReport, lifecycle: Option<&SegmentLifecycle>) ->
     for segment in &scan.segments {
         let stage = known.get(&segment.first).map(|known| &known.stage);
         if segment.archived && matches!(stage, Some(Stage::Dropped { .. })) {
-            // Below, by what the records say.
+            // Handled below, from the records.
             continue;
         }
         let (first, last) = (segment.first, segment.last);

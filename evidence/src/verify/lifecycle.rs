@@ -1,8 +1,8 @@
-//! The files of a journal against what its records say of them: which segments were sealed, with which hash, and which
-//! were dropped.
+//! Compares the files of a journal with its records: which segments were sealed, with which hash, and which were
+//! dropped.
 //!
-//! Owns what may be gone. A dropped segment stays in the lifecycle with its hashes, so what is at hand has to follow on the
-//! last of them; anything that is gone and was not dropped is damage.
+//! A dropped segment stays in the lifecycle with its hashes, so the available records must continue the last of these
+//! segments. A segment that is missing and was not dropped is damage.
 
 use std::collections::BTreeSet;
 
@@ -22,13 +22,13 @@ pub struct Dropped {
     pub hash: [u8; 32],
     /// When it was dropped, milliseconds since 1970.
     pub at_ms: u64,
-    /// Where it was archived; none where it was given up.
+    /// Where it was archived; `None` if it was given up.
     pub archive: Option<Archive>,
-    /// Whether it was read all the same, from an archive.
+    /// Whether it was read from an archive.
     pub at_hand: bool,
 }
 
-/// The segments that the lifecycle has as dropped.
+/// The dropped segments, according to the lifecycle.
 pub(super) fn dropped(lifecycle: &SegmentLifecycle, scan: &ScanReport) -> Vec<Dropped> {
     let read: BTreeSet<u64> = scan.footers.iter().map(|seen| seen.footer.first_seq).collect();
     let dropped = lifecycle.segments.iter().filter_map(|(first, segment)| {
@@ -40,7 +40,7 @@ pub(super) fn dropped(lifecycle: &SegmentLifecycle, scan: &ScanReport) -> Vec<Dr
     dropped.collect()
 }
 
-/// What contradicts the lifecycle. `from` is the first record that is at hand, `before` the hash of the frame before it.
+/// Contradictions to the lifecycle. `from` is the first available record, `before` the hash of the frame before it.
 pub(super) fn faults(lifecycle: &SegmentLifecycle, scan: &ScanReport, from: u64, before: FrameHash) -> Vec<String> {
     let mut faults = other_footers(lifecycle, scan);
     if from > 1 {
@@ -50,14 +50,14 @@ pub(super) fn faults(lifecycle: &SegmentLifecycle, scan: &ScanReport, from: u64,
     faults
 }
 
-/// Segments that are at hand, and are not those that were sealed.
+/// Available segments that are not the ones that were sealed.
 fn other_footers(lifecycle: &SegmentLifecycle, scan: &ScanReport) -> Vec<String> {
     let mut faults = Vec::new();
     for seen in scan.footers.iter().filter(|seen| seen.fault.is_none()) {
         let (first, last) = (seen.footer.first_seq, seen.footer.last_seq);
         let sealed = lifecycle.segments.get(&first);
         let same = sealed.is_some_and(|segment| segment.last == last && segment.hash == seen.hash);
-        // The fact of the newest ones may not be written yet.
+        // The newest segments may not have been recorded yet.
         if same || first >= lifecycle.open_from() {
             continue;
         }
@@ -73,7 +73,7 @@ fn other_footers(lifecycle: &SegmentLifecycle, scan: &ScanReport) -> Vec<String>
     faults
 }
 
-/// Segments before `from` that are nowhere, and were not dropped.
+/// Segments before `from` that are not available and were not dropped.
 fn gone(lifecycle: &SegmentLifecycle, scan: &ScanReport, from: u64) -> Vec<String> {
     let there: BTreeSet<u64> = scan.segments.iter().map(|segment| segment.first).collect();
     let not_said = |first: u64, last: u64| {
@@ -90,7 +90,7 @@ fn gone(lifecycle: &SegmentLifecycle, scan: &ScanReport, from: u64) -> Vec<Strin
     faults
 }
 
-/// Whether what is at hand is the continuation of the last segment that is not.
+/// Whether the available records continue the last segment that is not available.
 fn does_not_follow(lifecycle: &SegmentLifecycle, scan: &ScanReport, from: u64, before: FrameHash) -> Option<String> {
     let (first, segment) = lifecycle.segments.range(..from).next_back()?;
     let what = format!("record {from}, with which what is at hand begins, does not follow on");

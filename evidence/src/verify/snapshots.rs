@@ -1,7 +1,6 @@
-//! The snapshot files of a journal, each by itself: checksum, and the digest of its image.
+//! Checks the snapshot files of a journal individually: checksum, and digest of the image.
 //!
-//! Whether a snapshot belongs to the chain, and is the state that the records come to, is said by whoever reads them
-//! (`verifier`).
+//! `verifier` decides whether a snapshot belongs to the chain and agrees with the state at its record.
 
 use std::collections::BTreeMap;
 
@@ -16,33 +15,33 @@ use crate::{EvidenceError, Source};
 /// One snapshot file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotSeen {
-    /// The record after which it is the state.
+    /// The record after which it was taken.
     pub seq: u64,
-    /// What it says of itself; none where that cannot be read.
+    /// Its header; `None` if it cannot be read.
     pub header: Option<SnapshotHeader>,
     /// Bytes of its image.
     pub bytes: u64,
-    /// Its frame was read, and is the one that it names.
+    /// Whether the frame that it names was read and is the right one.
     pub on_chain: bool,
-    /// The records were replayed up to there, and come to its state.
+    /// Whether the records were replayed up to it and agree with its state.
     pub replayed: bool,
     /// What is wrong with it.
     pub fault: Option<String>,
 }
 
-/// Reads and checks every snapshot file; before the segments are read, so that these have what the snapshots stand for.
+/// Reads and checks every snapshot file. Must run before the segments are read, which use the snapshots.
 pub(super) fn look(source: &Source) -> Result<BTreeMap<u64, SnapshotSeen>, EvidenceError> {
     let disk = RealDisk::new(source.dir());
     let path = source.dir().join(SNAPSHOT_DIR).display().to_string();
     let listed = match snapshot::list(&disk) {
-        // No directory at all, or a file in its place: the reading of the journal itself says that better.
+        // There is no directory, or a file in its place: reading the journal reports that better.
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Vec::new(),
         listed => listed.map_err(|source| EvidenceError::Unreadable { path, source })?,
     };
     Ok(listed.into_iter().filter_map(|seq| Some((seq, check(&disk, seq)?))).collect())
 }
 
-/// None where the service has removed it meanwhile.
+/// `None` if the service has removed the file meanwhile.
 fn check(disk: &RealDisk, seq: u64) -> Option<SnapshotSeen> {
     let bare = SnapshotSeen { seq, header: None, bytes: 0, on_chain: false, replayed: false, fault: None };
     Some(match snapshot::read(disk, seq) {
@@ -57,7 +56,7 @@ fn check(disk: &RealDisk, seq: u64) -> Option<SnapshotSeen> {
 }
 
 impl SnapshotSeen {
-    /// Takes a frame that was read.
+    /// Compares with a frame that was read.
     pub(super) fn meet(&mut self, frame: &FrameInfo) {
         let Some(header) = self.header else { return };
         let fault = if frame.last_seq == self.seq {
@@ -71,7 +70,7 @@ impl SnapshotSeen {
                 () => None,
             }
         } else if frame.first_seq > self.seq {
-            // The first frame that is at hand names the one before it.
+            // The first available frame names the one before it.
             (header.frame_hash != frame.prev_hash).then_some("the frame that it names is not the one on the chain")
         } else {
             Some("it is of a part of a frame")
@@ -80,7 +79,7 @@ impl SnapshotSeen {
         self.fault = self.fault.take().or(fault.map(str::to_owned));
     }
 
-    /// Takes the digest of the state that was replayed up to it.
+    /// Compares with the digest of the state that was replayed up to it.
     pub(super) fn compare(&mut self, replayed: Option<[u8; 32]>) {
         let Some(header) = self.header else { return };
         match replayed == Some(header.state_digest) {

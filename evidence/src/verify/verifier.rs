@@ -1,8 +1,8 @@
-//! The consumer that proves: frames against anchors and snapshots, and where it replays, records against what frames,
-//! checkpoints and snapshots say.
+//! The consumer that verifies: compares frames with anchors and snapshots and, if it replays, records with frames,
+//! checkpoints and snapshots.
 //!
-//! Owns what is found while the journal is read; the verdict is `verify`'s. Without replaying it takes no records but
-//! those about the journal's own files, so that frames are read as fast as they are hashed.
+//! `verify` decides the verdict. Without replay, only records about the journal's own files are decoded, so that frames
+//! are read as fast as they can be hashed.
 
 use std::collections::BTreeMap;
 
@@ -20,15 +20,15 @@ use crate::decode;
 /// Kinds of records about the journal's own files.
 const UPKEEP_KINDS: std::ops::RangeInclusive<u16> = 4..=9;
 
-/// What was found.
+/// The findings.
 pub(super) struct Verifier {
     deep: bool,
-    /// What replaying found.
+    /// The result of replaying.
     pub(super) replayed: Deep,
-    /// The state, where it is replayed; only its lifecycle is that of the journal where not all records are decoded. None
-    /// where the first record is not at hand and no snapshot was restored.
+    /// The state, if it is replayed. If not all records are decoded, only its lifecycle is valid. `None` if the first
+    /// record is not available and no snapshot was restored.
     pub(super) state: Option<State>,
-    /// Anchors not yet met.
+    /// Anchors that were not found yet.
     pub(super) open: BTreeMap<u64, Vec<FrameHash>>,
     pub(super) anchors_found: usize,
     pub(super) proven: Proven,
@@ -36,7 +36,7 @@ pub(super) struct Verifier {
     pub(super) before: FrameHash,
     pub(super) snapshots: BTreeMap<u64, SnapshotSeen>,
     pub(super) problems: Problems,
-    /// Checks counted in the frame under way.
+    /// Number of checks in the current frame.
     frame_checks: u64,
     first: bool,
 }
@@ -62,7 +62,7 @@ impl Verifier {
         }
     }
 
-    /// Whether every record was replayed, from the first on.
+    /// Whether every record was replayed, from the first one.
     pub(super) fn is_replaying(&self) -> bool {
         self.deep && self.state.is_some()
     }
@@ -72,7 +72,7 @@ impl Verifier {
             return;
         }
         self.before = frame.prev_hash;
-        // Later on, a state needs a snapshot.
+        // A later start needs a snapshot to have a state.
         if frame.first_seq == 1 {
             self.state = Some(State::default());
         }
@@ -136,7 +136,7 @@ impl Verifier {
         }
     }
 
-    /// Anchors inside of a frame can never match: a head is always a frame's end.
+    /// A head is always the end of a frame, so an anchor inside a frame can never match.
     fn compare_anchors(&mut self, frame: &FrameInfo) {
         let later = self.open.split_off(&frame.last_seq.saturating_add(1));
         for (seq, hashes) in std::mem::replace(&mut self.open, later) {
@@ -150,14 +150,14 @@ impl Verifier {
         let FrameInfo { first_seq, last_seq, .. } = *frame;
         let here = match seq {
             _ if seq == last_seq => Some(frame.hash),
-            // The first frame that is read names the one before it; the journal's first, the journal's id.
+            // The first frame that is read names the one before it; the first frame of the journal, the journal's id.
             _ if seq.checked_add(1) == Some(first_seq) => Some(frame.prev_hash),
             _ => None,
         };
         match here {
             Some(here) if here == *hash => self.anchors_found += 1,
             Some(here) => self.problems.add(format!(
-                "the anchor at record {seq} is {}, and the journal has {} there: it was written anew since the anchor was published",
+                "the anchor at record {seq} is {}, and the journal has {} there: it was rewritten since the anchor was published",
                 hex::encode(hash),
                 hex::encode(here)
             )),
@@ -165,7 +165,7 @@ impl Verifier {
                 "the anchor at record {seq} is before record {first_seq}, with which what is at hand begins: add the archive that has it"
             )),
             None => self.problems.add(format!(
-                "the anchor at record {seq} falls into the frame of records {first_seq} to {last_seq}: no head was ever there, so this is another journal or was written anew"
+                "the anchor at record {seq} is inside the frame of records {first_seq} to {last_seq}: no head can be there, so this is another journal or it was rewritten"
             )),
         }
     }
@@ -188,7 +188,7 @@ impl Replay for Verifier {
         Ok(())
     }
 
-    /// What was live when the frame was written, against what its records come to.
+    /// Compares the digest of the frame with the state that its records lead to.
     fn checkpoint(&mut self, frame: &FrameInfo) -> Result<(), ReplayRefused> {
         let Some(state) = self.state.as_ref().filter(|_| self.deep) else { return Ok(()) };
         let mark = image::digest(state).map(|digest| image::mark(&digest));

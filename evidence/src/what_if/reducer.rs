@@ -1,7 +1,7 @@
 //! A state that follows a journal's observations and makes its own moves.
 //!
-//! Owns which facts are observations, which are the rules' work and are decided anew, and the moves that come of it.
-//! It decides with the very function that the service decides with.
+//! Decides which events are observations and which depend on the policy, and makes the resulting moves. Moves are
+//! planned by the same function that the service uses.
 
 use std::collections::BTreeMap;
 
@@ -20,23 +20,23 @@ use super::Key;
 use crate::explain::graph::At;
 use crate::point::show;
 
-/// Which rules hold.
+/// Which policy is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rules {
-    /// Those that the journal says.
+    /// The policies in the journal.
     OfTheJournal,
-    /// These, from the start.
+    /// This one, from the start.
     These(Policy),
 }
 
 /// The state, and the moves that it made.
 pub(super) struct Reducer {
     rules: Rules,
-    /// Whether checks are made not to count at the journal's own records, and not by this state's decisions.
+    /// Whether checks are invalidated at the journal's own records, instead of by this state's decisions.
     reopens_alike: bool,
     state: State,
     pub(super) planned: BTreeMap<Key, At>,
-    /// The first time that checks of a mirror would have been made again.
+    /// The first time at which checks of a mirror would have been repeated.
     again: BTreeMap<Incarnation, At>,
 }
 
@@ -49,7 +49,7 @@ impl Reducer {
         Self { rules, reopens_alike: true, state, planned: BTreeMap::new(), again: BTreeMap::new() }
     }
 
-    /// Begins with a state of the journal: what is under way there is taken to be done.
+    /// Begins with a state of the journal: moves in progress are taken as done.
     pub(super) fn begin(&mut self, state: State) {
         self.state = state;
         let under_way: Vec<MoveFinishedV1> = self
@@ -72,12 +72,12 @@ impl Reducer {
         &self.state.policy
     }
 
-    /// Where checks grow old alike, they were asked again when the journal says so.
+    /// If both policies have the same check age, checks are repeated when the journal says so.
     pub(super) fn follow_rules(&mut self, journal: &Policy) {
         self.reopens_alike = self.state.policy.evidence_age_ms_max == journal.evidence_age_ms_max;
     }
 
-    /// Takes a fact of the journal, unless it is the rules' work.
+    /// Applies an event of the journal, unless it depends on the policy.
     pub(super) fn observe(&mut self, event: &Event) {
         match event.change() {
             Change::Branch {
@@ -97,7 +97,7 @@ impl Reducer {
         }
     }
 
-    /// The batch without the imported entries, where the rules would not have asked for them and the journal's did.
+    /// The batch without imported entries, if the policy would not have checked them and the journal's did.
     fn without_imports(&self, batch: &ArrivalsCheckedV1) -> Option<ArrivalsCheckedV1> {
         if self.rules == Rules::OfTheJournal || self.state.policy.imports != ImportsRule::Ignore {
             return None;
@@ -123,7 +123,7 @@ impl Reducer {
         })
     }
 
-    /// Plans the moves of a mirror after record `at`, and makes them.
+    /// Plans and makes the moves of a mirror after record `at`.
     pub(super) fn plan(&mut self, mirror: Incarnation, at: At) {
         let command = Command::Mirror { mirror, ask: MirrorCommand::PlanMoves, at_ms: at.at_ms };
         let Ok(events) = decide(&self.state, command) else { return };
@@ -166,12 +166,12 @@ impl Reducer {
         self.state.apply(&Event::MoveFinished(finished));
     }
 
-    /// Where a branch of the mirror stands.
+    /// The commit that the mirror's branch shows.
     pub(super) fn stands(&self, mirror: &Incarnation, branch: &str) -> Option<CommitId> {
         self.state.mirror(mirror)?.branches.get(branch)?.mirror
     }
 
-    /// That checks of the mirror would have been made again, if so.
+    /// States that checks of the mirror would have been repeated, if so.
     pub(super) fn asked_again(&self, mirror: &Incarnation) -> String {
         let again = self.again.get(mirror).filter(|_| !self.reopens_alike);
         again.map_or_else(String::new, |at| {
@@ -190,7 +190,7 @@ impl Reducer {
         if let Some(((_, _, _, newer), at)) = newer.min_by_key(|(_, at)| **at) {
             return format!("the newer head {newer} is promoted after record {}", at.seq);
         }
-        let Some(found) = self.state.mirror(mirror) else { return "the mirror is gone".to_owned() };
+        let Some(found) = self.state.mirror(mirror) else { return "the mirror was removed".to_owned() };
         let again = self.asked_again(mirror);
         if !again.is_empty() {
             return again;
@@ -214,10 +214,10 @@ impl Reducer {
             {
                 format!("{archived} object(s) are in an archive class")
             }
-            Completeness::Incomplete if missing > 0 => format!("no record shows {missing} object(s) of it there"),
+            Completeness::Incomplete if missing > 0 => format!("{missing} of its object(s) were not found"),
             Completeness::Incomplete => "not all of its files were read".to_owned(),
-            Completeness::CompleteExceptExpired => "objects of it are gone at the source as well".to_owned(),
-            Completeness::Complete => "ancestors of it are not complete".to_owned(),
+            Completeness::CompleteExceptExpired => "some of its objects do not exist at the source either".to_owned(),
+            Completeness::Complete => "some ancestors are not complete".to_owned(),
         }
     }
 }

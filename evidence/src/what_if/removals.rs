@@ -1,7 +1,7 @@
-//! Removals of branches under another time of grace.
+//! Removals of branches under another grace period.
 //!
-//! Owns the arithmetic: a tombstone's time and the time of grace give the point from which the branch may go. The
-//! guard on how many branches go at once is not replayed: the listings that it looks at are not in the journal.
+//! A branch may be removed once the grace period has passed since its tombstone. The guard on how many branches are
+//! removed at once is not replayed, because the listings that it uses are not in the journal.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use lakemirror_journal::state::transition::{BranchChange, Change, Transition};
 use super::Verdict;
 use crate::explain::graph::At;
 
-/// A branch whose time of grace began.
+/// A branch whose grace period began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
     /// The mirror.
@@ -24,14 +24,14 @@ pub struct Removal {
     pub name: String,
     /// The branch.
     pub branch: String,
-    /// The record that began it.
+    /// The record with which it began.
     pub tombstoned: At,
-    /// The journal's removal, if it came to it.
+    /// The journal's removal, if there was one.
     pub recorded: Option<At>,
-    /// From when on it may go under the journal's rules, and under the others; milliseconds since 1970, none where the
-    /// branch came back or the journal ends before.
+    /// When it may be removed under the journal's policy, and under the other one; milliseconds since 1970. `None` if
+    /// the branch came back or the journal ends before.
     pub due_ms: [Option<u64>; 2],
-    /// What that makes; none where it goes under neither.
+    /// The comparison of the two; `None` if it is removed under neither policy.
     pub verdict: Option<Verdict>,
 }
 
@@ -47,12 +47,13 @@ struct Grace {
     tombstoned: At,
     grace_ms: u64,
     recorded: Option<At>,
-    /// When it came back.
+    /// When the branch came back.
     back_ms: Option<u64>,
 }
 
 impl Removals {
-    /// Begins with the state after record `seq`: which record began a time of grace is not known, that it was no later is.
+    /// Begins with the state after record `seq`. The record with which a grace period began is not known, only that it
+    /// was not a later one.
     pub(super) fn begin(&mut self, seq: u64, state: &State) {
         let branches = |(id, mirror): (&Incarnation, &Mirror)| {
             let id = *id;
@@ -95,7 +96,7 @@ impl Removals {
 
     pub(super) fn answer(self, other: &Policy, end: At, names: &BTreeMap<Incarnation, String>) -> Vec<Removal> {
         let answer = |grace: Grace| {
-            // A branch that was removed and is seen again came back after its removal, not instead of it.
+            // A branch that is observed again after its removal was created again; it did not escape removal.
             let until = grace.back_ms.unwrap_or(end.at_ms);
             let due = |grace_ms: u64| Some(grace.tombstoned.at_ms.saturating_add(grace_ms)).filter(|due| *due <= until);
             let due_ms = [due(grace.grace_ms), due(other.deletion_grace_ms)];

@@ -1,7 +1,7 @@
-//! The destination bucket, read as the files that it is: is everything of a tree there?
+//! Reads the destination bucket as files: is every file and object of a tree there?
 //!
-//! Owns the walk from a metarange over its ranges to each object and its size, with every id recomputed. A file that
-//! came into the directory only after the mirror had answered is as good as missing: file times tell.
+//! Walks from a metarange through its ranges to each object and its size, and recomputes every id. A file that arrived
+//! only after the mirror had answered counts as missing; this is decided by file times.
 
 use std::fs;
 use std::io;
@@ -16,25 +16,25 @@ use lakemirror_graveler::{metarange, range};
 
 /// Where metadata files are in a namespace.
 const METADATA: &str = "_lakefs";
-/// Things that one tree's verdict names.
+/// Maximum number of faults that are listed for one tree.
 const NAMED_MAX: usize = 20;
 
-/// What a tree comes to.
+/// What was found of a tree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tree {
-    /// Ranges.
+    /// Number of ranges.
     pub ranges: usize,
-    /// Objects inside the namespace, each there with its size.
+    /// Number of objects in the namespace that are there with the right size.
     pub objects: usize,
     /// Their bytes.
     pub bytes: u64,
-    /// Entries with a full address, which were not looked for.
+    /// Number of entries with a full address, which are not checked.
     pub outside: usize,
-    /// When the last file of it came into the bucket, milliseconds since 1970.
+    /// When its last file arrived in the bucket, milliseconds since 1970.
     pub last_arrival_ms: u64,
 }
 
-/// A storage namespace that is a directory.
+/// A storage namespace as a directory.
 #[derive(Debug)]
 pub struct Bucket {
     root: PathBuf,
@@ -48,15 +48,15 @@ struct Walk<'a> {
 }
 
 impl Bucket {
-    /// The namespace whose files are in this directory.
+    /// The namespace in this directory.
     pub fn new(root: PathBuf) -> Self {
         Self { root }
     }
 
-    /// Walks a tree. Files that came after `deadline_ms` (since 1970) do not count. Blocks on files.
+    /// Checks a tree. Files that arrived after `deadline_ms` (since 1970) do not count. Blocks on files.
     ///
     /// # Errors
-    /// What is missing or wrong, up to a few dozen lines.
+    /// What is missing or wrong, at most a few dozen lines.
     pub fn tree(&self, metarange: &str, deadline_ms: u64) -> Result<Tree, Vec<String>> {
         let mut walk = Walk { bucket: self, deadline_ms, tree: Tree::default(), wrong: Vec::new() };
         if !metarange.is_empty() {
@@ -74,7 +74,7 @@ impl Walk<'_> {
     }
 
     fn metarange(&mut self, id: &str) {
-        let Ok(expected) = MetarangeId::parse(id) else { return self.wrong(format!("metarange {id:?} is no id")) };
+        let Ok(expected) = MetarangeId::parse(id) else { return self.wrong(format!("metarange {id:?} is not an id")) };
         let Some(bytes) = self.file(&format!("{METADATA}/{id}")) else { return };
         match metarange::read(bytes, expected) {
             Ok(ranges) => ranges.iter().for_each(|info| self.range(info)),
@@ -117,7 +117,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The size of a file that is there and came in time.
+    /// The size of a file that exists and arrived in time.
     fn arrived(&mut self, key: &str) -> Option<u64> {
         match fs::metadata(self.bucket.root.join(key)) {
             Ok(found) if found.is_file() => {
@@ -159,7 +159,7 @@ fn missing(root: &Path, key: &str, error: &io::Error) -> String {
     }
 }
 
-/// When a file got its name: a rename changes this time and nothing later does.
+/// When a file got its name: a rename changes this time, and nothing later does.
 fn changed_ms(found: &fs::Metadata) -> u64 {
     let ms = found.ctime().saturating_mul(1000).saturating_add(found.ctime_nsec() / 1_000_000);
     u64::try_from(ms).unwrap_or_default()

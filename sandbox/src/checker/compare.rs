@@ -1,7 +1,7 @@
-//! The last word: source and mirror side by side through both lakeFS APIs, object by object, byte by byte.
+//! The final check: compares source and mirror through both lakeFS APIs, object by object, byte by byte.
 //!
-//! Branches (hidden ones too) and their heads, every commit record, and for every commit its listing and every
-//! object's bytes, read through the mirror and through the source. What differs is collected, not stopped at.
+//! It compares branches (hidden ones too) and their heads, every commit record, and for every commit its listing and
+//! the bytes of every object. Differences are collected; the comparison does not stop at the first one.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -9,32 +9,32 @@ use std::fmt;
 use super::lake::{Lake, Object};
 use super::{CheckError, Violation};
 
-/// Differences that a report names.
+/// Maximum number of differences that a report lists.
 const NAMED_MAX: usize = 100;
 
-/// What was compared, and what differs.
+/// What was compared, and the differences.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Branches of the source.
+    /// Number of branches of the source.
     pub branches: usize,
-    /// Commits that they reach.
+    /// Number of commits that they reach.
     pub commits: usize,
-    /// Entries of all their trees.
+    /// Number of entries of all their trees.
     pub entries: usize,
-    /// Different objects whose bytes were read on both sides.
+    /// Number of different objects whose bytes were read on both sides.
     pub objects: usize,
     /// Their bytes.
     pub bytes: u64,
-    /// What differs.
+    /// The differences.
     pub differences: Vec<String>,
-    /// Moves of the mirror's branches that were judged.
+    /// Number of checked moves of the mirror's branches.
     pub moves: usize,
-    /// What was wrong at one of them.
+    /// Violations found at these moves.
     pub violations: Vec<Violation>,
 }
 
 impl Report {
-    /// Whether nothing differs and nothing was wrong on the way.
+    /// Whether there are no differences and no violations.
     pub fn holds(&self) -> bool {
         self.differences.is_empty() && self.violations.is_empty()
     }
@@ -55,10 +55,10 @@ impl fmt::Display for Report {
     }
 }
 
-/// Compares.
+/// Compares source and mirror.
 ///
 /// # Errors
-/// One of them does not answer.
+/// One of them does not respond.
 pub(super) async fn compare(source: &Lake, mirror: &Lake) -> Result<Report, CheckError> {
     let mut report = Report::default();
     let (wanted, found) = (source.branches().await?, mirror.branches().await?);
@@ -123,7 +123,7 @@ async fn tree(
             continue;
         };
         let addresses = (object.physical_address.clone(), other.physical_address.clone());
-        // Only where the bytes are may differ.
+        // Only the physical address may differ.
         if object != (Object { physical_address: object.physical_address.clone(), ..other.clone() }) {
             report.differs(format!("{path} of {commit} is {object:?} at the source, {other:?} on the mirror"));
         }

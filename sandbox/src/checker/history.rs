@@ -1,14 +1,14 @@
 //! The heads that a source branch had, in order, and whether a mirror's branch follows them (I2).
 //!
-//! Pure: heads and their first-parent lines in, positions out. A head brings the commits of its first-parent line
-//! with it that are new to the branch, oldest first, because a mirror may show those on the way. A hard reset brings
-//! the commit that it resets to, so that going back is legal exactly when the source went back.
+//! Pure: takes heads with their first-parent lines, returns positions. A head adds the commits of its first-parent line
+//! that are new to the branch, oldest first, because a mirror may show those on the way. A hard reset adds the commit
+//! that it resets to, so that going back is allowed exactly when the source went back.
 
 use std::collections::HashSet;
 
 #[derive(Debug, Clone)]
 struct Step {
-    /// None: the branch was not there.
+    /// `None`: the branch did not exist.
     commit: Option<String>,
     at_ms: u64,
 }
@@ -21,7 +21,8 @@ pub struct History {
 }
 
 impl History {
-    /// Takes where the branch points to now. `line` is the head's first-parent line, the head first; empty for none.
+    /// Adds the current commit of the branch. `line` is the head's first-parent line, starting with the head; empty if
+    /// the branch does not exist.
     pub fn push(&mut self, line: &[String], at_ms: u64) {
         let head = line.first();
         if self.steps.last().map(|step| step.commit.as_ref()) == Some(head) {
@@ -38,23 +39,23 @@ impl History {
         self.line = line.iter().cloned().collect();
     }
 
-    /// Where the branch was last seen; none where it is not there.
+    /// The last observed head of the branch; `None` if it does not exist.
     pub fn head(&self) -> Option<&str> {
         self.steps.last().and_then(|step| step.commit.as_deref())
     }
 
-    /// The first place at or after `from` where the branch pointed to `commit` (none: was not there).
+    /// The first position at or after `from` at which the branch pointed to `commit` (`None`: did not exist).
     pub fn find(&self, from: usize, commit: Option<&str>) -> Option<usize> {
         let later = self.steps.iter().enumerate().skip(from);
         later.into_iter().find(|(_, step)| step.commit.as_deref() == commit).map(|(place, _)| place)
     }
 
-    /// When the place was seen, milliseconds since 1970.
+    /// When the position was observed, milliseconds since 1970.
     pub fn at_ms(&self, place: usize) -> Option<u64> {
         self.steps.get(place).map(|step| step.at_ms)
     }
 
-    /// The steps for a message, the last few only.
+    /// The last few steps, for a message.
     pub fn shown(&self) -> String {
         let from = self.steps.len().saturating_sub(20);
         let steps = self.steps.iter().skip(from);
@@ -96,7 +97,7 @@ mod tests {
         assert!(follows(&history, &[Some("e")]));
         assert!(!follows(&history, &[Some("d"), Some("c")]));
         assert!(!follows(&history, &[Some("x")]));
-        assert!(!follows(&history, &[Some("a"), None]), "the source's branch was never gone");
+        assert!(!follows(&history, &[Some("a"), None]), "the source's branch was never deleted");
     }
 
     #[test]
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn returning_to_an_earlier_head_is_legal_when_the_source_returned() {
+    fn returning_to_an_earlier_head_is_allowed_if_the_source_returned() {
         let history = history(&["b a", "c a", "b a"]);
         assert_eq!(history.shown(), "a b c b");
         assert!(follows(&history, &[Some("b"), Some("c"), Some("b")]));
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_that_was_gone_may_be_gone_and_come_back() {
+    fn deleted_branch_may_be_deleted_on_the_mirror_and_return() {
         let history = history(&["b a", "", "b a"]);
         assert!(follows(&history, &[Some("b"), None, Some("b")]));
         assert!(!follows(&history, &[Some("b"), None, Some("b"), None]));

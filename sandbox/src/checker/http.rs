@@ -1,7 +1,7 @@
-//! Plain HTTP with Basic credentials, as curl would do it: no retries, no interpretation.
+//! A plain HTTP client with Basic credentials: no retries, no interpretation.
 //!
-//! Used by the checker, the demo's own calls and the tests. It shares nothing with the client that lakemirror itself
-//! uses, so that a fault there cannot hide here.
+//! Used by the checker, the demo and the tests. It shares nothing with lakemirror's own client, so a fault of that one
+//! cannot hide here.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use serde_json::Value;
 
 use lakemirror_core::secret::Secret;
 
-/// A call that takes longer has failed.
+/// Timeout of a call.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// The largest answer that is read.
+/// The largest response that is read.
 const BODY_BYTES_MAX: usize = 64 << 20;
-/// Bytes of an unexpected answer that a message repeats.
+/// How many bytes of an unexpected response an error message repeats.
 const SHOWN_BYTES: usize = 300;
 
 /// A key pair.
@@ -33,10 +33,10 @@ pub struct Access {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// There can be no client.
-    #[error("no HTTP client can be made")]
+    /// The client cannot be created.
+    #[error("the HTTP client cannot be created")]
     Client(#[source] reqwest::Error),
-    /// No answer came.
+    /// There was no response.
     #[error("{call}: no answer")]
     NoAnswer {
         /// Method and URL.
@@ -45,7 +45,7 @@ pub enum HttpError {
         #[source]
         source: reqwest::Error,
     },
-    /// The answer is not a success.
+    /// The status is not a success.
     #[error("{call}: answered {status}: {body}")]
     Status {
         /// Method and URL.
@@ -55,13 +55,13 @@ pub enum HttpError {
         /// The beginning of the body.
         body: String,
     },
-    /// The answer is longer than what is read.
+    /// The response is too long.
     #[error("{call}: the answer is longer than {BODY_BYTES_MAX} bytes")]
     TooLong {
         /// Method and URL.
         call: String,
     },
-    /// The answer is not the JSON that was expected.
+    /// The response is not the expected JSON.
     #[error("{call}: not the expected JSON")]
     Json {
         /// Method and URL.
@@ -73,7 +73,7 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    /// The status, where there was an answer.
+    /// The status, if there was a response.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Status { status, .. } => Some(*status),
@@ -82,7 +82,7 @@ impl HttpError {
     }
 }
 
-/// A server, spoken to with one key pair. Cheap to clone.
+/// A server and the key pair to use. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Http {
     client: reqwest::Client,
@@ -97,10 +97,10 @@ impl Http {
     /// [`HttpError::Client`].
     pub fn new(base: &str, access: &Access) -> Result<Self, HttpError> {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // An error says that somebody was faster.
+            // An error means that a provider is already installed.
             let _faster = rustls::crypto::ring::default_provider().install_default();
         }
-        // The servers are on this machine, and plain HTTP needs no authorities.
+        // The servers are on this machine, and plain HTTP needs no certificate authorities.
         let client = reqwest::Client::builder()
             .http1_only()
             .no_proxy()
@@ -118,10 +118,10 @@ impl Http {
         &self.base
     }
 
-    /// Sends a call and gives the body of a successful answer.
+    /// Sends a request and returns the body of a successful response.
     ///
     /// # Errors
-    /// [`HttpError`], also for every status but 2xx.
+    /// [`HttpError`], also for every status other than 2xx.
     pub async fn send(&self, method: Method, path: &str, body: Option<(&str, Bytes)>) -> Result<Bytes, HttpError> {
         let url = format!("{}{path}", self.base);
         let call = format!("{method} {url}");
@@ -158,7 +158,7 @@ impl Http {
         serde_json::from_slice(&bytes).map_err(|source| HttpError::Json { call: call(), source })
     }
 
-    /// Sends JSON and gives the body of the answer.
+    /// Sends JSON and returns the body of the response.
     ///
     /// # Errors
     /// [`HttpError`].
@@ -167,7 +167,7 @@ impl Http {
     }
 }
 
-/// A text as one part of a path or one value of a query.
+/// Percent-encodes a text as one segment of a path or one value of a query.
 pub fn encode(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }

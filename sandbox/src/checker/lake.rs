@@ -1,6 +1,6 @@
-//! What is asked of a lakeFS, for one repository: branches, commits, listings, bytes.
+//! The requests to one lakeFS repository: branches, commits, listings, bytes.
 //!
-//! Answers are read whole, page by page, or the call fails.
+//! Lists are read completely, page by page, or the call fails.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::http::{Access, Http, HttpError, encode};
 
-/// Pages that a list may have: more than any repository of a test.
+/// Maximum number of pages of a list: more than any repository of a test has.
 const PAGES_MAX: usize = 10_000;
 
 /// A commit as lakeFS shows it.
@@ -25,12 +25,12 @@ pub struct Commit {
     pub message: String,
     /// Seconds since 1970.
     pub creation_date: i64,
-    /// Its tree; empty for none.
+    /// Its tree; empty if it has none.
     pub meta_range_id: String,
     /// User metadata; lakeFS shows none as `{}` or `null`.
     #[serde(default)]
     pub metadata: Option<BTreeMap<String, String>>,
-    /// Parents in their order.
+    /// Parents in order.
     pub parents: Vec<String>,
     /// Distance from the first commit.
     #[serde(default)]
@@ -116,7 +116,7 @@ impl Lake {
         Err(HttpError::TooLong { call: format!("GET {}{}", self.http.base(), self.path(rest)) })
     }
 
-    /// Heads by branch, hidden ones included. A repository that is not there has none.
+    /// Heads by branch, including hidden branches. Empty if the repository does not exist.
     ///
     /// # Errors
     /// [`HttpError`].

@@ -1,7 +1,7 @@
-//! One look: what the mirror's branches did since the last one, judged.
+//! One scan: detects what the mirror's branches did since the last one, and checks it.
 //!
-//! The mirror is asked first and the source after it, so that whatever the mirror shows was at the source before the
-//! source is asked. Heads of the source go into the histories; each move of the mirror goes through I2 (the history)
+//! The mirror is queried before the source, so whatever the mirror shows was at the source before the source is
+//! queried. Heads of the source are added to the histories. Each move of the mirror is checked against I2 (the history)
 //! and I1 (the bucket and the mirror's records).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use super::bucket::Tree;
 use super::lake::Commit;
 use super::{CheckError, Checker, HttpError, KEPT_MAX, Move, Rule, Violation};
 
-/// Commits that a walk over parents visits at most.
+/// Maximum number of commits that a walk over parents visits.
 const WALK_MAX: usize = 100_000;
 
 /// A change of one branch of the mirror.
@@ -20,15 +20,15 @@ struct Change {
     branch: String,
     from: Option<String>,
     to: Option<String>,
-    /// The first look found it so: where it was before is not known.
+    /// Found by the first scan, so the previous commit is not known.
     found: bool,
 }
 
 impl Checker {
-    /// Looks once and judges what has moved.
+    /// Scans once and checks the moves.
     ///
     /// # Errors
-    /// The mirror, or both, do not answer: what moved is judged at the next look.
+    /// The mirror, or both, do not respond: the moves are checked at the next scan.
     pub async fn look(&self) -> Result<(), CheckError> {
         let _turn = self.inner.turn.lock().await;
         let mirror = self.inner.mirror.branches().await?;
@@ -48,7 +48,7 @@ impl Checker {
         recorded
     }
 
-    /// Takes the source's heads into the histories. Only with the gate held.
+    /// Adds the source's heads to the histories. The caller must hold the gate.
     pub(super) async fn record_source(&self) -> Result<(), CheckError> {
         let branches = self.inner.source.branches().await?;
         let at_ms = self.inner.clock.wall_ms();
@@ -91,7 +91,7 @@ impl Checker {
     async fn judge(&self, change: Change, source_known: bool) -> Result<(), CheckError> {
         let place = self.place(&change);
         if place.is_none() && !source_known {
-            // The source may have been there meanwhile; the next look tells.
+            // The source may have been at this commit in the meantime; the next scan decides.
             return Ok(());
         }
         let (message, tree, mut wrong) = match &change.to {
@@ -136,7 +136,7 @@ impl Checker {
         format!("moved from {from}: {what}; the source's branch had {}", history.shown())
     }
 
-    /// I1 for a head: its message, its tree, and what is wrong.
+    /// Checks I1 for a head. Returns its message, its tree, and the faults.
     async fn examine(&self, head: &str, at_ms: u64) -> Result<(String, Tree, Vec<String>), CheckError> {
         let commit = match self.commit(head).await {
             Ok(commit) => commit,
@@ -162,7 +162,7 @@ impl Checker {
         Ok(outcome)
     }
 
-    /// Records on the mirror from a head down to those that were proven before.
+    /// Checks the records on the mirror, from a head down to those that were checked before.
     async fn ancestors(&self, head: &str, at_ms: u64) -> Result<Vec<String>, CheckError> {
         let (mut open, mut wrong) = (vec![head.to_owned()], Vec::new());
         for _ in 0..WALK_MAX {
@@ -188,7 +188,7 @@ impl Checker {
         Ok(wrong)
     }
 
-    /// A commit, from the source or, where that does not answer, from the mirror.
+    /// A commit from the source or, if that does not respond, from the mirror.
     async fn commit(&self, id: &str) -> Result<Arc<Commit>, HttpError> {
         if let Some(known) = self.state().commits.get(id) {
             return Ok(Arc::clone(known));

@@ -1,5 +1,4 @@
-//! What runs beside a demo until it is told to end: servers, replications and judges as tasks, and the first of them
-//! that ended by itself.
+//! The background tasks of a demo: servers, replications and checkers, and a signal if one of them ends on its own.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,20 +15,20 @@ use crate::sandbox::log::LogError;
 use crate::sandbox::replication::Replication;
 use crate::sandbox::{OpenError, Options, Sandbox};
 
-/// How long connections may take to end.
+/// How long closing connections may take.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Why the stage does not stand.
+/// Why the environment cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StageError {
-    /// A sandbox does not open.
+    /// A sandbox cannot be opened.
     #[error("a sandbox cannot be opened")]
     Sandbox(#[from] OpenError),
-    /// The sandbox's DynamoDB does not open.
+    /// The DynamoDB sandbox cannot be opened.
     #[error("the DynamoDB sandbox cannot be opened")]
     Database(#[from] LogError),
-    /// The system did not give what is needed.
+    /// The operating system refused something.
     #[error("{what}")]
     Io {
         /// What was tried.
@@ -38,12 +37,12 @@ pub enum StageError {
         #[source]
         source: std::io::Error,
     },
-    /// There is no HTTP client.
-    #[error("no HTTP client")]
+    /// The HTTP client cannot be created.
+    #[error("the HTTP client cannot be created")]
     Http(#[from] HttpError),
 }
 
-/// The first thing that ended by itself, and a signal for it.
+/// The first task that ended on its own, and a signal for it.
 #[derive(Clone, Default)]
 pub struct Broken {
     what: Arc<Mutex<Option<String>>>,
@@ -51,13 +50,13 @@ pub struct Broken {
 }
 
 impl Broken {
-    /// Tells that something ended that should not have.
+    /// Reports that something ended unexpectedly.
     pub fn tell(&self, what: String) {
         self.what.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
         self.signal.cancel();
     }
 
-    /// Returns once something has.
+    /// Waits for the first such report.
     pub async fn told(&self) -> String {
         self.signal.cancelled().await;
         let what = self.what.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -76,7 +75,7 @@ pub async fn listen() -> Result<(TcpListener, String), StageError> {
     Ok((listener, address))
 }
 
-/// The tasks. Dropped, they end at once.
+/// The tasks. They are aborted when this is dropped.
 #[derive(Default)]
 pub(super) struct Background {
     stop: CancellationToken,
@@ -85,7 +84,7 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// Opens a sandbox lakeFS over a directory and serves it; gives its URL as well.
+    /// Opens a lakeFS sandbox in a directory, serves it, and returns it with its URL.
     pub(super) async fn lakefs(
         &mut self,
         name: &'static str,
@@ -104,7 +103,7 @@ impl Background {
         Ok((sandbox, format!("http://{address}")))
     }
 
-    /// Opens a sandbox DynamoDB over a file, serves it, and gives its URL.
+    /// Opens a DynamoDB sandbox on a file, serves it, and returns its URL.
     pub(super) async fn dynamodb(&mut self, file: &Path, clock: &Arc<dyn Clock>) -> Result<String, StageError> {
         let database = Dynamodb::open(file, Arc::clone(clock))?;
         let (listener, address) = listen().await?;
@@ -127,12 +126,12 @@ impl Background {
         });
     }
 
-    /// Runs something that ends by a token of its own.
+    /// Runs a task that ends by its own token.
     pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
 
-    /// What tells when a part ends by itself.
+    /// The signal for tasks that ended on their own.
     pub(super) fn broken(&self) -> &Broken {
         &self.broken
     }
@@ -141,7 +140,7 @@ impl Background {
     pub(super) async fn close(mut self) {
         self.stop.cancel();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
-        // What has not ended by then ends with the tasks, which are aborted when they are dropped.
+        // Tasks that have not ended by then are aborted when they are dropped.
         let _ = tokio::time::timeout(CLOSE_TIME_MAX, ended).await;
     }
 }

@@ -1,4 +1,4 @@
-//! `lakemirror demo --regions 3`: a fan-out and a repository that goes the other way, by a process in each region.
+//! `lakemirror demo --regions 3`: a fan-out and a repository in the other direction, with one process per region.
 //!
 //! ```text
 //! us-east-1   sample ──────────┬──► us-west-2     sample-west       one DynamoDB table, which all three
@@ -6,8 +6,8 @@
 //! us-west-2   ledger ──────────────► us-east-1    ledger-east       nothing else
 //! ```
 //!
-//! [`world`] is what lakemirror works on, [`process`] a lakemirror as a child, [`follow`] a mirror with its judge,
-//! [`script`] the order of events. This file puts them together and takes them apart again: no child outlives the demo.
+//! [`world`] is the environment, [`process`] a lakemirror child process, [`follow`] a mirror with its checker,
+//! [`script`] the order of events. This module starts and ends them: no child process outlives the demo.
 
 mod follow;
 mod process;
@@ -28,10 +28,10 @@ use super::source::Source;
 use super::stage::access;
 use super::{DemoError, Outcome, Part, service};
 
-/// Time between two looks at what moved, and at who is alive.
+/// Time between two scans for moves and for ended processes.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// Everything that runs.
+/// All parts of the demo.
 struct Cast {
     east: Process,
     west: Process,
@@ -88,7 +88,7 @@ async fn begin(part: &Part<'_>) -> Result<Cast, DemoError> {
     script::ledger_prologue(&ledger(&world, &ledger_east), screen).await?;
     world.replicate();
     for one in [&mut sample_west, &mut sample_eu, &mut ledger_east] {
-        // The first look is over before lakemirror can move anything.
+        // The first scan must end before lakemirror can move a branch.
         one.checker.look().await?;
         one.watch(&mut world.background);
     }
@@ -103,14 +103,14 @@ async fn begin(part: &Part<'_>) -> Result<Cast, DemoError> {
     Ok(Cast { east, west, eu, sample_west, sample_eu, ledger_east, world })
 }
 
-/// The repository that goes to two regions.
+/// The repository that is mirrored to two regions.
 fn sample(world: &World, west: &Followed, eu: &Followed) -> Source {
     let judges = vec![west.checker.clone(), eu.checker.clone()];
     let wanted = &west.wanted;
     Source::of(world.region(wanted.from).lakefs.clone(), judges, wanted.source, &wanted.source_namespace())
 }
 
-/// The repository that goes the other way.
+/// The repository that is mirrored in the other direction.
 fn ledger(world: &World, east: &Followed) -> Source {
     let wanted = &east.wanted;
     let judges = vec![east.checker.clone()];
@@ -131,7 +131,7 @@ async fn play(cast: &Cast, part: &Part<'_>, moves: &[Moves<'_>]) -> Result<Outco
     script.run().await
 }
 
-/// Shows moves as they are seen, until dropped.
+/// Prints moves as they are detected, until dropped.
 async fn show(moves: &[Moves<'_>], clock: &dyn Clock) {
     loop {
         moves.iter().for_each(Moves::show);
@@ -148,7 +148,7 @@ impl Cast {
         [&self.east, &self.west, &self.eu]
     }
 
-    /// The process that takes calls about a place's repositories.
+    /// The process that serves the API for a region's repositories.
     fn process(&self, place: Place) -> &Process {
         match place {
             Place::East => &self.east,
@@ -157,7 +157,7 @@ impl Cast {
         }
     }
 
-    /// Returns once something has ended by itself, with what.
+    /// Waits until a part ends on its own, and returns which.
     async fn breaks(&self, clock: &dyn Clock) -> String {
         let child = async {
             loop {
@@ -173,7 +173,7 @@ impl Cast {
         }
     }
 
-    /// Ends everything in the order in which it was started, backwards.
+    /// Ends everything in reverse order of its start.
     async fn end(self, clock: &dyn Clock) {
         tokio::join!(self.east.end(clock), self.west.end(clock), self.eu.end(clock));
         for one in self.followed() {

@@ -1,7 +1,7 @@
-//! Lines for people: the time since the start, who speaks, what happened.
+//! Output for people: the time since the start, the speaker, the text.
 //!
-//! Owns colours and the only writing. Where nobody reads any more (a closed pipe), it remembers that and raises the
-//! signal that ends the demo.
+//! The only module that prints, with colours. If the output is closed (a closed pipe), it remembers the error and sends
+//! the signal that ends the demo.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use lakemirror_core::escape;
 use lakemirror_ports::clock::Clock;
 
-/// Who speaks.
+/// The speaker of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Voice {
     /// The demo itself.
@@ -21,13 +21,13 @@ pub enum Voice {
     Source,
     /// The replication between the buckets.
     Bucket,
-    /// What lakemirror says it is waiting for.
+    /// What lakemirror reports that it is waiting for.
     Waiting,
     /// A branch of the mirror moved.
     Mirror,
-    /// The checker, content.
+    /// The checker, without faults.
     Good,
-    /// The checker, not content.
+    /// The checker, with faults.
     Bad,
 }
 
@@ -58,7 +58,7 @@ impl Voice {
     }
 }
 
-/// Where lines go.
+/// Where lines are printed.
 pub struct Screen {
     clock: Arc<dyn Clock>,
     started: Duration,
@@ -73,7 +73,7 @@ struct Out {
 }
 
 impl Screen {
-    /// A screen whose time starts now. `closed` is cancelled once nothing can be written any more.
+    /// A screen whose time starts now. `closed` is cancelled once output is not possible any more.
     pub fn new(writer: Box<dyn Write + Send>, colours: bool, clock: Arc<dyn Clock>, closed: CancellationToken) -> Self {
         let out = Mutex::new(Out { writer, error: None });
         Self { started: clock.monotonic(), clock, colours, out, closed }
@@ -102,13 +102,13 @@ impl Screen {
         }
     }
 
-    /// Why nothing can be written any more, once.
+    /// Why output is not possible any more; returned once.
     pub fn error(&self) -> Option<io::Error> {
         self.out.lock().unwrap_or_else(PoisonError::into_inner).error.take()
     }
 }
 
-/// The beginning of a commit's id.
+/// The beginning of a commit id.
 pub fn short(id: &str) -> &str {
     id.get(..10).unwrap_or(id)
 }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_remembered_and_signalled() {
+    fn closed_pipe_is_remembered_and_signalled() {
         let closed = CancellationToken::new();
         let screen = Screen::new(Box::new(Closed), false, Arc::new(SystemClock::new()), closed.clone());
         screen.say(Voice::Demo, "hello");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_is_one_line_without_controls() {
+    fn external_text_is_one_line_without_control_characters() {
         let paper = Paper::default();
         let clock = Arc::new(SystemClock::new());
         let screen = Screen::new(Box::new(paper.clone()), false, clock, CancellationToken::new());

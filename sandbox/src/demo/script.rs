@@ -1,4 +1,4 @@
-//! The order of events at the source while the mirror is at work. Every wait is bounded and says what it was for.
+//! The order of events at the source while the mirror is active. Every wait is bounded and names what it waited for.
 
 use std::fs;
 use std::path::Path;
@@ -17,14 +17,14 @@ use super::stage::{MIRROR, Stage};
 use crate::checker::http::encode;
 use crate::checker::{CheckError, Checker};
 
-/// Nothing in the demo takes longer unless something is wrong.
+/// Every step takes less than this, unless something is wrong.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Which of a commit's files does not come.
+/// The index of the commit's file that does not arrive.
 pub(super) const WITHHELD: usize = 2;
-/// Time between two looks while waiting.
+/// Time between two polls while waiting.
 const EVERY: Duration = Duration::from_millis(50);
 
-/// What the script plays with.
+/// The parts that the script uses.
 pub(super) struct Script<'a> {
     pub(super) stage: &'a Stage,
     pub(super) api: &'a Api,
@@ -33,7 +33,7 @@ pub(super) struct Script<'a> {
     pub(super) moves: &'a Moves<'a>,
     pub(super) screen: &'a Screen,
     pub(super) clock: &'a dyn Clock,
-    /// Which start over the same directory this is, from 1.
+    /// Number of this start in the same directory, from 1.
     pub(super) round: u64,
 }
 
@@ -50,11 +50,11 @@ pub(super) fn round(dir: &Path) -> Result<u64, DemoError> {
     Ok(round)
 }
 
-/// The sample repository with some history, unless it is there from an earlier start.
+/// The sample repository with some history, unless it exists from an earlier start.
 pub(super) async fn prologue(source: &Source, screen: &Screen) -> Result<(), DemoError> {
     if source.exists().await? {
         let head = source.head("main").await?;
-        screen.say(Voice::Source, &format!("{} is there from before, main at {}", source.name(), short(&head)));
+        screen.say(Voice::Source, &format!("{} exists already, main at {}", source.name(), short(&head)));
         return Ok(());
     }
     source.create().await?;
@@ -82,7 +82,7 @@ impl Script<'_> {
         self.screen.say(Voice::Source, &format!("{branch:<11} {} {text}", short(commit)));
     }
 
-    /// The mirror is asked for through lakemirror's API, as with curl.
+    /// Creates the mirror through lakemirror's API, as curl would.
     async fn mirror(&self) -> Result<(), DemoError> {
         let created = self
             .until("lakemirror's answer to POST …/mirrors", async || match self.api.create().await {
@@ -92,7 +92,7 @@ impl Script<'_> {
                 Err(error) => Err(error.into()),
             })
             .await?;
-        let what = if created { "asked for" } else { "is there from before:" };
+        let what = if created { "asked for" } else { "exists already:" };
         self.screen.say(Voice::Demo, &format!("mirror {what} us-east-1/sample → us-west-2/sample-mirror"));
         self.level("the first copy of all branches").await
     }
@@ -121,11 +121,11 @@ impl Script<'_> {
         self.level("the mirroring of a merge").await
     }
 
-    /// A commit one of whose objects does not come; gives main's head before it.
+    /// A commit with one object that does not arrive. Returns main's head before it.
     async fn withheld(&self) -> Result<String, DemoError> {
         let (before, replication) = (self.source.head("main").await?, &self.stage.replication);
         let files = table(&format!("returns/round-{}", self.round), 5, self.round);
-        // Everything is held until it is known where the one object is.
+        // Everything is held until the address of the withheld object is known.
         replication.hold("*");
         let mut addresses = Vec::new();
         for file in &files {
@@ -143,7 +143,7 @@ impl Script<'_> {
         self.mirrored(&branch, &empty).await?;
         self.stays(&commit).await?;
         replication.release(&pattern);
-        self.screen.say(Voice::Bucket, "the withheld object is let go");
+        self.screen.say(Voice::Bucket, "the withheld object is released");
         self.mirrored("main", &commit).await?;
         Ok(before)
     }
@@ -152,17 +152,17 @@ impl Script<'_> {
         let branch = format!("feature-{}", self.round);
         self.source.delete_branch(&branch).await?;
         self.screen
-            .say(Voice::Source, &format!("{branch:<11} deleted; it goes on the mirror after a time of grace (3 s)"));
+            .say(Voice::Source, &format!("{branch:<11} deleted; the mirror removes it after the grace period (3 s)"));
         self.source.hard_reset("main", before).await?;
         self.source_says("main", before, "hard reset: the returns are undone");
         self.mirrored("main", before).await?;
         let files = table(&format!("orders/round-{}c", self.round), 3, self.round + 70);
         let commit = self.source.commit("main", "Orders after the reset", &files).await?;
         self.source_says("main", &commit, "a commit on top of what it was reset to");
-        self.level("the end: all branches alike, the deleted one gone").await
+        self.level("the end: all branches equal, the deleted one removed").await
     }
 
-    /// Waits until everything but the held object has arrived, and lakemirror says that it waits for that one alone.
+    /// Waits until everything but the held object has arrived, and lakemirror reports that it waits for that one only.
     async fn held_back(&self, commit: &str, path: &str) -> Result<(), DemoError> {
         let what = format!("lakemirror saying that it waits for {path} of {}", short(commit));
         let told = self
@@ -181,7 +181,7 @@ impl Script<'_> {
         self.stays(commit).await
     }
 
-    /// The mirror's main must not show the commit.
+    /// Checks that the mirror's main does not show the commit.
     async fn stays(&self, commit: &str) -> Result<(), DemoError> {
         let shown = self.mirror_head("main").await?;
         if shown.as_deref() == Some(commit) {
@@ -208,7 +208,7 @@ impl Script<'_> {
         self.judged().await
     }
 
-    /// Waits until both sides have the same branches and heads, and the checker has judged the moves.
+    /// Waits until both sides have the same branches and heads, and the checker has checked the moves.
     async fn level(&self, what: &str) -> Result<(), DemoError> {
         self.until(what, async || {
             Ok::<_, CheckError>(self.checker.is_in_sync().await?.then_some(())).map_err(Into::into)
@@ -217,7 +217,7 @@ impl Script<'_> {
         self.judged().await
     }
 
-    /// What the mirror shows now is judged and shown before the script goes on.
+    /// Waits until the current state of the mirror is checked and printed.
     async fn judged(&self) -> Result<(), DemoError> {
         self.checker.look().await?;
         self.moves.show();
@@ -234,7 +234,7 @@ impl Script<'_> {
     }
 }
 
-/// Looks again and again until there is something; what there is instead is said when it takes too long.
+/// Polls until there is a result. On timeout, the error contains the state instead.
 pub(super) async fn until<T>(
     clock: &dyn Clock,
     limit: Duration,

@@ -1,4 +1,4 @@
-//! lakemirror itself in the demo: the production wiring in this process, and its HTTP API as curl would call it.
+//! lakemirror in the demo: the production wiring in this process, and its HTTP API as curl would call it.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use crate::checker::http::{Http, HttpError};
 /// The API's base path.
 pub const BASE: &str = "/service/replication/v1";
 
-/// How a lakemirror is started in this process: by the production wiring, which hands itself in.
+/// Starts lakemirror in this process. The production wiring implements it and passes itself in.
 #[async_trait]
 pub trait Wiring: Send + Sync {
-    /// Connects what the text of a configuration file describes. What comes out serves until `stop` is cancelled.
+    /// Builds the service from the text of a configuration file. The result serves until `stop` is cancelled.
     async fn start(
         &self,
         configuration: &str,
@@ -34,11 +34,11 @@ pub trait Wiring: Send + Sync {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Serving, DemoError>;
-    /// For how long a process must have been silent before another one takes its mirrors.
+    /// How long a process must be silent before another one acquires its mirrors.
     fn dead_after(&self) -> Duration;
 }
 
-/// A lakemirror that serves, until it ends.
+/// A running lakemirror; completes when it ends.
 pub type Serving = BoxFuture<'static, Result<(), Box<dyn Error + Send + Sync>>>;
 
 /// lakemirror's API, as far as the demo needs it.
@@ -56,7 +56,7 @@ impl Api {
         Ok(Self { http: Http::new(&format!("{url}{BASE}"), &access())? })
     }
 
-    /// Asks for the demo's mirror to be created. False when it is there already, or another of its name.
+    /// Creates the demo's mirror. Returns false if it, or another mirror of that name, exists already.
     ///
     /// # Errors
     /// [`HttpError`].
@@ -64,7 +64,7 @@ impl Api {
         self.create_of(SOURCE, MIRROR, MIRROR_REGION, MIRROR_NAMESPACE).await
     }
 
-    /// How the demo's mirror is doing.
+    /// The status of the demo's mirror.
     ///
     /// # Errors
     /// [`HttpError`].
@@ -72,7 +72,7 @@ impl Api {
         self.mirror_of(SOURCE, MIRROR).await
     }
 
-    /// Asks for a mirror of `source` to be created. False when it is there already, or another of its name.
+    /// Creates a mirror of `source`. Returns false if it, or another mirror of that name, exists already.
     ///
     /// # Errors
     /// [`HttpError`].
@@ -85,7 +85,7 @@ impl Api {
         }
     }
 
-    /// How a mirror of `source` is doing.
+    /// The status of a mirror of `source`.
     ///
     /// # Errors
     /// [`HttpError`].
@@ -111,7 +111,7 @@ pub(super) struct Lakemirror {
 }
 
 impl Lakemirror {
-    /// Starts it over a stage, by a configuration as a file would have it.
+    /// Starts it in an environment, with a configuration as in a file.
     pub(super) async fn start(
         stage: &Stage,
         wiring: &dyn Wiring,

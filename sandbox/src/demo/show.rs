@@ -1,4 +1,4 @@
-//! What is shown while things happen: what lakemirror says it waits for, and each move that the checker saw.
+//! Prints what happens: what lakemirror reports that it is waiting for, and each move that the checker detected.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,18 +11,18 @@ use super::screen::{Screen, Voice, short};
 use super::service::Api;
 use crate::checker::{Checker, Move};
 
-/// Time between two looks.
+/// Time between two polls.
 const EVERY: Duration = Duration::from_millis(100);
-/// One branch's waiting is told no more often.
+/// Minimum time between two reports about the same branch.
 const TOLD_EVERY: Duration = Duration::from_millis(700);
 
-/// The moves and violations that the checker saw, each shown once.
+/// The moves and violations that the checker found; each is printed once.
 pub(super) struct Moves<'a> {
     checker: &'a Checker,
     screen: &'a Screen,
-    /// What stands before each, where there are several mirrors.
+    /// The prefix of each line if there are several mirrors.
     label: &'a str,
-    /// How many of both have been shown.
+    /// Number of moves and violations that were printed.
     shown: Mutex<(usize, usize)>,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Moves<'a> {
         Self { checker, screen, label, shown: Mutex::default() }
     }
 
-    /// Shows those that were not shown yet.
+    /// Prints those that were not printed yet.
     pub(super) fn show(&self) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         for seen in self.checker.moves(shown.0) {
@@ -56,7 +56,7 @@ impl Moves<'_> {
     }
 }
 
-/// The commentator.
+/// Prints comments.
 pub(super) struct Show<'a> {
     api: &'a Api,
     moves: &'a Moves<'a>,
@@ -69,7 +69,7 @@ impl<'a> Show<'a> {
         Self { api, moves, clock, told: HashMap::new() }
     }
 
-    /// Comments until dropped.
+    /// Prints comments until dropped.
     pub(super) async fn run(&mut self) {
         loop {
             let mirror = self.api.mirror().await;
@@ -97,7 +97,7 @@ impl<'a> Show<'a> {
     }
 }
 
-/// What a branch waits for, in one line.
+/// What a branch is waiting for, in one line.
 pub(super) fn waiting(branch: &Branch) -> Option<String> {
     if matches!(branch.state, BranchState::Synced | BranchState::Promoting) {
         return None;
@@ -110,7 +110,7 @@ pub(super) fn waiting(branch: &Branch) -> Option<String> {
     Some(format!("{:<11} {}{more}", branch.id, shortened(&first.what)))
 }
 
-/// Whether a branch is said to wait for this one object and for nothing else.
+/// Whether a branch is reported as waiting for this object only.
 pub(super) fn waits_for_one(branch: &Branch, path: &str) -> bool {
     let is_alone = |only: &Waiting| {
         only.and_more == 0 && only.objects_missing == Some(1) && only.objects.iter().any(|object| object.path == path)
@@ -118,7 +118,7 @@ pub(super) fn waits_for_one(branch: &Branch, path: &str) -> bool {
     matches!(branch.waiting.as_slice(), [only] if is_alone(only))
 }
 
-/// Content ids of 64 digits, cut to what people compare.
+/// Content ids of 64 digits, shortened to what people compare.
 fn shortened(text: &str) -> String {
     let is_hex = |c: char| c.is_ascii_hexdigit();
     let words = text.split_inclusive(|c| !is_hex(c)).map(|word| {
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_object_is_waited_for_when_it_is_named_alone() {
+    fn branch_waits_for_one_object_if_only_that_is_named() {
         let wait = |path: &str, objects_missing, and_more| Waiting {
             kind: WaitKind::Objects,
             what: "objects".to_owned(),

@@ -1,4 +1,4 @@
-//! Changes at the source as a user would make them through lakeFS's API, each one seen by the checker.
+//! Changes at the source, as a user would make them through lakeFS's API. The checkers record each one.
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -12,11 +12,11 @@ use crate::checker::{CheckError, Checker};
 /// A file to upload: its path and its bytes.
 pub type File = (String, Vec<u8>);
 
-/// The source repository, as its users see it.
+/// The source repository, as its users use it.
 #[derive(Clone)]
 pub struct Source {
     http: Http,
-    /// Everybody who judges a mirror of it.
+    /// The checkers of its mirrors.
     checkers: Vec<Checker>,
     repository: String,
     namespace: String,
@@ -70,7 +70,7 @@ impl Source {
     /// Whether the repository is there.
     ///
     /// # Errors
-    /// No answer.
+    /// There is no response.
     pub async fn exists(&self) -> Result<bool, CheckError> {
         match self.http.send(Method::GET, &format!("/repositories/{}", self.repository), None).await {
             Ok(_) => Ok(true),
@@ -88,7 +88,7 @@ impl Source {
         self.change(Method::POST, "/repositories", Some(body)).await.map(drop)
     }
 
-    /// Uploads one file to a branch and gives its address within the bucket.
+    /// Uploads one file to a branch and returns its address within the bucket.
     ///
     /// # Errors
     /// The call's.
@@ -99,12 +99,12 @@ impl Source {
         let answer = self.http.send(Method::POST, &call, body).await?;
         let uploaded: Uploaded = read(&call, &answer)?;
         let address = uploaded.physical_address;
-        // The blockstore's absolute path: what counts is behind the bucket's folder.
+        // Take the path after the bucket's directory.
         let inside = address.rsplit_once("/east/sample/").map(|(_, key)| key.to_owned());
         Ok(inside.unwrap_or(address))
     }
 
-    /// Commits what is staged and gives the commit's id.
+    /// Commits what is staged and returns the commit's id.
     ///
     /// # Errors
     /// The call's.
@@ -153,7 +153,7 @@ impl Source {
         self.change(Method::DELETE, &call, None).await.map(drop)
     }
 
-    /// Merges one branch into another and gives the commit's id.
+    /// Merges one branch into another and returns the commit's id.
     ///
     /// # Errors
     /// The call's.
@@ -186,13 +186,13 @@ fn read<T: serde::de::DeserializeOwned>(call: &str, answer: &[u8]) -> Result<T, 
     serde_json::from_slice(answer).map_err(|source| HttpError::Json { call: call.to_owned(), source })
 }
 
-/// Files of a made-up table: `count` parts below `folder`, the same for the same arguments.
+/// Files of a generated table: `count` parts below `folder`, the same for the same arguments.
 pub fn table(folder: &str, count: u64, seed: u64) -> Vec<File> {
     let part = |number: u64| {
         let mut draw = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number;
         let mut text = String::from("order,customer,amount\n");
         for row in 0..(8 + (seed + number * 7) % 90) {
-            // A linear congruential generator is random enough for numbers in a table.
+            // A linear congruential generator is good enough for numbers in a table.
             draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let (customer, amount) = ((draw >> 33) % 1000, (draw >> 40) % 100_000);
             text.push_str(&format!("{},{customer},{}.{:02}\n", number * 1000 + row, amount / 100, amount % 100));

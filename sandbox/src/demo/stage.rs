@@ -1,7 +1,7 @@
-//! The stage: two sandbox lakeFS installations on loopback ports and the replication between their buckets.
+//! The environment of the demo: two lakeFS sandboxes on loopback ports, and the replication between their buckets.
 //!
-//! Everything is under one directory: `east` and `west` (the sandboxes), and what lakemirror keeps, `mirrors` and
-//! `journal`. Used by the demo and by the tests that start lakemirror as a process of its own.
+//! Everything is in one directory: `east` and `west` (the sandboxes), and lakemirror's `mirrors` and `journal`. Used by
+//! the demo and by the tests that start lakemirror as a process.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,16 +30,16 @@ pub const SOURCE_NAMESPACE: &str = "local://east/sample";
 /// The mirror's storage namespace.
 pub const MIRROR_NAMESPACE: &str = "local://west/sample";
 
-/// How the parts are set up.
+/// How to set it up.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Where everything is kept.
+    /// The directory.
     pub dir: PathBuf,
     /// How replication behaves.
     pub behaviour: Behaviour,
 }
 
-/// The stage, up.
+/// The running environment.
 pub struct Stage {
     /// URL of the source's lakeFS.
     pub source_url: String,
@@ -49,11 +49,11 @@ pub struct Stage {
     pub source: Http,
     /// The API of the mirror's lakeFS.
     pub mirror: Http,
-    /// The source's sandbox, for its knobs.
+    /// The source's sandbox, for fault injection.
     pub east: Sandbox,
-    /// The mirror's sandbox, for its knobs.
+    /// The mirror's sandbox, for fault injection.
     pub west: Sandbox,
-    /// The replication, for its knobs.
+    /// The replication, for fault injection.
     pub replication: Arc<Replication>,
     dir: PathBuf,
     clock: Arc<dyn Clock>,
@@ -66,7 +66,8 @@ pub fn access() -> Access {
 }
 
 impl Stage {
-    /// Sets everything up, over what the directory has from before. Replication stands still until [`Self::replicate`].
+    /// Sets everything up, on top of what the directory contains. Replication does not start before
+    /// [`Self::replicate`].
     ///
     /// # Errors
     /// [`StageError`].
@@ -95,17 +96,17 @@ impl Stage {
         self.background.replicate(&self.replication);
     }
 
-    /// What tells when a part ends by itself.
+    /// The signal for parts that ended on their own.
     pub fn broken(&self) -> &Broken {
         self.background.broken()
     }
 
-    /// Where everything is kept.
+    /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// A lakemirror configuration for this stage: the smallest one, one process for both ends.
+    /// The smallest lakemirror configuration for this environment: one process for both regions.
     pub fn config(&self, listen_address: &str) -> String {
         let text = |path: PathBuf| serde_json::Value::from(path.to_string_lossy().as_ref()).to_string();
         let (east, west) = (text(self.dir.join("east/blocks")), text(self.dir.join("west/blocks")));
@@ -130,7 +131,7 @@ impl Stage {
         )
     }
 
-    /// A judge of this stage's mirror.
+    /// A checker of this environment's mirror.
     ///
     /// # Errors
     /// [`CheckError`].

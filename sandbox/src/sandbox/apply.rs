@@ -1,7 +1,7 @@
-//! A tree with changes applied: what a commit does to its parent's tree.
+//! Applies changes to a tree, as a commit does to its parent's tree.
 //!
-//! New ranges appear only where changes fall: a range that no change reaches into is taken over as it is, the others
-//! are rewritten record by record. This is why small repositories have several tiny ranges.
+//! New ranges appear only where there are changes: a range without changes is reused, the others are rewritten record
+//! by record. This is why small repositories have several tiny ranges.
 
 use super::build::Builder;
 use super::content::committed;
@@ -9,16 +9,16 @@ use super::failure::Outcome;
 use super::model::Changes;
 use super::tree::{At, Cursor, Record, Tree};
 
-/// One change in stored form; no value is a deletion.
+/// One change in stored form; no value means a deletion.
 struct Wanted {
     key: Box<[u8]>,
     value: Option<Box<[u8]>>,
 }
 
-/// Writes what `changes` make of `base` into `out`, and tells whether they change anything.
+/// Writes `base` with `changes` applied to `out`. Returns whether they change anything.
 ///
 /// # Errors
-/// What reading and writing files says.
+/// Errors of reading and writing files.
 pub(super) fn apply(base: &Tree<'_>, changes: &Changes, out: &mut Builder<'_>) -> Outcome<bool> {
     let mut walk = base.walk();
     let mut changed = false;

@@ -1,7 +1,7 @@
-//! Who is calling: HTTP Basic with the one key pair, or a JSON web token as Bearer or in the session cookie.
+//! Authentication: HTTP Basic with the one key pair, or a JSON web token as Bearer or in the session cookie.
 //!
-//! Token rules are lakeFS's: HS256, HS384 or HS512 with the shared secret; `exp` is required and in the future;
-//! `aud` is `login`, empty or absent, and never a list; `sub` is the user; nothing else is looked at.
+//! The rules for tokens are lakeFS's: HS256, HS384 or HS512 with the shared secret; `exp` is required and in the
+//! future; `aud` is `login`, empty or absent, and never a list; `sub` is the user; other claims are ignored.
 
 use std::fmt;
 
@@ -42,21 +42,21 @@ pub(super) struct Access {
     secret_key: String,
 }
 
-/// `error authenticating request`: lakeFS's answer to wrong and to missing credentials.
+/// `error authenticating request`: lakeFS's response to wrong or missing credentials.
 pub(super) fn unauthenticated() -> Failure {
     Failure::new(Kind::Unauthorized, "error authenticating request")
 }
 
 impl Access {
-    /// Accepts this pair, and tokens signed with this key.
+    /// Accepts this key pair, and tokens signed with this key.
     pub(super) fn new(credentials: Credentials, secret_key: String) -> Self {
         Self { credentials, secret_key }
     }
 
-    /// Whether the caller is the user; a caller without credentials is nobody.
+    /// Whether the caller is the user; false without credentials.
     ///
     /// # Errors
-    /// Wrong credentials, which are not the same as none.
+    /// The credentials are wrong; missing ones are not an error.
     pub(super) fn check(&self, headers: &HeaderMap, now: i64) -> Outcome<bool> {
         let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
         let (scheme, rest) = authorization.split_once(' ').unwrap_or_default();
@@ -72,13 +72,13 @@ impl Access {
         if right { Ok(true) } else { Err(unauthenticated()) }
     }
 
-    /// Whether a key pair is the one.
+    /// Whether this is the key pair.
     pub(super) fn is_pair(&self, id: &str, secret: &str) -> bool {
         let same = |a: &str, b: &str| bool::from(a.as_bytes().ct_eq(b.as_bytes()));
         same(id, &self.credentials.access_key_id) & same(secret, &self.credentials.secret_access_key)
     }
 
-    /// A token for the user, and when it expires (seconds since 1970).
+    /// A token for the user, and its expiry (seconds since 1970).
     pub(super) fn login(&self, now: i64, id: &str) -> (String, i64) {
         let expires = now.saturating_add(LOGIN_SECONDS);
         let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());

@@ -1,8 +1,8 @@
-//! The blockstore: one folder per bucket, laid out as lakeFS's local blockstore lays it out, so that a real lakeFS
-//! and lakemirror's local store read the same files.
+//! The blockstore: one directory per bucket, in the layout of lakeFS's local blockstore, so that a real lakeFS and
+//! lakemirror's local store read the same files.
 //!
-//! `local://bucket/prefix` with the address `a/b` is the file `ROOT/bucket/prefix/a/b`. Files appear whole: they are
-//! written in a folder outside of every bucket and renamed. This file knows nothing of repositories.
+//! The address `a/b` in `local://bucket/prefix` is the file `ROOT/bucket/prefix/a/b`. Files appear atomically: they are
+//! written to a directory outside the buckets and renamed. This module knows nothing of repositories.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -28,10 +28,10 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Opens (and makes) the store at `root`; half-written files are kept in `temporary`, on the same file system.
+    /// Opens or creates the store at `root`. Incomplete files are kept in `temporary`, on the same file system.
     ///
     /// # Errors
-    /// What making the folders and clearing the temporary one says.
+    /// Errors of creating the directories and of clearing `temporary`.
     pub fn open(root: PathBuf, temporary: PathBuf, durability: Durability) -> io::Result<Self> {
         if temporary.exists() {
             fs::remove_dir_all(&temporary)?;
@@ -41,7 +41,7 @@ impl Blocks {
         Ok(Self { root: fs::canonicalize(root)?, temporary, durability })
     }
 
-    /// The folder that holds the buckets.
+    /// The directory that contains the buckets.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -49,7 +49,7 @@ impl Blocks {
     /// The file of an address in a namespace. A full address is an absolute path under the root.
     ///
     /// # Errors
-    /// `Internal` for what is no plain path, `Forbidden` for a full one outside of the root.
+    /// `Internal` if it is not a plain path, `Forbidden` for a full one outside the root.
     pub(super) fn path(&self, namespace: &str, address: &str, addressing: Addressing) -> Outcome<PathBuf> {
         match full(address, addressing) {
             Some(path) if !is_plain(path) => Err(bad_path()),
@@ -59,7 +59,7 @@ impl Blocks {
                 let base = namespace.strip_prefix(SCHEME).ok_or_else(bad_path)?;
                 let relative = format!("{base}/{address}");
                 let leaves = relative.split('/').any(|part| part == "..");
-                // Doubled slashes and single dots mean nothing in a path, as in lakeFS.
+                // Doubled slashes and single dots have no meaning in a path, as in lakeFS.
                 match clean(&relative).filter(|path| !leaves && !path.is_empty()) {
                     Some(path) if clean(base).is_some_and(|base| !base.is_empty()) => Ok(self.root.join(path)),
                     _ => Err(bad_path()),
@@ -68,7 +68,8 @@ impl Blocks {
         }
     }
 
-    /// The address as the API displays it: the scheme, the root and the address, which for a full one names no file.
+    /// The address as the API displays it: the scheme, the root and the address. For a full address this does not name
+    /// a file.
     pub(super) fn display(&self, namespace: &str, address: &str, addressing: Addressing) -> Outcome<String> {
         let path = self.path(namespace, address, addressing)?;
         let root = if full(address, addressing).is_some() { self.root.as_path() } else { Path::new("") };
@@ -83,7 +84,7 @@ impl Blocks {
     /// Opens a file of a namespace.
     ///
     /// # Errors
-    /// `No data` when it is not there.
+    /// `No data` if it does not exist.
     pub fn open_file(&self, path: &Path) -> Outcome<File> {
         match File::open(path) {
             Ok(file) if file.metadata().is_ok_and(|metadata| metadata.is_file()) => Ok(file),
@@ -118,17 +119,17 @@ impl Blocks {
     /// Writes a whole file.
     ///
     /// # Errors
-    /// What the system says.
+    /// Errors of the file system.
     pub fn write(&self, path: &Path, name: &str, bytes: &[u8]) -> Outcome<()> {
         let mut pending = self.pending(name)?;
         pending.write(bytes)?;
         pending.publish(path)
     }
 
-    /// Begins a file that appears when it is published. `name` must be unique among pending ones.
+    /// Begins a file that becomes visible when it is published. `name` must be unique among pending ones.
     ///
     /// # Errors
-    /// What the system says.
+    /// Errors of the file system.
     pub fn pending(&self, name: &str) -> Outcome<Pending> {
         let path = self.temporary.join(name);
         let file = File::create(&path).map_err(Failure::internal)?;
@@ -145,7 +146,7 @@ fn full(address: &str, addressing: Addressing) -> Option<&Path> {
     }
 }
 
-/// Whether a path is absolute and says where it leads: no `..`, and no empty or `.` parts.
+/// Whether a path is absolute and normalized: no `..`, and no empty or `.` parts.
 fn is_plain(path: &Path) -> bool {
     let text = path.as_os_str().as_encoded_bytes();
     let parts = text.strip_prefix(b"/").unwrap_or_default().split(|byte| *byte == b'/');
@@ -156,7 +157,7 @@ fn bad_path() -> Failure {
     Failure::internal("bad path traversal blocked")
 }
 
-/// A file that is being written and that nobody sees yet. Dropping it removes it.
+/// A file that is being written and is not visible yet. Dropping it removes it.
 #[derive(Debug)]
 pub struct Pending {
     file: Option<File>,
@@ -168,7 +169,7 @@ impl Pending {
     /// Appends bytes.
     ///
     /// # Errors
-    /// What the system says.
+    /// Errors of the file system.
     pub fn write(&mut self, bytes: &[u8]) -> Outcome<()> {
         match &mut self.file {
             Some(file) => file.write_all(bytes).map_err(Failure::internal),
@@ -176,10 +177,10 @@ impl Pending {
         }
     }
 
-    /// Moves the file to where readers look.
+    /// Moves the file to its final path.
     ///
     /// # Errors
-    /// What the system says.
+    /// Errors of the file system.
     pub fn publish(mut self, to: &Path) -> Outcome<()> {
         let file = self.file.take();
         self.publish_file(file, to).map_err(Failure::internal)
@@ -204,7 +205,7 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        // Gone already when it was published; otherwise it would be cleared at the next start at the latest.
+        // Fails if the file was published; otherwise it is removed at the next start at the latest.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_appears_whole_or_not_at_all() {
+    fn files_appear_atomically() {
         let dir = tempfile::tempdir().unwrap();
         let blocks = blocks(dir.path());
         let path = blocks.path("local://b", "x/y", Addressing::Relative).unwrap();
@@ -251,6 +252,6 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
         blocks.write(&path, "2", b"abc").unwrap();
         assert_eq!(blocks.read(&path).unwrap(), b"abc");
-        assert_eq!(blocks.read(path.parent().unwrap()), Err(Failure::no_data()), "a folder is no object");
+        assert_eq!(blocks.read(path.parent().unwrap()), Err(Failure::no_data()), "a directory is not an object");
     }
 }

@@ -1,7 +1,7 @@
-//! Writes a tree: records into ranges, ranges into a metarange, all into the blockstore.
+//! Writes a tree to the blockstore: records into ranges, ranges into a metarange.
 //!
-//! Where a range ends depends on its paths ([`should_break`]), so that equal stretches of two trees are equal files. A
-//! whole range is taken over as it is and ends the one being written.
+//! Where a range ends depends on its paths ([`should_break`]), so that equal parts of two trees are equal files. A
+//! complete range is reused, and ends the one that is being written.
 
 use lakemirror_graveler::metarange::RangeInfo;
 use lakemirror_graveler::writer::{BreakRule, MetarangeWriter, RangeWriter, WrittenRange, should_break};
@@ -21,15 +21,15 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// An empty tree in a namespace; `name` makes names for files that are being written.
+    /// An empty tree in a namespace; `name` generates names for temporary files.
     pub(super) fn new(blocks: &'a Blocks, namespace: &'a str, name: Box<dyn Fn() -> String + 'a>) -> Self {
         Self { blocks, namespace, name, open: None, ranges: Vec::new() }
     }
 
-    /// Adds a record; keys must ascend.
+    /// Adds a record; keys must be ascending.
     ///
     /// # Errors
-    /// What writing says.
+    /// Errors of writing.
     pub(super) fn record(&mut self, record: &Record) -> Outcome<()> {
         let writer = self.open.get_or_insert_with(RangeWriter::new);
         writer.add_stored(&record.key, &record.value).map_err(Failure::internal)?;
@@ -39,10 +39,10 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Adds a whole range that is in the namespace already.
+    /// Adds a complete range that already exists in the namespace.
     ///
     /// # Errors
-    /// What writing the range before it says.
+    /// Errors of writing the range before it.
     pub(super) fn range(&mut self, range: &RangeInfo) -> Outcome<()> {
         self.close()?;
         self.ranges.push(range.clone());
@@ -57,10 +57,10 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Ends the tree and answers its metarange's id.
+    /// Ends the tree and returns the id of its metarange.
     ///
     /// # Errors
-    /// What writing says.
+    /// Errors of writing.
     pub(super) fn finish(mut self) -> Outcome<String> {
         self.close()?;
         let mut writer = MetarangeWriter::new();
@@ -75,7 +75,7 @@ impl<'a> Builder<'a> {
     fn write(&self, id: &str, file: &[u8]) -> Outcome<()> {
         let path = self.blocks.path(self.namespace, &Blocks::metadata_address(id), Addressing::Relative)?;
         if path.exists() {
-            // Named by its content, and files appear whole.
+            // Files are named by their content and appear atomically.
             return Ok(());
         }
         self.blocks.write(&path, &(self.name)(), file)

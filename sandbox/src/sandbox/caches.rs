@@ -1,9 +1,9 @@
-//! lakeFS's caches that a mirror can notice: repository records by name, commits by repository *name* and id,
+//! The caches of lakeFS that a mirror can notice: repository records by name, commits by repository *name* and id,
 //! branch protection by repository name.
 //!
-//! They are per process, hold positive answers only, and nothing but time takes anything out of them: right after a
-//! repository is deleted and made again, the old record and the old commits still answer. Times are lakeFS's
-//! defaults. Where they are not enabled nothing is ever kept.
+//! They are per process, hold positive results only, and entries are removed by time only: after a repository is
+//! deleted and created again, the old record and the old commits are still returned for a while. Lifetimes are lakeFS's
+//! defaults. If caches are disabled, nothing is stored.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -13,13 +13,13 @@ use lakemirror_ports::clock::{Clock, Entropy};
 
 use super::model::{Commit, Repository};
 
-/// How long a repository's record is kept, and at most how much longer.
+/// How long a repository's record is cached, and the maximum jitter.
 const REPOSITORY: Lifetime = Lifetime { least: Duration::from_secs(5), jitter: Duration::from_secs(2) };
-/// How long a commit is kept.
+/// How long a commit is cached.
 const COMMIT: Lifetime = Lifetime { least: Duration::from_secs(600), jitter: Duration::from_secs(2) };
-/// How long protection rules are kept.
+/// How long protection rules are cached.
 const PROTECTION: Lifetime = Lifetime { least: Duration::from_secs(3), jitter: Duration::from_secs(3) };
-/// Entries of one cache; when it is full, what has expired goes, and if nothing has, all goes.
+/// Maximum number of entries of one cache. When it is full, expired entries are removed; if there are none, all are.
 const ENTRIES_MAX: usize = 50_000;
 
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +69,7 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// Empty caches; never filled unless `enabled`.
+    /// Empty caches; they stay empty unless `enabled`.
     pub fn new(enabled: bool, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         Self {
             enabled,
@@ -81,12 +81,12 @@ impl Caches {
         }
     }
 
-    /// A repository's record, from the cache or by `load`.
+    /// A repository's record, from the cache or from `load`.
     pub fn repository<E>(&self, name: &str, load: impl FnOnce() -> Result<Repository, E>) -> Result<Repository, E> {
         self.through(&self.repositories, name.to_owned(), load)
     }
 
-    /// A commit, from the cache or by `load`.
+    /// A commit, from the cache or from `load`.
     pub fn commit<E>(
         &self,
         repository: &str,
@@ -96,7 +96,7 @@ impl Caches {
         self.through(&self.commits, format!("{repository}:{id}"), load)
     }
 
-    /// A repository's patterns of protected branches, from the cache or by `load`.
+    /// A repository's patterns of protected branches, from the cache or from `load`.
     pub fn protection<E>(
         &self,
         repository: &str,

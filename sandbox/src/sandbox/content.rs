@@ -1,7 +1,7 @@
-//! Between the sandbox's records and the committed form of `graveler`: entries, identities, commit ids.
+//! Converts between the sandbox's records and the committed form of `graveler`: entries, identities, commit ids.
 //!
-//! The commit id is computed here from texts: lakeFS lets clients record commits whose parents and tree are any
-//! text, which `graveler`'s typed record cannot say.
+//! The commit id is computed from strings here: lakeFS accepts commits whose parents and tree are any string, which
+//! `graveler`'s typed record cannot represent.
 
 use lakemirror_graveler::entry::{self, AddressType, EntryRef, Timestamp};
 use lakemirror_graveler::ident;
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::failure::{Failure, Outcome};
 use super::model::{Addressing, Commit, Entry};
 
-/// The content id of a commit, whatever its `id` says.
+/// The content id of a commit; its `id` field is ignored.
 pub(super) fn commit_id(commit: &Commit) -> String {
     let mut parents = Sha256::new();
     ident::slice(&mut parents, commit.parents.iter().map(String::as_str));
@@ -45,7 +45,7 @@ pub(super) fn committed(entry: &Entry) -> entry::Entry {
 /// An entry from its committed form.
 ///
 /// # Errors
-/// `Internal` for what is no entry.
+/// `Internal` if it is not an entry.
 pub(super) fn decoded(value: &[u8]) -> Outcome<Entry> {
     let found = EntryRef::decode(value).map_err(Failure::internal)?;
     let modified = found.last_modified.unwrap_or(Timestamp { seconds: 0, nanos: 0 });

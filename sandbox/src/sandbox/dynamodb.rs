@@ -1,14 +1,14 @@
-//! A small DynamoDB for the demo and for tests: what lakemirror asks of a table, over memory or one file.
+//! A small DynamoDB for the demo and for tests: the operations that lakemirror needs, in memory or on one file.
 //!
 //! ```text
 //! POST / with X-Amz-Target ─► requests (one operation each) ─► tables (keys, sizes, pages) ─► log (one file, if any)
 //!                                   └── expression (conditions, read to the end or refused)
 //! ```
 //!
-//! Its answers to what it knows are DynamoDB's: the same operations, limits, conditions and errors, with single-item
-//! writes that are atomic and reads that see them. What it does not know (other operations, fields and expressions) it
-//! refuses with a `ValidationException` that says so; nothing is passed over in silence. What it is not: metered,
-//! replicated, or secured; a request must be signed, by whomever. A table's stream is described and not kept.
+//! What it implements behaves as in DynamoDB: the same operations, limits, conditions and errors, atomic single-item
+//! writes, and reads that see them. Other operations, fields and expressions are refused with a `ValidationException`
+//! that says so; nothing is silently ignored. It is not metered, replicated, or secured: a request must be signed, but
+//! the signature is not verified. A table's stream is described and has no content.
 
 mod expression;
 mod failure;
@@ -34,13 +34,13 @@ use self::failure::Failure;
 use self::tables::Tables;
 use super::log::{Durability, Kept as _, Log, LogError};
 
-/// The largest body that is read: DynamoDB's own limit.
+/// The largest body that is accepted: DynamoDB's own limit.
 const BODY_BYTES_MAX: usize = 16 << 20;
-/// What stands before the operation in `X-Amz-Target`.
+/// The prefix of the operation in `X-Amz-Target`.
 const TARGET: &str = "DynamoDB_20120810.";
 const MEDIA: &str = "application/x-amz-json-1.0";
 
-/// One server. Cheap to clone; all clones are the same one.
+/// One server. Cheap to clone; all clones share their state.
 #[derive(Clone)]
 pub struct Dynamodb {
     kept: Arc<Mutex<Store>>,
@@ -49,21 +49,21 @@ pub struct Dynamodb {
 
 struct Store {
     tables: Tables,
-    /// None: in memory only.
+    /// `None`: in memory only.
     log: Option<Log>,
 }
 
 impl Dynamodb {
-    /// A server without tables, over memory.
+    /// A server without tables, in memory.
     pub fn in_memory(clock: Arc<dyn Clock>) -> Self {
         Self::over(Store { tables: Tables::default(), log: None }, clock)
     }
 
-    /// A server over a file, which is made where it is not there. One server at a time; its caller sees to that. What was
-    /// answered outlives the process, not the machine.
+    /// A server on a file, which is created if it does not exist. The caller must ensure that there is one server at a
+    /// time. Acknowledged changes survive the process, not the machine.
     ///
     /// # Errors
-    /// A file that cannot be used, or is damaged before its end.
+    /// The file cannot be used, or is damaged before its end.
     pub fn open(file: &Path, clock: Arc<dyn Clock>) -> Result<Self, LogError> {
         let (log, tables) = Log::open(file, Durability::Process)?;
         Ok(Self::over(Store { tables, log: Some(log) }, clock))
@@ -76,19 +76,19 @@ impl Dynamodb {
     /// Serves on a listener until `shutdown` completes.
     ///
     /// # Errors
-    /// What accepting connections says.
+    /// Errors of accepting connections.
     pub async fn serve(
         &self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let router = Router::new().route("/", post(handle)).with_state(self.clone());
-        // Without it small answers wait for the client's acknowledgement; failing to set it harms nothing else.
+        // Without it, small responses wait for the client's acknowledgement. An error is harmless.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         axum::serve(listener, router).with_graceful_shutdown(shutdown).await
     }
 
-    /// Performs one operation: its change is kept before it is made and answered.
+    /// Performs one operation: its change is logged before it is applied and acknowledged.
     fn perform(&self, operation: &str, body: &[u8]) -> Result<serde_json::Value, Failure> {
         let now = self.clock.wall_ms() / 1000;
         let mut store = super::lock(&self.kept);
@@ -116,12 +116,12 @@ async fn answer(server: Dynamodb, headers: &HeaderMap, body: Body) -> Result<ser
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let operation = text("x-amz-target").strip_prefix(TARGET).ok_or_else(Failure::unknown_operation)?.to_owned();
     signed(text(header::AUTHORIZATION.as_str()))?;
-    // Files may be slow.
+    // File operations may be slow.
     let performed = tokio::task::spawn_blocking(move || server.perform(&operation, &bytes)).await;
     performed.map_err(|error| Failure::internal(&error))?
 }
 
-/// Whether somebody has signed the request. Whose signature it is, and whether it is right, is not looked at.
+/// Whether the request is signed. The signature itself is not verified.
 fn signed(authorization: &str) -> Result<(), Failure> {
     if authorization.is_empty() {
         return Err(Failure::unsigned());

@@ -1,25 +1,25 @@
-//! Failures as lakeFS answers them: a kind that decides the status, and the message that clients see.
+//! Failures as lakeFS reports them: a kind that determines the status, and the message for clients.
 //!
 //! lakeFS builds its messages by wrapping (`ref: not found`); [`Failure::within`] does the same. The kinds and their
-//! statuses are those of lakeFS's own table of errors; the messages are part of its interface, because a 404 can
-//! only be told from another by its message.
+//! statuses are those of lakeFS's own table of errors. The messages are part of its interface, because only the message
+//! distinguishes one 404 from another.
 
 use std::fmt;
 
 use axum::http::StatusCode;
 
-/// What went wrong, as far as the status and the callers inside are concerned.
+/// What went wrong, as far as the status and internal callers need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The repository is not there.
+    /// The repository does not exist.
     RepositoryNotFound,
-    /// Something else is not there.
+    /// Something else does not exist.
     NotFound,
     /// A write to a read-only repository without force, a protected or default branch.
     Forbidden,
-    /// The request can never work.
+    /// The request is not valid.
     Invalid,
-    /// Something of that name is there already.
+    /// Something of that name exists already.
     NotUnique,
     /// Two names or two changes collide.
     Conflict,
@@ -27,26 +27,26 @@ pub enum Kind {
     InDeletion,
     /// A file is not in the blockstore.
     NoData,
-    /// A condition of the request is not met.
+    /// A condition of the request does not hold.
     Precondition,
     /// lakeFS's open-source edition does not do this, or the sandbox does not.
     NotImplemented,
     /// No or wrong credentials.
     Unauthorized,
-    /// A range outside of the object.
+    /// A range outside the object.
     RangeNotSatisfiable,
     /// Everything else.
     Internal,
-    /// No answer at all: the connection ends.
+    /// No response: the connection is closed.
     Hangup,
 }
 
 /// A failed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Decides the status.
+    /// Determines the status.
     pub kind: Kind,
-    /// What the client reads.
+    /// The message for the client.
     pub message: String,
 }
 
@@ -64,7 +64,7 @@ impl Failure {
         Self { kind, message: message.into() }
     }
 
-    /// The same failure with what was being done before it: `what: message`. A missing file stays `No data`.
+    /// The same failure with the operation before the message: `what: message`. A missing file stays `No data`.
     #[must_use]
     pub fn within(self, what: impl fmt::Display) -> Self {
         if self.kind == Kind::NoData {
@@ -73,7 +73,7 @@ impl Failure {
         Self { message: format!("{what}: {}", self.message), ..self }
     }
 
-    /// Whether something is not there, of whatever sort.
+    /// Whether something, of whatever kind, does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self.kind, Kind::NotFound | Kind::RepositoryNotFound)
     }
@@ -113,12 +113,12 @@ impl Failure {
         Self::new(Kind::Internal, "required value: validation error")
     }
 
-    /// Something that failed inside.
+    /// An internal failure.
     pub fn internal(error: impl fmt::Display) -> Self {
         Self::new(Kind::Internal, error.to_string())
     }
 
-    /// The status of the answer.
+    /// The status of the response.
     pub fn status(&self) -> StatusCode {
         match self.kind {
             Kind::RepositoryNotFound | Kind::NotFound => StatusCode::NOT_FOUND,
@@ -141,5 +141,5 @@ impl From<super::log::LogError> for Failure {
     }
 }
 
-/// The outcome of a call.
+/// The result of a call.
 pub type Outcome<T> = Result<T, Failure>;

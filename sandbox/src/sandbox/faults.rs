@@ -1,7 +1,7 @@
-//! Knobs for what goes wrong between a client and a lakeFS: delay, errors, dropped connections, lost answers, an
-//! unreachable server. They can be turned while the server runs, from within the process or over `/_sandbox/…`.
+//! Fault injection between a client and lakeFS: delays, errors, closed connections, lost responses, an unreachable
+//! server. Faults can be set while the server runs, from within the process or over `/_sandbox/…`.
 //!
-//! Owns the rules and the count of calls; acts on nothing: the HTTP side asks what to do with each call.
+//! Stores the rules and counts calls. The HTTP side asks what to do with each call and acts on it.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,45 +12,45 @@ use serde::{Deserialize, Serialize};
 
 use super::pattern;
 
-/// Rules that are kept at most; further ones are refused.
+/// Maximum number of rules; further ones are refused.
 pub const RULES_MAX: usize = 1000;
-/// Different lines of the call count; calls beyond it are counted under `other`.
+/// Maximum number of different routes that are counted; further ones are counted under `other`.
 const COUNTED_MAX: usize = 10_000;
 
-/// What happens to a call that a rule takes.
+/// What happens to a call that matches a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// It is answered with this status, and not made.
+    /// It gets a response with this status and is not executed.
     Status {
         /// The status.
         code: u16,
-        /// The message of the answer.
+        /// The message of the response.
         #[serde(default)]
         message: String,
     },
-    /// It is answered so, byte for byte, and not made.
+    /// It gets exactly this response and is not executed.
     Answer {
         /// The status.
         code: u16,
         /// Headers, by name.
         #[serde(default)]
         headers: BTreeMap<String, String>,
-        /// The body, which is said to be JSON.
+        /// The body, sent as JSON.
         body: String,
     },
-    /// The connection ends without an answer, and the call is not made.
+    /// The connection is closed without a response, and the call is not executed.
     Drop,
-    /// The call is made, and the connection ends without an answer.
+    /// The call is executed, and the connection is closed without a response.
     LoseAnswer,
-    /// The call waits for so many milliseconds before it is made.
+    /// The call is delayed by this time and then executed.
     Delay {
         /// Milliseconds.
         ms: u64,
     },
 }
 
-/// Which calls go wrong, and how.
+/// Which calls fail, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// The method; any if absent.
@@ -60,10 +60,10 @@ pub struct Rule {
     pub path: String,
     /// What happens.
     pub fault: Fault,
-    /// So many matching calls go well first.
+    /// The first matching calls, in this number, are not affected.
     #[serde(default)]
     pub skip: u64,
-    /// It happens to so many calls, then the rule is gone; absent means to all.
+    /// How many calls are affected before the rule is removed; all of them if absent.
     #[serde(default)]
     pub times: Option<u64>,
 }
@@ -71,13 +71,13 @@ pub struct Rule {
 /// What to do with one call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Wait so long first.
+    /// Delay it by this time.
     pub delay: Duration,
-    /// Then answer so, or not at all; `None` goes on.
+    /// Then apply this fault; `None` executes the call.
     pub fault: Option<Fault>,
 }
 
-/// The knobs of one sandbox.
+/// The faults of one sandbox.
 #[derive(Debug, Default)]
 pub struct Faults {
     rules: Mutex<Vec<Rule>>,
@@ -87,8 +87,8 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Adds a rule behind the others. Of several that match a call, the first with a fault other than a delay
-    /// decides; delays add up. False when there are [`RULES_MAX`] already.
+    /// Adds a rule after the others. Of several that match a call, the first with a fault other than a delay decides;
+    /// delays add up. Returns false if there are [`RULES_MAX`] already.
     pub fn add(&self, rule: Rule) -> bool {
         let mut rules = super::lock(&self.rules);
         let room = rules.len() < RULES_MAX;
@@ -98,24 +98,24 @@ impl Faults {
         room
     }
 
-    /// Removes all rules, and makes the server quick and reachable again.
+    /// Removes all rules, and makes the server fast and reachable again.
     pub fn clear(&self) {
         super::lock(&self.rules).clear();
         self.set_latency(Duration::ZERO);
         self.set_unreachable(false);
     }
 
-    /// The rules that are left.
+    /// The remaining rules.
     pub fn rules(&self) -> Vec<Rule> {
         super::lock(&self.rules).clone()
     }
 
-    /// Makes every call wait so long before it is made.
+    /// Delays every call by this time.
     pub fn set_latency(&self, latency: Duration) {
         *super::lock(&self.latency) = latency;
     }
 
-    /// With `true`, connections end before they are answered, except those to `/_sandbox/…`.
+    /// With `true`, connections are closed without a response, except those to `/_sandbox/…`.
     pub fn set_unreachable(&self, unreachable: bool) {
         self.unreachable.store(unreachable, Ordering::SeqCst);
     }
@@ -137,7 +137,7 @@ impl Faults {
         *calls.entry(line).or_default() += 1;
     }
 
-    /// What to do with a call. Uses up the rules that it meets.
+    /// Decides what to do with a call, and uses up the rules that match.
     pub fn judge(&self, method: &str, path: &str) -> Verdict {
         let mut verdict = Verdict { delay: *super::lock(&self.latency), fault: None };
         if self.is_unreachable() {

@@ -1,8 +1,8 @@
-//! The HTTP side: routes, what surrounds every call, and answers in lakeFS's form.
+//! The HTTP side: routes, common processing of every call, and responses in lakeFS's form.
 //!
-//! Every route is an [`Operation`]: what its query and body must look like, and a function from a [`Call`] to an
-//! [`Answer`]. A call is checked against its schema, then its credentials, then made on a blocking thread. Uploads
-//! are the exception: their bodies are streamed ([`uploads`]).
+//! Every route is an [`Operation`]: the schema of its query and body, and a function from a [`Call`] to an [`Answer`].
+//! A call is validated against its schema, then authenticated, then executed on a blocking thread. Uploads are the
+//! exception: their bodies are streamed ([`uploads`]).
 
 mod answer;
 mod branches;
@@ -38,7 +38,7 @@ use super::{Sandbox, auth};
 use answer::Answer;
 use call::Call;
 
-/// The path that all of lakeFS's API is under.
+/// The base path of lakeFS's API.
 const BASE: &str = "/api/v1";
 /// The largest body of a call that is not an upload.
 const BODY_BYTES_MAX: usize = 32 << 20;
@@ -56,9 +56,9 @@ struct Operation {
 /// Who may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Guard {
-    /// Everybody; credentials are not looked at.
+    /// Everyone; credentials are ignored.
     Open,
-    /// Everybody but those with wrong credentials.
+    /// Everyone except callers with wrong credentials.
     Optional,
     /// The user.
     User,
@@ -137,7 +137,7 @@ async fn perform(
     tokio::task::spawn_blocking(move || run(&call)).await.map_err(Failure::internal)?
 }
 
-/// Lets the user pass.
+/// Accepts the user only.
 fn authenticate(sandbox: &Sandbox, headers: &HeaderMap) -> Outcome<bool> {
     let known = sandbox.access.check(headers, sandbox.lake.seconds())?;
     known.then_some(true).ok_or_else(auth::unauthenticated)
@@ -175,7 +175,7 @@ async fn unknown() -> Response {
     answer::respond(Err(Failure::new(Kind::NotFound, "invalid API endpoint")))
 }
 
-/// A path with `*` for every name in it, to count calls by.
+/// A path with `*` in place of every name, for counting calls.
 fn route_of(path: &str) -> String {
     const BEFORE_NAMES: [&str; 9] =
         ["repositories", "branches", "refs", "commits", "tags", "range", "meta_range", "merge", "diff"];
@@ -189,7 +189,7 @@ fn route_of(path: &str) -> String {
     route.join("/")
 }
 
-/// Counts a call, and lets the faults have it first.
+/// Counts a call, and applies the faults before it.
 async fn surround(State(sandbox): State<Sandbox>, request: Request, next: Next) -> Response {
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
     if path.starts_with(control::BASE) {

@@ -1,8 +1,8 @@
-//! One lakeFS installation without its HTTP side: the state, its log, the blockstore, and lakeFS's rules on top.
+//! One lakeFS installation without its HTTP side: the state, its log, the blockstore, and lakeFS's rules.
 //!
-//! This file owns how state is read and changed; each kind of thing has its operations in a file of `lake/`. All
-//! calls are synchronous and may block on files: the HTTP side runs them on blocking threads. A change is decided
-//! under the state's lock, written to the log, applied, and only then answered.
+//! This module reads and changes the state; the operations are in the modules of `lake/`. All calls are synchronous and
+//! may block on files: the HTTP side runs them on blocking threads. A change is decided under the state's lock, written
+//! to the log, applied, and only then acknowledged.
 
 mod branches;
 mod changes;
@@ -43,7 +43,7 @@ use super::mutation::Mutation;
 use super::names::Names;
 use super::tree::Trees;
 
-/// The name of the one user that there is.
+/// The name of the only user.
 pub const USER: &str = "admin";
 
 /// A point in time as lakeFS stores it: whole seconds, and nanoseconds within.
@@ -75,7 +75,7 @@ pub struct Lake {
 pub struct Parts {
     /// The open log.
     pub log: Log,
-    /// What the log held.
+    /// The state that was read from the log.
     pub state: State,
     /// The blockstore.
     pub blocks: Blocks,
@@ -85,15 +85,15 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// Signs the addresses that clients upload to by themselves.
+    /// The key with which upload addresses for clients are signed.
     pub signing_key: Vec<u8>,
 }
 
 impl Lake {
-    /// Puts an installation together; its first start gives it an id and its user.
+    /// Creates an installation; the first start gives it an id and its user.
     ///
     /// # Errors
-    /// What the log says.
+    /// Errors of the log.
     pub fn new(parts: Parts) -> Outcome<Self> {
         let Parts { log, state, blocks, caches, clock, entropy, signing_key } = parts;
         let names = Names::new(&*entropy);
@@ -118,12 +118,12 @@ impl Lake {
         Ok(lake)
     }
 
-    /// The folder of the blockstore.
+    /// The directory of the blockstore.
     pub fn blocks_root(&self) -> &Path {
         self.blocks.root()
     }
 
-    /// The installation's id, and when its user was made (seconds since 1970).
+    /// The installation's id, and when its user was created (seconds since 1970).
     pub fn installation(&self) -> (String, i64) {
         self.read(|state| (state.installation.clone(), state.created))
     }
@@ -145,8 +145,8 @@ impl Lake {
         format!("{a}-{b}-{c}-{d}-{e}")
     }
 
-    /// Now, later than every earlier answer: commits made one after another are ordered, as on a real server, even
-    /// where the clock's milliseconds are not.
+    /// The current time, later than every time returned before: consecutive commits are ordered, as on a real server,
+    /// even within one millisecond.
     fn now(&self) -> Stamp {
         let mut latest = super::lock(&self.latest);
         let nanos = (self.clock.wall_ms().saturating_mul(1_000_000)).max(latest.saturating_add(1000));
@@ -163,7 +163,7 @@ impl Lake {
         look(&self.stored().state)
     }
 
-    /// Decides on a change under the lock, and makes it.
+    /// Decides on a change under the lock, and applies it.
     fn decide<R>(&self, decide: impl FnOnce(&State) -> Outcome<(Vec<Mutation>, R)>) -> Outcome<R> {
         let mut store = self.store.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (mutations, answer) = decide(&store.state)?;
@@ -178,7 +178,7 @@ impl Lake {
         self.decide(|_| Ok((mutations, ())))
     }
 
-    /// Runs `work` while no other update of the same branch runs. Staging does not wait for it, as on a real server.
+    /// Runs `work` while no other update of the same branch runs. Staging is not blocked, as on a real server.
     fn exclusively<R>(&self, repository: &Repository, branch: &str, work: impl FnOnce() -> Outcome<R>) -> Outcome<R> {
         let key = format!("{}/{branch}", repository.uid);
         let lock = Arc::clone(super::lock(&self.branch_locks).entry(key).or_default());
@@ -189,7 +189,7 @@ impl Lake {
     /// A repository's record, possibly from the cache.
     ///
     /// # Errors
-    /// `repository not found`; `InDeletion`; `Invalid` for what is no repository's name.
+    /// `repository not found`; `InDeletion`; `Invalid` for an invalid name.
     pub fn repository(&self, name: &str) -> Outcome<Repository> {
         check_repository_name(name).map_err(|failure| failure.within("argument repository"))?;
         self.caches.repository(name, || self.active_repository(name))
@@ -208,7 +208,7 @@ impl Lake {
             .ok_or_else(|| Failure::new(Kind::RepositoryNotFound, "repository not found"))
     }
 
-    /// Looks at a repository's partition; an absent one is empty.
+    /// Reads a repository's partition; a missing one is empty.
     fn look<R>(&self, repository: &Repository, look: impl FnOnce(&Partition) -> R) -> R {
         self.read(|state| match state.partitions.get(&repository.uid) {
             Some(partition) => look(partition),
@@ -238,7 +238,7 @@ impl Lake {
             .ok_or_else(|| Failure::new(Kind::NotFound, "tag not found"))
     }
 
-    /// A commit by its full id, possibly from the cache (which may hold what the repository no longer has).
+    /// A commit by its full id, possibly from the cache (which may contain what the repository no longer has).
     ///
     /// # Errors
     /// `commit not found`.
@@ -248,7 +248,7 @@ impl Lake {
         })
     }
 
-    /// The one commit whose id begins so.
+    /// The only commit whose id starts with this prefix.
     pub(super) fn commit_by_prefix(&self, repository: &Repository, prefix: &str) -> Option<String> {
         self.look(repository, |partition| {
             let mut with = partition.commits.range(prefix.to_owned()..).map(|(id, _)| id);
@@ -261,7 +261,7 @@ impl Lake {
     }
 }
 
-/// Read-only repositories take writes with force only.
+/// Read-only repositories accept writes with force only.
 fn check_writable(repository: &Repository, force: bool) -> Outcome<()> {
     match repository.read_only && !force {
         true => Err(Failure::read_only()),
@@ -269,7 +269,7 @@ fn check_writable(repository: &Repository, force: bool) -> Outcome<()> {
     }
 }
 
-/// A repository's name: lower-case letters, digits and dashes, 3 to 63 of them, not beginning with a dash.
+/// Checks a repository name: lower-case letters, digits and dashes, 3 to 63 of them, not starting with a dash.
 fn check_repository_name(name: &str) -> Outcome<()> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     match name.as_bytes() {
@@ -285,7 +285,7 @@ fn check_repository_name(name: &str) -> Outcome<()> {
     }
 }
 
-/// A branch's name: letters, digits, underscores and dashes, not beginning with a dash.
+/// Checks a branch name: letters, digits, underscores and dashes, not starting with a dash.
 fn check_branch_name(name: &str) -> Outcome<()> {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     match name.as_bytes() {
@@ -295,7 +295,7 @@ fn check_branch_name(name: &str) -> Outcome<()> {
     }
 }
 
-/// A ref: no white space.
+/// Checks a ref: no white space.
 fn check_ref(text: &str) -> Outcome<()> {
     match text {
         "" => Err(Failure::required_value()),
@@ -306,7 +306,7 @@ fn check_ref(text: &str) -> Outcome<()> {
     }
 }
 
-/// A path: 1 to 1024 bytes.
+/// Checks a path: 1 to 1024 bytes.
 fn check_path(path: &str) -> Outcome<()> {
     match path.len() {
         0 => Err(Failure::new(Kind::Invalid, "missing path: required value: validation error")),
@@ -318,7 +318,7 @@ fn check_path(path: &str) -> Outcome<()> {
     }
 }
 
-/// Names the argument that is wrong.
+/// Adds the name of the invalid argument.
 fn argument<T>(name: &str, outcome: Outcome<T>) -> Outcome<T> {
     outcome.map_err(|failure| failure.within(format!("argument {name}")))
 }

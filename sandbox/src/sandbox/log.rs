@@ -1,14 +1,14 @@
-//! The file that makes a sandbox's state outlive its process: one line per answered change, appended before the
-//! answer. What the state is, [`Kept`] says.
+//! The file that persists a sandbox's state: one line per acknowledged change, appended before the response. [`Kept`]
+//! defines the state.
 //!
 //! ```text
 //! 8 hexadecimal digits (CRC-32C of what follows the space) SP JSON array of changes LF
 //! ```
 //!
-//! A process killed while it appends leaves a last line without its end or with a wrong checksum: that change was
-//! never answered, and it is cut off at the next start. A wrong line anywhere else is damage and refused. At each
-//! start the file is replaced by a compact one through a temporary file and a rename. Nothing is synced unless
-//! [`Durability::Disk`] is asked for: the sandbox promises to survive the death of its process, not of the machine.
+//! A process that is killed while it appends leaves a last line without its end or with a wrong checksum: that change
+//! was not acknowledged, and the next start truncates it. An invalid line anywhere else is damage and an error. At each
+//! start the file is replaced by a compacted one through a temporary file and a rename. Nothing is synced unless
+//! [`Durability::Disk`] is set: the state survives the end of the process, not of the machine.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -20,20 +20,20 @@ use serde::de::DeserializeOwned;
 use super::model::State;
 use super::mutation::Mutation;
 
-/// The longest line that is read back. A change larger than this is refused when it is made.
+/// Maximum length of a line. A larger change is refused.
 const LINE_BYTES_MAX: usize = 64 << 20;
-/// Changes in one line of a compacted log.
+/// Number of changes in one line of a compacted log.
 const CHANGES_PER_LINE: usize = 1000;
 
-/// A state that a log keeps.
+/// A state that a log persists.
 pub trait Kept: Default {
-    /// What one line has several of.
+    /// One change; a line has one or more.
     type Change: Serialize + DeserializeOwned;
 
-    /// Makes one change.
+    /// Applies one change.
     fn apply(&mut self, change: Self::Change);
 
-    /// The changes that make this state from an empty one.
+    /// The changes that lead to this state from an empty one.
     fn changes(&self) -> Vec<Self::Change>;
 }
 
@@ -49,13 +49,13 @@ impl Kept for State {
     }
 }
 
-/// What an answered change survives.
+/// What an acknowledged change survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
-    /// The death of the process at any moment.
+    /// The end of the process at any time.
     #[default]
     Process,
-    /// The loss of power as well: every change waits for the disk.
+    /// Power loss as well: every change waits for the disk.
     Disk,
 }
 
@@ -72,7 +72,7 @@ pub enum LogError {
         #[source]
         source: io::Error,
     },
-    /// A line before the last is not what was written.
+    /// A line before the last one is damaged.
     #[error(
         "sandbox state in {path} is damaged at byte {offset}: restore the file from a copy, or start over in an empty directory"
     )]
@@ -82,7 +82,7 @@ pub enum LogError {
         /// Where the damaged line begins.
         offset: usize,
     },
-    /// A change is too large to be read back.
+    /// A change is too large for a line.
     #[error("a change of {bytes} bytes is more than the {LINE_BYTES_MAX} that one line of {path} holds")]
     TooLarge {
         /// The file.
@@ -90,7 +90,7 @@ pub enum LogError {
         /// The size of the change.
         bytes: usize,
     },
-    /// An earlier write failed; nothing is written after it until the next start.
+    /// An earlier write failed; nothing is written until the next start.
     #[error("an earlier write to {path} failed: restart the sandbox")]
     Poisoned {
         /// The file.
@@ -108,10 +108,10 @@ pub struct Log {
 }
 
 impl Log {
-    /// Reads the log at `path` (an absent one is empty), compacts it and opens it for appending.
+    /// Reads the log at `path` (empty if it does not exist), compacts it and opens it for appending.
     ///
     /// # Errors
-    /// [`LogError::Io`], and [`LogError::Damaged`] for anything but a torn last line.
+    /// [`LogError::Io`], and [`LogError::Damaged`] for anything other than a torn last line.
     #[expect(clippy::disallowed_methods, reason = "the sandbox survives its process, not the machine, unless asked to")]
     pub fn open<S: Kept>(path: &Path, durability: Durability) -> Result<(Self, S), LogError> {
         let io = |source| LogError::Io { path: path.to_owned(), source };
@@ -132,10 +132,10 @@ impl Log {
         Ok((Self { path: path.to_owned(), file, durability, poisoned: false }, state))
     }
 
-    /// Appends one change, as a whole or not at all.
+    /// Appends one change atomically.
     ///
     /// # Errors
-    /// Once a write has failed, every later one fails too.
+    /// After a failed write, every later one fails, too.
     pub fn append<C: Serialize>(&mut self, changes: &[C]) -> Result<(), LogError> {
         if self.poisoned {
             return Err(LogError::Poisoned { path: self.path.clone() });
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_cut_at_any_byte_opens_with_whole_changes_only() {
+    fn log_truncated_at_any_byte_opens_with_complete_changes_only() {
         let dir = tempfile::tempdir().unwrap();
         let mut bytes = Vec::new();
         let mut states = vec![(0, State::default())];
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compacted_log_and_what_is_appended_to_it_read_back_equal() {
+    fn compacted_log_and_appended_changes_read_back_equal() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
         let mut state = State::default();

@@ -1,8 +1,8 @@
 //! Three-way merge of trees: the destination's and the source's changes since their common base, in one tree.
 //!
-//! A range that only one side changed, added or removed is taken or left as a whole; where both sides touched, their
-//! records are compared one by one. A path that both changed differently is a conflict, unless a strategy decides.
-//! Reverts and cherry-picks are merges with another choice of the three.
+//! A range that only one side changed, added or removed is taken or dropped as a whole. Where both sides have changes,
+//! their records are compared individually. A path that both changed differently is a conflict, unless a strategy
+//! decides. Reverts and cherry-picks are merges with other choices of the three trees.
 
 use lakemirror_graveler::metarange::RangeInfo;
 
@@ -10,10 +10,10 @@ use super::build::Builder;
 use super::failure::{Failure, Kind, Outcome};
 use super::tree::{At, Cursor, Record, Tree};
 
-/// Who wins a conflict.
+/// Which side wins a conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Strategy {
-    /// Nobody: the merge fails.
+    /// Neither: the merge fails.
     Fail,
     /// The destination.
     Destination,
@@ -28,17 +28,17 @@ enum Side {
     Source,
 }
 
-/// What to do next, decided from where both walks are.
+/// The next step, from the positions of both walks.
 enum Step {
     /// Take the side's range as it is.
     TakeRange(Side),
     /// Leave out the side's range: the other side removed it.
     DropRange(Side),
-    /// Both are before ranges of the same bounds: take the side's, leave the other's.
+    /// Both are before ranges with the same bounds: take this side's, drop the other's.
     TakeOfTwo(Side),
-    /// Go into the side's range.
+    /// Enter the side's range.
     Enter(Side),
-    /// Go into both.
+    /// Enter both.
     EnterBoth,
     /// The side's record is the only one of its key.
     Alone(Side),
@@ -53,10 +53,10 @@ struct Merger<'a, 't> {
     strategy: Strategy,
 }
 
-/// Merges `source` into `destination`, both come from `base`, and writes the result into `out`.
+/// Merges `source` into `destination` with the common base `base`, and writes the result to `out`.
 ///
 /// # Errors
-/// `Conflict`; what reading and writing files says.
+/// `Conflict`; errors of reading and writing files.
 pub(super) fn merge(
     destination: &Tree<'_>,
     source: &Tree<'_>,
@@ -105,7 +105,7 @@ impl<'t> Merger<'_, 't> {
         }
     }
 
-    /// Takes or leaves a range that the other side has nothing for, if the base allows it without a look inside.
+    /// Takes or drops a range for which the other side has nothing, if the base allows it without reading the range.
     fn whole(&self, side: Side, range: &RangeInfo) -> Option<Step> {
         match self.base.overlapping(range) {
             None => Some(Step::TakeRange(side)),

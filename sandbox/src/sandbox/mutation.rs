@@ -1,7 +1,7 @@
-//! The changes that the sandbox's state can undergo, one value each, and how each is applied.
+//! The changes of the sandbox's state, and how each is applied.
 //!
-//! A change is first written to the log and then applied; reading the log back applies the same changes in the same
-//! order. Applying never fails: what a change names and the state lacks is made.
+//! A change is written to the log before it is applied; replaying the log applies the same changes in the same order.
+//! Applying never fails: whatever a change refers to is created if it does not exist.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{Branch, Commit, Entry, Partition, Repository, State};
 
-/// Which uncommitted changes of a branch to forget.
+/// Which uncommitted changes of a branch to discard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Forget {
     /// None.
     Nothing,
-    /// Those that an attempt to commit took.
+    /// Those taken by an attempt to commit.
     Sealed,
     /// All.
     All,
@@ -61,7 +61,7 @@ pub enum Mutation {
         /// The record.
         commit: Commit,
     },
-    /// Makes a branch, without anything staged.
+    /// Creates a branch without staged changes.
     PutBranch {
         /// Partition.
         uid: String,
@@ -69,7 +69,7 @@ pub enum Mutation {
         name: String,
         /// Its head.
         head: String,
-        /// Whether listings leave it out.
+        /// Whether listings omit it.
         hidden: bool,
     },
     /// Points a branch to a commit.
@@ -80,10 +80,10 @@ pub enum Mutation {
         name: String,
         /// Its new head.
         head: String,
-        /// What to forget with it.
+        /// What to discard with the move.
         forget: Forget,
     },
-    /// Removes a branch and what is staged on it.
+    /// Removes a branch and its staged changes.
     DropBranch {
         /// Partition.
         uid: String,
@@ -117,14 +117,14 @@ pub enum Mutation {
         /// The entry; `None` stages its deletion.
         entry: Option<Entry>,
     },
-    /// Takes what is staged into an attempt to commit.
+    /// Moves the staged changes into an attempt to commit.
     Seal {
         /// Partition.
         uid: String,
         /// The branch.
         branch: String,
     },
-    /// Forgets uncommitted changes of a branch.
+    /// Discards uncommitted changes of a branch.
     Forget {
         /// Partition.
         uid: String,
@@ -202,7 +202,7 @@ impl State {
         self.partition(uid).branches.entry(name.to_owned()).or_default()
     }
 
-    /// The changes that make this state from an empty one, for a compacted log.
+    /// The changes that lead to this state from an empty one, for a compacted log.
     pub fn mutations(&self) -> Vec<Mutation> {
         let mut all = vec![Mutation::Install { installation: self.installation.clone(), created: self.created }];
         all.extend(self.repositories.values().cloned().map(Mutation::PutRepository));

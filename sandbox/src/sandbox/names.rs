@@ -8,15 +8,15 @@ use std::sync::Mutex;
 
 use lakemirror_ports::clock::Entropy;
 
-/// Ids after which a partition is changed.
+/// Number of ids after which the partition changes.
 const IDS_PER_PARTITION: u32 = 50_000;
-/// Seconds after which a partition is changed.
+/// Number of seconds after which the partition changes.
 const PARTITION_SECONDS: u64 = 3600;
-/// The year 4000: a partition's seconds are counted down from it.
+/// The year 4000: a partition's seconds count down from it.
 const PARTITION_EPOCH: u64 = 64_060_588_800;
 const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 
-/// Makes addresses.
+/// Generates addresses.
 #[derive(Debug)]
 pub(super) struct Names {
     process: [u8; 5],
@@ -32,7 +32,7 @@ struct Issued {
 }
 
 impl Names {
-    /// Makes ids that no other process makes.
+    /// Generates ids that are unique among processes.
     pub(super) fn new(entropy: &dyn Entropy) -> Self {
         let [a, b, c, d, e, ..] = entropy.random_u64().to_le_bytes();
         let counter = u32::try_from(entropy.random_u64() & 0xff_ffff).unwrap_or_default();
@@ -40,7 +40,7 @@ impl Names {
         Self { process: [a, b, c, d, e], state: Mutex::new(issued) }
     }
 
-    /// An id of its own, for files and uploads.
+    /// A unique id, for files and uploads.
     pub(super) fn id(&self, seconds: u64) -> String {
         let mut state = super::lock(&self.state);
         state.next(seconds, self.process)
@@ -70,7 +70,7 @@ impl Issued {
     }
 }
 
-/// The seconds that an id was made at, modulo 2^32.
+/// When an id was generated, in seconds modulo 2^32.
 pub(super) fn seconds_of(id: &str) -> Option<u32> {
     let mut bits: u64 = 0;
     for digit in id.bytes().take(7) {
@@ -118,7 +118,7 @@ mod tests {
         let ids: Vec<String> = (0..100).map(|at| names.id(1_795_451_810 + at / 50)).collect();
         assert!(ids.is_sorted());
         assert!(ids.iter().all(|id| id.len() == 20 && id.bytes().all(|digit| DIGITS.contains(&digit))));
-        // What a real server made at these seconds begins so.
+        // The prefix of ids that a real server generated in these seconds.
         assert_eq!(&ids[0][..6], "dc26n8");
         assert_eq!(&names.address(1_795_451_804)[..11], "data/ft59ep");
         assert_eq!(seconds_of(&ids[0]), Some(1_795_451_810));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_is_kept_for_an_hour_and_a_later_one_sorts_before_it() {
+    fn partition_is_kept_for_an_hour_and_later_ones_sort_first() {
         let names = Names::new(&Fixed);
         let partition = |seconds| names.address(seconds).split('/').nth(1).unwrap().to_owned();
         let first = partition(1000);

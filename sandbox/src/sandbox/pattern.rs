@@ -1,13 +1,12 @@
 //! Patterns with `*` (any run of characters) and `?` (one character), anchored at both ends.
 //!
-//! For protected branches, fault rules and replication holds. Owns matching only; linear in practice, quadratic at
-//! worst.
+//! Used for protected branches, fault rules and replication holds. Matching is linear in practice, quadratic at worst.
 
 /// Whether the whole of `text` matches `pattern`.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
-    // Where the last star was, and where in the text its run is to be taken to end.
+    // Where the last star was, and where the text that it matches ends.
     let mut retry: Option<(usize, usize)> = None;
     while t < text.len() {
         match (pattern.get(p), text.get(t)) {
@@ -37,7 +36,7 @@ mod tests {
     use super::matches;
 
     #[test]
-    fn stars_and_question_marks_match_as_said() {
+    fn stars_and_question_marks_match() {
         for (pattern, text) in
             [("", ""), ("*", ""), ("*", "a/b"), ("a?c", "aüc"), ("*.sst", "x/y.sst"), ("a*b*c", "a1b2b3c"), ("**", "x")]
         {

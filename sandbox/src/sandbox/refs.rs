@@ -1,21 +1,21 @@
 //! Ref expressions: `main`, `v1.0`, a commit id or a unique prefix of one, followed by `~n`, `^n`, `@` or `$`.
 //!
-//! A full commit id wins over a branch, a branch over a tag, a tag over a prefix. `@` is a branch's committed state,
-//! `$` its staged one. Reads through [`Lake`]; changes nothing.
+//! A full commit id takes precedence over a branch, a branch over a tag, a tag over a prefix. `@` is a branch's
+//! committed state, `$` its staged one.
 
 use super::failure::{Failure, Outcome};
 use super::lake::Lake;
 use super::model::{Commit, Repository};
 use std::sync::Arc;
 
-/// What a ref names.
+/// What a ref resolves to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     /// The commit.
     pub commit: String,
-    /// The branch whose staged changes lie on top of it, if the ref means them too.
+    /// The branch whose staged changes are included, if the ref includes them.
     pub branch: Option<String>,
-    /// Whether the ref asks for staged changes (`$`), which is no commit.
+    /// Whether the ref selects staged changes (`$`), which are not a commit.
     pub staging: bool,
 }
 
@@ -27,7 +27,7 @@ enum Step {
     Dollar,
 }
 
-/// The failure of a ref that is none.
+/// The failure for an invalid ref.
 fn invalid() -> Failure {
     Failure::invalid_value("ref")
 }
@@ -68,10 +68,10 @@ fn is_hash(text: &str) -> bool {
 }
 
 impl Lake {
-    /// What `text` names in a repository.
+    /// Resolves `text` in a repository.
     ///
     /// # Errors
-    /// `not found`, or `Invalid` for what is no ref.
+    /// `not found`, or `Invalid` if it is not a ref.
     pub fn resolve(&self, repository: &Repository, text: &str) -> Outcome<Resolved> {
         let (base, steps) = parse(text)?;
         let found = self.resolve_base(repository, base)?;
@@ -122,7 +122,7 @@ impl Lake {
         }
     }
 
-    /// The commit id that `text` names; staged changes are no commit.
+    /// The id of the commit that `text` names; staged changes are not a commit.
     ///
     /// # Errors
     /// As [`Self::resolve`], and `Invalid` for `$`.
@@ -137,7 +137,7 @@ impl Lake {
     /// The commit that `text` names.
     ///
     /// # Errors
-    /// As [`Self::resolve`]; `Invalid` for `$`; `commit not found` where a ref points to a missing record.
+    /// As [`Self::resolve`]; `Invalid` for `$`; `commit not found` if a ref points to a missing record.
     pub fn resolve_commit(&self, repository: &Repository, text: &str) -> Outcome<Arc<Commit>> {
         let found = self.resolve(repository, text)?;
         if found.staging {

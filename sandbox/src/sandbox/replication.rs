@@ -1,11 +1,11 @@
-//! A stand-in for a bucket's replication: copies what is new in one blockstore's folder into another, late, out of
-//! order, and with losses, as real replication does.
+//! Simulates bucket replication: copies new files from one blockstore's directory to another one, late, out of order,
+//! and with losses, as real replication does.
 //!
-//! [`scan`] finds what is new; this file decides when each file's copy is due, holds what it is told to hold, and
-//! copies. A copy appears whole. Nothing is remembered across restarts: the folders are compared again. It knows
-//! nothing of lakeFS but that files are written once: a file that is there is not copied again.
+//! [`scan`] finds new files. This module decides when each copy is due, holds files back on request, and copies. A copy
+//! appears atomically. Nothing is persisted: after a restart the directories are compared again. It depends on one
+//! property of lakeFS: files are written once, so a file that exists is not copied again.
 //!
-//! Delays are drawn from the entropy given, time is the clock's, so a run with fixed ones repeats exactly.
+//! Delays are drawn from the given entropy and time is read from the given clock, so runs can be repeated exactly.
 
 mod scan;
 
@@ -23,25 +23,25 @@ use tokio_util::sync::CancellationToken;
 use self::scan::{Found, Scan};
 use super::pattern;
 
-/// What one turn does at most, so that it neither holds the lock nor puts off an end for long.
+/// Maximum number of events of one turn, so that it neither holds the lock nor delays the end for long.
 const EVENTS_PER_TURN_MAX: usize = 1000;
 
-/// How replication behaves.
+/// The behaviour of a replication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Behaviour {
-    /// Time between two looks at the source.
+    /// Time between two scans of the source.
     pub scan_every: Duration,
-    /// A copy comes no sooner than this after its file was seen.
+    /// Minimum delay of a copy after its file was found.
     pub delay_min: Duration,
-    /// A copy comes no later than this after its file was seen, stragglers aside.
+    /// Maximum delay of a copy after its file was found, except for stragglers.
     pub delay_max: Duration,
-    /// One file in so many is a straggler; 0 for none.
+    /// One in this many files is a straggler; 0 for none.
     pub straggler_one_in: u64,
-    /// How much later a straggler comes.
+    /// Additional delay of a straggler.
     pub straggler_delay: Duration,
-    /// One file in so many is lost, until it is released; 0 for none.
+    /// One in this many files is lost until it is released; 0 for none.
     pub lost_one_in: u64,
-    /// Whether what is deleted at the source is deleted at the destination.
+    /// Whether deletions at the source are replicated.
     pub deletes: bool,
 }
 
@@ -59,17 +59,17 @@ impl Default for Behaviour {
     }
 }
 
-/// What happened to a file. Keys are relative to the folders, with `/`: `bucket/prefix/data/…`.
+/// What happened to a file. Keys are relative to the directories, with `/`: `bucket/prefix/data/…`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// It is at the destination now.
+    /// It was copied to the destination.
     Copied {
         /// Its key.
         key: String,
         /// Its size.
         bytes: u64,
     },
-    /// Its copy was due and is held.
+    /// Its copy is due, but held.
     Held {
         /// Its key.
         key: String,
@@ -79,27 +79,27 @@ pub enum Event {
         /// Its key.
         key: String,
     },
-    /// It could not be copied or deleted; it will be tried again.
+    /// It could not be copied or deleted; this is retried.
     Failed {
         /// Its key.
         key: String,
-        /// What the system said.
+        /// The error of the operating system.
         error: String,
     },
 }
 
-/// How much is under way.
+/// The progress of a replication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Status {
-    /// Files seen whose copy is not due yet.
+    /// Number of files whose copy is not due yet.
     pub waiting: usize,
-    /// Files that are held or lost.
+    /// Number of files that are held or lost.
     pub held: usize,
-    /// Files copied since the start.
+    /// Number of files that were copied since the start.
     pub copied: u64,
 }
 
-/// One direction of replication between two folders.
+/// One direction of replication between two directories.
 pub struct Replication {
     from: PathBuf,
     to: PathBuf,
@@ -127,11 +127,11 @@ enum Action {
 }
 
 impl Replication {
-    /// From one blockstore's folder into another's. `temporary` takes half-written copies: on the destination's file
-    /// system, outside of its folder.
+    /// Replicates from one blockstore's directory to another one's. Incomplete copies are kept in `temporary`, which
+    /// must be on the destination's file system and outside its directory.
     ///
     /// # Errors
-    /// What making the folders says.
+    /// Errors of creating the directories.
     pub fn new(
         from: impl Into<PathBuf>,
         to: impl Into<PathBuf>,
@@ -156,18 +156,18 @@ impl Replication {
         Ok(Self { from, to, temporary, clock, entropy, state: Mutex::new(state) })
     }
 
-    /// Changes how it behaves, for files seen from now on.
+    /// Changes the behaviour for files that are found from now on.
     pub fn behave(&self, behaviour: Behaviour) {
         super::lock(&self.state).behaviour = behaviour;
     }
 
-    /// Holds back files whose key matches (`*` and `?` as wildcards), from now on until they are released.
+    /// Holds files whose key matches (`*` and `?` as wildcards), from now on until they are released.
     pub fn hold(&self, pattern: impl Into<String>) {
         super::lock(&self.state).holds.push(pattern.into());
     }
 
-    /// Ends all holds of exactly this pattern, and lets the held and lost files go whose key matches it. Files that
-    /// another hold still matches stay.
+    /// Ends all holds with exactly this pattern, and releases the held and lost files whose key matches it. Files that
+    /// match another hold stay held.
     pub fn release(&self, wanted: &str) {
         let mut state = super::lock(&self.state);
         let now = self.clock.monotonic();
@@ -180,13 +180,13 @@ impl Replication {
         state.due.extend(free.into_iter().map(|key| Reverse((now, key, Action::Copy))));
     }
 
-    /// Ends all holds and lets all held and lost files go.
+    /// Ends all holds and releases all held and lost files.
     pub fn release_all(&self) {
         super::lock(&self.state).holds.clear();
         self.release("*");
     }
 
-    /// How much is under way.
+    /// The progress.
     pub fn status(&self) -> Status {
         let state = super::lock(&self.state);
         Status { waiting: state.due.len(), held: state.parked.len(), copied: state.copied }
@@ -197,10 +197,10 @@ impl Replication {
         super::lock(&self.state).parked.iter().cloned().collect()
     }
 
-    /// Looks at the source once and does what is due, up to a thousand files. Blocks on files.
+    /// Scans the source once and does what is due, up to a thousand files. Blocks on files.
     ///
     /// # Errors
-    /// What reading the source's folders says; single files that fail are an event.
+    /// Errors of reading the source's directories; a failure of a single file is an event.
     pub fn turn(&self) -> io::Result<Vec<Event>> {
         let now = self.clock.monotonic();
         let mut state = super::lock(&self.state);
@@ -280,10 +280,10 @@ impl Replication {
         }
     }
 
-    /// Replicates until `cancel` is cancelled, and shows each event.
+    /// Replicates until `cancel` is cancelled, and reports each event.
     ///
     /// # Errors
-    /// What reading the source's folders says.
+    /// Errors of reading the source's directories.
     pub async fn run(self: Arc<Self>, cancel: CancellationToken, mut show: impl FnMut(Event) + Send) -> io::Result<()> {
         loop {
             let this = Arc::clone(&self);

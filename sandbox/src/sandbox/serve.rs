@@ -1,7 +1,7 @@
-//! Serving the API on a listener, with a way to end a connection without an answer.
+//! Serves the API on a listener, and can close a connection without a response.
 //!
-//! HTTP libraries always answer. To lose an answer, the handler raises the connection's flag; the connection's next
-//! write then fails, and it closes with nothing sent. This file owns the flag and the wrapped stream.
+//! HTTP libraries always respond. To lose a response, the handler raises the connection's flag: the next write on the
+//! connection fails, and it closes with nothing sent. This module defines the flag and the wrapped stream.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,12 +17,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::Sandbox;
 
-/// Ends one connection.
+/// Closes one connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hangup(Arc<AtomicBool>);
 
 impl Hangup {
-    /// From now on nothing is sent on the connection.
+    /// From now on, nothing is sent on the connection.
     pub(super) fn raise(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -45,7 +45,7 @@ impl axum::serve::Listener for Listener {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let (stream, peer) = axum::serve::Listener::accept(&mut self.0).await;
-        // Without it small answers wait for the client's acknowledgement; failing to set it harms nothing else.
+        // Without it, small responses wait for the client's acknowledgement. An error is harmless.
         let _ = stream.set_nodelay(true);
         (Connection { stream, hangup: Hangup::default() }, peer)
     }

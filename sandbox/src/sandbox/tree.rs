@@ -1,8 +1,7 @@
-//! Committed trees as the sandbox reads them: a metarange's ranges, a range's records, found by key or walked.
+//! Committed trees as the sandbox reads them: a metarange's ranges, a range's records, found by key or by a walk.
 //!
-//! Files come from the blockstore and are kept decoded in a bounded cache by namespace and id (they never change).
-//! A file that is not there is `No data`, is not remembered, and is found as soon as it has arrived. This file
-//! writes nothing.
+//! Files are read from the blockstore and cached decoded, by namespace and id, in a bounded cache; they never change. A
+//! missing file is `No data`; this is not cached, so the file is found once it arrives. This module writes nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,7 +16,7 @@ use super::blocks::Blocks;
 use super::failure::{Failure, Outcome};
 use super::model::Addressing;
 
-/// Bytes of files that are kept; beyond it everything is dropped.
+/// Maximum size of the cache in bytes; when it is exceeded, all entries are evicted.
 const CACHE_BYTES_MAX: usize = 128 << 20;
 
 /// One record of a range, as stored.
@@ -30,7 +29,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// What tells two entries of one path apart.
+    /// What distinguishes two entries of one path.
     pub(super) fn identity(&self) -> &[u8] {
         Value::decode(&self.value).map(|value| value.identity).unwrap_or_default()
     }
@@ -141,7 +140,7 @@ impl<'a> Tree<'a> {
         self.trees.range(self.blocks, self.namespace, &range.id.to_string())
     }
 
-    /// The first range that reaches `key` or beyond.
+    /// The first range that ends at `key` or after it.
     pub(super) fn range_reaching(&self, key: &[u8]) -> Option<&RangeInfo> {
         self.ranges.get(self.ranges.partition_point(|range| *range.max_key < *key))
     }
@@ -162,7 +161,7 @@ impl<'a> Tree<'a> {
         Ok(found.and_then(|at| records.get(at)).cloned())
     }
 
-    /// Walks from the first range that reaches `key`.
+    /// Walks from the first range that ends at `key` or after it.
     pub(super) fn walk_from(&self, key: &[u8]) -> Cursor<'a> {
         let at = self.ranges.partition_point(|range| *range.max_key < *key);
         Cursor { tree: self.clone(), at, inside: None }
@@ -174,7 +173,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// Where a walk is: before a range, or at a record within one.
+/// The position of a walk: before a range, or at a record within one.
 #[derive(Debug)]
 pub(super) enum At<'c> {
     /// Before a range that has not been entered.
@@ -183,7 +182,7 @@ pub(super) enum At<'c> {
     Record(&'c Record),
 }
 
-/// A walk through a tree that can skip whole ranges.
+/// A walk through a tree, which can skip whole ranges.
 #[derive(Debug)]
 pub(super) struct Cursor<'a> {
     tree: Tree<'a>,
@@ -192,7 +191,7 @@ pub(super) struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    /// Where it is; `None` at the end.
+    /// The position; `None` at the end.
     pub(super) fn peek(&self) -> Option<At<'_>> {
         match &self.inside {
             Some((records, at)) => records.get(*at).map(At::Record),
@@ -200,7 +199,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// Goes into the range that it is before.
+    /// Enters the range at the position.
     ///
     /// # Errors
     /// As [`Tree::records`].
@@ -216,13 +215,13 @@ impl Cursor<'_> {
         Ok(())
     }
 
-    /// Goes before the next range.
+    /// Moves to before the next range.
     pub(super) fn skip(&mut self) {
         self.at += 1;
         self.inside = None;
     }
 
-    /// Goes to the next record of the range that it is in; after its last, before the next range.
+    /// Moves to the next record of the current range; after its last one, to before the next range.
     pub(super) fn next(&mut self) {
         if let Some((records, at)) = &mut self.inside {
             *at += 1;

@@ -1,8 +1,7 @@
-//! Requests against the interface's schemas, before anything else looks at them, with the messages that lakeFS's
-//! validator gives.
+//! Validates requests against the schemas of the API before anything else, with the messages of lakeFS's validator.
 //!
-//! `schemas.json` has the request bodies' schemas by name (field names, types and limits of lakeFS's API). Query
-//! parameters are described by [`Param`]s at the routes. Owns checking and wording; the first problem is the answer.
+//! `schemas.json` contains the schemas of request bodies by name (field names, types and limits of lakeFS's API). Query
+//! parameters are described by [`Param`]s at the routes. The first problem is the response.
 
 use std::sync::LazyLock;
 
@@ -24,22 +23,22 @@ const DATE_TIME: &str = "^[0-9]{4}-(0[1-9]|10|11|12)-(0[1-9]|[12][0-9]|3[01])T([
 pub(super) struct Param {
     /// Its name.
     pub name: &'static str,
-    /// Whether it must be there.
+    /// Whether it is required.
     pub required: bool,
-    /// What it may be.
+    /// Its type.
     pub sort: Sort,
 }
 
-/// What a query parameter may be.
+/// The type of a query parameter.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sort {
-    /// Any text.
+    /// Any string.
     Text,
     /// `true` or `false`.
     Flag,
     /// The number of items of a page.
     Amount,
-    /// One of two texts, and the default.
+    /// One of two values, and the default.
     OneOf([&'static str; 2], &'static str),
     /// A point in time.
     Date,
@@ -62,7 +61,7 @@ fn with_schema(problem: &str, schema: &Value, value: &Value) -> String {
 /// Checks a query.
 ///
 /// # Errors
-/// `Invalid` for the first parameter that is not what it should be.
+/// `Invalid` for the first invalid parameter.
 pub(super) fn query(params: &[Param], query: &[(String, String)]) -> Outcome<()> {
     for param in params {
         let given = query.iter().find(|(name, _)| name == param.name).map(|(_, value)| value.as_str());
@@ -118,10 +117,10 @@ fn not_allowed(allowed: &Value) -> String {
     format!("value is not one of the allowed values {allowed}")
 }
 
-/// Checks a `{type}` in a path.
+/// Validates a `{type}` in a path.
 ///
 /// # Errors
-/// `Invalid` when it is none of the allowed texts.
+/// `Invalid` if it is none of the allowed values.
 pub(super) fn path_enum(name: &str, allowed: &[&str], value: &str) -> Outcome<()> {
     if allowed.contains(&value) {
         return Ok(());
@@ -131,10 +130,10 @@ pub(super) fn path_enum(name: &str, allowed: &[&str], value: &str) -> Outcome<()
     Err(invalid(format!("parameter \"{name}\" in path has an error: {problem}")))
 }
 
-/// Checks a `Range` header.
+/// Validates a `Range` header.
 ///
 /// # Errors
-/// `Invalid` when it is no list of byte ranges.
+/// `Invalid` if it is not a list of byte ranges.
 pub(super) fn range_header(value: &str) -> Outcome<()> {
     let plausible = value.strip_prefix("bytes=").is_some_and(|ranges| {
         ranges.contains('-') && ranges.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b',' | b' '))
@@ -151,10 +150,10 @@ fn mismatch(pattern: &str) -> String {
     format!("string doesn't match the regular expression \"{pattern}\"")
 }
 
-/// Parses a body and checks it against the schema of that name; absent fields that have a default get it.
+/// Parses a body and validates it against the schema of that name; missing fields get their defaults.
 ///
 /// # Errors
-/// `Invalid` for what is no JSON or does not fit.
+/// `Invalid` if it is not JSON or does not match the schema.
 pub(super) fn body(schema: &str, bytes: &[u8]) -> Outcome<Value> {
     let wrong = |problem: String| invalid(format!("request body has an error: {problem}"));
     if bytes.is_empty() {
@@ -227,7 +226,7 @@ fn check_text(schema: &Value, value: &Value) -> Option<String> {
     (!holds(pattern, text)).then(|| mismatch(pattern))
 }
 
-/// The two patterns that the schemas have.
+/// The two patterns that occur in the schemas.
 fn holds(pattern: &str, text: &str) -> bool {
     match pattern {
         REPOSITORY_NAME => {

@@ -1,4 +1,4 @@
-//! What every implementation of the items' port must do, as plain functions over it.
+//! What every implementation of the items port must do, as plain functions over the port.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use lakemirror::mirrors::{Expect, Item, Items, KEY_BYTES_MAX, PAGE_ITEMS_MAX, Pu
 pub(super) struct Backend {
     /// An empty partition.
     pub(super) items: Arc<dyn Items>,
-    /// Another empty partition of the same place, where a place has several at a time.
+    /// Another empty partition of the same database, if it supports several at a time.
     pub(super) neighbour: Option<Arc<dyn Items>>,
-    /// Keeps what the items need: a directory, a runtime.
+    /// Keeps resources alive: a directory, a runtime.
     pub(super) _kept: Option<tempfile::TempDir>,
 }
 
@@ -34,7 +34,7 @@ async fn keys(items: &dyn Items, prefix: &str, after: Option<&str>, limit: usize
     (page.items.into_iter().map(|(key, _)| key).collect(), page.more)
 }
 
-/// All items under a prefix, page by page. A page without an item that says that there are more would never end.
+/// All items with a prefix, page by page. A page without items that reports more would never end.
 async fn walk(items: &dyn Items, prefix: &str, limit: usize) -> Vec<(String, Item)> {
     let (mut found, mut after) = (Vec::new(), None);
     for _ in 0..10_000 {
@@ -90,7 +90,7 @@ pub(super) async fn a_deletion_needs_the_version(Backend { items, .. }: &Backend
 }
 
 pub(super) async fn queries_are_in_the_order_of_bytes(Backend { items, .. }: &Backend) {
-    // Neighbours of the prefix, and characters whose order differs between bytes and alphabets or UTF-16.
+    // Neighbours of the prefix, and characters that sort differently by bytes than by alphabet or UTF-16.
     let odd =
         ["q/", "q/A", "q/Z", "q/a", "q/a%", "q/a/b", "q/a_", "q/b", "q/\\x41", "q/ü", "q/\u{ffee}", "q/\u{1f600}"];
     for key in odd.iter().rev().chain(&["q0", "p", "q", "q.", "Q/a"]) {
@@ -148,7 +148,7 @@ pub(super) async fn more_items_than_a_page_come_in_bounded_pages(Backend { items
 }
 
 pub(super) async fn big_values_come_whole_and_over_pages(Backend { items, .. }: &Backend) {
-    // 0.4 to 9.6 MB: over a server's own page, and over ours.
+    // 0.4 to 9.6 MB: more than a page of the server, and more than one of ours.
     let value = |n: u8| Bytes::from((0..=u8::MAX).cycle().take(VALUE_BYTES_MAX).map(|at| at ^ n).collect::<Vec<_>>());
     for n in 0..25_u8 {
         items.put(&format!("big/{n:02}"), value(n), Expect::Absent).await.unwrap();
@@ -248,7 +248,7 @@ pub(super) async fn partitions_do_not_see_each_other(Backend { items, neighbour,
     assert_eq!(items.get("a").await, Ok(Some(Item { value: bytes("mine"), version })));
 }
 
-/// The suite as tests of one backend, which `$backend` makes; `None` skips.
+/// The suite as tests of one backend, which `$backend` creates; `None` skips.
 macro_rules! conformance {
     ($module:ident, $backend:expr) => {
         mod $module {

@@ -1,5 +1,5 @@
-//! DynamoDB: the conformance suite over AWS's DynamoDB Local, the table, and failures by a server of ours. Each access key
-//! has tables of its own there.
+//! DynamoDB: the conformance suite against AWS's DynamoDB Local, the table, and failures from a scripted server. Each
+//! access key has its own tables there.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::servers;
 
 const TABLE: &str = "kvstore";
 
-/// An access key of a test's own: letters and digits only are taken.
+/// An access key for one test, of letters and digits only.
 fn access_key(test: &str) -> String {
     test.chars().filter(char::is_ascii_alphanumeric).collect()
 }
@@ -47,7 +47,7 @@ async fn open(endpoint: &str, access_key: &str) -> Dynamodb {
     open_with(&settings(endpoint, access_key), "acme").await.unwrap()
 }
 
-/// A client of the tests' own.
+/// A client of the tests.
 fn client(endpoint: &str, access_key: &str) -> Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -67,7 +67,7 @@ async fn backend(test: &str) -> Option<Backend> {
     Some(Backend { items: Arc::new(items), neighbour: Some(Arc::new(neighbour)), _kept: None })
 }
 
-/// Pages of the server much smaller than those that are asked for.
+/// Pages of the server that are much smaller than requested.
 async fn small_pages(test: &str) -> Option<Backend> {
     let endpoint = &servers::dynamodb(test)?.endpoint;
     let settings = Settings { scan_limit: 3, ..settings(endpoint, &format!("small{}", access_key(test))) };
@@ -101,7 +101,7 @@ async fn make_table(client: &Client, keys: &[(&str, KeyType, ScalarAttributeType
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_table_is_made_once_as_global_tables_need_it() {
+async fn missing_table_is_created_once_as_required_for_global_tables() {
     let Some(server) = servers::dynamodb("making the table") else { return };
     let opened = (0..6).map(|_| tokio::spawn(open(&server.endpoint, "making")));
     for task in opened.collect::<Vec<_>>() {
@@ -118,7 +118,7 @@ async fn a_missing_table_is_made_once_as_global_tables_need_it() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_there_is_adopted_and_what_else_is_in_it_left_alone() {
+async fn existing_table_is_used_and_its_other_items_are_left_alone() {
     let Some(server) = servers::dynamodb("adopting a table") else { return };
     let client = client(&server.endpoint, "adopting");
     let keys = [("PartitionKey", KeyType::Hash), ("ItemKey", KeyType::Range)];
@@ -130,7 +130,7 @@ async fn a_table_that_is_there_is_adopted_and_what_else_is_in_it_left_alone() {
     let items = open(&server.endpoint, "adopting").await;
     items.put("repos/a", value(), Expect::Absent).await.unwrap();
     assert_eq!(items.query("", None, 10).await.unwrap().items.len(), 1, "only our partition");
-    // Somebody else's item in our partition is no value of ours.
+    // An item of another writer in our partition is not a value of ours.
     let odd =
         client.put_item().table_name(TABLE).item("PartitionKey", blob("lakemirror/acme")).item("ItemKey", blob("odd"));
     odd.item("ItemValue", blob("x")).send().await.unwrap();
@@ -161,7 +161,7 @@ async fn a_table_with_other_keys_is_refused_at_start() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_said_and_the_service_starts() {
+async fn wrong_credentials_are_reported_and_the_service_starts() {
     let Some(server) = servers::dynamodb("wrong credentials") else { return };
     let items = open(&server.endpoint, "not_an_id").await;
     let denied = fault(items.put("a", value(), Expect::Any).await);
@@ -193,7 +193,7 @@ async fn a_server_that_is_down_comes_back_without_a_restart() {
     assert_eq!(silent.kind, FaultKind::Retry, "{silent}");
 }
 
-/// Items over a server that answers from a script, past the first look at the table.
+/// Items over a server that answers from a script, after the first check of the table.
 async fn scripted(answers: impl IntoIterator<Item = Answer>) -> (Faulty, Dynamodb) {
     let server = Faulty::with([Answer::table(&json!({}))]).await;
     let items = open(&server.endpoint, "key").await;
@@ -207,7 +207,7 @@ fn operations(server: &Faulty) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn throttled_calls_are_made_again_and_bounded() {
+async fn throttled_calls_are_retried_a_bounded_number_of_times() {
     let throttled =
         ["ThrottlingException", "ProvisionedThroughputExceededException", "ReplicatedWriteConflictException"];
     let (server, items) =
@@ -226,7 +226,7 @@ async fn throttled_calls_are_made_again_and_bounded() {
 }
 
 #[tokio::test]
-async fn a_write_of_unknown_outcome_is_not_made_again_and_a_read_is_once() {
+async fn write_with_unknown_outcome_is_not_retried_and_a_read_is_retried_once() {
     let (server, items) = scripted((0..3).map(|_| Answer::error(500, "InternalServerError"))).await;
     assert_eq!(fault(items.put("a", value(), Expect::Absent).await).kind, FaultKind::Retry);
     assert_eq!(operations(&server), ["PutItem"]);
@@ -235,13 +235,13 @@ async fn a_write_of_unknown_outcome_is_not_made_again_and_a_read_is_once() {
 }
 
 #[tokio::test]
-async fn missing_rights_are_named_and_not_repeated() {
+async fn missing_permissions_are_named_and_not_retried() {
     let (server, items) = scripted([Answer::error(400, "AccessDeniedException")]).await;
     let denied = fault(items.put("a", value(), Expect::Any).await);
     assert_eq!(denied.kind, FaultKind::Denied, "{denied}");
     assert!(denied.message.contains("dynamodb:DescribeTable, GetItem, Query, PutItem and DeleteItem"), "{denied}");
     assert_eq!(operations(&server), ["PutItem"]);
-    // Already at the first look: the service starts, and asks again when it is asked.
+    // Already at the first check: the service starts, and checks again when it is used.
     let server =
         Faulty::with([Answer::error(400, "AccessDeniedException"), Answer::table(&json!({})), Answer::ok()]).await;
     let items = open(&server.endpoint, "key").await;
@@ -250,7 +250,7 @@ async fn missing_rights_are_named_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_being_made_is_waited_for() {
+async fn table_in_creation_is_awaited() {
     let creating = json!({"TableStatus": "CREATING"});
     let script = [
         Answer::error(400, "ResourceNotFoundException"),

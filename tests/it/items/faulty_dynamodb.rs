@@ -1,4 +1,4 @@
-//! A server in this process that answers DynamoDB's protocol from a script, for what the real one does rarely.
+//! A server in this process that answers DynamoDB's protocol from a script, for cases that are rare with the real one.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -8,12 +8,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-/// One answer.
+/// One response.
 #[derive(Debug, Clone)]
 pub(super) struct Answer(pub(super) u16, pub(super) Value);
 
 impl Answer {
-    /// An error as DynamoDB words it.
+    /// An error in DynamoDB's wording.
     pub(super) fn error(status: u16, code: &str) -> Self {
         Self(status, json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "planted"}))
     }
@@ -43,14 +43,14 @@ struct Shared {
     asked: Mutex<Vec<(String, Value)>>,
 }
 
-/// The server, for as long as the test's runtime lives.
+/// The server; it lives as long as the test's runtime.
 pub(super) struct Faulty {
     pub(super) endpoint: String,
     shared: Arc<Shared>,
 }
 
 impl Faulty {
-    /// Answers with these in their order; without an answer left, with an error that is never repeated.
+    /// Responds with these in order; after the last one, with an error that is never retried.
     pub(super) async fn with(answers: impl IntoIterator<Item = Answer>) -> Self {
         let shared = Arc::new(Shared { answers: Mutex::new(answers.into_iter().collect()), ..Shared::default() });
         let app = axum::Router::new().fallback(answer).with_state(Arc::clone(&shared));
@@ -64,7 +64,7 @@ impl Faulty {
         self.shared.answers.lock().unwrap().extend(answers);
     }
 
-    /// The operations that were asked for, and their bodies, since the last call.
+    /// The operations that were requested since the last call, and their bodies.
     pub(super) fn asked(&self) -> Vec<(String, Value)> {
         std::mem::take(&mut *self.shared.asked.lock().unwrap())
     }

@@ -1,4 +1,4 @@
-//! The line to a server: a proxy that can be cut, mended, led to another server, and made to swallow answers.
+//! A proxy to a server that can be cut, restored, pointed to another server, and made to drop responses.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,28 +6,28 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// What happens to what is sent.
+/// What happens to traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It goes through.
+    /// It is forwarded.
     Whole,
     /// Connections are closed, new ones at once.
     Cut,
-    /// Connections are taken, and nothing ever comes back.
+    /// Connections are accepted, and nothing is ever answered.
     Silent,
 }
 
-/// A proxy for as long as the test's runtime lives.
+/// A proxy; it lives as long as the test's runtime.
 pub(crate) struct Line {
     pub(crate) address: String,
     state: Arc<watch::Sender<State>>,
     server: Arc<Mutex<String>>,
-    /// Connections that go through.
+    /// Number of connections that are forwarded.
     whole: watch::Sender<usize>,
 }
 
 impl Line {
-    /// In front of `server` (host and port).
+    /// A proxy in front of `server` (host and port).
     pub(crate) async fn to(server: &str, state: State) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -48,12 +48,12 @@ impl Line {
         self.address.rsplit(':').next().unwrap()
     }
 
-    /// New connections lead to another server; those that are open stay where they are.
+    /// New connections lead to another server; open ones stay.
     pub(crate) fn lead_to(&self, server: &str) {
         server.clone_into(&mut self.server.lock().unwrap());
     }
 
-    /// From now on; what went through is closed when this returns.
+    /// Changes the state; connections that were forwarded are closed when this returns.
     pub(crate) async fn set(&self, state: State) {
         self.state.send_replace(state);
         self.whole.subscribe().wait_for(|whole| *whole == 0).await.unwrap();
@@ -77,7 +77,7 @@ async fn pass(mut client: TcpStream, server: String, mut state: watch::Receiver<
                     _ = copy_bidirectional(&mut client, &mut server) => {}
                     _ = state.changed() => {}
                 }
-                // What was under way is lost.
+                // Data in flight is lost.
                 drop((client, server));
                 whole.send_modify(|whole| *whole -= 1);
                 return;

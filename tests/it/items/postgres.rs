@@ -1,4 +1,4 @@
-//! PostgreSQL: the conformance suite, its table, its users and its failures. Every test has a schema of its own.
+//! PostgreSQL: the conformance suite, its table, its users and its failures. Every test has its own schema.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::conformance::{Backend, conformance};
 use super::line::{Line, State};
 use crate::servers;
 
-/// The server's address, and the file of its certificate's authority.
+/// The server's address, and the file with the CA of its certificate.
 pub(crate) fn server(test: &str) -> Option<(&'static str, &'static str)> {
     let server = servers::postgres(test)?;
     Some(server.endpoint.split_once(' ').unwrap())
@@ -24,7 +24,7 @@ pub(super) async fn open(connection_string: &str, organization: &str) -> Result<
     Postgres::open(&settings, organization, Arc::new(SystemClock::new()), Arc::new(OsEntropy)).await
 }
 
-/// Runs SQL as the owner of everything.
+/// Runs SQL as the owner of the database.
 pub(super) async fn sql(address: &str, statements: &str) {
     let login = format!("postgres://postgres:p1@{address}/postgres?sslmode=disable");
     let (client, driver) = tokio_postgres::connect(&login, NoTls).await.unwrap();
@@ -62,7 +62,7 @@ fn fault(answer: Result<u64, PutError>) -> Fault {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_processes_make_the_table_at_once() {
+async fn many_processes_create_the_table_concurrently() {
     let Some((address, _)) = server("many processes") else { return };
     make_schema(address, "at_once").await;
     let login = login(address, "at_once");
@@ -120,7 +120,7 @@ async fn a_table_with_other_columns_is_refused_at_start() {
 }
 
 #[tokio::test]
-async fn wrong_passwords_and_missing_rights_are_said_and_not_repeated_for_ever() {
+async fn wrong_passwords_and_missing_permissions_are_reported_and_not_retried_forever() {
     let Some((address, _)) = server("rights") else { return };
     let wrong = open(&format!("postgres://postgres:canary@{address}/postgres"), "acme").await.unwrap();
     let denied = fault(wrong.put("a", value(), Expect::Any).await);
@@ -136,7 +136,7 @@ async fn wrong_passwords_and_missing_rights_are_said_and_not_repeated_for_ever()
     assert_eq!(denied.kind, FaultKind::Denied, "{denied}");
     assert!(denied.to_string().contains("create the database"), "{denied}");
 
-    // May not make the table, and then not write it.
+    // Without the right to create the table, and then without the right to write it.
     make_schema(address, "rights").await;
     sql(address, "GRANT USAGE ON SCHEMA rights TO reader").await;
     let as_reader = login(address, "rights").replace("postgres:p1", "reader:r1");
@@ -158,12 +158,12 @@ async fn wrong_passwords_and_missing_rights_are_said_and_not_repeated_for_ever()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn serializable_transactions_that_fail_are_made_again() {
+async fn failed_serializable_transactions_are_retried() {
     let Some((address, _)) = server("serialization failures") else { return };
     make_schema(address, "serial").await;
     let login = format!("{}&default_transaction_isolation=serializable", login(address, "serial"));
     let items = Arc::new(open(&login, "acme").await.unwrap());
-    // Fails every first and second try as the database would under contention.
+    // Fails every first and second attempt, as the database would under contention.
     sql(
         address,
         "CREATE SEQUENCE serial.tries; CREATE FUNCTION serial.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
@@ -175,7 +175,7 @@ async fn serializable_transactions_that_fail_are_made_again() {
     let version = items.put("a", value(), Expect::Absent).await.unwrap();
     let version = items.put("a", value(), Expect::Version(version)).await.unwrap();
     assert_eq!(items.get("a").await.unwrap().unwrap().version, version);
-    // For ever: bounded, and said.
+    // Permanently: attempts are bounded, and the error is reported.
     sql(
         address,
         "CREATE OR REPLACE FUNCTION serial.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
@@ -193,7 +193,7 @@ async fn a_server_that_is_down_comes_back_without_a_restart() {
     let Some((address, _)) = server("server down") else { return };
     make_schema(address, "down").await;
     let line = Line::to(address, State::Cut).await;
-    // Down at start: the service starts all the same.
+    // The database is down at the start, and the service starts anyway.
     let items = open(&login(&line.address, "down"), "acme").await.unwrap();
     let down = fault(items.put("a", value(), Expect::Absent).await);
     assert_eq!(down.kind, FaultKind::Retry, "{down}");
@@ -204,7 +204,7 @@ async fn a_server_that_is_down_comes_back_without_a_restart() {
     assert_eq!(items.get("a").await.unwrap_err().kind, FaultKind::Retry);
     line.set(State::Whole).await;
     assert_eq!(items.get("a").await.unwrap().unwrap().version, version, "connections of before are not used again");
-    // Connections are taken, and nothing is ever answered. What was written over a broken one is not known.
+    // Connections are accepted, and nothing is ever answered. The outcome of a write over a broken one is unknown.
     line.set(State::Silent).await;
     let lost = fault(items.put("a", value(), Expect::Version(version)).await);
     assert_eq!(lost.kind, FaultKind::Retry, "{lost}");
@@ -221,7 +221,7 @@ async fn connections_are_bounded_and_shared() {
     let settings = Settings { connections_max: 2, idle_max: 1, ..Settings::new(login.as_str().into()) };
     let clock = Arc::new(SystemClock::new());
     let items = Arc::new(Postgres::open(&settings, "acme", clock, Arc::new(OsEntropy)).await.unwrap());
-    // Counts the connections at each write; the most that there were at a time stay in the table.
+    // Counts the connections at each write; the table keeps the maximum.
     sql(
         address,
         "CREATE TABLE bounded.seen (n bigint); CREATE FUNCTION bounded.look() RETURNS trigger SECURITY DEFINER \
@@ -237,7 +237,7 @@ async fn connections_are_bounded_and_shared() {
     for put in puts.collect::<Vec<_>>() {
         put.await.unwrap();
     }
-    // One over the bound: a connection that was just closed may still be listed.
+    // One more than the bound: a connection that was just closed may still be listed.
     sql(
         address,
         "DO $$ BEGIN ASSERT (SELECT count(*) FROM bounded.seen) = 40; \

@@ -1,5 +1,5 @@
-//! PostgreSQL fails over, and the way to the old primary stays open: as a read-only standby, under an address that the
-//! name has left, or with sessions that the server gives up.
+//! PostgreSQL fails over, and the old primary stays reachable: as a read-only standby, under an address that the name
+//! no longer has, or with sessions that the server terminates.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -23,7 +23,7 @@ fn value() -> Bytes {
     Bytes::from_static(b"value")
 }
 
-/// Makes `n` connections that are then idle: each call needs one while the others are under way.
+/// Opens `n` connections that are then idle: each call needs one while the others are in flight.
 async fn fill(items: &Arc<Postgres>, n: usize) {
     let puts = (0..n).map(|n| {
         let items = Arc::clone(items);
@@ -35,14 +35,14 @@ async fn fill(items: &Arc<Postgres>, n: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_old_primary_that_stays_as_a_standby_is_left_at_once() {
+async fn old_primary_that_became_a_standby_is_abandoned_at_once() {
     let Some((new, _)) = server("a failover") else { return };
     let Some(own) = servers::own_postgres("a failover") else { return };
     let (old, _) = own.endpoint.split_once(' ').unwrap();
     for server in [old, new] {
         make_schema(server, "failover").await;
     }
-    // The table is on both, as replication has it.
+    // The table is on both servers, as with replication.
     open(&login(new, "failover"), "acme").await.unwrap();
     let line = Line::to(old, State::Whole).await;
     let items = Arc::new(open(&login(&line.address, "failover"), "acme").await.unwrap());
@@ -56,14 +56,14 @@ async fn an_old_primary_that_stays_as_a_standby_is_left_at_once() {
         _ => None,
     };
     let fault = loop {
-        // The server reads its settings when it comes to it.
+        // The server applies its settings after a while.
         if let Some(fault) = refused().await {
             break fault;
         }
     };
     assert_eq!(fault.kind, FaultKind::Retry, "{fault}");
 
-    // The same name leads to the promoted one: the next write is there, over a connection of its own.
+    // The name now leads to the promoted server: the next write uses a new connection to it.
     line.lead_to(new);
     let version = items.put("b", value(), Expect::Absent).await.unwrap();
     let there = open(&login(new, "failover"), "acme").await.unwrap();
@@ -86,7 +86,7 @@ async fn one_refused_write_is_repeated_where_the_primary_is() {
     sql(old, "ALTER SYSTEM SET default_transaction_read_only = on").await;
     sql(old, "SELECT pg_reload_conf()").await;
     let there = open(&login(new, "switch"), "acme").await.unwrap();
-    // Every write succeeds, whichever server still takes it.
+    // Every write succeeds, whichever server accepts writes.
     for n in 0.. {
         let key = format!("k/{n}");
         items.put(&key, value(), Expect::Absent).await.unwrap();
@@ -97,7 +97,7 @@ async fn one_refused_write_is_repeated_where_the_primary_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_several_hosts_the_one_that_takes_writes_is_used() {
+async fn writable_host_of_several_is_used() {
     let Some((primary, _)) = server("several hosts") else { return };
     make_schema(primary, "hosts").await;
     let Some(own) = servers::own_postgres("several hosts") else { return };
@@ -110,14 +110,14 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_speaks_of_the_server_closes_every_connection() {
+async fn error_about_the_server_closes_every_connection() {
     let Some((address, _)) = server("closed connections") else { return };
     for code in ["25006", "57P01", "08006", "28000"] {
         let schema = format!("closed_{}", code.to_lowercase());
         make_schema(address, &schema).await;
         let login = format!("{}&application_name={schema}", login(address, &schema));
         let items = Arc::new(open(&login, "acme").await.unwrap());
-        // All sessions of now are to a server that has changed.
+        // All sessions of this time are connected to a server that has changed.
         sql(
             address,
             &format!(
@@ -135,13 +135,13 @@ async fn what_speaks_of_the_server_closes_every_connection() {
             &format!("INSERT INTO {schema}.old SELECT pid FROM pg_stat_activity WHERE application_name = '{schema}'"),
         )
         .await;
-        // One call may find out; the next one is over a new connection.
+        // One call may detect it; the next one uses a new connection.
         let _ = items.put("a", value(), Expect::Any).await;
         items.put("a", value(), Expect::Any).await.unwrap_or_else(|error| panic!("{code}: {error}"));
     }
 }
 
-/// A clock that goes on and can be put forward, and a resolver that says what it is told.
+/// A clock that runs and can be advanced, and a resolver with configurable answers.
 struct Hand {
     clock: SystemClock,
     forward_ms: AtomicU64,
@@ -172,7 +172,7 @@ impl Resolve for Hand {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_with_another_address_closes_the_connections() {
+async fn changed_address_of_the_name_closes_the_connections() {
     let Some((new, _)) = server("another address") else { return };
     let Some(own) = servers::own_postgres("another address") else { return };
     let (old, _) = own.endpoint.split_once(' ').unwrap();
@@ -193,7 +193,7 @@ async fn a_name_with_another_address_closes_the_connections() {
         Postgres::open_with(&settings, "acme", Arc::clone(&hand) as _, Arc::clone(&hand) as _, Arc::new(OsEntropy));
     let items = Arc::new(items.await.unwrap());
     fill(&items, 6).await;
-    // The old primary is as writable as ever, and open connections lead there.
+    // The old primary is still writable, and open connections lead to it.
     line.lead_to(new);
     hand.forward_ms.fetch_add(6000, Ordering::SeqCst);
     items.put("old", value(), Expect::Any).await.unwrap();

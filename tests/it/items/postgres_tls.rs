@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL, in libpq's modes. The server's certificate is for `localhost`, by an authority of its own.
+//! TLS to PostgreSQL, in libpq's modes. The server's certificate is for `localhost`, signed by its own CA.
 
 use lakemirror::engine::ports::{Fault, FaultKind};
 use lakemirror::mirrors::Items as _;
@@ -6,7 +6,7 @@ use lakemirror::mirrors::postgres::OpenError;
 
 use super::postgres::{open, server};
 
-/// Asks whether the server's own schemas are to be seen through a connection of these parameters.
+/// Queries whether the connection with these parameters reaches the server.
 async fn ask(host: &str, port: &str, parameters: &str) -> Result<(), Fault> {
     let login = format!("host={host} port={port} user=postgres password=p1 dbname=postgres {parameters}");
     open(&login, "tls").await.unwrap().get("a").await.map(|_| ())
@@ -39,10 +39,10 @@ async fn certificates_are_checked_as_the_mode_says() {
 }
 
 #[tokio::test]
-async fn a_connection_that_should_be_encrypted_is() {
+async fn encrypted_connection_is_encrypted() {
     let Some((address, _)) = server("encryption") else { return };
     let port = address.rsplit(':').next().unwrap();
-    // The server itself says so: a login that it takes over TLS only.
+    // The server confirms it: it accepts this login over TLS only.
     for (mode, encrypted) in [("require", "true"), ("prefer", "true"), ("disable", "false")] {
         let login = format!("host=127.0.0.1 port={port} user=postgres password=p1 dbname=postgres sslmode={mode}");
         let login = format!("{login} application_name=lm_{mode}");

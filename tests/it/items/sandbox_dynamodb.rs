@@ -1,5 +1,5 @@
-//! The sandbox's own DynamoDB: the conformance suite over it, what it refuses, and request by request the same answers as
-//! AWS's DynamoDB Local gives.
+//! The sandbox's DynamoDB: the conformance suite, the requests that it refuses, and a request-by-request comparison
+//! with AWS's DynamoDB Local.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ async fn open(endpoint: &str, organization: &str, scan_limit: usize) -> Dynamodb
 
 async fn over(server: Server, scan_limit: usize) -> Backend {
     let (endpoint, guard) = serve(server).await;
-    // The server lives as long as its test's runtime.
+    // The server lives as long as the test's runtime.
     let _ = guard.disarm();
     let items = open(&endpoint, "acme", scan_limit).await;
     let neighbour = open(&endpoint, "acme2", scan_limit).await;
@@ -85,7 +85,7 @@ async fn a_table_in_a_file_outlives_its_server() {
 const SIGNED: &str = "AWS4-HMAC-SHA256 Credential=same/20260101/us-east-1/dynamodb/aws4_request, \
                       SignedHeaders=host;x-amz-date, Signature=00";
 
-/// The status, and the answer with its error's name without the namespace.
+/// The status, and the response with the error's name without namespace.
 async fn ask(endpoint: &str, operation: &str, body: &Value, authorization: Option<&str>) -> (u16, Value) {
     let body = body.to_string();
     let authorization = authorization.map_or(String::new(), |value| format!("authorization: {value}\r\n"));
@@ -155,7 +155,7 @@ fn query(prefix: &str, more: &Value) -> Value {
     body
 }
 
-/// Requests that both servers know, in an order in which each has something to find.
+/// Requests that both servers support, in an order in which each finds something.
 fn script() -> Vec<(&'static str, Value)> {
     let start =
         |partition: &str, item: &str| json!({"ExclusiveStartKey": {"PartitionKey": b(partition), "ItemKey": b(item)}});
@@ -213,7 +213,7 @@ fn script() -> Vec<(&'static str, Value)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_answers_as_dynamodb_local_does() {
+async fn sandbox_responds_as_dynamodb_local_does() {
     let Some(local) = servers::dynamodb("the sandbox's DynamoDB beside DynamoDB Local") else { return };
     let (endpoint, _guard) = serve(Server::in_memory(Arc::new(SystemClock::new()))).await;
     for (number, (operation, body)) in script().into_iter().enumerate() {
@@ -221,7 +221,7 @@ async fn it_answers_as_dynamodb_local_does() {
             ask(&local.endpoint, operation, &body, Some(SIGNED)).await,
             ask(&endpoint, operation, &body, Some(SIGNED)).await,
         );
-        // The wording of errors, what describes a table beyond its keys, and a price nobody asked for are each one's own.
+        // The wording of errors, table details beyond keys, and unrequested capacity figures differ.
         for (_, answer) in [&mut theirs, &mut ours] {
             let fields = answer.as_object_mut().unwrap();
             ["message", "ConsumedCapacity"].iter().for_each(|name| drop(fields.remove(*name)));
@@ -234,7 +234,7 @@ async fn it_answers_as_dynamodb_local_does() {
 }
 
 #[tokio::test]
-async fn what_it_does_not_know_it_refuses() {
+async fn unsupported_requests_are_refused() {
     let (endpoint, _guard) = serve(Server::in_memory(Arc::new(SystemClock::new()))).await;
     assert_eq!(ask(&endpoint, "CreateTable", &own_table(), Some(SIGNED)).await.0, 200);
     let numbers = json!([{"AttributeName": "id", "AttributeType": "N"}]);

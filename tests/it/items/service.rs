@@ -1,4 +1,4 @@
-//! The built command over each kind of mirrors database: what it says at start, and with which code it ends.
+//! The built command with each kind of mirrors database: its messages at start and its exit codes.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::servers;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A service whose lakeFS is not there, over this mirrors database.
+/// A service without a reachable lakeFS, with this mirrors database.
 fn start(directory: &Path, database: &str) -> Process {
     let config = format!(
         "region: east\norganization_id: acme\nregional_endpoint: http://127.0.0.1:1\n\
@@ -23,7 +23,7 @@ fn start(directory: &Path, database: &str) -> Process {
     let file = directory.join("config.yaml");
     std::fs::write(&file, config).unwrap();
     let mut command = lakemirror();
-    // Credentials come from the configuration alone, and no request leaves this machine.
+    // Credentials come from the configuration only, and no request leaves this machine.
     for name in ["AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"] {
         command.env_remove(name);
     }
@@ -50,7 +50,7 @@ fn ends_in_order(process: Process) -> String {
 }
 
 #[test]
-fn it_runs_over_dynamodb_and_says_what_the_table_guarantees() {
+fn service_runs_on_dynamodb_and_reports_what_the_table_guarantees() {
     let Some(server) = servers::dynamodb("the service over DynamoDB") else { return };
     let directory = tempfile::tempdir().unwrap();
     let mut process = start(directory.path(), &dynamodb(&server.endpoint));
@@ -60,7 +60,7 @@ fn it_runs_over_dynamodb_and_says_what_the_table_guarantees() {
 }
 
 #[tokio::test]
-async fn it_runs_over_postgres_and_refuses_a_table_of_another_shape() {
+async fn service_runs_on_postgres_and_refuses_a_table_with_other_columns() {
     let Some((address, _)) = postgres::server("the service over PostgreSQL") else { return };
     postgres::make_schema(address, "service").await;
     let login = postgres::login(address, "service");
@@ -78,7 +78,7 @@ async fn it_runs_over_postgres_and_refuses_a_table_of_another_shape() {
 }
 
 #[test]
-fn it_starts_without_its_database_and_says_so() {
+fn service_starts_without_its_database_and_reports_it() {
     for (database, place) in
         [(dynamodb("http://127.0.0.1:1"), "127.0.0.1:1"), (sql("postgres://u:canary@127.0.0.1:1/d"), "127.0.0.1:1/d")]
     {
@@ -92,7 +92,7 @@ fn it_starts_without_its_database_and_says_so() {
 }
 
 #[test]
-fn a_connection_string_that_cannot_be_read_ends_it() {
+fn invalid_connection_string_ends_the_process() {
     let directory = tempfile::tempdir().unwrap();
     let (code, said) = start(directory.path(), &sql("host=h sslmode=always password=canary")).end(PATIENCE);
     assert_eq!(code, 78, "{said}");

@@ -1,4 +1,4 @@
-//! The conformance suite over what needs no server.
+//! The conformance suite against the implementations that need no server.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ async fn memory(_test: &str) -> Option<Backend> {
     Some(Backend { items: Arc::new(Memory::new()), neighbour: None, _kept: None })
 }
 
-/// One process has one organization; that others in the directory are not seen is tested where it is opened.
+/// A process has one organization. That it cannot see others in the directory is tested with the opening.
 async fn embedded(_test: &str) -> Option<Backend> {
     let directory = tempfile::tempdir().unwrap();
     let items = Embedded::open(&directory.path().join("new/deep"), "acme", Alarm::default()).await.unwrap();

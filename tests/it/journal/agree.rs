@@ -1,5 +1,5 @@
-//! Whatever happened, `heads`, `log`, `explain` and the state say the same of where the branches of a mirror are: after
-//! every record, takeovers by other processes and facts that make no sense included.
+//! `heads`, `log`, `explain` and the state agree on where the branches of a mirror are: after every record, including
+//! takeovers by other processes and ignored events.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ fn by_heads(source: &Source) -> Places {
     branches.filter_map(|(name, head)| Some((name.clone(), head.shown.as_ref()?.commit))).collect()
 }
 
-/// The places that the lines come to, one after the other.
+/// The positions according to the lines of the log.
 fn by_log(source: &Source) -> Places {
     let mut places = Places::new();
     let mut follow = |line: &Line| {
@@ -132,7 +132,7 @@ fn agree(facts: &[Event]) {
 }
 
 #[test]
-fn after_a_takeover_there_and_back_nothing_is_known_to_be_shown() {
+fn after_a_takeover_and_return_no_branch_position_is_known() {
     let facts = [(0, false), (3, false), (11, false), (13, false), (1, false), (3, false)];
     agree(&facts.map(|(kind, flag)| fact(kind, 0, 1, flag)));
 }

@@ -1,4 +1,4 @@
-//! The answers themselves, for people and for scripts.
+//! The answers of the questions, for people and for scripts.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -17,7 +17,7 @@ fn journal(frames: &[Frame]) -> TempDir {
 }
 
 #[test]
-fn verify_says_what_is_proven() {
+fn verify_reports_what_is_proven() {
     let dir = journal(&sample());
     let path = shown(dir.path());
     let found = json(&["verify", path, "--deep", "-o", "json"]);
@@ -54,7 +54,7 @@ fn verify_says_what_is_proven() {
 }
 
 #[test]
-fn anchors_find_a_journal_cut_short_or_written_anew() {
+fn anchors_detect_a_truncated_or_rewritten_journal() {
     let (long, short) = (journal(&sample()), journal(&sample()[..3]));
     let other = journal(&[vec![sample()[1].clone()], sample()].concat());
     let head = |dir: &TempDir| {
@@ -71,13 +71,13 @@ fn anchors_find_a_journal_cut_short_or_written_anew() {
     let (code, out) = verdict(&short, &[&long_head]);
     assert!(code == 1 && out.contains("it was cut short"), "{out}");
     let (code, out) = verdict(&other, &[&short_head]);
-    assert!(code == 1 && out.contains("was written anew"), "{out}");
+    assert!(code == 1 && out.contains("was rewritten"), "{out}");
     let inside = format!("3:{}", "ab".repeat(32));
     let (code, out) = verdict(&long, &[&inside]);
-    assert!(code == 1 && out.contains("falls into the frame of records 2 to 5"), "{out}");
+    assert!(code == 1 && out.contains("is inside the frame of records 2 to 5"), "{out}");
     let wrong = format!("5:{}", "ab".repeat(32));
     let (code, out) = verdict(&long, &[&wrong]);
-    assert!(code == 1 && out.contains("it was written anew"), "{out}");
+    assert!(code == 1 && out.contains("it was rewritten"), "{out}");
     for bad in ["5", "5:ab", "x:", ""] {
         assert_eq!(verdict(&long, &[bad]).0, 2, "{bad}");
     }
@@ -92,7 +92,7 @@ fn deep_counts_what_frames_only_say() {
     }
     let event = lakemirror_journal::codec::encode(&sample()[4].1[0]).unwrap();
     let record = lakemirror_journal::log::RawRecord { kind: event.kind, version: event.version, payload: &event.bytes };
-    // Four checks are in it.
+    // It contains four checks.
     log.commit(&[record], 5, NOON, 0).unwrap();
     let path = shown(dir.path());
     assert_eq!(ask(&["verify", path]).0, 0);
@@ -102,7 +102,7 @@ fn deep_counts_what_frames_only_say() {
 }
 
 #[test]
-fn heads_are_those_of_the_moment() {
+fn heads_are_those_of_the_point_in_time() {
     let dir = journal(&sample());
     let path = shown(dir.path());
     let at = |moment: &str| json(&["heads", path, "--at", moment, "-o", "json"]);
@@ -133,7 +133,7 @@ fn heads_are_those_of_the_moment() {
 }
 
 #[test]
-fn without_a_moment_the_heads_are_those_of_the_end() {
+fn without_a_point_in_time_heads_are_those_of_the_end() {
     let dir = journal(&sample());
     let path = shown(dir.path());
     let now = json(&["heads", path, "-o", "json"]);
@@ -149,7 +149,7 @@ fn without_a_moment_the_heads_are_those_of_the_end() {
 }
 
 #[test]
-fn moments_outside_of_the_journal_are_said() {
+fn points_outside_the_journal_are_reported() {
     let dir = journal(&sample());
     let path = shown(dir.path());
     for words in [&["heads", path, "--at"][..], &["replay", path, "--until"]] {
@@ -170,7 +170,7 @@ fn moments_outside_of_the_journal_are_said() {
 }
 
 #[test]
-fn the_reflog_has_both_sides_and_every_life() {
+fn reflog_has_source_and_mirror_and_every_incarnation() {
     let dir = journal(&sample());
     let path = shown(dir.path());
     let (code, out, err) = ask(&["log", path, "sample-mirror", "-o", "json"]);
@@ -226,7 +226,7 @@ fn the_reflog_has_both_sides_and_every_life() {
 }
 
 #[test]
-fn what_was_never_seen_is_said_with_what_there_is() {
+fn unknown_name_is_reported_with_the_existing_ones() {
     let dir = journal(&sample());
     let path = shown(dir.path());
     let (code, out, err) = ask(&["log", path, "smaple-mirror"]);
@@ -234,13 +234,13 @@ fn what_was_never_seen_is_said_with_what_there_is() {
     assert!(err.contains("no mirror \"smaple-mirror\": did you mean `sample-mirror`?"), "{err}");
     let (code, _, err) = ask(&["log", path, "sample-mirror", "feature"]);
     assert!(
-        code == 1 && err.contains("has never seen a branch \"feature\" of mirror \"sample-mirror\"; it has dev, main"),
+        code == 1 && err.contains("contains no branch \"feature\" of mirror \"sample-mirror\"; it has dev, main"),
         "{err}"
     );
 }
 
 #[test]
-fn the_state_is_the_same_bytes_each_time() {
+fn state_is_the_same_bytes_each_time() {
     let dir = journal(&sample());
     let path = shown(dir.path());
     let elsewhere = tempfile::tempdir().unwrap();
@@ -261,7 +261,7 @@ fn replay_shows_where_branches_stand() {
 }
 
 #[test]
-fn journals_part_where_they_part() {
+fn diff_finds_where_journals_diverge() {
     let (long, short) = (journal(&sample()), journal(&sample()[..9]));
     let fork = journal(&[&sample()[..8], &sample()[10..]].concat());
     let same = json(&["diff", shown(long.path()), shown(long.path()), "-o", "json"]);

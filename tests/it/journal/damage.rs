@@ -1,5 +1,5 @@
-//! Bad input: every cut and every flipped bit of a small journal is noticed or changes nothing, and what is no sound
-//! journal gets its message and its exit code.
+//! Bad input: every truncation and every flipped bit of a small journal is detected or changes nothing. A directory
+//! without a sound journal gets its message and its exit code.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::fixture::{self, first_move};
 use super::{ask, shown};
 
-/// The last of [`small`], which is being written.
+/// The last segment of [`small`], which is open.
 const OPEN: &str = "seg/0000000000000010.jseg.open";
 /// All of its segments: compressed, sealed, open.
 const SEGMENTS: [&str; 3] =
@@ -39,13 +39,13 @@ fn look(dir: &Path, deep: bool) -> Option<Report> {
     verify(&Source::new(dir), &Request { deep, anchors: vec![] }).ok()
 }
 
-/// Whether the journal is said not to hold, or is in all that is said of it the one it was.
+/// Whether the journal is reported as damaged, or its report is the original one.
 fn noticed_or_harmless(dir: &Path, sound: &Report) -> bool {
     look(dir, true).is_none_or(|report| !report.holds() || report == *sound)
 }
 
 #[test]
-fn every_cut_is_noticed_or_changes_nothing() {
+fn every_truncation_is_detected_or_changes_nothing() {
     let dir = small();
     let sound = look(dir.path(), true).unwrap();
     assert!(sound.holds());
@@ -64,14 +64,14 @@ fn every_cut_is_noticed_or_changes_nothing() {
 }
 
 #[test]
-fn every_flipped_bit_is_noticed_or_changes_nothing() {
+fn every_flipped_bit_is_detected_or_changes_nothing() {
     let dir = small();
     let sound = look(dir.path(), true).unwrap();
     for name in SEGMENTS.into_iter().chain(["HEAD", "FORMAT"]) {
         let path = dir.path().join(name);
         let mut bytes = fs::read(&path).unwrap();
         for at in 0..bytes.len() {
-            // Between and behind its slots HEAD has nothing; there, one bit a sector is enough.
+            // HEAD has nothing between and after its slots; one bit per sector is enough there.
             let idle = name == "HEAD" && at % 4096 >= 72;
             if idle && at % 512 != 100 {
                 continue;
@@ -82,7 +82,7 @@ fn every_flipped_bit_is_noticed_or_changes_nothing() {
                 let report = look(dir.path(), true);
                 bytes[at] ^= 1 << bit;
                 match report {
-                    // Some bits of a compressed file say nothing about what is in it.
+                    // Some bits of a compressed file do not affect its content.
                     Some(report) if idle || name == SEGMENTS[0] && report.holds() => {
                         assert_eq!(report, sound, "{name} at {at}");
                     }
@@ -95,7 +95,7 @@ fn every_flipped_bit_is_noticed_or_changes_nothing() {
 }
 
 #[test]
-fn a_write_that_was_cut_off_is_no_fault() {
+fn torn_last_write_is_not_a_fault() {
     let dir = small();
     let path = dir.path().join(OPEN);
     let mut bytes = fs::read(&path).unwrap();
@@ -107,7 +107,7 @@ fn a_write_that_was_cut_off_is_no_fault() {
 }
 
 #[test]
-fn what_is_no_sound_journal_is_said() {
+fn unsound_journal_is_reported() {
     let foreign = || {
         let dir = small();
         fs::write(dir.path().join("seg/notes.txt"), "x").unwrap();
@@ -158,7 +158,7 @@ fn what_is_no_sound_journal_is_said() {
 }
 
 #[test]
-fn what_is_not_there_or_not_a_directory_is_said() {
+fn missing_path_or_file_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
     let (code, _, err) = ask(&["verify", shown(&missing)]);
@@ -170,7 +170,7 @@ fn what_is_not_there_or_not_a_directory_is_said() {
 }
 
 #[test]
-fn a_state_before_the_damage_can_be_had() {
+fn state_before_the_damage_is_available() {
     let dir = small();
     let path = dir.path().join(OPEN);
     let mut bytes = fs::read(&path).unwrap();

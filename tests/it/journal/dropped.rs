@@ -1,5 +1,5 @@
-//! A journal whose first segments were dropped: every question begins with a snapshot and says so; and what is gone
-//! without a record, or is not what was sealed, is damage.
+//! A journal whose first segments were dropped: every question begins with a snapshot and says so. A segment that is
+//! missing without a record, or is not the one that was sealed, is damage.
 
 use std::fs;
 use std::path::Path;
@@ -15,8 +15,8 @@ use super::fixture::{FIRST, NOON, commit, sample};
 use super::keeper::Keeper;
 use super::{ask, json, shown};
 
-/// Segments with the frames up to 12:00:40, up to 12:36:00, up to 12:41:40, and the rest; snapshots in the second and the
-/// third one.
+/// Segments with the frames up to 12:00:40, up to 12:36:00, up to 12:41:40, and the rest; with snapshots in the second
+/// and the third one.
 fn kept() -> (TempDir, Keeper, [u64; 2]) {
     let dir = tempfile::tempdir().unwrap();
     let mut keeper = Keeper::new(dir.path());
@@ -33,7 +33,7 @@ fn kept() -> (TempDir, Keeper, [u64; 2]) {
     (dir, keeper, [snapshots[0], snapshots[1]])
 }
 
-/// The same without the first segment, which is in no archive.
+/// The same without the first segment, which is not archived.
 fn given_up() -> (TempDir, [u64; 2]) {
     let (dir, mut keeper, snapshots) = kept();
     keeper.drop_segment(0, None);
@@ -54,7 +54,7 @@ fn verdict(dir: &Path, more: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn verify_says_from_where_and_what_was_dropped() {
+fn verify_reports_the_beginning_and_dropped_segments() {
     let (dir, [first, second]) = given_up();
     for deep in [&[][..], &["--deep"]] {
         let (code, out) = verdict(dir.path(), deep);
@@ -83,14 +83,14 @@ fn verify_says_from_where_and_what_was_dropped() {
 }
 
 #[test]
-fn an_archive_makes_it_whole_again() {
+fn archive_completes_a_journal_with_dropped_segments() {
     let (dir, archive) = archived();
     let (code, out) = verdict(dir.path(), &[]);
     assert!(code == 0 && out.contains("--archive adds what was archived") && out.contains("archived at /"), "{out}");
     let (code, out) = verdict(dir.path(), &["--deep", "--archive", shown(archive.path())]);
     assert!(code == 0 && out.contains("records   1 to ") && !out.contains("hashes only"), "{out}");
     assert!(out.contains(", and read"), "{out}");
-    // Another segment of the same records than the one that was sealed.
+    // A segment with the same records that is not the one that was sealed.
     let (other, mut keeper, _) = kept();
     keeper.tell(Event::LossAcknowledged(LossAcknowledgedV1 {
         from: 90,
@@ -105,7 +105,7 @@ fn an_archive_makes_it_whole_again() {
 }
 
 #[test]
-fn the_state_is_the_same_from_wherever_it_begins() {
+fn state_does_not_depend_on_the_starting_snapshot() {
     let (dir, archive) = archived();
     let path = shown(dir.path());
     let archive = ["--archive", shown(archive.path())];
@@ -127,7 +127,7 @@ fn the_state_is_the_same_from_wherever_it_begins() {
 }
 
 #[test]
-fn moments_before_what_is_at_hand_name_the_archive() {
+fn points_before_the_available_records_name_the_archive() {
     let (dir, [first, _]) = given_up();
     let path = shown(dir.path());
     let before = (first - 1).to_string();
@@ -148,7 +148,7 @@ fn moments_before_what_is_at_hand_name_the_archive() {
 }
 
 #[test]
-fn the_reflog_has_every_record_that_is_at_hand() {
+fn reflog_has_every_available_record() {
     let (dir, _) = given_up();
     let path = shown(dir.path());
     let (code, out, err) = ask(&["log", path, "sample-mirror", "main", "-o", "json"]);
@@ -165,15 +165,15 @@ fn the_reflog_has_every_record_that_is_at_hand() {
         assert!(code == 1 && err.contains(said) && err.contains("--archive DIR"), "{err}");
     }
     let (code, _, err) = ask(&["log", path, "sample-mirror", "feature"]);
-    assert!(code == 1 && err.contains("never seen a branch \"feature\"") && err.contains("--archive DIR"), "{err}");
+    assert!(code == 1 && err.contains("contains no branch \"feature\"") && err.contains("--archive DIR"), "{err}");
 }
 
 #[test]
-fn other_questions_begin_there_too() {
+fn other_questions_begin_with_the_snapshot_too() {
     let (dir, [first, _]) = given_up();
     let path = shown(dir.path());
     let (whole, _, _) = kept();
-    // explain: what the snapshot has, and what records after it say.
+    // explain: from the snapshot and the records after it.
     let (code, out, err) = ask(&["explain", path, "sample-mirror", "main"]);
     assert!(code < 2 && out.contains("started    record     18") && err.contains("this begins with record"), "{err}");
     let (code, out, err) = ask(&["explain", path, "sample-mirror", "0101"]);
@@ -184,7 +184,7 @@ fn other_questions_begin_there_too() {
     let subject: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     assert_eq!(subject["begins_at"], first + 1);
     assert!(lines.contains("\"by_snapshot\":5") && lines.contains("\"snapshot\""), "{lines}");
-    // A branch that was taken over before the snapshot never moved.
+    // A branch that was adopted before the snapshot never moved.
     let (later, _archive) = archived();
     let (code, out, err) = ask(&["explain", shown(later.path()), "sample-mirror", "dev"]);
     assert_eq!(code, 0, "{out}{err}");
@@ -193,7 +193,7 @@ fn other_questions_begin_there_too() {
     assert!(out.contains("found there, and taken over") && !out.contains("1970"), "{out}");
     let (code, _, err) = ask(&["explain", path, "sample-mirror", "ffff"]);
     assert!(code == 1 && err.contains("--archive DIR"), "{err}");
-    // export: what is at hand, and no whole journal.
+    // export: the available records, which are not a complete journal.
     let (code, out, err) = ask(&["export", path, "--format", "jsonl"]);
     assert!(code == 0 && err.contains("this begins with record 12"), "{err}");
     let header: Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
@@ -208,11 +208,11 @@ fn other_questions_begin_there_too() {
         let (code, out, err) = ask(&["export", path, "--format", "csv", "--to", to]);
         assert!(code == 1 && out.is_empty() && err.contains("--archive DIR"), "{code} {out} {err}");
     }
-    // diff: what both have, and the branches at both ends.
+    // diff: the common records, and the branches at both ends.
     let both = json(&["diff", path, shown(whole.path()), "-o", "json"]);
     assert_eq!((&both["a"]["begins_at"], &both["b"]["begins_at"]), (&json!(12), &json!(1)));
     assert_eq!((&both["record_differs"], &both["branches"]), (&Value::Null, &json!([])), "{both}");
-    // stat: the records at hand, and the whole lifecycle.
+    // stat: the available records, and the complete lifecycle.
     let stat = json(&["stat", path, "-o", "json"]);
     assert_eq!((&stat["begins_at"], &stat["strays"]), (&json!(12), &json!(0)), "{stat}");
     let stages: Vec<(&str, u64)> = stat["ladder"]
@@ -227,7 +227,7 @@ fn other_questions_begin_there_too() {
 }
 
 #[test]
-fn what_is_gone_without_a_record_is_damage() {
+fn missing_segment_without_a_record_is_damage() {
     let (dir, keeper, _) = kept();
     fs::remove_file(keeper.file(0)).unwrap();
     let (code, out) = verdict(dir.path(), &[]);
@@ -241,26 +241,26 @@ fn what_is_gone_without_a_record_is_damage() {
     fs::remove_file(file).unwrap();
     let (code, out) = verdict(dir.path(), &[]);
     assert!(code == 1 && out.contains(&format!("records {first} to {last} are gone")), "{out}");
-    // Without a snapshot nobody says what was dropped.
+    // Without a snapshot, nothing shows what was dropped.
     let (dir, _) = given_up();
     fs::remove_dir_all(dir.path().join("snap")).unwrap();
     for more in [&[][..], &["--deep"]] {
         let (code, out) = verdict(dir.path(), more);
-        assert!(code == 1 && out.contains("no sound snapshot is there that would say"), "{out}");
+        assert!(code == 1 && out.contains("no sound snapshot shows"), "{out}");
     }
     let (code, _, err) = ask(&["replay", shown(dir.path())]);
     assert!(code == 70 && err.contains("begins with record 12"), "{err}");
 }
 
 #[test]
-fn a_segment_that_is_not_the_one_that_was_sealed_is_damage() {
+fn segment_other_than_the_sealed_one_is_damage() {
     let dir = tempfile::tempdir().unwrap();
     let mut keeper = Keeper::new(dir.path());
     keeper.append(&sample()[0]);
     keeper.seal_saying(|fact| fact.hash[0] ^= 1);
     let (code, out) = verdict(dir.path(), &[]);
     assert!(code == 1 && out.contains("the segment with records 1 to 1 has hash"), "{out}");
-    // What is at hand follows on another segment than the one that was dropped.
+    // The available records do not continue the segment that was dropped.
     for frame in [true, false] {
         let dir = tempfile::tempdir().unwrap();
         let mut keeper = Keeper::new(dir.path());
@@ -282,7 +282,7 @@ fn a_segment_that_is_not_the_one_that_was_sealed_is_damage() {
 }
 
 #[test]
-fn a_snapshot_that_is_not_the_state_is_damage() {
+fn snapshot_of_another_state_is_damage() {
     let (dir, keeper, [first, second]) = kept();
     let disk = RealDisk::new(dir.path());
     let path = dir.path().join(snapshot::path(first));
@@ -293,7 +293,7 @@ fn a_snapshot_that_is_not_the_state_is_damage() {
     let (code, out) = verdict(dir.path(), &[]);
     assert!(code == 1 && out.contains(&format!("the snapshot after record {first} is not to be believed")), "{out}");
     fs::write(&path, &sound).unwrap();
-    // Another state with its own digest: the frame's digest contradicts it.
+    // Another state with a matching digest: the frame's digest contradicts it.
     let (mut header, bytes) = snapshot::read(&disk, second).unwrap();
     let mut state = image::read(&bytes).unwrap();
     state.checks += 1;
@@ -311,7 +311,7 @@ fn a_snapshot_that_is_not_the_state_is_damage() {
     assert!(code == 1 && out.contains("is not to be believed"), "{out}");
 }
 
-/// The newest state's header under another record.
+/// The header of the newest state, with another record number.
 fn snapshot_of(keeper: &Keeper, seq: u64) -> lakemirror_journal::log::SnapshotHeader {
     lakemirror_journal::log::SnapshotHeader { seq, ..keeper.header().0 }
 }

@@ -1,5 +1,5 @@
-//! A journal with a little of everything, the same bytes each time: one mirror that moves twice, a branch taken over
-//! and removed, a branch that somebody else moved, and the mirror's name used again.
+//! A journal with a little of everything, byte for byte the same each time: a mirror that moves twice, a branch that is
+//! adopted and removed, a branch that another writer moved, and a mirror name that is used again.
 
 use std::path::Path;
 
@@ -16,14 +16,14 @@ pub(super) const SECOND: Incarnation = Incarnation([0xb2; 16]);
 const RANGE: RangeId = RangeId([0x0f; 32]);
 const TREE: MetarangeId = MetarangeId([0x0e; 32]);
 
-/// A frame: seconds after [`NOON`], and what happened.
+/// A frame: its time in seconds after [`NOON`], and its events.
 pub(super) type Frame = (u64, Vec<Event>);
 
 pub(super) fn commit(n: u8) -> CommitId {
     CommitId([n; 32])
 }
 
-/// Opens the journal in `dir`, making it if there is none.
+/// Opens the journal in `dir`, or creates it.
 pub(super) fn open(dir: &Path) -> Log {
     struct Ignore;
     impl Replay for Ignore {
@@ -59,7 +59,7 @@ pub(super) fn write(dir: &Path, frames: &[Frame]) {
     frames.iter().for_each(|frame| append(&mut log, frame));
 }
 
-/// Everything.
+/// All frames.
 pub(super) fn sample() -> Vec<Frame> {
     let mut frames = first_move();
     frames.extend(second_move());
@@ -68,7 +68,7 @@ pub(super) fn sample() -> Vec<Frame> {
     frames
 }
 
-/// Records 1 to 14: the mirror is made, and `main` moves to commit 1 at 12:34:00.
+/// Records 1 to 14: the mirror is created, and `main` moves to commit 1 at 12:34:00.
 pub(super) fn first_move() -> Vec<Frame> {
     let at_ms = |second: u64| NOON + second * 1000;
     let (mirror, branch) = (FIRST, "main".to_owned());
@@ -100,7 +100,7 @@ pub(super) fn first_move() -> Vec<Frame> {
     ]
 }
 
-/// Records 15 to 17: a move to commit 2 is under way from 12:35:00 to 12:36:00.
+/// Records 15 to 17: a move to commit 2 is in progress from 12:35:00 to 12:36:00.
 fn second_move() -> Vec<Frame> {
     let at_ms = |second: u64| NOON + second * 1000;
     let (mirror, branch, from, to) = (FIRST, "main".to_owned(), Some(commit(1)), commit(2));
@@ -123,7 +123,7 @@ fn second_move() -> Vec<Frame> {
     ]
 }
 
-/// Records 18 to 24: `dev` is taken over and removed; `main` is moved by somebody else.
+/// Records 18 to 24: `dev` is adopted and removed; another writer moves `main`.
 fn other_branches() -> Vec<Frame> {
     let at_ms = |second: u64| NOON + second * 1000;
     let (mirror, branch) = (FIRST, "dev".to_owned());
@@ -143,7 +143,7 @@ fn other_branches() -> Vec<Frame> {
     ]
 }
 
-/// Records 25 to 30: the mirror goes, and another of its name comes.
+/// Records 25 to 30: the mirror is removed, and another one of its name is created.
 fn name_used_again() -> Vec<Frame> {
     let at_ms = |second: u64| NOON + second * 1000;
     let deletion = MirrorDeletionStartedV1 { mirror: FIRST, at_ms: at_ms(3000) };

@@ -1,5 +1,5 @@
-//! A journal that is kept as the service keeps it: every frame a checkpoint, segments sealed, archived and dropped with
-//! their facts, snapshots of the state.
+//! A journal that is maintained as the service does it: every frame is a checkpoint, segments are sealed, archived and
+//! dropped with their records, snapshots are taken.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ pub(crate) struct Keeper {
     log: Log,
     pub(crate) state: State,
     second: u64,
-    /// First record, last record and footer's hash of every sealed segment.
+    /// First record, last record and footer hash of every sealed segment.
     pub(crate) sealed: Vec<(u64, u64, [u8; 32])>,
 }
 
@@ -54,12 +54,12 @@ impl Keeper {
         NOON + self.second * 1000
     }
 
-    /// Ends the segment; its fact is the next one's first.
+    /// Seals the segment; its record is the first one of the next segment.
     pub(crate) fn seal(&mut self) {
         self.seal_saying(|_| {});
     }
 
-    /// As [`Keeper::seal`], with another fact.
+    /// As [`Keeper::seal`], with a modified record.
     pub(crate) fn seal_saying(&mut self, change: impl FnOnce(&mut SegmentSealedV1)) {
         let footer = self.log.seal().unwrap().footer;
         let mut fact = SegmentSealedV1 {
@@ -77,7 +77,7 @@ impl Keeper {
         self.tell(Event::SegmentSealed(fact));
     }
 
-    /// A snapshot of now, and its fact; its record.
+    /// Takes a snapshot of the current state and records it. Returns its record number.
     pub(crate) fn snapshot(&mut self) -> u64 {
         let (header, image) = self.header();
         snapshot::write(&RealDisk::new(&self.dir), &header, &image).unwrap();
@@ -86,7 +86,7 @@ impl Keeper {
         seq
     }
 
-    /// What a snapshot of now would be.
+    /// The snapshot of the current state.
     pub(crate) fn header(&self) -> (SnapshotHeader, Vec<u8>) {
         let mut last = Last(None);
         let options = ScanOptions { start: ScanStart::Oldest, ..ScanOptions::default() };
@@ -101,7 +101,7 @@ impl Keeper {
         self.dir.join(format!("seg/{first:016}-{last:016}.jseg"))
     }
 
-    /// Drops a segment, into an archive if there is one.
+    /// Drops a segment, and moves it to an archive if there is one.
     pub(crate) fn drop_segment(&mut self, segment: usize, archive: Option<&Path>) {
         let (first, last, hash) = self.sealed[segment];
         let (file, at_ms) = (self.file(segment), self.at_ms());

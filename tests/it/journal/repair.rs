@@ -1,4 +1,4 @@
-//! Giving up what is lost: only when asked, never silently, and nothing where nothing is lost.
+//! Giving up lost records: only on request, never silently, and nothing if nothing is lost.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::{ask, json, shown};
 
 const SEGMENT: &str = "seg/0000000000000001.jseg.open";
 
-/// A journal of 11 records whose last frame, of records 10 and 11, is in neither witness.
+/// A journal of 11 records whose last frame, with records 10 and 11, is in neither copy.
 fn lossy() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     fixture::write(dir.path(), &first_move()[..5]);
@@ -26,7 +26,7 @@ fn cut(dir: &Path) {
 }
 
 #[test]
-fn a_loss_is_accepted_only_with_a_reason_and_becomes_a_record() {
+fn loss_is_accepted_only_with_a_reason_and_is_recorded() {
     let dir = lossy();
     let path = shown(dir.path());
     let before = fs::read(dir.path().join(SEGMENT)).unwrap();
@@ -52,7 +52,7 @@ fn a_loss_is_accepted_only_with_a_reason_and_becomes_a_record() {
 }
 
 #[test]
-fn a_journal_that_opens_is_left_alone() {
+fn repair_leaves_a_sound_journal_alone() {
     let dir = tempfile::tempdir().unwrap();
     fixture::write(dir.path(), &first_move()[..5]);
     let path = shown(dir.path());
@@ -60,7 +60,7 @@ fn a_journal_that_opens_is_left_alone() {
     assert_eq!(ask(&["repair", path]).0, 0);
     let (code, out, _) = ask(&["repair", path, "--accept-loss", "--reason", "x"]);
     assert!(code == 0 && out.contains("nothing was changed"), "{out}");
-    // The hot store has what the segment lacks: that is no loss.
+    // The hot store has what the segment lacks, so nothing is lost.
     cut(dir.path());
     let (code, out, _) = ask(&["repair", path, "--accept-loss", "--reason", "x"]);
     assert!(code == 0 && out.contains("nothing was changed"), "{out}");
@@ -68,7 +68,7 @@ fn a_journal_that_opens_is_left_alone() {
 }
 
 #[test]
-fn a_journal_in_use_and_no_journal_are_refused() {
+fn repair_refuses_a_journal_in_use_and_a_missing_one() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = fixture::open(dir.path());
     fixture::append(&mut log, &first_move()[0]);

@@ -1,4 +1,4 @@
-//! Sealed, compressed, archived and dropped segments: the same answers from the same records, wherever they lie.
+//! Sealed, compressed, archived and dropped segments: the answers do not depend on where the records are.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::{ask, json, shown};
 
 const FIRST_SEGMENT: &str = "0000000000000001-0000000000000011.jseg.zst";
 
-/// Segments with records 1 to 11 (compressed), 12 to 19 (sealed), and the rest.
+/// Segments with records 1 to 11 (compressed), 12 to 19 (sealed), and the rest (open).
 fn in_segments() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let mut log = fixture::open(dir.path());
@@ -27,7 +27,7 @@ fn in_segments() -> TempDir {
     dir
 }
 
-/// Takes the first segment out of a journal, into an archive.
+/// Moves the first segment of a journal to an archive.
 fn archive(dir: &Path) -> TempDir {
     let archive = tempfile::tempdir().unwrap();
     let file = dir.join("seg").join(FIRST_SEGMENT);
@@ -37,7 +37,7 @@ fn archive(dir: &Path) -> TempDir {
 }
 
 #[test]
-fn answers_do_not_depend_on_where_records_lie() {
+fn answers_do_not_depend_on_where_records_are() {
     let (plain, segments) = (tempfile::tempdir().unwrap(), in_segments());
     fixture::write(plain.path(), &sample());
     let (archived, dropped) = (in_segments(), in_segments());
@@ -73,15 +73,15 @@ fn segments_are_counted() {
 }
 
 #[test]
-fn what_is_not_at_hand_is_said() {
+fn unavailable_records_are_reported() {
     let dir = in_segments();
     let whole = json(&["verify", shown(dir.path()), "-o", "json"]);
     let archive = archive(dir.path());
     let path = shown(dir.path());
-    // Nothing in this journal says that they were dropped, and no snapshot stands for them.
+    // This journal has neither a record that they were dropped nor a snapshot that covers them.
     let (code, out, _) = ask(&["verify", path]);
     assert!(code == 1 && out.contains("proven from record 12; records 1 to 11: their hashes only"), "{out}");
-    assert!(out.contains("records   12 to 30, in 12 frames") && out.contains("no sound snapshot is there"), "{out}");
+    assert!(out.contains("records   12 to 30, in 12 frames") && out.contains("no sound snapshot shows"), "{out}");
     assert!(out.contains(whole["head_hash"].as_str().unwrap()), "{out}");
     let (code, out, _) = ask(&["verify", path, "--deep"]);
     assert!(code == 1 && out.contains("FAULT     nothing was decoded or counted"), "{out}");
@@ -95,7 +95,7 @@ fn what_is_not_at_hand_is_said() {
     assert_eq!((&stat["proven_from"], &stat["records"], &stat["strays"]), (&12.into(), &19.into(), &().into()));
     let both = json(&["diff", path, shown(in_segments().path()), "-o", "json"]);
     assert_eq!((&both["frames_same"], &both["branches"]), (&12.into(), &().into()));
-    // A broken copy in the archive is as bad as none, and is said.
+    // A damaged copy in the archive is as bad as none, and is reported.
     fs::write(archive.path().join(FIRST_SEGMENT), "x").unwrap();
     let (code, out, err) = ask(&["verify", path, "--archive", shown(archive.path())]);
     assert!(code == 1 && out.contains("FAULT"), "{code}: {out}{err}");

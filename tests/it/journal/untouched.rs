@@ -1,4 +1,4 @@
-//! Questions change nothing: not a byte, not a time, not a name; and a service that writes meanwhile is no trouble.
+//! Questions change nothing, not a byte, time or name; and they work while a service is writing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use lakemirror::evidence::verify::{Request, verify};
 use super::fixture::{self, append, open, sample};
 use super::{ask, shown};
 
-/// Everything below a directory: what it holds, and when it was changed.
+/// Everything below a directory: content and modification times.
 fn picture(dir: &Path) -> BTreeMap<PathBuf, (Option<Vec<u8>>, SystemTime)> {
     let mut found = BTreeMap::new();
     let mut open = vec![dir.to_owned()];
@@ -49,7 +49,7 @@ fn no_question_changes_a_byte() {
 }
 
 #[test]
-fn an_answer_is_not_put_into_the_journal() {
+fn answer_is_not_written_into_the_journal() {
     let dir = tempfile::tempdir().unwrap();
     fixture::write(dir.path(), &sample()[..2]);
     let before = picture(dir.path());
@@ -62,7 +62,7 @@ fn an_answer_is_not_put_into_the_journal() {
 }
 
 #[test]
-fn a_writer_at_work_is_no_trouble() {
+fn concurrent_writer_does_not_disturb_questions() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path());
     append(&mut log, &sample()[0]);
@@ -82,7 +82,7 @@ fn a_writer_at_work_is_no_trouble() {
             last = report.proven.last_seq;
         }
     });
-    // It has the lock, and needs not let go of it.
+    // It keeps its lock.
     let (code, out, err) = ask(&["verify", shown(dir.path()), "--deep"]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
 }

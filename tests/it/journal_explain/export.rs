@@ -1,4 +1,4 @@
-//! Exports, and journals made of them again.
+//! Exports, and journals that are rebuilt from them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::world::{World, first_move, waiting_head};
 use super::{ask, files, lines, shown};
 
-/// A journal of two sealed segments and an open one.
+/// A journal with two sealed segments and an open one.
 fn journal() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let mut world = World::new(dir.path());
@@ -30,7 +30,7 @@ fn exported(dir: &Path) -> Vec<u8> {
     text
 }
 
-/// The segments with their names.
+/// The segment files.
 fn segments(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let names = files(&dir.join("seg")).into_iter();
     names.map(|(path, bytes)| (path.rsplit('/').next().unwrap().to_owned(), bytes)).collect()
@@ -43,7 +43,7 @@ fn write(dir: &TempDir, bytes: &[u8]) -> PathBuf {
 }
 
 #[test]
-fn a_journal_comes_back_byte_for_byte() {
+fn imported_journal_is_byte_for_byte_equal() {
     let (dir, work) = (journal(), tempfile::tempdir().unwrap());
     let before = files(dir.path());
     let (code, out, err) = ask(&["export", shown(dir.path()), "--format", "jsonl"]);
@@ -59,7 +59,7 @@ fn a_journal_comes_back_byte_for_byte() {
     assert_eq!(std::fs::read(again.join("FORMAT")).unwrap(), std::fs::read(dir.path().join("FORMAT")).unwrap());
     assert_eq!(ask(&["diff", shown(dir.path()), shown(&again)]).0, 0);
     assert_eq!(ask(&["verify", shown(&again), "--deep"]).0, 0);
-    // Nothing is written over, and the service can go on with it.
+    // Nothing is overwritten, and the service can continue with the journal.
     let made = files(&again);
     let (code, _, err) = ask(&["import", shown(&file), shown(&again)]);
     assert!(code == 2 && err.contains("nothing is ever written over"), "{err}");
@@ -98,11 +98,11 @@ fn every_missing_doubled_swapped_or_changed_line_is_named() {
 }
 
 #[test]
-fn every_changed_letter_is_noticed_or_changes_nothing() {
+fn every_changed_byte_is_detected_or_changes_nothing() {
     let (dir, work) = (journal(), tempfile::tempdir().unwrap());
     let text = exported(dir.path());
     let again = work.path().join("again");
-    // Every letter once, with a bit that differs from letter to letter.
+    // Every seventh byte, with a varying bit flipped.
     for at in (0..text.len()).step_by(7) {
         let mut changed = text.clone();
         changed[at] ^= 1 << (at % 7);
@@ -115,7 +115,7 @@ fn every_changed_letter_is_noticed_or_changes_nothing() {
 }
 
 #[test]
-fn parts_and_other_files_are_refused() {
+fn partial_exports_and_other_files_are_refused() {
     let (dir, work) = (journal(), tempfile::tempdir().unwrap());
     let again = work.path().join("again");
     let part = ask(&["export", shown(dir.path()), "--format", "jsonl", "--from", "5", "--to", "9"]);
@@ -127,7 +127,7 @@ fn parts_and_other_files_are_refused() {
         (part.1.as_bytes(), "a part of a journal"),
         (csv.as_bytes(), "for spreadsheets"),
         (b"".as_slice(), "the file is empty"),
-        (b"hello\n".as_slice(), "no export of a journal"),
+        (b"hello\n".as_slice(), "not an export of a journal"),
     ] {
         let (code, _, err) = ask(&["import", shown(&write(&work, bytes)), shown(&again)]);
         assert!(code == 70 && err.contains(text), "{text}: {code} {err}");
@@ -140,7 +140,7 @@ fn parts_and_other_files_are_refused() {
 }
 
 #[test]
-fn rows_for_spreadsheets_are_whole_and_hold_no_formula() {
+fn csv_rows_are_complete_and_contain_no_formula() {
     let dir = journal();
     let (code, out, _) = ask(&["export", shown(dir.path()), "--format", "csv"]);
     assert_eq!(code, 0);
@@ -190,7 +190,7 @@ proptest! {
                 log.seal().unwrap();
             }
         }
-        // A segment that was sealed last and has nothing behind it yet is open again in the copy.
+        // A segment that was sealed last and has no successor is open in the copy.
         let open_again = frames.last().is_some_and(|(_, seal, ..)| *seal);
         let again = work.path().join("again");
         import(&write(&work, &exported(dir.path())), &again).unwrap();

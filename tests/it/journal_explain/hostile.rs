@@ -1,4 +1,4 @@
-//! Text of other people in every answer: it forges no line, moves no cursor, and JSON has it exactly.
+//! Hostile text in every answer: it forges no line and moves no cursor, and JSON contains it exactly.
 
 use std::path::Path;
 
@@ -16,12 +16,12 @@ use super::world::{MIRROR, World, at, checked, commit, listed, observed, read, s
 use super::{ask, lines, shown};
 use crate::process::lakemirror;
 
-/// Sequences of a terminal, line ends of every kind, a forged verdict, a turned direction.
+/// Terminal escape sequences, line ends of every kind, a forged verdict, a reversed text direction.
 const HOSTILE: &str =
     "=x\u{1b}[2K\u{1b}]0;t\u{7}\r\nverdict    forged\n\u{9b}31m\u{85}y\u{2028}z\u{202e}w\u{2066}\u{200f}\t\u{7f}";
 const TAME: &str = "=xtame";
 
-/// The journal of a mirror on which every text that comes from others is `text`, and its range files.
+/// The journal of a mirror in which every external text is `text`, and its range files.
 struct Sample {
     dir: TempDir,
     blocks: TempDir,
@@ -67,7 +67,7 @@ fn sample(text: &str) -> Sample {
     world.add(&[Event::MoveStarted(started), Event::MoveFinished(finished)]);
     let diverged = BranchDivergedV1 { mirror, branch: branch.clone(), expected, found, at_ms: at(33) };
     world.add(&[Event::BranchDiverged(diverged)]);
-    // Another head, which waits for an object of the same range's.
+    // Another head, which waits for an object of the same range.
     world.add(&[seen("main", 2, 40), observed(2, &[1], Some(2), 40)].map(named));
     world.add(&[listed(2, &[(3, 3)], 41)]);
     world.add(&[read(3, 3, &[], None, 42), checked(3, 0, 3, &[1], 43)]);
@@ -97,7 +97,7 @@ fn sample(text: &str) -> Sample {
     Sample { dir, blocks }
 }
 
-/// A range whose keys and addresses hold the text.
+/// A range whose keys and addresses contain the text.
 fn range_file(blocks: &Path, text: &str) -> RangeId {
     let mut writer = RangeWriter::new();
     for n in 1..=3 {
@@ -116,7 +116,7 @@ fn is_hidden(char: char) -> bool {
         || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
 }
 
-/// Every question, but for the journal and the form; the texts are those of the journal that is asked.
+/// Every question, without the journal and the output format; the texts are those of the journal in question.
 fn questions(sample: &Sample, other: &Sample, text: &str, config: &str) -> Vec<Vec<String>> {
     let (path, blocks) = (shown(sample.dir.path()), shown(sample.blocks.path()));
     let (main, waiting) = (commit(1).to_string(), commit(2).to_string());
@@ -144,7 +144,7 @@ fn questions(sample: &Sample, other: &Sample, text: &str, config: &str) -> Vec<V
     questions.iter().map(|words| words.iter().map(|word| (*word).to_owned()).collect()).collect()
 }
 
-/// A configuration whose rules hold back what these promoted.
+/// A configuration whose policy blocks what these journals promoted.
 fn config(dir: &Path) -> String {
     let text = format!(
         "region: west\norganization_id: acme\nregional_endpoint: http://127.0.0.1:1\nlakefs_access_key_id: key\n\
@@ -160,7 +160,7 @@ fn config(dir: &Path) -> String {
 }
 
 #[test]
-fn no_answer_shows_a_control_or_a_line_of_somebody_elses() {
+fn no_answer_contains_control_characters_or_forged_lines() {
     let work = tempfile::tempdir().unwrap();
     let (config, [tame, hostile]) = (config(work.path()), [TAME, HOSTILE].map(sample));
     let asked = questions(&tame, &hostile, TAME, &config).into_iter();
@@ -179,7 +179,7 @@ fn no_answer_shows_a_control_or_a_line_of_somebody_elses() {
 }
 
 #[test]
-fn json_has_the_texts_exactly() {
+fn json_contains_hostile_text_exactly() {
     let work = tempfile::tempdir().unwrap();
     let (config, [tame, hostile]) = (config(work.path()), [TAME, HOSTILE].map(sample));
     let mut found = Vec::new();
@@ -201,7 +201,7 @@ fn json_has_the_texts_exactly() {
     assert!(lines(&out).iter().any(|line| line["what"] == "subject" && holds(line, HOSTILE)), "{out}");
 }
 
-/// Whether one of the texts in a value is or begins with this one.
+/// Whether one of the texts in a value is this one or starts with it.
 fn holds(value: &serde_json::Value, text: &str) -> bool {
     match value {
         serde_json::Value::String(found) => found.contains(text),
@@ -212,7 +212,7 @@ fn holds(value: &serde_json::Value, text: &str) -> bool {
 }
 
 #[test]
-fn exports_are_one_line_a_record_and_jsonl_is_exact() {
+fn exports_have_one_line_per_record_and_jsonl_is_exact() {
     let sample = sample(HOSTILE);
     let path = shown(sample.dir.path());
     let (code, jsonl, err) = ask(&["export", path, "--format", "jsonl"]);
@@ -220,7 +220,7 @@ fn exports_are_one_line_a_record_and_jsonl_is_exact() {
     assert!(lines(&jsonl).iter().any(|line| line["event"]["message"] == HOSTILE), "{jsonl}");
     let (code, csv, err) = ask(&["export", path, "--format", "csv"]);
     assert_eq!(code, 0, "{err}");
-    // The header takes the place of the first line, the trailer is in both.
+    // The header counts as the first line, and the trailer is in both.
     assert_eq!(csv.split("\r\n").count() - 1, lines(&jsonl).len(), "{csv}");
     let rows = csv.replace("\r\n", "\n");
     assert!(!rows.chars().any(is_hidden) && rows.lines().count() == csv.split("\r\n").count() - 1, "{csv:?}");

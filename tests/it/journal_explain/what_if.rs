@@ -1,4 +1,4 @@
-//! The same observations under other rules.
+//! The same observations under another policy.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::world::{MIRROR, World, at, checked, first_move, listed, moves, observed, read, seen};
 use super::{ask, files, shown};
 
-/// A configuration that is sound, and these lines.
+/// A valid configuration with these lines added.
 fn config(dir: &Path, more: &str) -> String {
     let text = format!(
         "region: west\norganization_id: acme\nregional_endpoint: http://127.0.0.1:1\nlakefs_access_key_id: key\n\
@@ -40,7 +40,7 @@ fn what_if(dir: &TempDir, rules: &str) -> Value {
     serde_json::from_str(&out).unwrap()
 }
 
-/// Each promotion of `main`: verdict, and the last record that its plan could look at under each of the rules.
+/// Each promotion of `main`: verdict, and the last record available to its plan under each policy.
 fn verdicts(answer: &Value) -> Vec<(&str, Option<u64>, Option<u64>)> {
     let promotions = answer["branches"][0]["promotions"].as_array().unwrap().iter();
     promotions
@@ -52,7 +52,7 @@ fn verdicts(answer: &Value) -> Vec<(&str, Option<u64>, Option<u64>)> {
 }
 
 #[test]
-fn the_same_rules_change_nothing() {
+fn same_policy_changes_nothing() {
     let dir = journal(|_| {});
     let answer = what_if(&dir, "");
     assert_eq!(
@@ -89,7 +89,7 @@ fn imports_that_are_blocked_or_ignored_differ() {
 }
 
 #[test]
-fn a_head_needs_no_ancestors_under_history_head() {
+fn head_needs_no_ancestors_with_history_head() {
     let dir = journal(|world| {
         world.add(&[seen("main", 3, 40), observed(3, &[2], None, 40), observed(2, &[1], Some(2), 40)]);
         world.add(&[listed(2, &[(3, 4)], 41), read(3, 4, &[], None, 42)]);
@@ -100,9 +100,10 @@ fn a_head_needs_no_ancestors_under_history_head() {
 }
 
 #[test]
-fn evidence_that_is_too_old_would_be_asked_for_again() {
+fn expired_evidence_would_be_checked_again() {
     let dir = journal(|_| {});
-    // The oldest check is 12 s after noon, and the last one came 30 s after: the plan is made then, on the frame's time.
+    // The oldest check is 12 s after noon, and the last one came 30 s after: the plan is made then, on the frame's
+    // time.
     let answer = what_if(&dir, "verification:\n  evidence_max_age: 1ms\n");
     let main = &answer["branches"][0]["promotions"];
     if verdicts(&answer)[0].0 != "same" {
@@ -111,7 +112,7 @@ fn evidence_that_is_too_old_would_be_asked_for_again() {
 }
 
 #[test]
-fn another_time_of_grace_moves_removals() {
+fn another_grace_period_moves_removals() {
     let dir = journal(|world| {
         let (mirror, branch) = (MIRROR, "main".to_owned());
         world.add(&[
@@ -131,7 +132,7 @@ fn another_time_of_grace_moves_removals() {
 }
 
 #[test]
-fn a_wrong_configuration_is_told_as_such() {
+fn invalid_configuration_is_reported() {
     let (dir, work) = (journal(|_| {}), tempfile::tempdir().unwrap());
     let (code, _, err) = ask(&["what-if", shown(dir.path()), "--config", &config(work.path(), "imports: maybe\n")]);
     assert!(code == 78 && err.contains("imports"), "{code} {err}");

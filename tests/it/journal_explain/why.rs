@@ -1,4 +1,4 @@
-//! Why a commit was promoted, and what one is waiting for.
+//! Why a commit was promoted, and what a head is waiting for.
 
 use std::io::Read;
 use std::process::Stdio;
@@ -37,7 +37,7 @@ fn of<'a>(lines: &'a [Value], what: &str) -> Vec<&'a Value> {
 }
 
 #[test]
-fn a_promotion_is_followed_from_the_move_to_the_last_object() {
+fn promotion_is_explained_down_to_the_last_object() {
     let dir = journal(first_move);
     let before = files(dir.path());
     let (code, found) = explain(&dir, "main", &[]);
@@ -78,7 +78,7 @@ fn a_promotion_is_followed_from_the_move_to_the_last_object() {
 }
 
 #[test]
-fn a_move_that_states_more_than_its_evidence_is_told() {
+fn move_that_states_more_than_its_evidence_is_reported() {
     let short = journal(|world| {
         world.add(&[
             seen("main", 1, 10),
@@ -97,7 +97,7 @@ fn a_move_that_states_more_than_its_evidence_is_told() {
 }
 
 #[test]
-fn a_waiting_head_says_what_is_missing_and_since_when() {
+fn waiting_head_reports_what_is_missing_and_since_when() {
     let dir = journal(|world| {
         first_move(world);
         waiting_head(world);
@@ -119,7 +119,7 @@ fn a_waiting_head_says_what_is_missing_and_since_when() {
 }
 
 #[test]
-fn what_keeps_a_head_back_is_said_for_each_stage() {
+fn reason_for_waiting_is_reported_for_each_stage() {
     let unread = journal(|world| world.add(&[seen("main", 1, 10)]));
     let no_tree = journal(|world| world.add(&[seen("main", 1, 10), observed(1, &[], Some(1), 10)]));
     let no_range = journal(|world| {
@@ -134,7 +134,7 @@ fn what_keeps_a_head_back_is_said_for_each_stage() {
         (no_tree, "could not be read at the destination yet"),
         (no_range, "1 of its 1 range file(s) could not be read"),
         (ancestor, "1 ancestor(s) are not complete, oldest first: 0101"),
-        (rootless, "ancestors of it were not read from the source yet (1 commit(s)"),
+        (rootless, "some ancestors were not read from the source yet (1 commit(s)"),
     ] {
         let (code, found) = explain(&dir, "main", &[]);
         let reasons = of(&found, "conclusion")[0]["waits_for"].to_string();
@@ -147,7 +147,7 @@ fn each_object_is_listed_once_with_the_check_that_decided() {
     let dir = journal(|world| {
         first_move(world);
         waiting_head(world);
-        // All of range 3 is asked for again before the last one arrives.
+        // All of range 3 is checked again before the last object arrives.
         let ranges = vec![range(3)];
         world.add(&[Event::RangesReopened(RangesReopenedV1 { mirror: MIRROR, ranges, at_ms: at(60) })]);
         world.add(&[checked(3, 0, 4, &[], 61), checked(3, 4, 1, &[], 62)]);
@@ -171,7 +171,7 @@ fn each_object_is_listed_once_with_the_check_that_decided() {
 }
 
 #[test]
-fn objects_that_are_gone_at_the_source_come_with_its_answers() {
+fn expired_objects_are_listed_with_the_answers_of_the_source() {
     let probe = |second| {
         Event::SourceProbed(SourceProbedV1 {
             mirror: MIRROR,
@@ -198,7 +198,7 @@ fn objects_that_are_gone_at_the_source_come_with_its_answers() {
 }
 
 #[test]
-fn what_was_never_seen_is_told_with_what_there_is() {
+fn unknown_target_is_reported_with_the_existing_ones() {
     let dir = journal(|world| {
         first_move(world);
         let mut near = commit(1);
@@ -231,7 +231,7 @@ fn what_was_never_seen_is_told_with_what_there_is() {
 }
 
 #[test]
-fn keys_are_named_where_range_files_are_at_hand() {
+fn keys_are_named_if_range_files_are_available() {
     let mut writer = RangeWriter::new();
     for key in ["a/1", "a/2", "b/3"] {
         let entry = Entry { address: format!("data/{key}"), size: 7, ..Entry::default() };
@@ -269,7 +269,7 @@ fn keys_are_named_where_range_files_are_at_hand() {
     assert_eq!(objects.len(), 3);
     assert_eq!(objects[2]["object"], json!({ "key": "b/3", "address": "data/b/3", "size": 7 }));
     assert_eq!(of(&found, "conclusion")[0]["last_arrival"]["object"]["key"], "b/3");
-    // A file of another id is not believed.
+    // A file with another id is not trusted.
     std::fs::write(place.join(id.to_string()), RangeWriter::new().finish().bytes).unwrap();
     let words = [&["explain", shown(dir.path()), "lake", "main"], more.as_slice()].concat();
     let (code, out, err) = ask(&words);
@@ -277,7 +277,7 @@ fn keys_are_named_where_range_files_are_at_hand() {
 }
 
 #[test]
-fn a_branch_that_was_put_back_or_was_there_already_is_no_riddle() {
+fn restored_and_adopted_branches_are_explained() {
     let dir = journal(|world| {
         first_move(world);
         let (mirror, branch, to) = (MIRROR, "main".to_owned(), commit(1));
@@ -301,7 +301,7 @@ fn a_branch_that_was_put_back_or_was_there_already_is_no_riddle() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_failure() {
+fn closed_pipe_is_not_an_error() {
     let dir = journal(first_move);
     let mut child = lakemirror()
         .args(["journal", "explain", shown(dir.path()), "lake", "main", "--objects"])

@@ -1,4 +1,4 @@
-//! A journal of one mirror, fact by fact: `main` at commit 1 on checked evidence, and whatever a test adds.
+//! A journal of one mirror, built event by event: `main` at commit 1 on checked evidence, and whatever a test adds.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ impl Replay for Ignore {
     }
 }
 
-/// An open journal with the time of the next commit, in seconds after noon.
+/// An open journal, with the time of the next commit in seconds after noon.
 pub(super) struct World {
     pub(super) log: Log,
     pub(super) second: u64,
@@ -45,7 +45,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Record 1 is the start, 2 to 4 the mirror.
+    /// Record 1 is the start, 2 to 4 define the mirror.
     pub(super) fn new(dir: &Path) -> Self {
         let identity = NewJournal { uuid: [9; 16], wall_ms: NOON };
         let log = Log::open(dir, &Options::default(), identity, &mut Ignore).unwrap().0;
@@ -68,13 +68,13 @@ impl World {
         world
     }
 
-    /// A journal that is there already.
+    /// Opens an existing journal.
     pub(super) fn reopen(dir: &Path) -> Self {
         let identity = NewJournal { uuid: [0; 16], wall_ms: 0 };
         Self { log: Log::open(dir, &Options::default(), identity, &mut Ignore).unwrap().0, second: 1000, wall_ms: 0 }
     }
 
-    /// One commit of the journal, a second after the one before.
+    /// Commits one frame, a second after the previous one.
     pub(super) fn add(&mut self, events: &[Event]) {
         let payloads: Vec<_> = events.iter().map(|event| codec::encode(event).unwrap()).collect();
         let records: Vec<_> = payloads
@@ -85,7 +85,7 @@ impl World {
             Event::ArrivalsChecked(batch) => lakemirror_journal::state::checks_of(batch),
             _ => 0,
         });
-        // No frame is older than what it holds.
+        // A frame is not older than its events.
         let stamps = events.iter().map(|event| match event {
             Event::ArrivalsChecked(batch) => batch.finished_ms,
             Event::RangeRead(read) => read.at_ms,
@@ -149,7 +149,7 @@ pub(super) fn read(n: u8, entries: u32, imports: &[u32], inherited: Option<(u8, 
     })
 }
 
-/// Asks for `len` entries from `base` on; all are there but `absent`.
+/// Checks of `len` entries from `base` on; all exist except `absent`.
 pub(super) fn checked(n: u8, base: u32, len: u32, absent: &[u32], second: u64) -> Event {
     let present = Bits::from_ordinals(len, (0..len).filter(|rank| !absent.contains(&(base + rank))));
     Event::ArrivalsChecked(ArrivalsCheckedV1 {
@@ -198,7 +198,7 @@ pub(super) fn first_move(world: &mut World) {
     }
 }
 
-/// Records 15 to 20: commit 2 is seen; its range 3 inherits three of range 1, and one of two others is there.
+/// Records 15 to 20: commit 2 is observed; its range 3 inherits three entries of range 1, and one of two others exists.
 pub(super) fn waiting_head(world: &mut World) {
     world.add(&[seen("main", 2, 40), observed(2, &[1], Some(2), 40), listed(2, &[(3, 5), (2, 3)], 41)]);
     let inherited = Bits::from_ordinals(5, [0, 1, 2]);

@@ -1,8 +1,9 @@
-//! A global table with eventual consistency, played: one copy of the table a region, and between them messages that come
-//! late, out of order, twice, or not until a partition heals. The last writer wins, item by item, as AWS describes it.
+//! A simulated global table with eventual consistency: one copy of the table per region, and messages between them that
+//! arrive late, out of order, twice, or not until a partition heals. The last writer wins per item, as AWS describes
+//! it.
 //!
-//! Harsher than AWS in one thing: a copy forgets what it has removed, so that an older write which arrives afterwards
-//! brings an item back. And stricter with us: an item written in another region than its key names is a failure.
+//! It is harsher than AWS in one respect: a copy forgets deleted items, so an older write that arrives later restores
+//! an item. And it is stricter with lakemirror: an item written in another region than its key names is a failure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,14 +13,14 @@ use bytes::Bytes;
 use lakemirror::engine::ports::Fault;
 use lakemirror::mirrors::{Expect, Item, Items, PAGE_ITEMS_MAX, Page, PutError};
 
-/// A write on its way to another region.
+/// A write in flight to another region.
 #[derive(Clone)]
 struct Message {
     from: usize,
     to: usize,
     key: String,
     value: Option<Bytes>,
-    /// The order of all writes: what AWS's hidden timestamp is.
+    /// The order of all writes, as AWS's hidden timestamp.
     at: u64,
     sent_ms: u64,
 }
@@ -27,7 +28,7 @@ struct Message {
 struct Row {
     item: Item,
     at: u64,
-    /// What was there before, for a stale read.
+    /// The previous item, for a stale read.
     before: Option<Item>,
 }
 
@@ -42,7 +43,7 @@ struct Tables {
     versions: u64,
 }
 
-/// All copies, and what is between them.
+/// All copies, and the messages between them.
 pub(crate) struct Replicator {
     regions: Vec<&'static str>,
     tables: Mutex<Tables>,
@@ -64,7 +65,7 @@ impl Replicator {
         Arc::new(Copy { replicator: Arc::clone(self), region })
     }
 
-    /// Delivers one of the messages that can be delivered, and keeps it for a second time if `again`.
+    /// Delivers one of the deliverable messages, and keeps it for a second delivery if `again`.
     pub(crate) fn deliver(&self, pick: usize, again: bool) {
         let mut tables = self.tables();
         let open: Vec<usize> = (0..tables.under_way.len())
@@ -81,7 +82,7 @@ impl Replicator {
         tables.apply(message);
     }
 
-    /// Cuts or mends the line between two regions.
+    /// Cuts or restores the connection between two regions.
     pub(crate) fn cut(&self, a: usize, b: usize, cut: bool) {
         let line = (a.min(b), a.max(b));
         match cut {
@@ -90,7 +91,7 @@ impl Replicator {
         };
     }
 
-    /// From now on lists of a region are stale, or not: of other regions' items they show what was there before.
+    /// Sets whether listings in a region are stale: they then show the previous version of other regions' items.
     pub(crate) fn stale(&self, region: usize, stale: bool) {
         match stale {
             true => self.tables().stale.insert(region),
@@ -98,7 +99,7 @@ impl Replicator {
         };
     }
 
-    /// Lets time pass; what has been under way for longer than `latest_ms` arrives, also through a partition.
+    /// Advances time; messages in flight for longer than `latest_ms` arrive, even through a partition.
     pub(crate) fn pass(&self, ms: u64, latest_ms: u64) {
         let mut tables = self.tables();
         tables.now_ms += ms;
@@ -109,7 +110,7 @@ impl Replicator {
         due.into_iter().rev().for_each(|message| tables.apply(message));
     }
 
-    /// Heals every line and delivers everything, in an order that `seed` draws.
+    /// Restores every connection and delivers everything, in an order drawn from `seed`.
     pub(crate) fn settle(&self, mut seed: usize) {
         self.tables().cut.clear();
         self.tables().stale.clear();
@@ -157,14 +158,14 @@ impl Tables {
     }
 }
 
-/// One region's copy.
+/// The copy of one region.
 pub(crate) struct Copy {
     replicator: Arc<Replicator>,
     region: usize,
 }
 
 impl Copy {
-    /// The rule of `aws-facts` 2.4: every item has one writer, named by its key.
+    /// Asserts the rule of `aws-facts` 2.4: every item has one writer, named by its key.
     fn own(&self, key: &str) {
         let region = self.replicator.regions[self.region];
         assert_eq!(key.split('/').nth(1), Some(region), "{key} was written in {region}");

@@ -1,4 +1,4 @@
-//! The service itself over such a table: three regions, each with a lakeFS and a process, that share nothing else.
+//! The service on such a table: three regions, each with a lakeFS and a process, that share nothing else.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ struct Site {
     serving: Option<JoinHandle<Result<(), RunError>>>,
 }
 
-/// Three regions; messages between their copies of the table come late, out of order and again.
+/// Three regions; messages between their copies of the table arrive late, out of order and repeatedly.
 struct World {
     dir: tempfile::TempDir,
     table: Arc<Replicator>,
@@ -88,7 +88,7 @@ impl World {
         Config::parse(Path::new("test.yaml"), &text, &BTreeMap::new()).unwrap().0
     }
 
-    /// Starts a region's process over its copy of the table.
+    /// Starts a region's process with its copy of the table.
     async fn start(&mut self, region: usize) {
         let clock = Arc::new(SystemClock::new());
         let mut ports = run::connect(&self.config(region), clock.clone(), Arc::new(OsEntropy)).await.unwrap();
@@ -105,7 +105,7 @@ impl World {
         self.sites[region].serving.take().unwrap().await.unwrap().unwrap();
     }
 
-    /// A repository of a region, whose bucket's prefix is copied to other regions, each under its own bucket.
+    /// A repository of a region, whose bucket prefix is copied to other regions, each with its own bucket.
     fn repository(&self, region: usize, name: &str, copies: &[(usize, &str)]) {
         let storage_namespace = format!("local://data/{name}");
         let wanted = CreateRepository { name: name.into(), storage_namespace, ..CreateRepository::default() };
@@ -139,7 +139,7 @@ impl World {
         call(&self.sites[region].address, method, path, body).await
     }
 
-    /// Asks at the source's region for a mirror; the last answer that is not one of a process that is starting.
+    /// Creates a mirror at the source's region; returns the last response that does not come from a starting process.
     async fn ask(&self, from: usize, repository: &str, to: usize, mirror: &str, bucket: &str) -> (u16, Value) {
         let namespace = format!("local://{bucket}/{repository}");
         let body = json!({"name": mirror, "region": REGIONS[to], "storage_namespace": namespace});
@@ -171,12 +171,12 @@ impl World {
         until(&what, || (self.head(region, mirror).as_deref() == Some(commit)).then_some(())).await;
     }
 
-    /// The source's region says that a mirror shows a commit.
+    /// Waits until the source's region reports that a mirror shows a commit.
     async fn told(&self, from: usize, repository: &str, mirror: &str, commit: &str) {
         let path = format!("/repositories/{repository}/mirrors/{mirror}");
         for attempt in 0..4000 {
             let (status, said) = self.call(from, "GET", &path, None).await;
-            // Its age is not known before the driver's next heartbeat was seen.
+            // Its age is not known before a new heartbeat of the driver was read.
             let shown = status == 200 && said["branches"][0]["promoted_commit_id"] == commit;
             if shown && said["status_age_seconds"].is_number() {
                 return;
@@ -218,7 +218,7 @@ async fn every_topology_at_once_in_three_regions() {
     assert_eq!(status, 400, "a mirror of a mirror: {said:#}");
     assert!(said["message"].as_str().unwrap().contains("mirror"), "{said:#}");
 
-    // One region is cut off from the others' table: what it knows goes on, what it is told comes later.
+    // One region is partitioned from the others' table: what it knows continues, what it is told comes later.
     world.table.cut(EAST, EU, true);
     world.table.cut(WEST, EU, true);
     let sales = world.push(EAST, "sales", "b");
@@ -231,9 +231,9 @@ async fn every_topology_at_once_in_three_regions() {
     world.told(EAST, "sales", "sales-eu", &sales).await;
 }
 
-/// A mirror is deleted and made again while the destination hears nothing, and its process dies meanwhile.
+/// A mirror is deleted and created again while the destination is partitioned, and its process dies meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deleted_and_made_again_behind_a_partition() {
+async fn mirror_is_deleted_and_created_again_during_a_partition() {
     let mut world = World::open().await;
     world.repository(EAST, "sales", &[(WEST, "data")]);
     let first = world.push(EAST, "sales", "a");
@@ -246,7 +246,7 @@ async fn deleted_and_made_again_behind_a_partition() {
     assert_eq!(world.call(EAST, "GET", "/repositories/sales/mirrors/again", None).await.0, 404);
     world.create(EAST, "sales", WEST, "again", "data").await;
     let second = world.push(EAST, "sales", "b");
-    // It has not heard of it: the old one goes on, as it must if nobody is there to tell.
+    // The destination has not learned of it, so the old mirror continues, as it must.
     world.promoted(WEST, "again", &second).await;
     assert_eq!(world.mark(WEST, "again").as_ref(), Some(&old));
     world.stop(WEST).await;
@@ -256,7 +256,7 @@ async fn deleted_and_made_again_behind_a_partition() {
     world.promoted(WEST, "again", &second).await;
     world.told(EAST, "sales", "again", &second).await;
 
-    // Late repetitions of everything that ever was change nothing.
+    // Late repetitions of all earlier messages change nothing.
     for pick in 0..3000 {
         world.table.deliver(pick, true);
     }

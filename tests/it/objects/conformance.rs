@@ -1,4 +1,4 @@
-//! What every store must do, as plain functions over the port. A backend puts objects in its own way.
+//! What every store must do, as plain functions over the port. Each backend stores objects in its own way.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -10,21 +10,21 @@ use lakemirror::objects::checker::{Checker, Limits};
 use lakemirror::objects::self_test::self_test;
 use lakemirror::objects::{Found, Store};
 
-/// A store under test and the way to fill it.
+/// A store under test, and the way to fill it.
 #[async_trait]
 pub(super) trait Backend: Send + Sync {
     fn store(&self) -> Arc<dyn Store>;
-    /// A bucket of its own for each test, empty.
+    /// Creates an empty bucket for one test.
     async fn create_bucket(&self, bucket: &str);
     async fn put(&self, bucket: &str, key: &str, bytes: &[u8]);
     async fn delete(&self, bucket: &str, key: &str);
-    /// Whether any key may stand beside any other (`a/b` beside `a`), as in S3 itself.
+    /// Whether any key may exist next to any other (`a/b` next to `a`), as in S3 itself.
     fn holds_any_key(&self) -> bool;
-    /// Whether keys come in the order of their bytes even where that of UTF-16 is another.
+    /// Whether keys are listed in byte order even where UTF-16 order differs.
     fn orders_by_bytes(&self) -> bool {
         true
     }
-    /// Whether a listing of a bucket that is not there fails, rather than being empty.
+    /// Whether listing a missing bucket fails, instead of returning an empty result.
     fn knows_buckets(&self) -> bool;
 }
 
@@ -39,7 +39,7 @@ async fn put_all(backend: &dyn Backend, bucket: &str, keys: &[&str]) {
     }
 }
 
-/// All pages of a listing, each at most `max` keys.
+/// All pages of a listing, each with at most `max` keys.
 async fn listed(store: &dyn Store, bucket: &str, prefix: &str, after: &str, max: usize) -> Vec<(String, u64)> {
     let (mut keys, mut from) = (Vec::new(), after.to_owned());
     for _ in 0..1000 {
@@ -168,7 +168,7 @@ pub(super) async fn the_self_test_passes_and_names_what_is_wrong(backend: &dyn B
     }
 }
 
-/// What a checker answers, by tag.
+/// The answers of a checker, by tag.
 pub(super) async fn checked(
     store: Arc<dyn Store>,
     bucket: &str,
@@ -218,7 +218,7 @@ pub(super) async fn presence_is_told_of_many_keys(backend: &dyn Backend) {
     assert!(matches!(answers.get(&1), Some(Outcome::Absent | Outcome::Deleted)), "{answers:?}");
 }
 
-/// The suite as tests of one backend, which `$backend` makes; `None` skips.
+/// The suite as tests of one backend, which `$backend` creates; `None` skips.
 macro_rules! conformance {
     ($module:ident, $backend:expr) => {
         mod $module {

@@ -1,4 +1,4 @@
-//! What the S3 store and the checker make of a server that misbehaves: right answers or faults, never wrong answers.
+//! The S3 store and the checker with a misbehaving server: correct answers or faults, never wrong answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use lakemirror::objects::self_test::self_test;
 use super::conformance::checked;
 use super::faulty_s3::{FaultyS3, Mood};
 
-/// Time that is always past: waiting is over at once.
+/// A clock on which every wait is over at once.
 struct Hurry(SystemClock);
 
 #[async_trait]
@@ -66,7 +66,7 @@ async fn listings_that_break_the_rules_lead_to_right_answers() {
     ];
     for mood in moods {
         let server = FaultyS3::with(even(2400), mood).await;
-        // More objects than a page has, and few enough wanted for a test that has to ask for each.
+        // More objects than fit into a page, and few enough requested ones for a test that checks them one by one.
         let fifth = wanted(2400).into_iter().step_by(5).collect();
         let answers = checked(Arc::clone(&server.store), "bucket", fifth, Effort::Sweep).await;
         for (n, outcome) in answers {
@@ -78,7 +78,7 @@ async fn listings_that_break_the_rules_lead_to_right_answers() {
 }
 
 #[tokio::test]
-async fn throttling_passes_and_a_store_that_stays_down_is_a_fault() {
+async fn throttling_is_survived_and_a_permanent_outage_is_a_fault() {
     let server = FaultyS3::with(even(10), Mood::SlowDown(2)).await;
     let at = Location { bucket: "bucket".into(), key: key(0) };
     let fault = server.store.get(&at, 9).await.unwrap_err();
@@ -93,7 +93,7 @@ async fn throttling_passes_and_a_store_that_stays_down_is_a_fault() {
 }
 
 #[tokio::test]
-async fn a_forbidden_miss_is_forbidden_and_the_self_test_names_the_permission() {
+async fn forbidden_is_not_absent_and_the_self_test_names_the_permission() {
     let server = FaultyS3::with(even(10), Mood::ForbiddenForMissing).await;
     assert_eq!(server.store.head("bucket", &key(0)).await, Ok(Found::Present { size: 1 }));
     assert_eq!(server.store.head("bucket", &key(1)).await, Ok(Found::Forbidden));
@@ -128,7 +128,7 @@ async fn another_region_is_named() {
 }
 
 #[tokio::test]
-async fn what_is_no_listing_is_not_an_empty_one() {
+async fn invalid_listing_is_not_an_empty_one() {
     let server = FaultyS3::with(even(10), Mood::Html).await;
     assert_eq!(server.store.list("bucket", "", "", 9).await.unwrap_err().kind, FaultKind::Contradiction);
     assert_eq!(self_test(&*server.store, "bucket", "", &OsEntropy).await.unwrap_err().kind, FaultKind::Contradiction);
@@ -138,7 +138,7 @@ async fn what_is_no_listing_is_not_an_empty_one() {
 }
 
 #[tokio::test]
-async fn every_cut_of_a_page_is_a_fault() {
+async fn every_truncated_page_is_a_fault() {
     let server = FaultyS3::with(even(10), Mood::Sound).await;
     let whole = server.store.list("bucket", "ns/", "", 9).await.unwrap();
     assert_eq!((whole.len(), whole.more), (5, false));

@@ -1,4 +1,4 @@
-//! An S3 server in this process (crate s3s: real signatures, real wire format) that misbehaves as it is told.
+//! An S3 server in this process (crate s3s: real signatures, real wire format) that misbehaves as configured.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,23 +16,23 @@ use s3s::dto::{
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-/// What is wrong with the server.
+/// How the server misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mood {
     Sound,
     /// 503 for this many requests.
     SlowDown(u32),
-    /// 403 for what is missing, as without the permission to list.
+    /// 403 for missing objects, as without the permission to list.
     ForbiddenForMissing,
-    /// 404 with a delete marker for what is missing.
+    /// 404 with a delete marker for missing objects.
     Markers,
     /// Pages from the last key to the first.
     Backwards,
-    /// Pages that begin with the key to start after.
+    /// Pages that include the key to start after.
     Inclusive,
     /// Always the first page.
     IgnoresStart,
-    /// Pages without a key, and always more to come.
+    /// Pages without keys that always report more.
     Empty,
     /// Bodies end after this many bytes, correctly framed.
     Cut(usize),
@@ -40,9 +40,9 @@ pub(super) enum Mood {
     ErrorAs200,
     /// 301 with the bucket's region.
     OtherRegion,
-    /// Answers that are no S3.
+    /// Responses that are not S3.
     Html,
-    /// No answer to a LIST, ever. Clients of such a server are made impatient.
+    /// No response to LIST. Clients of such a server get short timeouts.
     SilentLists,
 }
 
@@ -53,7 +53,7 @@ struct Shared {
     requests: Mutex<BTreeMap<&'static str, u32>>,
 }
 
-/// The server, for as long as the test's runtime lives.
+/// The server; it lives as long as the test's runtime.
 pub(super) struct FaultyS3 {
     pub(super) store: Arc<dyn Store>,
     shared: Arc<Shared>,
@@ -82,7 +82,7 @@ impl FaultyS3 {
         *self.shared.mood.lock().unwrap() = mood;
     }
 
-    /// Requests of one kind so far: `head`, `get`, `list`.
+    /// Number of requests of one kind so far: `head`, `get`, `list`.
     pub(super) fn requests(&self, kind: &str) -> u32 {
         self.shared.requests.lock().unwrap().get(kind).copied().unwrap_or(0)
     }

@@ -1,6 +1,6 @@
-//! The conformance suite and what only S3 has (versions, credentials) over servers by others.
+//! The conformance suite, and tests of what only S3 has (versions, credentials), against third-party servers.
 //!
-//! The servers are this process' own and start empty; every test has buckets of its own.
+//! The servers belong to this process and start empty; every test has its own buckets.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub(super) async fn store(settings: &s3::Settings) -> Arc<dyn Store> {
     Arc::new(S3::new(settings, Arc::new(SystemClock::new())).await.unwrap())
 }
 
-/// A client of the tests' own, which writes.
+/// A client of the tests, which writes.
 pub(crate) fn writer(endpoint: &str) -> Client {
     let http = aws_smithy_http_client::Builder::new().build_http();
     let config = aws_sdk_s3::Config::builder()
@@ -54,7 +54,7 @@ pub(crate) fn writer(endpoint: &str) -> Client {
 struct Real {
     writer: Client,
     store: Arc<dyn Store>,
-    /// Ceph is like S3; S3Proxy over memory keeps file-like keys, in the order of Java's strings.
+    /// Ceph is like S3; S3Proxy in memory keeps file-like keys, in the order of Java's strings.
     is_like_s3: bool,
 }
 
@@ -96,7 +96,7 @@ impl Backend for Real {
     }
 }
 
-/// Starting a server blocks; the tests' runtimes have one thread.
+/// Starting a server blocks, and the tests' runtimes have one thread.
 async fn ceph(test: &'static str) -> Option<Real> {
     Some(Real::over(servers::ceph(test)?, true).await)
 }
@@ -124,7 +124,7 @@ async fn a_delete_marker_is_deleted_where_the_store_says_so() {
 }
 
 #[tokio::test]
-async fn a_delete_marker_that_the_store_keeps_to_itself_is_absence() {
+async fn hidden_delete_marker_counts_as_absence() {
     let Some(backend) = ceph("delete markers").await else { return };
     backend.create_bucket("t1-marked").await;
     backend.enable_versions("t1-marked").await;
@@ -145,7 +145,7 @@ async fn refuses_strangers(server: &Server, bucket: &str, id: &str, secret: &str
 }
 
 #[tokio::test]
-async fn a_store_with_an_order_of_its_own_gets_right_answers() {
+async fn store_with_another_key_order_gives_correct_answers() {
     let Some(backend) = s3proxy("UTF-16 order").await else { return };
     let (bucket, odd) = ("t1-utf16", ["d/\u{ffee}", "d/\u{1f600}"]);
     backend.create_bucket(bucket).await;
@@ -160,12 +160,12 @@ async fn a_store_with_an_order_of_its_own_gets_right_answers() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_told_from_absence() {
+async fn wrong_credentials_are_distinguished_from_absence() {
     if let Some(server) = servers::ceph("wrong credentials") {
         Real::over(server, true).await.create_bucket("t1-strangers").await;
         refuses_strangers(server, "t1-strangers", "k1", "not-the-secret").await;
         refuses_strangers(server, "t1-strangers", "unknown", "s1-not-shown").await;
-        // A user of the same store who has no right to this bucket.
+        // A user of the same store who has no access to this bucket.
         let other = store(&settings(&server.endpoint, "k2", "s2")).await;
         assert_eq!(other.head("t1-strangers", "k").await, Ok(Found::Forbidden));
     }
@@ -210,7 +210,7 @@ async fn thousands_of_keys_are_checked_by_pages_and_single_requests() {
 }
 
 #[tokio::test]
-async fn what_cannot_work_is_said_at_once() {
+async fn impossible_settings_are_reported_at_once() {
     async fn connected(settings: Settings) -> Option<ConnectError> {
         connect(&settings, Arc::new(SystemClock::new()), Arc::new(OsEntropy)).await.err()
     }

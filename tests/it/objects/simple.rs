@@ -1,4 +1,4 @@
-//! The conformance suite over memory and directories.
+//! The conformance suite against memory and directories.
 
 use std::sync::Arc;
 

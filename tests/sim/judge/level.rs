@@ -1,23 +1,23 @@
-//! What must be true in the end, when trouble is over.
+//! What must be true at the end, after all faults.
 
 use std::collections::BTreeSet;
 
 use super::{Copy, Id, Judge, Mirror, short};
 
 impl Judge {
-    /// The repository of a mirror that is its own.
+    /// The repository of a mirror, if it is the mirror's own.
     fn copy_of(&self, incarnation: &String, mirror: &Mirror) -> Option<&Copy> {
         self.copies.get(&mirror.name).filter(|copy| copy.incarnation.as_ref() == Some(incarnation))
     }
 
-    /// Whether nothing more is expected of a mirror: its source is another one, or others took its repository.
+    /// Whether nothing more is expected of a mirror: its source was replaced, or other writers took its repository.
     fn is_given_up(&self, incarnation: &String, mirror: &Mirror) -> bool {
         self.vanished.contains(&mirror.source)
             || self.robbed.contains(incarnation)
             || self.doubtful.contains(incarnation)
     }
 
-    /// What is not as it should be; branches with `hopeless` heads need not be level.
+    /// What is not as it should be; branches with `hopeless` heads need not be in sync.
     pub(crate) fn unlevel(&self, hopeless: &dyn Fn(&Id) -> bool) -> Option<String> {
         for (incarnation, mirror) in &self.mirrors {
             let ours = self.copy_of(incarnation, mirror);
@@ -53,16 +53,16 @@ impl Judge {
         })
     }
 
-    /// What an earlier journal has left there is reported and left alone: this one cannot know whose it is.
+    /// A branch left by an earlier journal is reported and left alone: the current one cannot know whose it is.
     fn left_branch(&self, copy: &Copy, mirror: &Mirror) -> Option<String> {
         let source = self.sources.get(&mirror.source)?;
         let gone = copy.branches.iter().filter(|(branch, _)| !source.branches.contains_key(*branch));
         let mut left = gone.filter(|(branch, known)| known.term == copy.term && !copy.moved.contains_key(*branch));
         let (branch, _) = left.next()?;
-        Some(format!("{branch} of {} is still there, at the source it is gone", mirror.name))
+        Some(format!("{branch} of {} still exists, at the source it was deleted", mirror.name))
     }
 
-    /// I10: whether the drivers of all mirrors were told everything that their sources have.
+    /// I10: whether the drivers of all mirrors have observed everything that their sources have.
     pub(crate) fn all_observed(&self) -> bool {
         self.mirrors.iter().filter(|(id, mirror)| !mirror.deleted && !self.is_given_up(id, mirror)).all(
             |(incarnation, mirror)| {
@@ -70,7 +70,7 @@ impl Judge {
                 let node = holder.and_then(|holder| self.nodes.get(holder)).copied();
                 let (Some(copy), Some(node)) = (self.copy_of(incarnation, mirror), node) else { return false };
                 let Some(source) = self.sources.get(&mirror.source) else { return false };
-                // In this run: what was told to an earlier one, it may not have got to write down.
+                // In this run: an earlier run may not have recorded what it was told.
                 let run = |branch: &String| {
                     let told = (holder.cloned().unwrap_or_default(), mirror.source.clone(), branch.clone());
                     self.heads_told.get(&told)
@@ -83,21 +83,21 @@ impl Judge {
         )
     }
 
-    /// I10: a branch that does not show what was seen, although no answer of the source is needed for it.
+    /// I10: a branch that does not show what was observed, although the source is not needed for it.
     pub(crate) fn unshown(&self) -> Option<String> {
         self.mirrors.iter().find_map(|(incarnation, mirror)| {
             if mirror.deleted || self.is_given_up(incarnation, mirror) {
                 return None;
             }
             let copy = self.copy_of(incarnation, mirror)?;
-            // Only the source can say that what is gone there is expired, to every journal anew.
+            // Only the source can report that an object is expired, to every journal anew.
             let needs_source = |head: &Id| {
                 let proven = |id: &Id| copy.records.contains(id) && !copy.inherited.contains(id);
                 let open = self.history(head).into_iter().filter(|id| !proven(id));
                 open.filter_map(|id| self.commits.get(&id))
                     .any(|commit| commit.needs.iter().any(|need| self.gone.contains(need)))
             };
-            // Only the source can say whether what an earlier journal or others have left there is one of its commits.
+            // Only the source can tell whether a commit left by an earlier journal or another writer is its own.
             let strange = copy.branches.iter().filter(|(_, known)| known.term != copy.term).map(|(branch, _)| branch);
             let strange: BTreeSet<&String> = strange.chain(copy.foreign.keys()).chain(copy.moved.keys()).collect();
             self.unlevel_branch(copy, mirror, &|branch, head| strange.contains(branch) || needs_source(head))
@@ -118,7 +118,7 @@ impl Judge {
         found
     }
 
-    /// Branches that are level: incarnation, branch and head.
+    /// Branches that are in sync: incarnation, branch and head.
     pub(crate) fn level_branches(&self) -> Vec<(String, String, Id)> {
         let active = self.mirrors.iter().filter(|(id, mirror)| !mirror.deleted && !self.is_given_up(id, mirror));
         active
@@ -131,7 +131,7 @@ impl Judge {
             .collect()
     }
 
-    /// Mirrors of a source of which something is expected, without those where others have this branch.
+    /// Mirrors of a source of which something is expected, without those with a branch of this name by another writer.
     pub(crate) fn mirrors_of(&self, source: &str, branch: &str) -> Vec<String> {
         let of = |(id, mirror): &(&String, &Mirror)| {
             let copy = self.copy_of(id, mirror);

@@ -1,17 +1,17 @@
-//! What others do to mirrors and sources behind lakemirror's back, and what it must leave alone then.
+//! What other writers do to mirrors and sources, and what lakemirror must then leave alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Copy, Id, Judge, Who, short};
 use crate::agenda::{Micros, SECOND};
 
-/// How long it may be believed that a repository is still one's own, its calls' own time included.
+/// How long a process may rely on a repository being its own, including the duration of its calls.
 const OWNERSHIP_AGE_MAX: Micros = 18 * SECOND;
 
-/// By when a process that is not held up has removed what is gone at the source.
+/// Time after which a process that is not delayed has removed what was deleted at the source.
 const REMOVED_AFTER: Micros = 60 * SECOND;
 
-/// What was last answered by the mirror's lakeFS.
+/// The last answers of the mirror's lakeFS.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     heads: BTreeMap<(Who, String, String), Option<Id>>,
@@ -19,24 +19,24 @@ pub(super) struct Shown {
 }
 
 impl Judge {
-    /// The head of a mirror's branch was answered; none for its absence.
+    /// The head of a mirror's branch was returned; `None` if it does not exist.
     pub(crate) fn mirror_head_told(&mut self, who: &Who, name: &str, branch: &str, head: Option<Id>) {
         self.shown.heads.insert((who.clone(), name.to_owned(), branch.to_owned()), head);
     }
 
-    /// Whether a repository is now the mirror's of this mark.
+    /// Whether a repository now belongs to the mirror with this mark.
     pub(crate) fn is_marked(&self, name: &str, mark: Option<&str>) -> bool {
         mark.is_some() && mark == self.copies.get(name).and_then(|copy| copy.incarnation.as_deref())
     }
 
-    /// A mirror repository's mark was answered, and when it was looked at it was right.
+    /// A mirror repository's mark was returned, and whether it was right at that time.
     pub(crate) fn mark_told(&mut self, who: &Who, name: &str, right: bool) {
         if right {
             self.shown.marks.insert((who.clone(), name.to_owned()), self.now);
         }
     }
 
-    /// Somebody else moves or deletes a branch of a mirror.
+    /// Another writer moves or deletes a branch of a mirror.
     pub(crate) fn others_move(&mut self, name: &str, branch: &str, to: Option<Id>) {
         let Some(copy) = self.copies.get_mut(name) else { return };
         copy.touched.insert(branch.to_owned());
@@ -52,7 +52,7 @@ impl Judge {
         }
     }
 
-    /// Others put a branch back to where it belongs.
+    /// Other writers restore a branch.
     pub(crate) fn others_put_back(&mut self, name: &str, branch: &str, to: Id) {
         let Some(copy) = self.copies.get_mut(name) else { return };
         copy.moved.remove(branch);
@@ -61,7 +61,7 @@ impl Judge {
         }
     }
 
-    /// What others deleted and the source has not any more need not come back.
+    /// Branches that other writers deleted and that no longer exist at the source need not come back.
     pub(crate) fn others_forget_what_is_gone(&mut self) {
         let alive: BTreeSet<(String, String)> = self
             .mirrors
@@ -81,8 +81,9 @@ impl Judge {
         }
     }
 
-    /// A branch comes again at the source. Where others had deleted the mirror's, and its driver may not have had the time
-    /// to see that it was gone at the source too, it is one that others deleted still.
+    /// A branch is created again at the source. If another writer had deleted the mirror's branch, and the driver may
+    /// not have had the time to see that it was deleted at the source too, it still counts as deleted by another
+    /// writer.
     pub(super) fn source_has_again(&mut self, repository: &str, branch: &str) {
         let deleted = self.sources.get(repository).and_then(|source| source.deleted.get(branch)).copied();
         let seen = self.removal_late_max.is_some() && deleted.is_some_and(|at| self.now - at > REMOVED_AFTER);
@@ -98,7 +99,7 @@ impl Judge {
         }
     }
 
-    /// Where the branches of a mirror were that others moved.
+    /// The branches of mirrors that other writers moved, and where they were.
     pub(crate) fn moved_by_others(&self) -> Vec<(String, String, Id)> {
         let of = |(name, copy): (&String, &Copy)| {
             let moved = copy.moved.keys().filter_map(|branch| Some((branch.clone(), copy.branches.get(branch)?.head)));
@@ -114,7 +115,7 @@ impl Judge {
         sources.any(|source| source.branches.contains_key(branch))
     }
 
-    /// Branches that others ever moved.
+    /// Branches that other writers ever moved.
     pub(crate) fn touched_by_others(&self) -> Vec<(String, String)> {
         let of = |(name, copy): (&String, &Copy)| {
             copy.touched.iter().map(|branch| (name.clone(), branch.clone())).collect::<Vec<_>>()
@@ -122,7 +123,7 @@ impl Judge {
         self.copies.iter().flat_map(of).collect()
     }
 
-    /// Branches of source branches' names that others made.
+    /// Branches that other writers created under names of source branches.
     pub(crate) fn made_by_others(&self) -> Vec<(String, String)> {
         let of = |(name, copy): (&String, &Copy)| {
             let made = copy.foreign.keys().map(|branch| (name.clone(), branch.clone()));
@@ -131,19 +132,19 @@ impl Judge {
         self.copies.iter().flat_map(of).collect()
     }
 
-    /// Others take away what they made.
+    /// Other writers remove what they created.
     pub(crate) fn others_unmake(&mut self, name: &str, branch: &str) {
         if let Some(copy) = self.copies.get_mut(name) {
             copy.foreign.remove(branch);
         }
     }
 
-    /// Repositories that others put in the place of mirrors' ones.
+    /// Repositories with which other writers replaced those of mirrors.
     pub(crate) fn replaced(&self) -> Vec<String> {
         self.copies.iter().filter(|(_, copy)| copy.replaced).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Somebody else deletes a mirror's repository, or puts another one in its place.
+    /// Another writer deletes a mirror's repository, or replaces it.
     pub(crate) fn others_take(&mut self, name: &str, replaced: bool) {
         self.robbed.extend(self.copies.remove(name).and_then(|copy| copy.incarnation));
         if replaced {
@@ -151,12 +152,12 @@ impl Judge {
         }
     }
 
-    /// A source's repository is deleted: its mirrors keep what they have.
+    /// A source repository is deleted: its mirrors keep their content.
     pub(crate) fn source_vanishes(&mut self, repository: &str) {
         self.vanished.insert(repository.to_owned());
     }
 
-    /// Another repository comes under the name of one that vanished: the mirrors there are know only the first.
+    /// Another repository is created under the name of a deleted one: the existing mirrors know only the first.
     pub(crate) fn source_comes_anew(&mut self, repository: &str) {
         let before = format!("{repository} before {}", self.now);
         self.vanished.remove(repository);
@@ -169,25 +170,29 @@ impl Judge {
             if copy.is_some_and(|copy| copy.incarnation.as_ref() == Some(incarnation)) {
                 mirror.source.clone_from(&before);
             } else {
-                // Its driver may have met the one or the other.
+                // Its driver may have observed either of them.
                 self.doubtful.insert(incarnation.clone());
             }
         }
     }
 
-    /// I6: what others moved is not moved or deleted by one who was shown so, unless it is to be put back.
+    /// I6: a process that was shown a branch moved by another writer must not move or delete it, unless branches are
+    /// restored.
     pub(super) fn not_over_others(&mut self, who: &Who, name: &str, branch: &str, what: &str) {
         let Some(copy) = self.copies.get(name).filter(|_| !self.restores) else { return };
         let theirs = copy.moved.get(branch).copied().flatten().or(copy.foreign.get(branch).copied());
         let Some(to) = theirs else { return };
-        // A commit of the source may be what an earlier journal has left there.
+        // A commit of the source may have been left by an earlier journal.
         let shown = self.shown.heads.get(&(who.clone(), name.to_owned(), branch.to_owned()));
         if !self.commits.contains_key(&to) && shown == Some(&Some(to)) {
-            self.broken("I6", format!("{} {what} {branch} of {name}, which others moved to {}", who.name, short(&to)));
+            self.broken(
+                "I6",
+                format!("{} {what} {branch} of {name}, which another writer moved to {}", who.name, short(&to)),
+            );
         }
     }
 
-    /// I6: a repository that others put in the place of a mirror's is not written to.
+    /// I6: a repository with which another writer replaced a mirror's is not written to.
     pub(super) fn still_ours(&mut self, who: &Who, name: &str, what: &str) {
         if !self.copies.get(name).is_some_and(|copy| copy.replaced) {
             return;

@@ -1,12 +1,12 @@
-//! The clock, as far as the files under test ask for it. It stands still: no order of theirs depends on it.
+//! The clock, as far as the files under test need it. It stands still: no ordering of theirs depends on it.
 
-/// The name of production's; the one thing that the recorder asks.
+/// Named as in production; contains the only function that the recorder uses.
 pub trait Clock: Send + Sync {
     /// Milliseconds since 1970.
     fn wall_ms(&self) -> u64;
 }
 
-/// Always the same.
+/// A constant clock.
 pub(crate) struct Still;
 
 impl Clock for Still {

@@ -1,7 +1,7 @@
-//! A file as Linux has it, and the threads that a sync of it runs on.
+//! A file as Linux provides it, and the threads on which its syncs run.
 //!
-//! A failed sync is told once, to whoever asks next, and what it should have covered is not tried again: the next one
-//! succeeds without it. So an error that gets lost is an acknowledgement of what is not there.
+//! A failed sync is reported once, to the next caller, and what it should have covered is not tried again: the next
+//! sync succeeds without it. So a lost error is an acknowledgement of missing data.
 
 use std::fs::Metadata;
 use std::io;
@@ -28,12 +28,12 @@ pub(crate) trait DiskFile {
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// The file under test over what stands for the operating system's.
+/// The file under test, over the simulated file.
 pub(crate) fn open(file: File) -> Box<dyn DiskFile> {
     Box::new(file::RealFile::new(file))
 }
 
-/// Bytes that were written, and how many of them are on the disk.
+/// Number of written bytes, and how many of them are on the disk.
 #[derive(Debug, Default)]
 struct Pages {
     written: u64,
@@ -41,7 +41,7 @@ struct Pages {
     lost: bool,
 }
 
-/// What stands for the operating system's file.
+/// The simulated file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct File(Arc<Mutex<Pages>>);
 

@@ -1,4 +1,4 @@
-//! The engine's files that threads share, as they are in production.
+//! The engine's files that are shared between threads, as in production.
 
 pub mod lease;
 #[path = "../../../engine/src/recorder.rs"]

@@ -1,4 +1,4 @@
-//! One scenario under so many schedules, in this process.
+//! Runs one scenario under many schedules, in this process.
 
 use std::panic::catch_unwind;
 
@@ -7,15 +7,16 @@ use shuttle::{Config, Runner};
 
 use crate::scenarios::Scenario;
 
-/// A thread of ours has more on its stack than the scheduler's own default allows for.
+/// Our threads need more stack than the scheduler's default.
 const STACK_BYTES: usize = 512 * 1024;
-/// Far more than any schedule of a scenario has: one that gets there is going round in a circle.
+/// Far more steps than any schedule of a scenario has; reaching it indicates a loop.
 const STEPS_MAX: usize = 100_000;
-/// How many times a schedule of the second kind takes the turn from the thread that should go on.
+/// How often a schedule of the second kind preempts the thread that should continue.
 const PREEMPTIONS: usize = 3;
 
-/// Schedules of two kinds: at every step any thread may go on, each as likely; and one thread goes on for as long as it
-/// can, but for a few moments. Says how many were run until one failed, and whether one did.
+/// Two kinds of schedules: any thread may continue at every step, each with the same probability; or one thread
+/// continues as long as it can, except for a few preemptions. Returns how many were run until one failed, and whether
+/// one did.
 pub(crate) fn explore(scenario: &Scenario, schedules: usize, seed: u64) -> (usize, bool) {
     let mut ran = 0;
     let random = RandomScheduler::new_from_seed(seed, schedules);
@@ -24,7 +25,7 @@ pub(crate) fn explore(scenario: &Scenario, schedules: usize, seed: u64) -> (usiz
     (ran, failed)
 }
 
-/// One schedule again, as it was printed. Says whether it failed.
+/// Runs a printed schedule again. Returns whether it failed.
 pub(crate) fn again(scenario: &Scenario, schedule: &str) -> bool {
     !run(scenario, ReplayScheduler::new_from_encoded(schedule), &mut 0)
 }

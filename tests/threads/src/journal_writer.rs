@@ -1,4 +1,5 @@
-//! A journal writer that knows what is durable, and judges who says otherwise; and what the scenarios ask of a journal over it.
+//! A journal writer that knows what is durable and checks every claim about it, and the questions that the scenarios
+//! ask a journal with it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,8 +13,7 @@ use crate::state::State;
 use crate::state::mirror::Definition;
 use crate::sync::point;
 
-/// What is durable, as somebody sees it who has nothing to do with the journal's thread. Its lock is std's: whoever holds
-/// it gives the scheduler no turn.
+/// What is durable, independent of the journal's thread. Its lock is std's: the holder never yields to the scheduler.
 #[derive(Clone)]
 pub(crate) struct Paper(Arc<Mutex<Durable>>);
 
@@ -32,7 +32,7 @@ impl Paper {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Facts that somebody was told of.
+    /// Asserts that reported facts are durable.
     pub(crate) fn must_have(&self, facts: &[Event]) {
         let durable = self.durable();
         for fact in facts {
@@ -40,14 +40,14 @@ impl Paper {
         }
     }
 
-    /// A state that somebody was shown.
+    /// Asserts that a shown state is the durable one.
     pub(crate) fn must_be(&self, shown: &State, head: (u64, [u8; 32])) {
         let durable = self.durable();
         assert!(durable.state == *shown, "shown, and not what is durable");
         assert_eq!(head.0, durable.events.len() as u64, "shown with another head than that of what is durable");
     }
 
-    /// What one asker's commands came to, in the order in which it stands there.
+    /// The texts of one asker's commands, in the journal's order.
     pub(crate) fn texts(&self, who: u8) -> Vec<String> {
         let durable = self.durable();
         let of_asker = |event: &Event| match event {
@@ -57,18 +57,18 @@ impl Paper {
         durable.events.iter().filter_map(of_asker).collect()
     }
 
-    /// Facts of the journal about its own files.
+    /// Number of facts of the journal about its own files.
     pub(crate) fn seals(&self) -> usize {
         self.durable().events.iter().filter(|event| matches!(event, Event::SegmentSealed(_))).count()
     }
 }
 
-/// Writes on the paper, slowly.
+/// Writes to the paper, slowly.
 pub(crate) struct Slow {
     pub(crate) paper: Paper,
-    /// Commits until one ends a segment.
+    /// Number of commits until one ends a segment.
     pub(crate) seals_after: Option<u32>,
-    /// Commits until one fails.
+    /// Number of commits until one fails.
     pub(crate) fails_after: Option<u32>,
 }
 
@@ -87,7 +87,7 @@ impl Slow {
     }
 }
 
-/// Counts down; whether it is due.
+/// Counts down; returns whether it is due.
 fn due(after: &mut Option<u32>) -> bool {
     let left = after.take();
     *after = left.and_then(|left| left.checked_sub(1));
@@ -99,7 +99,7 @@ impl JournalWriter for Slow {
         assert!(!self.paper.durable().failed, "written after a write had failed");
         point();
         if due(&mut self.fails_after) {
-            // A part may have been written: nobody can know.
+            // Part of it may have been written.
             self.write(entries.get(1..).unwrap_or_default());
             self.paper.durable().failed = true;
             return Err(Halt::Volume("the disk is full".to_owned()));
@@ -123,12 +123,12 @@ impl JournalWriter for Slow {
     }
 }
 
-/// Each asker has a mirror of its own.
+/// Each asker has its own mirror.
 pub(crate) fn mirror(who: u8) -> Incarnation {
     Incarnation([who; 16])
 }
 
-/// A state with the mirrors of so many askers, and the paper that knows it.
+/// A state with the mirrors of this many askers, and the paper for it.
 pub(crate) fn paper(askers: u8) -> (State, Paper) {
     let mut state = State::default();
     for who in 0..askers {
@@ -150,7 +150,7 @@ pub(crate) fn paper(askers: u8) -> (State, Paper) {
     (state, paper)
 }
 
-/// The journal's thread over a journal writer.
+/// Starts the journal's thread with a journal writer.
 pub(crate) fn start(state: State, writer: Slow) -> (Recorder, RecorderThread) {
     recorder::start(state, Box::new(writer), Arc::new(Still)).unwrap()
 }
@@ -160,7 +160,7 @@ pub(crate) fn text(who: u8, turn: u8) -> String {
     format!("{who}.{turn}")
 }
 
-/// Asks for one fact, and holds the answer against the question and against what is durable.
+/// Records one fact, and compares the answer with the command and with what is durable.
 pub(crate) async fn ask(recorder: &Recorder, paper: &Paper, who: u8, turn: u8) -> Result<(), RecordError> {
     let facts = recorder
         .ask(
@@ -177,7 +177,7 @@ pub(crate) async fn ask(recorder: &Recorder, paper: &Paper, who: u8, turn: u8) -
     Ok(())
 }
 
-/// Looks at the state, and holds it against what is durable.
+/// Reads the state, and compares it with what is durable.
 pub(crate) async fn look(recorder: &Recorder, paper: &Paper) -> Result<(), RecordError> {
     let paper = paper.clone();
     recorder.read_with_head(move |state, head| paper.must_be(state, head)).await

@@ -1,10 +1,10 @@
-//! lakemirror's threads under a scheduler that tries the orders in which they can happen.
+//! lakemirror's threads under a scheduler that tries different interleavings.
 //!
-//! The files that share something between threads are compiled here as they are, with a scheduler's threads, locks and
-//! atomics for std's, and tokio's own channels with room for other threads between their steps. Each scenario is run under
-//! thousands of schedules, and again with each break that is its own: those it has to notice.
+//! The files with state shared between threads are compiled here unchanged, with the scheduler's threads, locks and
+//! atomics instead of std's, and with tokio's channels extended by yield points between their steps. Each scenario is
+//! run under thousands of schedules, and again with each of its mutations, which it has to detect.
 //!
-//! `tests/threads/run` is the command; `docs/proof.md` says what is held.
+//! `tests/threads/run` is the command; `docs/proof.md` describes what is proven.
 
 extern crate self as lakemirror_journal;
 extern crate self as lakemirror_ports;
@@ -18,9 +18,9 @@ mod journal {
     pub mod command;
     pub mod decide;
     pub mod event;
-    /// What the recorder knows of the log: how large a record may be, as in the log itself.
+    /// The only part of the log that the recorder uses: the maximum size of a record, as in the log itself.
     pub mod log {
-        /// Bytes of a record.
+        /// Maximum size of a record in bytes.
         pub const RECORD_BYTES_LIMIT: usize = 192 * 1024;
     }
     pub mod state;

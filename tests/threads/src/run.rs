@@ -1,5 +1,5 @@
-//! The command: every scenario, whole and with each of its breaks, each in a process of its own, as many at a time as there
-//! are processors.
+//! The command: every scenario, unchanged and with each of its mutations, each in its own process, as many at a time as
+//! there are processors.
 
 use std::process::{Command, ExitCode, Output};
 use std::sync::Mutex;
@@ -14,7 +14,7 @@ const USAGE: &str = "tests/threads/run [SCHEDULES, 20000] [SEED, 0]: every scena
 tests/threads/run one SCENARIO BREAK|- SCHEDULES SEED: one of them
 tests/threads/run again SCENARIO BREAK|- SCHEDULE: one schedule again, as it was printed when it failed";
 const SCHEDULES: usize = 20_000;
-/// What ends a process whose scenario failed.
+/// Exit code of a process whose scenario failed.
 const FAILED: u8 = 1;
 
 pub(crate) fn main(words: &[String]) -> ExitCode {
@@ -35,7 +35,7 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
     })
 }
 
-/// The scenario of that name, with the break switched on; `-` is none.
+/// The scenario of that name, with the mutation switched on; `-` is none.
 fn set_up(scenario: &str, broken: &str) -> Option<&'static Scenario> {
     if broken != "-" {
         mutant::switch_on(Some(mutant::ALL.iter().chain(&mutant::OF_THREADS).find(|name| **name == broken)?));
@@ -61,7 +61,7 @@ fn once_more(name: &str, broken: &str, schedule: &str) -> Option<ExitCode> {
     Some(verdict(again(set_up(name, broken)?, schedule.trim().trim_matches('"').trim())))
 }
 
-/// One process's work, and how it ended.
+/// The work of one process, and its result.
 struct Job {
     scenario: &'static Scenario,
     broken: Option<&'static str>,
@@ -71,11 +71,11 @@ impl Job {
     fn run(&self, schedules: usize, seed: u64) -> std::io::Result<Output> {
         let (schedules, seed) = (schedules.to_string(), seed.to_string());
         let words = ["one", self.scenario.name, self.broken.unwrap_or("-"), &schedules, &seed];
-        // Of a break, nobody wants to see where it was noticed.
+        // The output of a detected mutation is of no interest.
         Command::new(std::env::current_exe()?).args(words).env("RUST_BACKTRACE", "0").output()
     }
 
-    /// What to say of it, and how many schedules it ran if that is as it should be.
+    /// The report, and the number of schedules if the result is as it should be.
     fn judge(&self, output: &Output) -> (String, Option<usize>) {
         let said = String::from_utf8_lossy(&output.stdout);
         let ran = said.trim().parse().unwrap_or(0);

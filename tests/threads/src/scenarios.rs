@@ -1,4 +1,4 @@
-//! What is tried under all kinds of schedules. A scenario fails by a panic, or when nothing can go on any more.
+//! The scenarios that are run under many schedules. A scenario fails by a panic, or by a deadlock.
 
 mod durable;
 mod lease;
@@ -8,15 +8,15 @@ mod shutdown;
 mod syncs;
 mod wakeups;
 
-/// One of them.
+/// One scenario.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) run: fn(),
-    /// The breaks that it has to notice.
+    /// The mutations that it has to detect.
     pub(crate) breaks: &'static [&'static str],
 }
 
-/// All of them.
+/// All scenarios.
 pub(crate) const ALL: &[Scenario] = &[
     Scenario {
         name: "answers-and-reads-are-durable",

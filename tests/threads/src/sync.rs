@@ -1,8 +1,8 @@
-//! tokio's channels, with the scheduler's hand between any two things that they do.
+//! tokio's channels, with yield points for the scheduler between any two of their steps.
 //!
-//! They are tokio's own: what a queue, an answer or a wake-up means is not modelled here. tokio has no threads and no
-//! waiting of its own in them, only wakers, and those wake the scheduler's tasks like any other's. What they do is done
-//! in one step here where tokio promises that it looks so; [`point`] is where another thread may come in between.
+//! They are tokio's own: the semantics of a queue, an answer or a wake-up are not modelled here. tokio has no threads
+//! and no blocking in them, only wakers, and those wake the scheduler's tasks like any others. An operation is one step
+//! here if tokio guarantees that it appears atomic; [`point`] is where another thread may run in between.
 
 pub mod mpsc;
 mod notify;
@@ -11,7 +11,7 @@ pub mod oneshot;
 pub use notify::Notify;
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 
-/// Another thread may go on here: the scheduler decides, as at every operation on an atomic.
+/// A yield point: another thread may run here, as at every atomic operation.
 pub(crate) fn point() {
     AtomicBool::new(false).load(Ordering::SeqCst);
 }

@@ -1,8 +1,8 @@
-//! What a snapshot says of one mirror, as if it had been read from records that are not at hand: all of them have the
-//! number 0.
+//! Builds the graph of one mirror from a snapshot, as if it had been read from records that are not available. All of
+//! these records get the number 0.
 //!
-//! Owns the translation. What a state has let go of (trees of commits that nothing points to, messages of commits that
-//! are on the mirror, moves before the last) is not there.
+//! What the state has evicted is missing: trees of commits that nothing points to, messages of commits that are on the
+//! mirror, moves before the last one.
 
 use lakemirror_journal::state::branch::Branch as BranchState;
 use lakemirror_journal::state::mirror::Mirror;
@@ -44,7 +44,7 @@ fn branch(found: &BranchState) -> Branch {
     let mut moves = Vec::new();
     if let Some(to) = found.mirror {
         let diverged = found.diverged().map(|divergence| at(divergence.since_ms));
-        // One that never moved was taken over where it was.
+        // A branch that never moved was adopted where it was found.
         let adopted = found.moved_ms == 0;
         moves.push(Move { finished: Some(at(found.moved_ms)), diverged, adopted, ..one(to, 0) });
     }

@@ -1,4 +1,4 @@
-//! The range's proof against the state, fact by fact: what is missing, how far it is proven, how old the evidence is.
+//! Compares a range's proof with the state, event by event: missing entries, completeness, age of the evidence.
 
 use lakemirror_core::ids::{CommitId, Incarnation, MetarangeId};
 use lakemirror_journal::event::*;
@@ -104,7 +104,7 @@ fn fact() -> impl Strategy<Value = Event> {
     prop_oneof![1 => read, 6 => checks, 2 => probe, 2 => sizes, 1 => shown, 1 => reopen, 1 => rules]
 }
 
-/// Takes a fact as `proof` does.
+/// Processes an event as `proof` does.
 fn take(range: &mut RangeProof, policy: &mut Policy, seq: u64, event: &Event, decisions: &mut Vec<Decision>) {
     let at = At { seq, at_ms: 1 };
     match event {
@@ -123,7 +123,7 @@ fn take(range: &mut RangeProof, policy: &mut Policy, seq: u64, event: &Event, de
     }
 }
 
-/// Takes facts one after another, and compares the range's proof with the state after each.
+/// Processes the events in turn, and compares the range's proof with the state after each.
 fn compare(facts: &[Event]) -> Result<(), TestCaseError> {
     let (mut state, mut policy) = (State::default(), Policy::default());
     let (mut range, mut decisions) = (RangeProof::new(RANGE, ENTRIES, true), Vec::new());
@@ -138,7 +138,7 @@ fn compare(facts: &[Event]) -> Result<(), TestCaseError> {
         if known.read {
             prop_assert_eq!(range.oldest_ms, known.oldest_ms, "{:?}", event);
         }
-        // Each entry that is not missing was decided about, and no other.
+        // Exactly the entries that are not missing have a decision.
         for (first, last, decision) in range.runs(&decisions).filter(|_| known.read) {
             for ordinal in first..=last {
                 let missing = range.missing.contains(ordinal);
@@ -151,13 +151,13 @@ fn compare(facts: &[Event]) -> Result<(), TestCaseError> {
 
 proptest! {
     #[test]
-    fn a_range_is_proven_as_the_state_has_it(facts in proptest::collection::vec(fact(), 0..24)) {
+    fn proof_of_a_range_agrees_with_the_state(facts in proptest::collection::vec(fact(), 0..24)) {
         compare(&facts)?;
     }
 }
 
 #[test]
-fn an_import_of_another_size_that_other_rules_made_missing_is_not_decided_by_the_source() {
+fn source_does_not_decide_an_import_of_wrong_size_that_a_policy_made_missing() {
     let import = || Bits::from_ordinals(ENTRIES, [9]);
     let read = RangeReadV1 {
         mirror: MIRROR,

@@ -1,4 +1,4 @@
-//! A mirror with its judge, who watches it all along.
+//! A mirror with a checker that runs all the time.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::demo::stage::access;
 pub(super) struct Followed {
     pub(super) wanted: Wanted,
     pub(super) checker: Checker,
-    /// The lakeFS that the mirror is in.
+    /// The lakeFS of the mirror.
     lakefs: Http,
-    /// What ends the judge's watching, and what tells that it has ended.
+    /// The token that ends the checker, and the one that confirms its end.
     watching: Option<(CancellationToken, CancellationToken)>,
 }
 
@@ -38,7 +38,7 @@ impl Followed {
         Ok(Self { wanted, checker, lakefs: to.lakefs.clone(), watching: None })
     }
 
-    /// Lets the judge watch.
+    /// Starts the checker.
     pub(super) fn watch(&mut self, background: &mut Background) {
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         self.watching = Some((stop.clone(), ended.clone()));
@@ -49,7 +49,7 @@ impl Followed {
         });
     }
 
-    /// Ends the judge's watching: what happens from now on is not looked at.
+    /// Ends the checker: later moves are not checked.
     pub(super) async fn unwatch(&self) {
         if let Some((stop, ended)) = &self.watching {
             stop.cancel();
@@ -57,13 +57,13 @@ impl Followed {
         }
     }
 
-    /// Where a branch of the mirror points to.
+    /// The head of a branch of the mirror.
     pub(super) async fn head(&self, branch: &str) -> Result<Option<String>, DemoError> {
         let found = self.found(&format!("/branches/{}", encode(branch))).await?;
         Ok(found.and_then(|found| found.get("commit_id")?.as_str().map(str::to_owned)))
     }
 
-    /// Whether the mirror's repository is there.
+    /// Whether the mirror repository exists.
     pub(super) async fn exists(&self) -> Result<bool, DemoError> {
         Ok(self.found("").await?.is_some())
     }

@@ -1,8 +1,8 @@
 //! A region's lakemirror as a child process: its configuration, its log, its end.
 //!
-//! The child is in a process group of its own, so that Ctrl-C in a terminal reaches the demo alone, which then ends its
-//! children in order. It reads from a pipe that the demo holds open: when that closes, the child ends as after SIGTERM.
-//! The system closes it with the demo however the demo ends, so no child is left behind, not even by `kill -9`.
+//! The child has its own process group, so that Ctrl-C in a terminal reaches only the demo, which then ends its
+//! children in order. It reads from a pipe that the demo holds open, and ends as after SIGTERM when the pipe closes.
+//! The kernel closes the pipe however the demo ends, so no child is left behind, not even by `kill -9`.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -22,17 +22,17 @@ use crate::sandbox::{EXAMPLE_ACCESS_KEY_ID, EXAMPLE_SECRET_ACCESS_KEY, EXAMPLE_S
 
 /// How long a start may take.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
-/// How long an end in order may take; then it is killed.
+/// How long a graceful end may take; then the process is killed.
 const END_TIME_MAX: Duration = Duration::from_secs(8);
 const EVERY: Duration = Duration::from_millis(50);
-/// What a process says once it can be called, before its port.
+/// The log line with which a process reports that it listens, up to the port.
 const LISTENS: &str = "the API listens at http://127.0.0.1:";
-/// Lines of the log that are told when it ended by itself.
+/// Number of log lines that are shown when it ended on its own.
 const LAST_LINES: usize = 5;
-/// What of a log is read.
+/// How much of a log is read.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 
-/// A lakemirror, running or not.
+/// A lakemirror process, running or not.
 pub(super) struct Process {
     place: Place,
     config: PathBuf,
@@ -46,19 +46,19 @@ struct Running {
     api: Api,
 }
 
-/// A child that does not outlive this value.
+/// A child process that does not outlive this value.
 struct Owned(Child);
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        // Ended already where it was told to.
+        // Fails if it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 impl Process {
-    /// Writes the configuration of a region's process. It has secrets, so only its owner may read it.
+    /// Writes the configuration of a region's process. It contains secrets, so only its owner may read it.
     pub(super) fn new(world: &World, place: Place) -> Result<Self, DemoError> {
         let dir = &world.region(place).dir;
         let (config, log) = (dir.join("lakemirror.yaml"), dir.join("lakemirror.log"));
@@ -98,7 +98,7 @@ impl Process {
 
     fn command(&self, log: File) -> io::Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
-        // Everything is in the file: nothing of the user's own settings is to get in.
+        // The file contains everything: the user's own settings must not leak in.
         let foreign = |name: &str| ["REPLICATION_", "AWS_"].iter().any(|prefix| name.starts_with(prefix));
         for (name, _) in std::env::vars_os().filter(|(name, _)| foreign(&name.to_string_lossy())) {
             command.env_remove(name);
@@ -113,7 +113,7 @@ impl Process {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who it is and where.
+    /// Its process id, URL and log.
     pub(super) fn introduction(&self) -> String {
         let running = self.running();
         let (id, url) = running.as_ref().map_or((0, ""), |running| (running.child.0.id(), running.url.as_str()));
@@ -135,7 +135,7 @@ impl Process {
         &self.log
     }
 
-    /// Whether it has ended by itself, and its last words.
+    /// Whether it has ended on its own, and the end of its log.
     pub(super) fn broken(&self) -> Option<String> {
         let status = self.running().as_mut()?.child.0.try_wait().ok()??;
         Some(self.obituary(&status.to_string()))
@@ -151,13 +151,13 @@ impl Process {
         )
     }
 
-    /// Ends it as `kill -9` does, and gives its process id.
+    /// Ends it as `kill -9` does, and returns its process id.
     pub(super) fn kill(&self) -> u32 {
         let running = self.running().take();
         running.map_or(0, |running| running.child.0.id())
     }
 
-    /// Ends it in order, or else, within a bounded time.
+    /// Ends it gracefully, or kills it after a bounded time.
     pub(super) async fn end(&self, clock: &dyn Clock) {
         let Some(Running { mut child, .. }) = self.running().take() else { return };
         drop(child.0.stdin.take());
@@ -205,7 +205,7 @@ fn configuration(world: &World, place: Place) -> String {
     )
 }
 
-/// A file from an offset on, as far as it is read.
+/// A file from an offset on, up to the maximum that is read.
 fn read_from(path: &Path, offset: u64) -> io::Result<String> {
     let mut file = File::open(path)?;
     let end = fs::metadata(path)?.len();
@@ -215,9 +215,9 @@ fn read_from(path: &Path, offset: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The URL that a log says is listened at.
+/// The URL at which it listens, according to the log.
 fn listening(said: &str) -> Option<String> {
-    // A line that is still being written ends too early.
+    // A line that is still being written may be incomplete.
     let (_, rest) = said.get(..=said.rfind('\n')?)?.split_once(LISTENS)?;
     let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
     Some(format!("http://127.0.0.1:{port}"))
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn last_words_are_few() {
+    fn end_of_the_log_is_short() {
         assert_eq!(last_lines("1\n2\n3\n4\n5\n6\n"), "2\n3\n4\n5\n6");
         assert_eq!(last_lines("1"), "1");
     }

@@ -1,4 +1,4 @@
-//! The order of events in three regions. Every wait is bounded and says what it was for.
+//! The order of events in three regions. Every wait is bounded and names what it waited for.
 
 use std::time::Duration;
 
@@ -17,10 +17,11 @@ use crate::demo::show::{self, Moves};
 use crate::demo::source::{Source, table};
 use crate::demo::{DemoError, Outcome, verdict};
 
-/// Nothing in the demo takes longer unless something is wrong: the slowest is a process that takes its mirrors again.
+/// Every step takes less than this, unless something is wrong. The slowest is a process that acquires its mirrors
+/// again.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What the script plays with.
+/// The parts that the script uses.
 pub(super) struct Script<'a> {
     pub(super) cast: &'a Cast,
     pub(super) sample: Source,
@@ -28,16 +29,16 @@ pub(super) struct Script<'a> {
     pub(super) moves: &'a [Moves<'a>],
     pub(super) screen: &'a Screen,
     pub(super) clock: &'a dyn Clock,
-    /// For how long a process must have been silent before another one takes its mirrors.
+    /// How long a process must be silent before another one acquires its mirrors.
     pub(super) dead_after: Duration,
-    /// Which start over the same directory this is, from 1.
+    /// Number of this start in the same directory, from 1.
     pub(super) round: u64,
 }
 
-/// The ledger with some history, unless it is there from an earlier start.
+/// The ledger with some history, unless it exists from an earlier start.
 pub(super) async fn ledger_prologue(source: &Source, screen: &Screen) -> Result<(), DemoError> {
     let known = if source.exists().await? {
-        "is there from before"
+        "exists already"
     } else {
         source.create().await?;
         source.commit("main", "Opening balances", &table("accounts/2026", 6, 11)).await?;
@@ -50,7 +51,7 @@ pub(super) async fn ledger_prologue(source: &Source, screen: &Screen) -> Result<
 }
 
 impl Script<'_> {
-    /// Plays everything and gives what the judges found.
+    /// Runs all steps and returns the result of the checkers.
     pub(super) async fn run(&self) -> Result<Outcome, DemoError> {
         self.create().await?;
         self.fan_out().await?;
@@ -73,7 +74,7 @@ impl Script<'_> {
         self.screen.say(Voice::Source, &format!("{:<11} {} {text}", source.name(), short(commit)));
     }
 
-    /// Each mirror is asked for at the process of its source's region, as with curl.
+    /// Creates each mirror at the process of its source's region, as curl would.
     async fn create(&self) -> Result<(), DemoError> {
         for one in self.cast.followed() {
             let Wanted { name, source, from, to } = one.wanted;
@@ -85,7 +86,7 @@ impl Script<'_> {
                 Err(error) => Err(error.into()),
             };
             let created = self.until(&format!("an answer to POST …/{source}/mirrors"), asked).await?;
-            let what = if created { "asked for" } else { "is there from before:" };
+            let what = if created { "asked for" } else { "exists already:" };
             let (from, to) = (from.name(), to.name());
             self.say(&format!("mirror {what} {from}/{source} → {to}/{name}, by POST to the process of {from}"));
         }
@@ -96,11 +97,11 @@ impl Script<'_> {
         Ok(())
     }
 
-    /// A commit that reaches one region while the other waits for an object of it.
+    /// A commit that reaches one region while the other one waits for an object.
     async fn fan_out(&self) -> Result<(), DemoError> {
         let (cast, replication) = (self.cast, &self.cast.world.to_eu);
         let mut addresses = Vec::new();
-        // Everything is held until it is known where the one object is.
+        // Everything is held until the address of the withheld object is known.
         replication.hold("*");
         let files = table(&format!("orders/round-{}", self.round), 5, self.round);
         for file in &files {
@@ -132,7 +133,7 @@ impl Script<'_> {
         self.told(&told.1);
         self.stays(&cast.sample_eu, &commit).await?;
         replication.release(&pattern);
-        self.screen.say(Voice::Bucket, "the object is let go to eu-central-1");
+        self.screen.say(Voice::Bucket, "the object is released to eu-central-1");
         self.shows(&cast.sample_eu, &commit).await
     }
 
@@ -156,7 +157,7 @@ impl Script<'_> {
         Ok(())
     }
 
-    /// One region's process dies: the others go on, and it resumes where it was.
+    /// One region's process is killed: the others continue, and it resumes where it was.
     async fn without_a_process(&self) -> Result<(), DemoError> {
         let cast = self.cast;
         let id = cast.west.kill();
@@ -182,7 +183,7 @@ impl Script<'_> {
         self.shows(&cast.sample_west, &commit).await
     }
 
-    /// What is a mirror itself has no mirrors.
+    /// A mirror cannot be mirrored.
     async fn mirror_of_a_mirror(&self) -> Result<(), DemoError> {
         let api = self.cast.east.api()?;
         let refused = self
@@ -205,11 +206,11 @@ impl Script<'_> {
         Ok(())
     }
 
-    /// Takes one mirror away again, after its verdict.
+    /// Deletes one mirror after its verdict.
     async fn delete(&self) -> Result<Outcome, DemoError> {
         let eu = &self.cast.sample_eu;
         let outcome = self.judge(eu).await?;
-        // From here on it is not a mirror any more.
+        // From here on it is not a mirror.
         eu.unwatch().await;
         let api = self.cast.east.api()?;
         api.delete_of(eu.wanted.source, eu.wanted.name).await?;
@@ -227,7 +228,7 @@ impl Script<'_> {
         Ok(verdict(self.screen, one.wanted.name, &report))
     }
 
-    /// What the process of the source's region says of a mirror; none where it knows none.
+    /// The status of a mirror from the process of its source's region; `None` if the process does not know it.
     async fn ask(&self, one: &Followed) -> Result<Option<Mirror>, DemoError> {
         let Wanted { name, source, from, .. } = one.wanted;
         match self.cast.process(from).api()?.mirror_of(source, name).await {
@@ -237,7 +238,7 @@ impl Script<'_> {
         }
     }
 
-    /// Repeats what a source's region answered: the last that it read of the mirror's region, and how old that is.
+    /// Prints what a source's region answered: the last status that it read from the mirror's region, and its age.
     fn told(&self, mirror: &Mirror) {
         let waiting: Vec<String> = mirror.branches.iter().filter_map(show::waiting).collect();
         let (voice, what) = match waiting.as_slice() {
@@ -253,7 +254,7 @@ impl Script<'_> {
         self.screen.say(voice, &format!("GET {} in {}: {what} (status {age})", mirror.id, mirror.source_region));
     }
 
-    /// The mirror's main must not show the commit.
+    /// Checks that the mirror's main does not show the commit.
     async fn stays(&self, one: &Followed, commit: &str) -> Result<(), DemoError> {
         let shown = one.head("main").await?;
         if shown.as_deref() == Some(commit) {
@@ -271,10 +272,10 @@ impl Script<'_> {
         self.judged(one).await
     }
 
-    /// Waits until both sides have the same branches and heads, and the judge has seen the moves.
+    /// Waits until both sides have the same branches and heads, and the checker has checked the moves.
     async fn level(&self, one: &Followed) -> Result<(), DemoError> {
         let level = async || Ok::<_, CheckError>(one.checker.is_in_sync().await?.then_some(())).map_err(Into::into);
-        self.until(&format!("{} level with its source", one.wanted.name), level).await?;
+        self.until(&format!("{} in sync with its source", one.wanted.name), level).await?;
         self.judged(one).await
     }
 

@@ -1,4 +1,4 @@
-//! Three regions: a sandbox lakeFS in each, the replications between their buckets, and the database that they share.
+//! Three regions: a lakeFS sandbox in each, the replications between their buckets, and the shared database.
 //!
 //! ```text
 //! DIR/dynamodb                       the shared table
@@ -46,7 +46,7 @@ impl Place {
     }
 }
 
-/// A mirror as it is asked for.
+/// A mirror to create.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) name: &'static str,
@@ -60,7 +60,7 @@ pub(super) const SAMPLE_WEST: Wanted =
     Wanted { name: "sample-west", source: "sample", from: Place::East, to: Place::West };
 /// The other half.
 pub(super) const SAMPLE_EU: Wanted = Wanted { name: "sample-eu", source: "sample", from: Place::East, to: Place::Eu };
-/// The other way.
+/// The other direction.
 pub(super) const LEDGER_EAST: Wanted =
     Wanted { name: "ledger-east", source: "ledger", from: Place::West, to: Place::East };
 
@@ -70,13 +70,13 @@ impl Wanted {
         format!("local://{}/{}", self.from.bucket(), self.source)
     }
 
-    /// Where their copies come to.
+    /// Where their copies arrive.
     pub(super) fn namespace(&self) -> String {
         format!("local://{}/{}", self.to.bucket(), self.source)
     }
 }
 
-/// A region without its lakemirror.
+/// A region without lakemirror.
 pub(super) struct Region {
     pub(super) place: Place,
     /// URL of its lakeFS.
@@ -98,13 +98,13 @@ impl Region {
     }
 }
 
-/// All of it, up.
+/// The complete environment.
 pub(super) struct World {
     east: Region,
     west: Region,
     eu: Region,
     to_west: Arc<Replication>,
-    /// The replication that has something held back.
+    /// The replication in which objects are held.
     pub(super) to_eu: Arc<Replication>,
     to_east: Arc<Replication>,
     /// URL of the shared database.
@@ -114,7 +114,8 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Sets everything up, over what the directory has from before. Replication stands still until [`Self::replicate`].
+    /// Sets everything up, on top of what the directory contains. Replication does not start before
+    /// [`Self::replicate`].
     pub(super) async fn open(
         dir: &Path,
         behaviour: Behaviour,

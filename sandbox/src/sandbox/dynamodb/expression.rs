@@ -1,4 +1,4 @@
-//! Conditions: a text becomes terms that must all hold, and terms are asked about an item.
+//! Condition expressions: parsed into terms that must all hold, and evaluated against an item.
 //!
 //! ```text
 //! expression = term *("AND" term)
@@ -6,28 +6,28 @@
 //!            / "begins_with(" name "," :value ")" / name "=" :value
 //! ```
 //!
-//! This is all that is known. Anything else, a value that is not given and one that is given for nothing are refused.
+//! Nothing else is supported. Any other expression, an undefined value and an unused value are refused.
 
 use std::collections::BTreeSet;
 
 use super::failure::Failure;
 use super::value::{Attributes, Value};
 
-/// Terms of one expression at most.
+/// Maximum number of terms of one expression.
 const TERMS_MAX: usize = 16;
 const KNOWN: &str =
     "attribute_exists(Name), attribute_not_exists(Name), begins_with(Name, :value) and Name = :value, joined by AND";
 
-/// One thing that must hold.
+/// One condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Term {
-    /// The attribute is there.
+    /// The attribute exists.
     Exists(String),
-    /// The attribute is not there.
+    /// The attribute does not exist.
     NotExists(String),
-    /// The attribute is there, of the same type, and begins so.
+    /// The attribute exists, has the same type, and begins with the value.
     BeginsWith(String, Value),
-    /// The attribute is there, of the same type, and equal.
+    /// The attribute exists, has the same type, and is equal.
     Equals(String, Value),
 }
 
@@ -45,14 +45,14 @@ impl Term {
     }
 }
 
-/// Whether all terms hold. An item that is not there has no attributes.
+/// Whether all terms hold. An item that does not exist has no attributes.
 pub(super) fn holds(terms: &[Term], item: Option<&Attributes>) -> bool {
     let nothing = Attributes::new();
     let item = item.unwrap_or(&nothing);
     terms.iter().all(|term| term.holds(item))
 }
 
-/// Reads the expression of the request's field `field`, with the request's values.
+/// Parses the expression in the request's field `field`, with the request's values.
 pub(super) fn parse(field: &str, text: &str, values: &Attributes) -> Result<Vec<Term>, Failure> {
     let mut parser = Parser { field, text, tokens: tokens(field, text)?.into_iter(), values, used: BTreeSet::new() };
     let mut terms = vec![parser.term()?];
@@ -146,7 +146,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Words (names, and values with their colon) and the marks between them.
+/// Splits into words (names, and values with their colon) and punctuation.
 fn tokens<'a>(field: &str, text: &'a str) -> Result<Vec<&'a str>, Failure> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let (mut tokens, mut rest) = (Vec::new(), text.trim_start());
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_hold_of_what_is_there() {
+    fn terms_are_evaluated_on_existing_attributes() {
         let item: Attributes =
             [("a".to_owned(), Value::S("xyz".into())), ("b".to_owned(), Value::N("7".into()))].into();
         let given = values(&[(":x", "x"), (":xyz", "xyz")]);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_is_refused_with_the_expression_in_it() {
+    fn other_expressions_are_refused_and_quoted() {
         for text in [
             "",
             "a",

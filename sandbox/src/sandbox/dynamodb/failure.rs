@@ -1,4 +1,4 @@
-//! Refusals in DynamoDB's form: a status, the error's name with its namespace, and a message.
+//! Errors in DynamoDB's form: a status, the error's name with its namespace, and a message.
 
 use std::error::Error;
 
@@ -9,7 +9,7 @@ const DYNAMODB: &str = "com.amazonaws.dynamodb.v20120810";
 const SERVICE: &str = "com.amazon.coral.service";
 const VALIDATE: &str = "com.amazon.coral.validate";
 
-/// Why an operation is not performed.
+/// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     status: StatusCode,
@@ -23,12 +23,12 @@ impl Failure {
         Self { status: StatusCode::BAD_REQUEST, namespace, name, message: message.into() }
     }
 
-    /// The request is not one that is taken.
+    /// The request is not valid.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new(VALIDATE, "ValidationException", message)
     }
 
-    /// The body is no JSON.
+    /// The body is not JSON.
     pub(super) fn no_json() -> Self {
         Self::new(SERVICE, "SerializationException", "the body is not JSON")
     }
@@ -38,41 +38,41 @@ impl Failure {
         Self::new(DYNAMODB, "ConditionalCheckFailedException", "The conditional request failed")
     }
 
-    /// There is no such table.
+    /// The table does not exist.
     pub(super) fn no_table(table: &str) -> Self {
         let message = format!("Requested resource not found: Table: {table} not found");
         Self::new(DYNAMODB, "ResourceNotFoundException", message)
     }
 
-    /// There is one already.
+    /// The table exists already.
     pub(super) fn table_exists(table: &str) -> Self {
         Self::new(DYNAMODB, "ResourceInUseException", format!("Table already exists: {table}"))
     }
 
-    /// Nobody signed.
+    /// The request is not signed.
     pub(super) fn unsigned() -> Self {
         Self::new(SERVICE, "MissingAuthenticationTokenException", "Request is missing Authentication Token")
     }
 
-    /// The signature lacks a part.
+    /// A part of the signature is missing.
     pub(super) fn half_signed(part: &str) -> Self {
         let message = format!("Authorization header requires '{part}' parameter.");
         Self::new(SERVICE, "IncompleteSignatureException", message)
     }
 
-    /// The header names no operation of DynamoDB's.
+    /// The header names no operation of DynamoDB.
     pub(super) fn unknown_operation() -> Self {
         Self::new(SERVICE, "UnknownOperationException", "X-Amz-Target names no operation of DynamoDB_20120810")
     }
 
-    /// More bytes than are read.
+    /// The body is too large.
     pub(super) fn too_large(bytes: usize) -> Self {
         let message = format!("the body is longer than {bytes} bytes, or ended early");
         let failure = Self::new(SERVICE, "RequestEntityTooLargeException", message);
         Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..failure }
     }
 
-    /// The sandbox's own fault.
+    /// An internal error of the sandbox.
     pub(super) fn internal(error: &dyn Error) -> Self {
         let failure = Self::new(DYNAMODB, "InternalServerError", error.to_string());
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..failure }

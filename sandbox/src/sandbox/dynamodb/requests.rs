@@ -1,7 +1,7 @@
-//! The operations: what a body may say, what is checked, and the answer with the change that it needs.
+//! The operations: what a request may contain, its validation, and the response with the change that it needs.
 //!
-//! [`perform`] changes nothing itself: its caller keeps the change, makes it, and then answers. A field that is not
-//! known here is refused, since passing over it could mean another thing than what was asked for.
+//! [`perform`] does not change anything itself: its caller logs the change, applies it, and then responds. An unknown
+//! field is refused, since ignoring it could mean something else than was requested.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,9 +12,9 @@ use super::failure::Failure;
 use super::tables::{Change, Definition, Range, Table, Tables};
 use super::value::{Attributes, Value, size};
 
-/// DynamoDB's limit for an item, its attributes' names included.
+/// DynamoDB's limit for an item, including its attribute names.
 const ITEM_BYTES_MAX: usize = 400 << 10;
-/// Items of one page where the request sets no limit: more than 1 MB can hold.
+/// Items of one page if the request sets no limit: more than 1 MB can hold.
 const PAGE_ITEMS_MAX: usize = 1 << 20;
 
 #[derive(Deserialize)]
@@ -28,7 +28,7 @@ struct DescribeTable {
 struct GetItem {
     table_name: String,
     key: Attributes,
-    /// There is one copy, and every read is of it.
+    /// There is one copy, so every read is consistent.
     #[serde(default, rename = "ConsistentRead")]
     _consistent_read: bool,
 }
@@ -66,7 +66,7 @@ struct Query {
 
 type Answer = Result<(serde_json::Value, Option<Change>), Failure>;
 
-/// Checks one operation at this second since 1970.
+/// Validates one operation at this second since 1970.
 pub(super) fn perform(tables: &Tables, operation: &str, body: &[u8], now: u64) -> Answer {
     match operation {
         "DescribeTable" => {
@@ -133,7 +133,7 @@ fn delete_item(tables: &Tables, asked: DeleteItem) -> Answer {
     Ok((json!({}), found.map(|_| Change::Delete { table: asked.table_name, key: asked.key })))
 }
 
-/// The terms of a condition; none without one.
+/// The terms of a condition; none if there is no condition.
 fn condition(text: Option<&str>, values: Option<&Attributes>) -> Result<Vec<Term>, Failure> {
     match (text, values) {
         (None, None) => Ok(Vec::new()),
@@ -181,7 +181,7 @@ fn query(tables: &Tables, asked: Query) -> Answer {
     Ok((answer, None))
 }
 
-/// What a key condition is about: the hash key is something, and the range key is or begins with something.
+/// The range of a key condition: the hash key equals a value, and the range key equals or begins with one.
 fn range(table: &Table, terms: &[Term]) -> Result<Range, Failure> {
     let unsupported = || Failure::invalid("Query key condition not supported");
     let mut hash = None;

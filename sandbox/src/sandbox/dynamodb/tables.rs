@@ -1,7 +1,7 @@
-//! The tables: their keys, their items in the order of the keys' bytes, and pages of them.
+//! The tables: their keys, their items ordered by the bytes of the keys, and pages of them.
 //!
-//! Owns what a table may look like and what a key must be. Changes are checked by [`requests`](super::requests) before
-//! they come here, and are made here both when they are asked for and when the log is read.
+//! Validates table definitions and keys. Changes are validated by [`requests`](super::requests) first; they are applied
+//! here both for requests and when the log is replayed.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -13,12 +13,12 @@ use super::failure::Failure;
 use super::value::{Attributes, Value, size};
 use crate::sandbox::log::Kept;
 
-/// Items of one page count no more than this, unless one alone does.
+/// Maximum size of one page, unless a single item is larger.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 const HASH_BYTES_MAX: usize = 2048;
 const RANGE_BYTES_MAX: usize = 1024;
 
-/// A table as it was asked for.
+/// A table definition from a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct Definition {
@@ -53,7 +53,7 @@ pub(super) struct Attribute {
     attribute_type: KeyKind,
 }
 
-/// What a key can be here.
+/// The supported key types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum KeyKind {
     S,
@@ -69,14 +69,14 @@ impl KeyKind {
     }
 }
 
-/// The one way of paying that needs no numbers.
+/// The only billing mode that needs no numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(super) enum Billing {
     PayPerRequest,
 }
 
-/// The stream that is described and not kept.
+/// The stream, which is described and has no content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct Stream {
@@ -90,13 +90,13 @@ pub(super) struct Stream {
 pub(super) enum Change {
     /// A new table.
     Create { definition: Definition, created: u64 },
-    /// An item, whatever was there.
+    /// Writes an item, whether or not it exists.
     Put { table: String, item: Attributes },
-    /// No item any more.
+    /// Deletes an item.
     Delete { table: String, key: Attributes },
 }
 
-/// An item's place: the bytes of its hash key and of its range key, which is empty where the table has none.
+/// An item's position: the bytes of its hash key and of its range key, which is empty if the table has none.
 pub(super) type Address = (Vec<u8>, Vec<u8>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,13 +105,13 @@ pub(super) struct Part {
     kind: KeyKind,
 }
 
-/// What of a table a query is about.
+/// The items that a query covers.
 #[derive(Debug)]
 pub(super) struct Range {
     pub(super) hash: Vec<u8>,
-    /// What the range key is, or begins with.
+    /// The value or prefix of the range key.
     pub(super) range: Vec<u8>,
-    /// Whether it is just that.
+    /// Whether it is the value.
     pub(super) equal: bool,
 }
 
@@ -136,7 +136,7 @@ impl Kept for Tables {
 
     fn apply(&mut self, change: Change) {
         match change {
-            // What is not valid was never made.
+            // An invalid table was never created.
             Change::Create { definition, created } => {
                 if let Ok(table) = Table::new(definition, created) {
                     self.0.insert(table.definition.table_name.clone(), table);
@@ -180,7 +180,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// An empty table, if it can be one.
+    /// An empty table, if the definition is valid.
     pub(super) fn new(definition: Definition, created: u64) -> Result<Self, Failure> {
         let name = &definition.table_name;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
@@ -208,7 +208,7 @@ impl Table {
         }
     }
 
-    /// As DescribeTable has it.
+    /// The table as DescribeTable returns it.
     pub(super) fn describe(&self) -> serde_json::Value {
         let bytes: usize = self.items.values().map(size).sum();
         let name = &self.definition.table_name;
@@ -233,7 +233,7 @@ impl Table {
         self.items.get(address)
     }
 
-    /// Where an item belongs, if its keys are as they must be.
+    /// The position of an item, if its keys are valid.
     pub(super) fn address(&self, item: &Attributes) -> Result<Address, Failure> {
         let hash = key(&self.hash, item, HASH_BYTES_MAX, "hashkey")?;
         let range = match &self.range {
@@ -243,7 +243,7 @@ impl Table {
         Ok((hash, range))
     }
 
-    /// The place that just a key names.
+    /// The position of a key.
     pub(super) fn address_of_key(&self, key: &Attributes) -> Result<Address, Failure> {
         let named = |part: &Part| key.get(&part.name).is_some_and(|value| value.kind() == part.kind.name());
         let parts = 1 + usize::from(self.range.is_some());
@@ -253,8 +253,8 @@ impl Table {
         self.address(key)
     }
 
-    /// Items of a range in order, after one place if there is one; and the key of the last of them where the page ended
-    /// before the range did, or with its `limit`.
+    /// Items of a range in order, after a position if there is one. Also returns the key of the last item, if the page
+    /// ended before the range or with its `limit`.
     pub(super) fn page(
         &self,
         range: &Range,
@@ -275,7 +275,7 @@ impl Table {
             }
             found.push(item.clone());
         }
-        // The server does not look whether anything follows a full page.
+        // The server does not check whether anything follows a full page.
         let last = found.last().filter(|_| found.len() == limit).map(|item| self.key_of(item));
         (found, last)
     }
@@ -315,7 +315,7 @@ fn key(part: &Part, item: &Attributes, bytes_max: usize, which: &str) -> Result<
 }
 
 impl Part {
-    /// A value's bytes if it is of this key's type; else its type.
+    /// A value's bytes if it has this key's type; otherwise its type.
     pub(super) fn bytes<'a>(&self, value: &'a Value) -> Result<&'a [u8], &'static str> {
         let bytes = value.bytes().filter(|_| value.kind() == self.kind.name());
         bytes.ok_or_else(|| value.kind())

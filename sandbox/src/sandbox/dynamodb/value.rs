@@ -1,6 +1,6 @@
-//! Attribute values: the types that are kept, their JSON form, and what they count for the limits.
+//! Attribute values: the supported types, their JSON form, and their sizes for the limits.
 //!
-//! Kept are S, N (whole numbers only), B, BOOL and NULL. Another type is refused where it is read.
+//! Supported are S, N (integers only), B, BOOL and NULL. Other types are refused.
 
 use std::collections::BTreeMap;
 
@@ -17,16 +17,16 @@ pub(super) type Attributes = BTreeMap<String, Value>;
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Value {
-    /// A text.
+    /// A string.
     S(String),
-    /// A whole number in its shortest form, so that equal numbers are equal texts.
+    /// An integer in its shortest form, so that equal numbers are equal strings.
     N(#[serde(deserialize_with = "number")] String),
     /// Bytes.
     B(Bytes),
-    /// Yes or no.
+    /// A boolean.
     #[serde(rename = "BOOL")]
     Bool(bool),
-    /// Nothing.
+    /// Null.
     #[serde(rename = "NULL")]
     Null(bool),
 }
@@ -57,7 +57,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
     })
 }
 
-/// The shortest form of a whole number.
+/// The shortest form of an integer.
 fn whole(text: &str) -> Option<String> {
     let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -81,7 +81,7 @@ impl Value {
         }
     }
 
-    /// The bytes of what can be a key here.
+    /// The bytes of a value that can be a key.
     pub(super) fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::S(text) => Some(text.as_bytes()),
@@ -93,7 +93,7 @@ impl Value {
     fn size(&self) -> usize {
         match self {
             Self::S(text) => text.len(),
-            // Two digits a byte, and one byte more.
+            // Two digits per byte, and one extra byte.
             Self::N(digits) => digits.trim_start_matches('-').len().div_ceil(2) + 1,
             Self::B(bytes) => bytes.0.len(),
             Self::Bool(_) | Self::Null(_) => 1,
@@ -101,7 +101,7 @@ impl Value {
     }
 }
 
-/// What an item counts: its attributes' names and values.
+/// The size of an item: the names and values of its attributes.
 pub(super) fn size(item: &Attributes) -> usize {
     item.iter().map(|(name, value)| name.len() + value.size()).sum()
 }

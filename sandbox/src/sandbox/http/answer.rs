@@ -1,4 +1,4 @@
-//! Answers in lakeFS's form: JSON as Go writes it, `{"message": …}` for failures, and no answer at all.
+//! Responses in lakeFS's form: JSON as Go writes it, `{"message": …}` for failures, and no response at all.
 
 use std::collections::BTreeMap;
 
@@ -63,12 +63,12 @@ impl Answer {
         Self::body(status, Body::from(bytes.into())).header(header::CONTENT_TYPE, media)
     }
 
-    /// Any body.
+    /// With any body.
     pub(super) fn body(status: StatusCode, body: Body) -> Self {
         Self { status, headers: HeaderMap::new(), body }
     }
 
-    /// With a header; one that cannot be sent is left out.
+    /// Adds a header; an invalid one is left out.
     pub(super) fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(name, value);
@@ -77,7 +77,7 @@ impl Answer {
     }
 }
 
-/// JSON as Go's encoder writes it: no raw `<`, `>` and `&`, a line end behind it.
+/// JSON as Go's encoder writes it: `<`, `>` and `&` are escaped, and a line feed follows.
 fn json_bytes(value: &Value) -> Vec<u8> {
     let text = value.to_string();
     let mut out = Vec::with_capacity(text.len() + 1);
@@ -91,7 +91,7 @@ fn json_bytes(value: &Value) -> Vec<u8> {
     out
 }
 
-/// The response of an outcome.
+/// The response for a result.
 pub(super) fn respond(outcome: Outcome<Answer>) -> Response {
     match outcome {
         Ok(answer) => (answer.status, answer.headers, answer.body).into_response(),
@@ -104,12 +104,12 @@ pub(super) fn respond(outcome: Outcome<Answer>) -> Response {
     }
 }
 
-/// A failure's response.
+/// The response for a failure.
 pub(super) fn message(status: StatusCode, message: &str) -> Response {
     respond(Ok(Answer::json(status, &json!({ "message": message }))))
 }
 
-/// A response as a test wrote it; what cannot be a status or a header is left out.
+/// A response as a test specified it; an invalid status or header is left out.
 pub(super) fn verbatim(code: u16, headers: &BTreeMap<String, String>, body: String) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -123,8 +123,8 @@ pub(super) fn verbatim(code: u16, headers: &BTreeMap<String, String>, body: Stri
     response
 }
 
-/// Ends the connection without an answer. Where the connection cannot be reached, the answer promises bytes that
-/// never come.
+/// Closes the connection without a response. If the connection cannot be reached, the response announces bytes that
+/// never follow.
 pub(super) fn nothing(hangup: Option<Hangup>) -> Response {
     match hangup {
         Some(hangup) => {
@@ -140,7 +140,7 @@ pub(super) fn nothing(hangup: Option<Hangup>) -> Response {
     }
 }
 
-/// `No answer at all` as an outcome.
+/// `No answer at all` as a result.
 pub(super) fn hang_up() -> Failure {
     Failure::new(Kind::Hangup, "")
 }
@@ -151,7 +151,7 @@ pub(super) fn pagination(results: usize, more: bool, last: Option<&str>) -> Valu
     json!({"has_more": more, "max_per_page": 1000, "next_offset": next, "results": results})
 }
 
-/// A list of things with their ids.
+/// A list of items with their ids.
 pub(super) fn list(items: Vec<(String, Value)>, more: bool) -> Value {
     let pagination = pagination(items.len(), more, items.last().map(|(id, _)| id.as_str()));
     let results: Vec<Value> = items.into_iter().map(|(_, value)| value).collect();

@@ -77,7 +77,7 @@ fn hard_reset(call: &Call) -> Outcome<Answer> {
 
 fn diff(call: &Call) -> Outcome<Answer> {
     let mut changes = call.lake().diff_uncommitted(call.param("repository"), call.param("branch"))?;
-    // Of a staged deletion, lakeFS does not look up what it deletes.
+    // lakeFS does not look up the object that a staged deletion removes.
     changes.iter_mut().filter(|change| change.kind == ChangeKind::Removed).for_each(|change| change.entry.size = 0);
     changes_page(call, changes, false)
 }

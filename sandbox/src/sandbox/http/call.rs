@@ -1,4 +1,4 @@
-//! One call: where its parameters come from.
+//! One call and its parameters.
 
 use std::collections::BTreeMap;
 
@@ -9,31 +9,31 @@ use crate::sandbox::Sandbox;
 use crate::sandbox::failure::{Failure, Kind, Outcome};
 use crate::sandbox::lake::{Condition, Lake, Page};
 
-/// Items of a page unless asked for otherwise.
+/// Default number of items of a page.
 const AMOUNT_DEFAULT: usize = 100;
 
-/// One call, checked against its schema.
+/// One call, validated against its schema.
 pub(super) struct Call {
-    /// The sandbox it goes to.
+    /// The sandbox that serves it.
     pub sandbox: Sandbox,
-    /// The parts of the path.
+    /// The parameters in the path.
     pub params: Vec<(String, String)>,
     /// The query.
     pub query: Vec<(String, String)>,
-    /// The body; null where there is none.
+    /// The body; null if there is none.
     pub body: Value,
     /// The headers.
     pub headers: HeaderMap,
-    /// Whether it is the user's.
+    /// Whether the caller is the user.
     pub known: bool,
 }
 
-/// A query's pairs, decoded.
+/// The decoded pairs of a query.
 pub(super) fn parse_query(query: Option<&str>) -> Vec<(String, String)> {
     url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect()
 }
 
-/// Bodies are JSON.
+/// Checks that the content type is JSON.
 pub(super) fn check_content_type(headers: &HeaderMap) -> Outcome<()> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if given.split(';').next().unwrap_or_default().trim() == "application/json" {
@@ -44,22 +44,22 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Outcome<()> {
 }
 
 impl Call {
-    /// The server's rules.
+    /// The lakeFS installation.
     pub(super) fn lake(&self) -> &Lake {
         &self.sandbox.lake
     }
 
-    /// A part of the path.
+    /// A parameter in the path.
     pub(super) fn param(&self, name: &str) -> &str {
         self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
-    /// A part of the query.
+    /// A parameter in the query.
     pub(super) fn text(&self, name: &str) -> &str {
         self.query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
-    /// All values of a repeated part of the query.
+    /// All values of a repeated parameter in the query.
     pub(super) fn texts(&self, name: &str) -> Vec<String> {
         self.query
             .iter()
@@ -68,7 +68,7 @@ impl Call {
             .collect()
     }
 
-    /// A switch in the query, and what it is when it is absent.
+    /// A boolean in the query, with its default.
     pub(super) fn flag_or(&self, name: &str, default: bool) -> bool {
         match self.text(name) {
             "" => default,
@@ -76,47 +76,47 @@ impl Call {
         }
     }
 
-    /// A switch in the query.
+    /// A boolean in the query.
     pub(super) fn flag(&self, name: &str) -> bool {
         self.flag_or(name, false)
     }
 
-    /// The page asked for.
+    /// The requested page.
     pub(super) fn page(&self) -> Page {
         let amount = self.text("amount").parse().ok().filter(|amount| *amount > 0).unwrap_or(AMOUNT_DEFAULT);
         Page { prefix: self.text("prefix").to_owned(), after: self.text("after").to_owned(), amount }
     }
 
-    /// A text of the body.
+    /// A string in the body.
     pub(super) fn field(&self, name: &str) -> &str {
         self.body.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// A switch of the body.
+    /// A boolean in the body.
     pub(super) fn switch(&self, name: &str) -> bool {
         self.body.get(name).and_then(Value::as_bool).unwrap_or_default()
     }
 
-    /// A number of the body.
+    /// A number in the body.
     pub(super) fn number(&self, name: &str) -> Option<i64> {
         self.body.get(name).and_then(Value::as_i64)
     }
 
-    /// A list of texts of the body.
+    /// A list of strings in the body.
     pub(super) fn list(&self, name: &str) -> Vec<String> {
         let items = self.body.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
-    /// A map of texts of the body.
+    /// A map of strings in the body.
     pub(super) fn map(&self, name: &str) -> BTreeMap<String, String> {
         self.body.get(name).map(text_map).unwrap_or_default()
     }
 
-    /// What must hold for the call.
+    /// The precondition of the call.
     ///
     /// # Errors
-    /// 501 for conditions that lakeFS's open-source edition does not know.
+    /// 501 for conditions that lakeFS's open-source edition does not support.
     pub(super) fn condition(&self) -> Outcome<Condition> {
         condition(&self.headers)
     }
@@ -131,7 +131,7 @@ pub(super) fn condition(headers: &HeaderMap) -> Outcome<Condition> {
     }
 }
 
-/// A JSON object of texts as a map.
+/// A JSON object of strings as a map.
 pub(super) fn text_map(value: &Value) -> BTreeMap<String, String> {
     let fields = value.as_object().into_iter().flatten();
     fields.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()

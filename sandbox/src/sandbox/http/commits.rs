@@ -1,4 +1,4 @@
-//! Commits: made, recorded, read; reverts and cherry-picks.
+//! Commits: created, recorded, read; reverts and cherry-picks.
 
 use axum::http::Method;
 use serde_json::Value;
@@ -38,7 +38,7 @@ fn commit(call: &Call) -> Outcome<Answer> {
 
 fn record(call: &Call) -> Outcome<Answer> {
     if call.body.get("metadata").is_none_or(Value::is_null) {
-        // lakeFS fails inside over this and closes the connection.
+        // lakeFS panics here and closes the connection.
         return Err(answer::hang_up());
     }
     let number = |name: &str| {
@@ -63,7 +63,7 @@ fn record(call: &Call) -> Outcome<Answer> {
 }
 
 fn get(call: &Call) -> Outcome<Answer> {
-    // This call alone answers so: whatever is not found is the commit, everything else is 500.
+    // Only this call responds like this: whatever is not found is the commit, everything else is 500.
     let found = call.lake().get_commit(call.param("repository"), call.param("commit"));
     let found = found.map_err(|failure| match failure.kind {
         Kind::RepositoryNotFound => Failure::new(Kind::RepositoryNotFound, "repository not found"),

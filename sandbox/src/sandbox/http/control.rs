@@ -1,12 +1,12 @@
-//! `/_sandbox/…`: the knobs over HTTP, for a sandbox that runs by itself. Basic credentials as for the API.
+//! `/_sandbox/…`: fault injection over HTTP, for a sandbox that runs as a process. Basic credentials as for the API.
 //!
 //! | call | what |
 //! |---|---|
-//! | `GET /_sandbox/faults` | the rules that are left, and the count of calls |
+//! | `GET /_sandbox/faults` | the remaining rules, and the number of calls |
 //! | `POST /_sandbox/faults` | adds a rule ([`Rule`] as JSON) |
 //! | `DELETE /_sandbox/faults` | clears everything |
-//! | `POST /_sandbox/latency` | `{"ms": 200}`: every call waits |
-//! | `POST /_sandbox/unreachable` | `{"unreachable": true}`: every call but these loses its connection |
+//! | `POST /_sandbox/latency` | `{"ms": 200}`: delays every call |
+//! | `POST /_sandbox/unreachable` | `{"unreachable": true}`: closes the connection of every other call |
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::answer::{self, Answer};
 use super::{BODY_BYTES_MAX, Failure, Kind, Outcome, Router, Sandbox, authenticate};
 use crate::sandbox::faults::Rule;
 
-/// The path that all of this is under.
+/// The base path of these calls.
 pub(super) const BASE: &str = "/_sandbox";
 
 #[derive(Deserialize)]
@@ -35,7 +35,7 @@ struct Unreachable {
     unreachable: bool,
 }
 
-/// The routes; none if they are not wanted.
+/// The routes; none if they are disabled.
 pub(super) fn routes(wanted: bool) -> Router<Sandbox> {
     match wanted {
         true => Router::new().route(&format!("{BASE}/{{knob}}"), any(handle)),
@@ -70,7 +70,7 @@ async fn turn(sandbox: &Sandbox, request: Request) -> Outcome<Answer> {
             let Unreachable { unreachable } = parse(body).await?;
             faults.set_unreachable(unreachable);
         }
-        _ => return Err(Failure::new(Kind::NotFound, "no such knob")),
+        _ => return Err(Failure::new(Kind::NotFound, "no such setting")),
     }
     Ok(Answer::empty(StatusCode::NO_CONTENT))
 }

@@ -1,4 +1,4 @@
-//! Metadata files, where they are, and the dump of all refs.
+//! Metadata files, their locations, and the dump of all refs.
 
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// What a local blockstore answers to a request for a pre-signed URL.
+/// The response of a local blockstore to a request for a pre-signed URL.
 pub(super) fn no_presigning() -> Failure {
     Failure::new(Kind::Invalid, "local adapter presigned URL: operation not supported")
 }
@@ -38,7 +38,7 @@ fn object(call: &Call) -> Outcome<Answer> {
         .header(header::CONTENT_SECURITY_POLICY, "default-src 'none'"))
 }
 
-/// Where a file is; whether it is there is not looked at.
+/// The location of a file, which need not exist.
 fn location(call: &Call) -> Outcome<Answer> {
     call.lake().repository(call.param("repository"))?;
     let location = Blocks::metadata_address(call.param("id"));

@@ -1,9 +1,8 @@
-//! The one part of a `multipart/form-data` body that an upload has, found while the body streams in.
+//! Extracts the one relevant part of a `multipart/form-data` upload while the body is streamed.
 //!
-//! Owns a small machine over bytes: it is fed chunks and gives back the content's bytes; nothing is kept but a
-//! boundary's length of them.
+//! A state machine that takes chunks and returns the bytes of the content. It buffers at most the length of a boundary.
 
-/// The longest head of a part.
+/// Maximum size of the header of a part.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// Finds the part named `content`.
@@ -19,7 +18,7 @@ pub(super) struct Content {
 enum State {
     /// Before a delimiter.
     Skip,
-    /// In the head of a part.
+    /// In the header of a part.
     Head,
     /// In the content.
     Take,
@@ -28,9 +27,10 @@ enum State {
 }
 
 impl Content {
-    /// The content in a body with this boundary.
+    /// Extracts from a body with this boundary.
     pub(super) fn new(boundary: &str) -> Self {
-        // The first delimiter has no line end before it; held bytes begin with one, so that all look alike.
+        // The first delimiter has no line end before it. The buffer starts with one, so that all delimiters look the
+        // same.
         Self {
             delimiter: format!("\r\n--{boundary}").into_bytes(),
             held: b"\r\n".to_vec(),
@@ -39,7 +39,7 @@ impl Content {
         }
     }
 
-    /// The boundary in a content type, if it is one of forms.
+    /// The boundary in a content type, if it is a form's.
     pub(super) fn boundary(content_type: &str) -> Option<Option<String>> {
         let (media, rest) = content_type.split_once(';').unwrap_or((content_type, ""));
         if !media.trim().eq_ignore_ascii_case("multipart/form-data") {
@@ -49,17 +49,17 @@ impl Content {
         Some(named.map(|value| value.trim_matches('"').to_owned()))
     }
 
-    /// The content's media type, once its head has been seen.
+    /// The content's media type, after its header was read.
     pub(super) fn media(&self) -> Option<&str> {
         self.media.as_deref()
     }
 
-    /// Whether the content was there, as a whole.
+    /// Whether the content was read completely.
     pub(super) fn is_complete(&self) -> bool {
         self.state == State::Done
     }
 
-    /// Takes the next bytes of the body and gives back those of the content.
+    /// Takes the next bytes of the body and returns those of the content.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.held.extend_from_slice(bytes);
         let mut content = Vec::new();
@@ -111,7 +111,7 @@ impl Content {
         let named = line("content-disposition").is_some_and(|value| {
             value.split(';').any(|part| matches!(part.trim(), "name=\"content\"" | "name=content"))
         });
-        // An empty content is followed by the next delimiter at once, whose line end the head has taken.
+        // Empty content is directly followed by the next delimiter, whose line end was read as part of the header.
         self.held.splice(..0, if named { Vec::new() } else { b"\r\n".to_vec() });
         self.state = if named { State::Take } else { State::Skip };
         if named {

@@ -1,4 +1,4 @@
-//! Changes to objects of a branch, other than uploads: deletions, copies, entries for bytes elsewhere.
+//! Changes to objects of a branch, other than uploads: deletions, copies, entries for external bytes.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ fn delete_many(call: &Call) -> Outcome<Answer> {
     }
     let (repository, branch) = (call.param("repository"), call.param("branch"));
     if paths.iter().any(String::is_empty) {
-        // One empty path, and lakeFS deletes none and says nothing.
+        // With one empty path, lakeFS deletes nothing and reports no error.
         return Answer::ok(&json!({"errors": []}));
     }
     let outcome = call.lake().delete_objects(repository, branch, &paths, call.flag("force"));

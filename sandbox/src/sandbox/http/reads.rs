@@ -1,4 +1,4 @@
-//! Objects of a ref, read: their bytes, what is known of them, listings.
+//! Reads objects of a ref: bytes, attributes, listings.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::sandbox::lake::Listed;
 use crate::sandbox::model::{Entry, Repository};
 use crate::sandbox::validate;
 
-/// Bytes that are read from a file at a time.
+/// How many bytes are read from a file at a time.
 const CHUNK_BYTES: usize = 1 << 16;
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -41,7 +41,7 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// Repository and entry of a call.
+/// The repository and the entry of a call.
 fn found(call: &Call) -> Outcome<(Repository, Arc<Entry>)> {
     let entry = call.lake().entry(call.param("repository"), call.param("ref"), call.text("path"))?;
     Ok((call.lake().repository(call.param("repository"))?, entry))
@@ -56,12 +56,12 @@ fn range(call: &Call, size: i64) -> Outcome<Option<(i64, i64)>> {
     parse_range(value, size).map(Some).map_err(|_| refused())
 }
 
-/// Whether a range is a proper one and lies outside of the object, whose size the answer then tells.
+/// Whether a range is valid and outside the object; the response then states the object's size.
 fn is_outside(value: &header::HeaderValue, size: i64) -> bool {
     value.to_str().is_ok_and(|value| parse_range(value, size) == Err(false))
 }
 
-/// The error tells whether the range is malformed (true) or outside of the object.
+/// The error tells whether the range is malformed (true) or outside the object.
 fn parse_range(value: &str, size: i64) -> Result<(i64, i64), bool> {
     let spec = value.strip_prefix("bytes=").filter(|spec| !spec.contains(',')).ok_or(true)?;
     let (first, last) = spec.split_once('-').ok_or(true)?;
@@ -98,7 +98,7 @@ fn described(answer: Answer, entry: &Entry) -> Answer {
         .header(header::EXPIRES, "0")
 }
 
-/// [`described`], for an answer that may have the bytes.
+/// [`described`], for a response that may contain the bytes.
 fn offered(answer: Answer, entry: &Entry) -> Answer {
     described(answer, entry).header(header::CONTENT_DISPOSITION, disposition(&entry.content_type))
 }
@@ -128,7 +128,7 @@ fn get(call: &Call) -> Outcome<Answer> {
     };
     let file = match call.lake().open_object(&repository, &entry, u64::try_from(first).unwrap_or_default()) {
         Ok(file) => file,
-        // The entry is described before its bytes are looked for.
+        // lakeFS describes the entry before it opens its bytes.
         Err(failure) => return Ok(offered(Answer::failure(&failure), &entry).header(header::CONTENT_TYPE, JSON)),
     };
     let body = streamed(file, u64::try_from(length).unwrap_or_default());
@@ -139,7 +139,7 @@ fn get(call: &Call) -> Outcome<Answer> {
     Ok(answer)
 }
 
-/// Whether a browser may show it.
+/// Whether a browser may display it.
 fn disposition(media: &str) -> &'static str {
     let shown = match media.split_once('/') {
         Some(("image", kind)) => matches!(kind, "jpeg" | "jpg" | "png" | "gif" | "webp" | "svg+xml"),
@@ -154,7 +154,7 @@ fn disposition(media: &str) -> &'static str {
     if shown { "inline" } else { "attachment" }
 }
 
-/// A file's next bytes. A file that is shorter than its entry says breaks the answer off, as on a real server.
+/// The next bytes of a file. A file that is shorter than its entry says truncates the response, as on a real server.
 fn streamed(file: std::fs::File, length: u64) -> Body {
     let file = tokio::fs::File::from_std(file).take(length);
     Body::from_stream(futures_util::stream::try_unfold((file, length), |(mut file, left)| async move {
@@ -171,7 +171,7 @@ fn streamed(file: std::fs::File, length: u64) -> Body {
 }
 
 fn head(call: &Call) -> Outcome<Answer> {
-    // HEAD answers have no body, failures included.
+    // HEAD responses have no body, failures included.
     let empty = |failure: Failure| Answer::empty(failure.status());
     let entry = match found(call) {
         Ok((_, entry)) => entry,
@@ -244,7 +244,7 @@ mod tests {
     use super::parse_range;
 
     #[test]
-    fn ranges_are_cut_and_refused_as_lakefs_does() {
+    fn byte_ranges_are_clipped_and_refused_as_in_lakefs() {
         for (value, size, wanted) in [
             ("bytes=0-0", 10, Ok((0, 0))),
             ("bytes=0-0", 0, Err(false)),

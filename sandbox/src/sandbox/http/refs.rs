@@ -1,4 +1,4 @@
-//! What is asked of refs: the log, differences, merges.
+//! Queries about refs: the log, differences, merges.
 
 use axum::http::{Method, StatusCode};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Settings: protected branches, garbage collection rules; and what the sandbox does not do.
+//! Settings: protected branches and garbage collection rules; and what the sandbox does not support.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ fn set_protection(call: &Call) -> Outcome<Answer> {
     Answer::done()
 }
 
-/// Garbage collection is refused on a read-only repository and does nothing on another.
+/// Garbage collection is refused on a read-only repository, and does nothing on others.
 fn check_collectable(call: &Call) -> Outcome<()> {
     match call.lake().repository(call.param("repository"))?.read_only {
         true => Err(Failure::read_only()),

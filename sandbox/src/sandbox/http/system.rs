@@ -1,4 +1,4 @@
-//! The server itself: health, setup, configuration, version, login, the user.
+//! The server: health, setup, configuration, version, login, the user.
 
 use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
@@ -9,8 +9,7 @@ use super::answer::{self, Answer};
 use super::{Call, Failure, Guard, Kind, Operation, Outcome, Sandbox, auth};
 use crate::sandbox::lake::USER;
 
-/// The version that the sandbox says it is: that of a server built without one, because clients must not depend on
-/// what they read here.
+/// The version that the sandbox reports: that of a build without a version, because clients must not depend on it.
 const VERSION: &str = "dev";
 /// How long the session cookie lasts, in seconds.
 const COOKIE_SECONDS: u32 = 30 * 24 * 3600;
@@ -39,7 +38,7 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// What lakeFS's open-source edition answers to what it does not do.
+/// The response of lakeFS's open-source edition to unsupported calls.
 pub(super) fn not_implemented(_: &Call) -> Outcome<Answer> {
     Err(Failure::new(Kind::NotImplemented, "Not Implemented"))
 }

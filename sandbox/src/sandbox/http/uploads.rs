@@ -1,4 +1,4 @@
-//! Uploads: the body streams into the blockstore, as it is or as a form.
+//! Uploads: the body is streamed into the blockstore, raw or as a form.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::sandbox::lake::{Attributes, OCTET_STREAM, Upload};
 /// The route.
 pub(super) const PATH: &str = "/repositories/{repository}/branches/{branch}/objects";
 const QUERY: &[Param] = &[text("storageClass"), flag("force"), required("path")];
-/// Headers that begin so are user metadata.
+/// Prefix of headers with user metadata.
 const METADATA: &str = "x-lakefs-meta-";
 
 /// `POST …/objects`.
@@ -52,7 +52,7 @@ fn begin(call: &Call) -> Outcome<Upload> {
     Ok(upload)
 }
 
-/// What came in.
+/// What was received.
 struct Received {
     size: i64,
     checksum: String,

@@ -12,22 +12,22 @@ use super::{Lake, Page, argument, check_branch_name, check_ref, check_writable};
 pub struct CreateBranch {
     /// Its name.
     pub name: String,
-    /// A ref that names its first head.
+    /// A ref whose commit is the first head.
     pub source: String,
     /// Needed on a read-only repository.
     pub force: bool,
-    /// Whether listings shall leave it out.
+    /// Whether listings omit it.
     pub hidden: bool,
 }
 
-/// Which uncommitted changes to give up.
+/// Which uncommitted changes to discard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResetWhat {
     /// All.
     Everything,
     /// Those of one path.
     Object(String),
-    /// Those of all paths that begin so.
+    /// Those of all paths with this prefix.
     Prefix(String),
 }
 
@@ -61,10 +61,10 @@ impl Lake {
         self.branch_head(&self.repository(repository)?, branch)
     }
 
-    /// Creates a branch and answers its head.
+    /// Creates a branch and returns its head.
     ///
     /// # Errors
-    /// `NotUnique`, `Conflict` with a tag or a commit of that name, `not found` for the source, forbidden on a
+    /// `NotUnique`; `Conflict` with a tag or a commit of that name; `not found` for the source; forbidden on a
     /// read-only repository without force.
     pub fn create_branch(&self, repository: &str, wanted: CreateBranch) -> Outcome<String> {
         let CreateBranch { name, source, force, hidden } = wanted;
@@ -125,11 +125,11 @@ impl Lake {
         })
     }
 
-    /// Points a branch to any commit. What is staged stays staged on top.
+    /// Points a branch to any commit. Staged changes remain staged.
     ///
     /// # Errors
-    /// Forbidden on a protected branch, and on a read-only repository without force; `Invalid` when an attempt to
-    /// commit left changes behind; `not found` for the ref.
+    /// Forbidden on a protected branch, and on a read-only repository without force; `Invalid` if an attempt to commit
+    /// left changes behind; `not found` for the ref.
     pub fn hard_reset(&self, repository: &str, branch: &str, to: &str, force: bool) -> Outcome<()> {
         argument("branch", check_branch_name(branch))?;
         argument("ref", check_ref(to))?;
@@ -157,12 +157,12 @@ impl Lake {
         }
     }
 
-    /// Whether changes really change the tree of a commit.
+    /// Whether changes modify the tree of a commit.
     pub(super) fn differs(&self, repository: &Repository, commit: &str, changes: &Changes) -> Outcome<bool> {
         Ok(!changes.is_empty() && !self.changes_over(repository, commit, changes)?.is_empty())
     }
 
-    /// Gives up uncommitted changes.
+    /// Discards uncommitted changes.
     ///
     /// # Errors
     /// `branch not found`; forbidden on a protected branch, and on a read-only repository without force.
@@ -182,7 +182,7 @@ impl Lake {
         let mutations = match what {
             ResetWhat::Everything => vec![Mutation::Forget { uid, branch: name, forget: Forget::All }],
             ResetWhat::Object(path) => self.restaged(&repository, branch, &found, |changed| changed == path)?,
-            // What is staged is sealed with it, which hard resets notice.
+            // This also seals what is staged, which hard resets detect.
             ResetWhat::Prefix(prefix) => {
                 let mut mutations = vec![Mutation::Seal { uid, branch: name }];
                 mutations.extend(self.restaged(&repository, branch, &found, |path| path.starts_with(prefix.as_str()))?);
@@ -192,8 +192,8 @@ impl Lake {
         self.change(mutations)
     }
 
-    /// Stages what is committed over what is uncommitted, where a path is wanted: that is how lakeFS gives up single
-    /// changes.
+    /// Stages the committed entries over the uncommitted ones for the selected paths: this is how lakeFS discards
+    /// single changes.
     fn restaged(
         &self,
         repository: &Repository,

@@ -1,4 +1,4 @@
-//! Differences: between two trees, between a branch and its head, and what a merge would bring.
+//! Differences: between two trees, between a branch and its head, and the changes of a merge.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub enum ChangeKind {
     Removed,
     /// Both have it, differently.
     Changed,
-    /// A merge could not decide.
+    /// A merge cannot decide.
     Conflict,
 }
 
@@ -54,7 +54,7 @@ impl Change {
     }
 }
 
-/// The next record of a walk, whole ranges entered.
+/// The next record of a walk; enters every range.
 fn record(walk: &mut Cursor<'_>) -> Outcome<Option<Record>> {
     while let Some(At::Range(_)) = walk.peek() {
         walk.enter()?;
@@ -66,7 +66,7 @@ fn record(walk: &mut Cursor<'_>) -> Outcome<Option<Record>> {
 }
 
 impl Lake {
-    /// How the tree `right` differs from the tree `left`, by path. Ranges that both have are not looked into.
+    /// The differences of the tree `right` from the tree `left`, by path. Ranges that both have are skipped.
     pub(super) fn tree_changes(&self, repository: &Repository, left: &str, right: &str) -> Outcome<Vec<Change>> {
         let (left, right) = (self.tree(repository, left)?, self.tree(repository, right)?);
         let (mut left, mut right) = (left.walk(), right.walk());
@@ -96,7 +96,7 @@ impl Lake {
         }
     }
 
-    /// What uncommitted changes change in the tree of a commit.
+    /// The differences that uncommitted changes make to the tree of a commit.
     pub(super) fn changes_over(
         &self,
         repository: &Repository,
@@ -116,7 +116,7 @@ impl Lake {
         Ok(found)
     }
 
-    /// What is uncommitted on a branch.
+    /// The uncommitted changes of a branch.
     ///
     /// # Errors
     /// `branch not found`; `No data`.
@@ -127,7 +127,7 @@ impl Lake {
         self.changes_over(&repository, &found.head, &found.uncommitted())
     }
 
-    /// How `right` differs from `left`. With `right` as `branch$`, what is uncommitted on it counts too.
+    /// The differences of `right` from `left`. If `right` is `branch$`, its uncommitted changes count, too.
     ///
     /// # Errors
     /// `not found` for a ref; `No data`.
@@ -149,7 +149,7 @@ impl Lake {
         Ok(all.into_values().collect())
     }
 
-    /// What merging `right` into `left` would change in `left`.
+    /// The changes that merging `right` into `left` would make in `left`.
     ///
     /// # Errors
     /// `not found` for a ref; `No data`.
@@ -167,7 +167,8 @@ impl Lake {
             let kind = match (unchanged_here, unchanged_there) {
                 (true, _) => continue,
                 (false, true) => change.kind,
-                // Added on one side only is no conflict; the walk shows what the destination added as a removal.
+                // A path added on one side only is not a conflict. The walk shows what the destination added as a
+                // removal.
                 (false, false) if base.is_none() && change.kind == ChangeKind::Removed => continue,
                 (false, false) => ChangeKind::Conflict,
             };

@@ -1,4 +1,4 @@
-//! Commits: made from what is staged, recorded as they come, read.
+//! Commits: created from staged changes, recorded verbatim, read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::super::tree::Tree;
 use super::super::{apply, merge};
 use super::{Lake, USER, argument, check_branch_name, check_writable};
 
-/// A commit to make of what is staged on a branch.
+/// A commit to create from the staged changes of a branch.
 #[derive(Debug, Clone, Default)]
 pub struct NewCommit {
     /// Its message.
@@ -21,18 +21,18 @@ pub struct NewCommit {
     pub metadata: BTreeMap<String, String>,
     /// Its date in seconds since 1970; now, if absent.
     pub date: Option<i64>,
-    /// Whether it may change nothing.
+    /// Whether it may be empty.
     pub allow_empty: bool,
     /// Needed on a read-only repository.
     pub force: bool,
-    /// A tree to take instead of what is staged.
+    /// A tree to use instead of the staged changes.
     pub source_metarange: Option<String>,
 }
 
-/// A commit to record as it is. Nothing of it is checked but its id.
+/// A commit to record verbatim. Only its id is checked.
 #[derive(Debug, Clone)]
 pub struct CommitRecordCreation {
-    /// The record; the id must be its content's.
+    /// The record; its id must be the hash of its content.
     pub commit: Commit,
     /// Needed on a read-only repository.
     pub force: bool,
@@ -49,7 +49,7 @@ impl Lake {
         Builder::new(&self.blocks, &repository.storage_namespace, Box::new(|| self.temporary_name()))
     }
 
-    /// The commit that a ref names, as `getCommit` answers it.
+    /// The commit of a ref, as `getCommit` returns it.
     ///
     /// # Errors
     /// `commit not found` for whatever is not found; `repository not found`.
@@ -59,11 +59,11 @@ impl Lake {
         self.commit(&repository, &id)
     }
 
-    /// Commits what is staged on a branch.
+    /// Commits the staged changes of a branch.
     ///
     /// # Errors
-    /// `no changes`; `branch not found`; forbidden on a protected branch, and on a read-only repository without
-    /// force. After a failure what was staged stays, sealed.
+    /// `no changes`; `branch not found`; forbidden on a protected branch, and on a read-only repository without force.
+    /// After a failure, the staged changes remain, sealed.
     pub fn commit_branch(&self, repository: &str, branch: &str, wanted: NewCommit) -> Outcome<Arc<Commit>> {
         argument("branch", check_branch_name(branch))?;
         let repository = self.repository(repository)?;
@@ -96,7 +96,7 @@ impl Lake {
         })
     }
 
-    /// lakeFS looks for actions on the branch first, and a branch that is not there fails in that.
+    /// lakeFS reads actions from the branch first, and fails there if the branch does not exist.
     fn check_actions(&self, repository: &Repository, branch: &str) -> Outcome<()> {
         let run = self.temporary_name();
         let looking = format!("prepare-commit hook aborted, run id '{run}': list actions from commit: listing actions");
@@ -114,7 +114,7 @@ impl Lake {
         out.finish()
     }
 
-    /// A commit on top of another one, by the user, now or at the given second.
+    /// A commit on top of another one by the user, with the current time or the given one in seconds.
     pub(super) fn child(&self, parent: &Commit, metarange: String, date: Option<i64>) -> Commit {
         let (seconds, nanos) = date.map_or_else(|| self.now(), |date| (date, 0));
         Commit {
@@ -131,13 +131,13 @@ impl Lake {
         }
     }
 
-    /// Writes a finished commit and points its branch to it; what was sealed for it is forgotten.
+    /// Records a finished commit and points its branch to it; the changes that were sealed for it are discarded.
     pub(super) fn advance(&self, repository: &Repository, branch: &str, mut commit: Commit) -> Outcome<Arc<Commit>> {
         commit.id = commit_id(&commit);
         let (uid, name, head) = (repository.uid.clone(), branch.to_owned(), commit.id.clone());
         self.decide(|state| {
             let partition = state.partitions.get(&uid);
-            // The branch may have been deleted since the work began.
+            // The branch may have been deleted since the operation began.
             let there = partition.is_some_and(|partition| partition.branches.contains_key(branch));
             let known = partition.is_some_and(|partition| partition.commits.contains_key(&commit.id));
             let mut mutations = Vec::new();
@@ -153,8 +153,8 @@ impl Lake {
     /// Records a commit.
     ///
     /// # Errors
-    /// `Invalid` when the id is not the content's; `NotUnique`; forbidden on a read-only repository without force,
-    /// which is looked at first.
+    /// `Invalid` if the id is not the hash of the content; `NotUnique`; forbidden on a read-only repository without
+    /// force, which is checked first.
     pub fn create_commit_record(&self, repository: &str, wanted: CommitRecordCreation) -> Outcome<()> {
         let repository = self.repository(repository)?;
         check_writable(&repository, wanted.force)?;
@@ -171,7 +171,7 @@ impl Lake {
         })
     }
 
-    /// The tree that a merge makes, by lakeFS's rules for when there is nothing to do.
+    /// The tree of a merge, with lakeFS's rules for when there is nothing to do.
     pub(super) fn merge_trees(
         &self,
         repository: &Repository,

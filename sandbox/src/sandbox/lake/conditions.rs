@@ -1,6 +1,6 @@
 //! Preconditions of a write.
 
-/// What must hold for a write to happen.
+/// The condition under which a write happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Condition {
     /// Nothing.

@@ -1,4 +1,4 @@
-//! All refs of a repository as metadata files, which another installation can be restored from.
+//! Dumps all refs of a repository to metadata files, from which another installation can be restored.
 //!
 //! Commits, branches and tags each become one range of Protocol Buffers messages under a metarange; `refs_manifest.json`
 //! names the three. Message numbers: lakeFS `pkg/graveler/graveler.proto`.
@@ -14,10 +14,10 @@ use super::super::failure::{Failure, Outcome};
 use super::super::model::{Addressing, Branch, Commit, Repository};
 use super::Lake;
 
-/// Outcomes of dumps that are kept.
+/// Number of results of dumps that are kept.
 const TASKS_MAX: usize = 1000;
 
-/// A Protocol Buffers message that is being written. Fields that have their default value are left out.
+/// A Protocol Buffers message that is being written. Fields with their default value are left out.
 #[derive(Default)]
 struct Message(Vec<u8>);
 
@@ -33,13 +33,13 @@ impl Message {
     fn number(mut self, field: u64, value: i64) -> Self {
         if value != 0 {
             self.varint(field << 3);
-            // Negative numbers are written as their two's complement.
+            // Negative numbers are encoded as two's complement.
             self.varint(value.cast_unsigned());
         }
         self
     }
 
-    /// A list's items are written even if they are empty.
+    /// Items of a list are written even if they are empty.
     fn item(mut self, field: u64, bytes: &[u8]) -> Self {
         self.varint(field << 3 | 2);
         self.varint(bytes.len() as u64);
@@ -52,7 +52,7 @@ impl Message {
     }
 }
 
-/// A branch or a tag: the first two fields are the same.
+/// A branch or a tag: their first two fields are the same.
 fn ref_data(id: &str, commit: &str) -> Vec<u8> {
     Message::default().text(1, id).text(2, commit).0
 }
@@ -85,7 +85,7 @@ fn commit_data(commit: &Commit) -> Vec<u8> {
 }
 
 impl Lake {
-    /// Dumps all refs as a task, whose outcome is asked for by its id. The dump is done when this returns.
+    /// Dumps all refs as a task whose result is queried by its id. The dump is finished when this returns.
     ///
     /// # Errors
     /// As [`Self::dump_refs`].
@@ -100,7 +100,7 @@ impl Lake {
         Ok(id)
     }
 
-    /// The outcome of a dump, and when it was done (seconds since 1970). Forgotten with the process.
+    /// The result of a dump, and when it finished (seconds since 1970). Lost when the process ends.
     ///
     /// # Errors
     /// `not found`.
@@ -112,7 +112,7 @@ impl Lake {
     /// Dumps all refs; allowed on read-only repositories.
     ///
     /// # Errors
-    /// As [`Self::repository`]; what writing says.
+    /// As [`Self::repository`]; errors of writing.
     pub fn dump_refs(&self, repository: &str) -> Outcome<Dump> {
         let repository = self.repository(repository)?;
         let partition = self.look(&repository, Clone::clone);

@@ -1,4 +1,4 @@
-//! Listings: pages of names, and of the entries of a ref with common prefixes.
+//! Listings: pages of names, and of the entries of a ref, with common prefixes.
 
 use std::sync::Arc;
 
@@ -8,19 +8,19 @@ use super::super::model::{Changes, Entry, Repository};
 use super::super::tree::{At, Cursor, Tree};
 use super::{Change, Lake, argument, check_ref};
 
-/// Which part of a listing is wanted.
+/// A part of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Only what begins so.
+    /// Only items with this prefix.
     pub prefix: String,
-    /// Only what comes after this.
+    /// Only items after this.
     pub after: String,
-    /// At most so many.
+    /// Maximum number of items.
     pub amount: usize,
 }
 
 impl Page {
-    /// Takes one page, and tells whether there is more.
+    /// Takes one page, and returns whether there is more.
     pub fn cut<T>(&self, items: impl Iterator<Item = T>) -> (Vec<T>, bool) {
         let mut taken: Vec<T> = items.take(self.amount + 1).collect();
         let more = taken.len() > self.amount;
@@ -34,7 +34,7 @@ impl Page {
 pub enum Listed<T> {
     /// An item with its path.
     Item(String, T),
-    /// All paths that begin so.
+    /// All paths with this prefix.
     Prefix(String),
 }
 
@@ -58,7 +58,7 @@ pub struct Listing {
     pub more: bool,
 }
 
-/// The end of the first part of `path` after `prefix`, with the delimiter.
+/// The end of the first segment of `path` after `prefix`, including the delimiter.
 fn common<'p>(path: &'p str, prefix: &str, delimiter: &str) -> Option<&'p str> {
     if delimiter.is_empty() {
         return None;
@@ -67,7 +67,7 @@ fn common<'p>(path: &'p str, prefix: &str, delimiter: &str) -> Option<&'p str> {
     path.get(..prefix.len() + rest.find(delimiter)? + delimiter.len())
 }
 
-/// The first text after everything that begins with `prefix`, as bytes; `None` when there is none.
+/// The first text after all texts with the prefix `prefix`, as bytes; `None` if there is none.
 fn after_all(prefix: &str) -> Option<Vec<u8>> {
     let mut bytes = prefix.as_bytes().to_vec();
     while let Some(last) = bytes.pop() {
@@ -79,7 +79,7 @@ fn after_all(prefix: &str) -> Option<Vec<u8>> {
     None
 }
 
-/// A ref's entries in order, uncommitted changes laid over the tree.
+/// A ref's entries in order: the tree with the uncommitted changes applied.
 struct Overlay<'a> {
     tree: Tree<'a>,
     walk: Cursor<'a>,
@@ -93,7 +93,7 @@ impl<'a> Overlay<'a> {
         Self { walk: tree.walk(), tree, changes: changes.into_iter().collect(), at: 0 }
     }
 
-    /// Goes to the first path at or after `from`.
+    /// Moves to the first path at or after `from`.
     fn seek(&mut self, from: &[u8]) -> Outcome<()> {
         self.walk = self.tree.walk_from(from);
         self.at = self.changes.partition_point(|(path, _)| path.as_bytes() < from);
@@ -198,7 +198,7 @@ pub fn page_of_changes(changes: Vec<Change>, page: &Page, delimiter: &str) -> (V
     let start = match () {
         () if page.after < page.prefix => page.prefix.clone().into_bytes(),
         () if delimiter.is_empty() => page.after.clone().into_bytes(),
-        // After a common prefix, everything in it is past.
+        // After a common prefix, continue after everything in it.
         () => after_all(&page.after).unwrap_or_default(),
     };
     let mut last: Option<String> = None;

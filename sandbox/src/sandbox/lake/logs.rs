@@ -1,7 +1,7 @@
-//! The commit log: newest first by stored time, ties by larger id; and the best common ancestor of two commits.
+//! The commit log, newest first by stored time, ties by larger id; and the best common ancestor of two commits.
 //!
-//! The order is a frontier heap's, so it is not topological: with dates set by clients a parent can come before
-//! another of its children. A walk fails at the first commit whose record is missing.
+//! The order is that of a heap of the frontier, so it is not topological: with dates set by clients, a parent can come
+//! before another of its children. A walk fails at the first commit whose record is missing.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -11,26 +11,26 @@ use super::super::failure::{Failure, Kind, Outcome};
 use super::super::model::{Commit, Repository};
 use super::{Lake, argument, check_ref};
 
-/// A question to the log.
+/// A query of the log.
 #[derive(Debug, Clone, Default)]
 pub struct LogQuery {
-    /// Where to begin.
+    /// Where to start.
     pub from: String,
-    /// Skip until this ref has been met.
+    /// Skip until after this ref.
     pub after: String,
-    /// At most so many.
+    /// Maximum number of commits.
     pub amount: usize,
-    /// Never say that there are more.
+    /// Never report that there are more.
     pub limit: bool,
     /// Follow first parents only.
     pub first_parent: bool,
-    /// Neither show nor pass commits older than this: seconds and nanoseconds.
+    /// Ignore commits older than this, and their ancestors: seconds and nanoseconds.
     pub since: Option<super::Stamp>,
-    /// End at this ref, with it.
+    /// Stop after this ref.
     pub stop_at: String,
     /// Only commits that change one of these paths; merges never do.
     pub objects: Vec<String>,
-    /// Only commits that change a path that begins so.
+    /// Only commits that change a path with one of these prefixes.
     pub prefixes: Vec<String>,
 }
 
@@ -144,7 +144,7 @@ impl Lake {
         }))
     }
 
-    /// The best common ancestor: the first one met when both histories are walked by falling generation.
+    /// The best common ancestor: the first common one when both histories are walked by descending generation.
     ///
     /// # Errors
     /// `commit not found` for a missing record; `no merge base` (500).

@@ -1,4 +1,4 @@
-//! Moving a branch by a merge: merges, reverts, cherry-picks, and the common ancestor that they start from.
+//! Moves a branch by a merge: merges, reverts, cherry-picks, and the common ancestor from which they start.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ pub struct Merge {
     pub source: String,
     /// The branch to merge into.
     pub destination: String,
-    /// The commit's message; made up if empty.
+    /// The commit's message; generated if empty.
     pub message: String,
     /// User metadata.
     pub metadata: BTreeMap<String, String>,
-    /// `dest-wins`, `source-wins` or nothing.
+    /// `dest-wins`, `source-wins` or empty.
     pub strategy: String,
     /// Needed on a read-only repository; also allows a merge without changes.
     pub force: bool,
@@ -31,10 +31,10 @@ pub struct Merge {
     pub squash: bool,
 }
 
-/// What to put in place of a commit's own.
+/// Values that replace those of a commit.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    /// The message; empty keeps.
+    /// The message; if empty, the commit's own.
     pub message: String,
     /// The metadata.
     pub metadata: Option<BTreeMap<String, String>>,
@@ -43,9 +43,9 @@ pub struct Overrides {
 /// A revert.
 #[derive(Debug, Clone, Default)]
 pub struct Revert {
-    /// The commit whose changes are to be undone, as a ref.
+    /// The commit whose changes are to be reverted, as a ref.
     pub reference: String,
-    /// Of a merge: which parent to go back to, from 1.
+    /// For a merge: the parent to go back to, from 1.
     pub parent: i64,
     /// Needed on a read-only repository.
     pub force: bool,
@@ -58,9 +58,9 @@ pub struct Revert {
 /// A cherry-pick.
 #[derive(Debug, Clone, Default)]
 pub struct CherryPick {
-    /// The commit whose changes are wanted, as a ref.
+    /// The commit whose changes are to be applied, as a ref.
     pub reference: String,
-    /// Of a merge: relative to which parent, from 1.
+    /// For a merge: the parent to which the changes are relative, from 1.
     pub parent: Option<i64>,
     /// Needed on a read-only repository.
     pub force: bool,
@@ -68,7 +68,7 @@ pub struct CherryPick {
     pub overrides: Overrides,
 }
 
-/// The ids around a merge.
+/// The commits of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergeBase {
     /// The source's commit.
@@ -91,7 +91,7 @@ impl Overrides {
 }
 
 impl Lake {
-    /// Merges a ref into a branch and answers the new head.
+    /// Merges a ref into a branch and returns the new head.
     ///
     /// # Errors
     /// `Conflict`; `no changes`; `Invalid` for a branch with uncommitted changes or an unknown strategy; forbidden on
@@ -127,7 +127,7 @@ impl Lake {
         })
     }
 
-    /// Undoes the changes of a commit on a branch.
+    /// Reverts the changes of a commit on a branch.
     ///
     /// # Errors
     /// As [`Self::merge`].
@@ -165,7 +165,7 @@ impl Lake {
         })
     }
 
-    /// Repeats the changes of a commit on a branch.
+    /// Applies the changes of a commit to a branch.
     ///
     /// # Errors
     /// As [`Self::merge`].
@@ -216,7 +216,7 @@ impl Lake {
         Ok(MergeBase { source: from.id.clone(), destination: to.id.clone(), base: base.id.clone() })
     }
 
-    /// Moves a clean branch to a commit that `make` makes.
+    /// Moves a clean branch to a commit that `make` creates.
     fn moving(
         &self,
         repository: &Repository,
@@ -229,7 +229,7 @@ impl Lake {
             if !self.changes_over(repository, &found.head, &found.uncommitted())?.is_empty() {
                 return Err(dirty());
             }
-            // What is staged without being a change is taken out of the way, as lakeFS does.
+            // Staged entries that change nothing are discarded, as lakeFS does.
             if !found.staged.is_empty() {
                 self.change(vec![Mutation::Seal { uid: repository.uid.clone(), branch: branch.to_owned() }])?;
             }

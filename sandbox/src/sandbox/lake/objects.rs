@@ -1,4 +1,4 @@
-//! Objects: their bytes written, read and copied, and entries for bytes that clients put there by themselves.
+//! Objects: written, read and copied, and entries for bytes that clients wrote themselves.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,24 +16,24 @@ use super::super::model::{Addressing, Entry, Repository};
 use super::super::names;
 use super::{Condition, Lake, argument, check_branch_name, check_path, check_writable};
 
-/// How long an address handed out for an upload may be linked, in seconds.
+/// How long an upload address may be linked after it was issued, in seconds.
 const LINK_SECONDS: i64 = 6 * 3600;
 
-/// The media type of what has none.
+/// The default media type.
 pub const OCTET_STREAM: &str = "application/octet-stream";
 
 /// An object whose bytes are being written.
 #[derive(Debug)]
 pub struct Upload {
-    /// The repository that it goes to.
+    /// The repository.
     pub repository: Repository,
     /// Its address, relative to the namespace.
     pub address: String,
-    /// Takes the bytes.
+    /// Receives the bytes.
     pub pending: Pending,
 }
 
-/// What a client says of an object.
+/// The attributes of an object, as the client states them.
 #[derive(Debug, Clone, Default)]
 pub struct Attributes {
     /// Bytes.
@@ -48,15 +48,15 @@ pub struct Attributes {
     pub mtime: Option<i64>,
     /// Needed on a read-only repository.
     pub force: bool,
-    /// What must hold.
+    /// The precondition.
     pub condition: Condition,
 }
 
 impl Lake {
-    /// Begins to write an object; nobody sees it before [`Self::finish_upload`].
+    /// Begins to write an object, which becomes visible with [`Self::finish_upload`].
     ///
     /// # Errors
-    /// `branch '…' not found`; what the blockstore says.
+    /// `branch '…' not found`; errors of the blockstore.
     pub fn begin_upload(&self, repository: &str, branch: &str) -> Outcome<Upload> {
         let repository = self.check_branch_exists(repository, branch)?;
         let address = self.names.address(self.seconds().try_into().unwrap_or_default());
@@ -64,10 +64,10 @@ impl Lake {
         Ok(Upload { repository, address, pending })
     }
 
-    /// Puts the bytes in place and stages the entry.
+    /// Publishes the bytes and stages the entry.
     ///
     /// # Errors
-    /// As [`Self::stage`]; the bytes stay where they are then, as on a real server.
+    /// As [`Self::stage`]; the bytes are not removed then, as on a real server.
     pub fn finish_upload(&self, upload: Upload, branch: &str, path: &str, about: Attributes) -> Outcome<Entry> {
         let Upload { repository, address, pending } = upload;
         pending.publish(&self.blocks.path(&repository.storage_namespace, &address, Addressing::Relative)?)?;
@@ -122,7 +122,7 @@ impl Lake {
         self.blocks.read(&self.blocks.path(&repository.storage_namespace, &address, Addressing::Relative)?)
     }
 
-    /// Copies an object to another path of a branch; the copy has bytes of its own.
+    /// Copies an object to another path of a branch, including its bytes.
     ///
     /// # Errors
     /// `not found`, `No data`, and as [`Self::stage`].
@@ -156,7 +156,7 @@ impl Lake {
         self.finish_upload(upload, branch, to, about)
     }
 
-    /// An address that a client may write to by itself and link afterwards.
+    /// An address to which a client may write itself, and which it may link afterwards.
     ///
     /// # Errors
     /// As [`Self::repository`].
@@ -169,7 +169,7 @@ impl Lake {
     }
 
     fn sign(&self, repository: &str, branch: &str, path: &str, address: &str) -> Vec<u8> {
-        // A key of any length is a good one for HMAC.
+        // HMAC accepts keys of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.signing_key) else { return Vec::new() };
         for part in [repository, branch, path, address] {
             mac.update(part.as_bytes());
@@ -178,8 +178,8 @@ impl Lake {
         mac.finalize().into_bytes().to_vec()
     }
 
-    /// Stages an entry for bytes that are somewhere already. Whether they are there is not checked. With `signed`,
-    /// an address within the namespace must be one that was handed out for this very path.
+    /// Stages an entry for existing bytes. Whether they exist is not checked. With `signed`, an address within the
+    /// namespace must have been issued for this path.
     ///
     /// # Errors
     /// `Invalid` for an address of another store or without its signature, and as [`Self::stage`].
@@ -200,7 +200,7 @@ impl Lake {
         match (signed, addressing) {
             (true, Addressing::Relative) => self.check_signature(&repository.name, branch, path, &address)?,
             (true, _) => {}
-            // An address is looked at as a full one here even where it is kept as a relative one.
+            // The address is checked as a full one here, even if it is stored as a relative one.
             (false, _) => drop(self.blocks.path(&repository.storage_namespace, given, Addressing::Full)?),
         }
         let (force, condition) = (about.force, about.condition);
@@ -253,7 +253,7 @@ impl Lake {
     }
 }
 
-/// What is under the namespace's `data/` is relative to it; everything else is not.
+/// An address under the namespace's `data/` is stored relative to the namespace; any other one is not.
 fn normalized(repository: &Repository, address: &str) -> (String, Addressing) {
     let base = repository.storage_namespace.strip_suffix('/').unwrap_or(&repository.storage_namespace);
     let relative = address.strip_prefix(base).and_then(|rest| rest.strip_prefix('/'));

@@ -11,7 +11,7 @@ use super::super::mutation::Mutation;
 use super::{Lake, Page, argument, check_repository_name, check_writable};
 use crate::sandbox::content::commit_id;
 
-/// What lakeFS writes at a namespace that it takes for a repository of its own.
+/// What lakeFS writes to the namespace of a new repository.
 const DUMMY: &[u8] = b"this is dummy data - created by lakeFS to check accessibility";
 
 /// A repository to create.
@@ -23,9 +23,9 @@ pub struct CreateRepository {
     pub storage_namespace: String,
     /// `main` if empty.
     pub default_branch: String,
-    /// Whether writes shall need force.
+    /// Whether writes need force.
     pub read_only: bool,
-    /// Whether to leave out the first commit and the default branch.
+    /// Whether to omit the first commit and the default branch.
     pub bare: bool,
 }
 
@@ -33,7 +33,7 @@ impl Lake {
     /// Creates a repository.
     ///
     /// # Errors
-    /// `NotUnique`, `InDeletion`, `Invalid` for a name or namespace that is none or is in use.
+    /// `NotUnique`; `InDeletion`; `Invalid` for a name or namespace that is invalid or in use.
     pub fn create_repository(&self, wanted: CreateRepository) -> Outcome<Repository> {
         if self.repository(&wanted.name).is_ok() {
             return Err(exists().within("error creating repository"));
@@ -79,7 +79,7 @@ impl Lake {
         Ok(repository)
     }
 
-    /// Leaves lakeFS's mark in a namespace that no other repository has.
+    /// Writes lakeFS's marker to a namespace that no other repository uses.
     fn take_namespace(&self, namespace: &str) -> Outcome<()> {
         let failed = |message: &str| Failure::new(Kind::Invalid, format!("failed to create repository: {message}"));
         for (key, described) in [("dummy", "root (:{}"), ("_lakefs/dummy", "(:{}")] {
@@ -98,7 +98,7 @@ impl Lake {
         self.blocks.write(&path, &name, DUMMY).map_err(|_| failed("failed to access storage"))
     }
 
-    /// A name for a file that is being written.
+    /// A name for a temporary file.
     pub(in crate::sandbox) fn temporary_name(&self) -> String {
         self.names.id(u64::try_from(self.seconds()).unwrap_or_default())
     }
@@ -117,7 +117,7 @@ impl Lake {
         })
     }
 
-    /// Deletes a repository and everything that the key-value store has of it; its objects stay.
+    /// Deletes a repository and everything that the key-value store has for it; its objects remain.
     ///
     /// # Errors
     /// `repository not found`, `read-only repository`.
@@ -128,7 +128,7 @@ impl Lake {
         self.change(vec![Mutation::DropRepository { name: repository.name, uid: repository.uid }])
     }
 
-    /// Marks a repository as being deleted, as a server leaves it that died while deleting it. Not part of the API.
+    /// Marks a repository as being deleted, as a server does that crashes during the deletion. Not part of the API.
     ///
     /// # Errors
     /// `repository not found`.
@@ -137,7 +137,7 @@ impl Lake {
         self.change(vec![Mutation::PutRepository(Repository { in_deletion: true, ..repository })])
     }
 
-    /// A repository's metadata, never from a cache, also while it is being deleted.
+    /// A repository's metadata, never from a cache; available during deletion, too.
     ///
     /// # Errors
     /// `repository not found`.
@@ -179,7 +179,7 @@ impl Lake {
         self.change(vec![Mutation::PutProtection { uid: repository.uid, patterns }])
     }
 
-    /// Refuses a change to a protected branch. Rules are read through a cache of a few seconds.
+    /// Refuses a change to a protected branch. Rules are cached for a few seconds.
     pub(super) fn check_unprotected(&self, repository: &Repository, branch: &str, message: &str) -> Outcome<()> {
         let patterns = self.caches.protection(&repository.name, || {
             Ok::<_, Failure>(Arc::new(self.look(repository, |partition| partition.protected.clone())))
@@ -195,7 +195,7 @@ fn exists() -> Failure {
     Failure::new(Kind::NotUnique, "not unique")
 }
 
-/// The commit that every repository begins with, and the branch on it.
+/// The first commit of every repository, and the branch on it.
 fn first_commit(repository: &Repository, seconds: i64, nanos: u32) -> [Mutation; 2] {
     let mut commit = Commit {
         id: String::new(),

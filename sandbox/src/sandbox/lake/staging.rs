@@ -1,4 +1,4 @@
-//! Staging: entries written to and deleted from a branch before they are committed.
+//! Staging: entries that are written to and deleted from a branch before they are committed.
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use super::super::model::{Entry, Repository};
 use super::super::mutation::Mutation;
 use super::{Condition, Lake, argument, check_branch_name, check_path, check_ref, check_writable};
 
-/// Paths that one request may delete.
+/// Maximum number of paths that one request may delete.
 pub const DELETES_MAX: usize = 1000;
 
 const WRITE_PROTECTED: &str = "cannot write to protected branch";
 
 impl Lake {
-    /// The entry at a path of a ref, with a branch's uncommitted changes.
+    /// The entry at a path of a ref, including the uncommitted changes of a branch.
     ///
     /// # Errors
-    /// `not found` for the ref or the path; `No data` when the tree's files are not there.
+    /// `not found` for the ref or the path; `No data` if the tree's files do not exist.
     pub fn entry(&self, repository: &str, reference: &str, path: &str) -> Outcome<Arc<Entry>> {
         argument("ref", check_ref(reference))?;
         argument("path", check_path(path))?;
@@ -85,7 +85,7 @@ impl Lake {
         })
     }
 
-    /// Stages the deletion of one path; a path that is not there is no failure.
+    /// Stages the deletion of one path; it is not an error if the path does not exist.
     ///
     /// # Errors
     /// As [`Self::stage`].
@@ -95,7 +95,7 @@ impl Lake {
         self.delete_objects(repository, branch, &[path.to_owned()], force)
     }
 
-    /// Stages the deletion of paths; a path that is not there is no failure.
+    /// Stages the deletion of paths; it is not an error if one does not exist.
     ///
     /// # Errors
     /// As [`Self::stage`].
@@ -125,7 +125,7 @@ impl Lake {
         self.change(mutations)
     }
 
-    /// Whether a branch is there.
+    /// Checks that a branch exists.
     ///
     /// # Errors
     /// As [`Self::repository`]; `branch '…' not found`.

@@ -34,10 +34,10 @@ impl Lake {
         self.tag(&self.repository(repository)?, tag)
     }
 
-    /// Creates a tag and answers its commit.
+    /// Creates a tag and returns its commit.
     ///
     /// # Errors
-    /// `NotUnique`, `Conflict` with a branch or a commit of that name, `not found` for the ref, forbidden on a
+    /// `NotUnique`; `Conflict` with a branch or a commit of that name; `not found` for the ref; forbidden on a
     /// read-only repository without force.
     pub fn create_tag(&self, repository: &str, tag: &str, to: &str, force: bool) -> Outcome<String> {
         argument("tagID", check_tag_name(tag))?;
@@ -72,7 +72,7 @@ impl Lake {
     }
 }
 
-/// What lakeFS takes for a tag's name: git's rules, but `~` is allowed.
+/// Checks a tag name as lakeFS does: git's rules, but `~` is allowed.
 fn check_tag_name(name: &str) -> Outcome<()> {
     let wrong = name == "@"
         || name.ends_with('.')

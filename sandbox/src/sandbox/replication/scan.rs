@@ -1,7 +1,8 @@
-//! What is new in a folder tree: found by reading only folders whose own time has changed.
+//! Finds changes in a directory tree by reading only directories whose modification time has changed.
 //!
-//! A folder's time changes with every file that appears in it or goes, because files appear by a rename. File times
-//! are coarse, so a folder is read again for a while after its last change. Owns what has been seen; copies nothing.
+//! A directory's time changes with every file that appears in it or is removed, because files appear by a rename. File
+//! times are coarse, so a directory is read again for a while after its last change. Stores which files were found;
+//! copies nothing.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -9,15 +10,15 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// How long after its last change a folder is read at every look: more than the coarsest tick of file times.
+/// How long after its last change a directory is read in every scan: more than the coarsest granularity of file times.
 const SETTLED_AFTER: Duration = Duration::from_millis(2500);
 
-/// What a look found.
+/// A change found by a scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
     /// A file that is at the source and not at the destination.
     New(String),
-    /// A file that was at the source.
+    /// A file that was at the source and was deleted.
     Gone(String),
 }
 
@@ -28,15 +29,15 @@ struct Folder {
     files: HashSet<String>,
 }
 
-/// Everything that has been seen.
+/// All files found so far.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     folders: BTreeMap<String, Folder>,
 }
 
 impl Scan {
-    /// Looks for what has changed below `from` since the last look. On the first one, everything has that is not
-    /// below `to`.
+    /// Finds what has changed below `from` since the last scan. The first scan returns everything that is not below
+    /// `to`.
     pub(super) fn look(&mut self, from: &Path, to: &Path, now: Duration) -> io::Result<Vec<Found>> {
         let mut found = Vec::new();
         let mut open = vec![String::new()];
@@ -48,7 +49,7 @@ impl Scan {
         Ok(found)
     }
 
-    /// Reads one folder if it has changed, and names the folders in it that have not been seen before.
+    /// Reads one directory if it has changed, and returns its new subdirectories.
     fn folder(
         &mut self,
         from: &Path,
@@ -88,7 +89,7 @@ impl Scan {
     }
 }
 
-/// Whether the file is at the destination already, as far as its size tells.
+/// Whether the file is at the destination, judging by its size.
 fn is_same(from: &Path, to: &Path) -> bool {
     let size = |path: &Path| fs::metadata(path).map(|metadata| metadata.len()).ok();
     size(to).is_some_and(|there| size(from) == Some(there))

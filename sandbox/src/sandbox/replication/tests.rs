@@ -1,4 +1,4 @@
-//! Replication with a clock and entropy driven by hand.
+//! Replication with a manual clock and entropy.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,7 +64,7 @@ impl World {
         self.clock.0.fetch_add(ms, Ordering::SeqCst);
     }
 
-    /// Turns until nothing is waiting, and the keys in the order in which they were copied.
+    /// Runs turns until nothing is waiting, and returns the keys in the order in which they were copied.
     fn settle(&self) -> Vec<String> {
         let mut copied = Vec::new();
         loop {
@@ -82,7 +82,7 @@ impl World {
 }
 
 #[test]
-fn everything_arrives_late_and_out_of_order() {
+fn files_arrive_late_and_out_of_order() {
     let world = World::new(Behaviour::default());
     let keys: Vec<String> = (0..200).map(|at| format!("b/ns/data/p/{at:03}")).collect();
     for key in &keys {
@@ -96,7 +96,7 @@ fn everything_arrives_late_and_out_of_order() {
     let sorted: BTreeSet<&String> = copied.iter().collect();
     assert_eq!(sorted.len(), 200);
     assert!(keys.iter().all(|key| world.arrived(key).as_ref() == Some(key)));
-    // What comes later is found as well, also in folders that were read long ago.
+    // Later files are found as well, also in directories that were read long ago.
     world.advance(60_000);
     world.replication.turn().unwrap();
     world.write("b/ns/data/p/late", "x");
@@ -138,7 +138,7 @@ fn lost_files_stay_lost_until_they_are_released() {
 }
 
 #[test]
-fn a_new_start_compares_and_copies_only_what_is_missing() {
+fn restart_copies_only_missing_files() {
     let world = World::new(Behaviour::default());
     for (key, bytes) in [("b/same", "12"), ("b/missing", "3"), ("b/half", "4567")] {
         world.write(key, bytes);
@@ -153,7 +153,7 @@ fn a_new_start_compares_and_copies_only_what_is_missing() {
 }
 
 #[test]
-fn deletes_are_followed_only_when_wanted() {
+fn deletions_are_replicated_only_if_enabled() {
     for deletes in [false, true] {
         let world = World::new(Behaviour { deletes, ..Behaviour::default() });
         world.write("b/1", "1");
@@ -165,11 +165,11 @@ fn deletes_are_followed_only_when_wanted() {
 }
 
 #[test]
-fn a_run_with_the_same_seed_repeats() {
+fn same_seed_gives_same_events() {
     let run = || {
         let world = World::new(Behaviour { straggler_one_in: 5, ..Behaviour::default() });
         world.replication.turn().unwrap();
-        // One at a time: the order in which a folder lists its files is not ours.
+        // One at a time, because the order of a directory listing is not deterministic.
         for at in 0..30 {
             world.write(&format!("b/{at:02}"), "x");
             world.replication.turn().unwrap();
@@ -190,7 +190,7 @@ fn a_turn_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_running_replication_ends_when_it_is_cancelled() {
+async fn running_replication_ends_when_cancelled() {
     let world = World::new(Behaviour { delay_max: Duration::ZERO, delay_min: Duration::ZERO, ..Behaviour::default() });
     world.write("b/1", "1");
     let cancel = CancellationToken::new();

@@ -1,6 +1,6 @@
 //! The control of `tests/crash/crash.py`: plain sled 0.34 as a journal, flushed after each batch, as its documentation
-//! has it. `control append DIR` says after each flush how many records are durable; `control check DIR N` ends with 0 if
-//! the first N records are there, 1 if some are lost, 2 if the database does not open.
+//! describes. `control append DIR` prints after each flush how many records are durable. `control check DIR N` exits
+//! with 0 if the first N records exist, 1 if some are lost, 2 if the database does not open.
 
 use std::io::Write as _;
 

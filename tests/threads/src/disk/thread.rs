@@ -1,4 +1,4 @@
-//! Threads that the system sometimes does not give.
+//! Threads whose creation sometimes fails.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! What several threads look at of a lease; who takes one is not compiled here.
+//! The parts of a lease that several threads read. Acquiring a lease is not compiled here.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ mod lease_clock;
 
 pub use lease_clock::{Lease, LeaseClock};
 
-/// How long a heartbeat counts: as in production.
+/// How long a heartbeat is valid, as in production.
 pub(crate) const LEASE_TTL: Duration = Duration::from_secs(8);
-/// How long a call may still be under way: as in production.
+/// How long a call may be in flight, as in production.
 pub(crate) const IN_FLIGHT_MAX: Duration = Duration::from_secs(2);

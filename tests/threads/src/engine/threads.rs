@@ -1,4 +1,4 @@
-//! What stands for `engine/src/threads.rs` here: the scheduler's threads, and little room, so that it is soon full.
+//! Replaces `engine/src/threads.rs`: threads of the scheduler, and a small capacity, so that it is soon full.
 
 pub(crate) use shuttle::sync::{Mutex, atomic};
 

@@ -1,4 +1,4 @@
-//! Nobody hears of a fact, and nobody sees it, before it is durable (I3): several askers at once, and a segment that ends
+//! No fact is reported or visible before it is durable (I3): with several concurrent askers, and a segment that ends
 //! among their facts.
 
 use shuttle::future::{block_on, spawn};

@@ -1,5 +1,5 @@
-//! Whether a mirror is held, asked while a heartbeat is acknowledged that came too late: a lease ends with the lease_clock that
-//! it was taken under.
+//! Whether a mirror is held, queried while a late heartbeat is acknowledged: a lease ends with the lease clock under
+//! which it was acquired.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(crate) fn of_one_pulse() {
     let keeper = {
         let (lease_clock, lease) = (Arc::clone(&lease_clock), Arc::clone(&lease));
         thread::spawn(move || {
-            // Taken under the lease_clock of before, or under the one that begins with the next heartbeat.
+            // Acquired under the previous lease clock, or under the one that begins with the next heartbeat.
             let number = lease_clock.number(s(7)).unwrap();
             lease.grant(1, number);
             number

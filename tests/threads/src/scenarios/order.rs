@@ -1,5 +1,5 @@
-//! Commands of one asker are committed in the order in which it asked, also when it gave up the one before (then that one
-//! is not there, or before the next), and everybody gets its own answer.
+//! Commands of one asker are committed in the order in which they were issued, also if it gave up the previous one
+//! (which is then missing, or comes before the next), and every asker gets its own answer.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -11,7 +11,7 @@ use crate::journal_writer::{Slow, ask, paper, start, text};
 
 const ASKERS: u8 = 3;
 
-/// Begins it, and waits for nothing.
+/// Starts it without waiting.
 async fn begin(work: impl Future<Output = ()>) {
     let mut work = pin!(work);
     poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_ready())).await;

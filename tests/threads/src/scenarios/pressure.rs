@@ -1,5 +1,4 @@
-//! More askers than the queue has room for, with reads and rests among them, and some that give up: everybody gets
-//! through.
+//! More askers than the queue has room for, with reads and pauses among them, and some that give up: all get through.
 
 use shuttle::future::{block_on, spawn};
 
@@ -25,7 +24,7 @@ pub(crate) fn crowd() {
             })
         })
         .collect();
-    // Waits for room, and gives up while it does, or after.
+    // Waits for room, and gives up during the wait or after it.
     let (hasty, its_paper) = (recorder.clone(), paper.clone());
     let hasty = spawn(async move { drop(ask(&hasty, &its_paper, 1, 0).await) });
     drop(recorder);

@@ -1,5 +1,5 @@
-//! The journal's end: everybody who waits gets an answer or is told that it has stopped, nobody waits for ever, the thread
-//! ends, and what was acknowledged is durable.
+//! The end of the journal: every waiting caller gets an answer or is told that the journal has stopped, none waits
+//! forever, the thread ends, and what was acknowledged is durable.
 
 use shuttle::future::{JoinHandle, block_on, spawn};
 use shuttle::rand::{Rng, thread_rng};
@@ -11,7 +11,7 @@ use crate::sync::point;
 const ASKERS: u8 = 3;
 const TURNS: u8 = 2;
 
-/// Asks until the journal stops; says how many times it was answered.
+/// Records facts until the journal stops; returns how many were answered.
 fn asker(recorder: &Recorder, paper: &Paper, who: u8) -> JoinHandle<u8> {
     let (recorder, paper) = (recorder.clone(), paper.clone());
     spawn(async move {
@@ -31,14 +31,15 @@ fn asker(recorder: &Recorder, paper: &Paper, who: u8) -> JoinHandle<u8> {
     })
 }
 
-/// Once it has stopped it stays so.
+/// Asserts that the journal has stopped and stays so.
 fn must_have_stopped(recorder: &Recorder, paper: &Paper) {
     let error = block_on(ask(recorder, paper, 0, u8::MAX)).unwrap_err();
     assert!(matches!(error, RecordError::Stopped), "{error}");
     assert!(block_on(look(recorder, paper)).is_err());
 }
 
-/// Every recorder goes, some with a question that nobody waits for any more: the thread does what is asked, and ends.
+/// All recorders are dropped, some with a pending command for which nobody waits: the thread finishes its work and
+/// ends.
 pub(crate) fn dropped() {
     let (state, paper) = paper(ASKERS);
     let (recorder, thread) = start(state, Slow::steady(&paper));
@@ -56,7 +57,7 @@ pub(crate) fn dropped() {
     thread.join().unwrap();
 }
 
-/// Somebody stops it, with a reason that is taken from what is durable.
+/// The journal is stopped with a reason that depends on the durable state.
 pub(crate) fn stopped() {
     let (state, paper) = paper(ASKERS);
     let (recorder, thread) = start(state, Slow::steady(&paper));
@@ -70,7 +71,7 @@ pub(crate) fn stopped() {
                 "enough".to_owned()
             };
             recorder.stop_with(why).await;
-            // Two may do so at once.
+            // Two callers may do so concurrently.
             recorder.stop_with(|_, _| "twice".to_owned()).await;
             assert!(ask(&recorder, &paper, 0, u8::MAX).await.is_err(), "answered after it was stopped");
         })
@@ -83,7 +84,7 @@ pub(crate) fn stopped() {
     must_have_stopped(&recorder, &paper);
 }
 
-/// A write fails: what was acknowledged before is durable, nothing is after it, and nothing is written any more.
+/// A write fails: what was acknowledged before is durable, nothing after it is, and nothing more is written.
 pub(crate) fn failed() {
     let (state, paper) = paper(ASKERS);
     let fails_after = Some(thread_rng().gen_range(0..3));

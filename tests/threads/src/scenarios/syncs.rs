@@ -1,5 +1,5 @@
-//! The log's file syncs on a thread of its own while the hot store is written. Whatever the order: a sync that says so has
-//! made everything durable that was written before it, and an error is told before any further success.
+//! The log's file syncs on its own thread while the hot store is written. In every interleaving, a successful sync has
+//! made everything durable that was written before it, and an error is reported before any further success.
 
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
@@ -11,7 +11,7 @@ const STEPS: u8 = 8;
 pub(crate) fn covered() {
     let disk = File::default();
     let mut file = open(disk.clone());
-    // Somebody else, whom nothing of this concerns: there is always more than one thread.
+    // An unrelated thread: there is always more than one.
     thread::spawn(thread::yield_now);
     for _ in 0..STEPS {
         let done = match thread_rng().gen_range(0..5) {
@@ -24,7 +24,7 @@ pub(crate) fn covered() {
             _ => file.sync().map(|()| assert!(disk.is_durable(), "synced, and not durable")),
         };
         if done.is_err() {
-            // The journal stops with the first error: nothing is asked of the file after it.
+            // The journal stops with the first error and does not use the file any more.
             return;
         }
     }

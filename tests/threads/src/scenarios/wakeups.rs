@@ -1,4 +1,4 @@
-//! Who waits for something new is woken by everything that came after the look: no wake-up is lost.
+//! A task that waits for news is woken by everything that comes after its read: no wake-up is lost.
 
 use lakemirror_journal::state::State;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::journal_writer::{Slow, ask, mirror, paper, start, text};
 const WATCHERS: u8 = 2;
 const TICKS: u64 = 3;
 
-/// The ticker by itself: a number grows, each time with a tick, and watchers wait for its end in every way there is.
+/// The ticker itself: a number grows, each time with a tick, and watchers wait for its end in every possible way.
 pub(crate) fn ticks() {
     let (ticker, number) = (Ticker::default(), Arc::new(AtomicU64::new(0)));
     let watchers: Vec<_> = (0..=WATCHERS)
@@ -22,7 +22,7 @@ pub(crate) fn ticks() {
             let (mut ticks, number) = (ticker.ticks(), Arc::clone(&number));
             spawn(async move {
                 loop {
-                    // Before the look, as the engine does it, or not at all.
+                    // Before the read, as the engine does it, or not at all.
                     if who > 0 && thread_rng().gen_bool(0.5) {
                         ticks.mark_unchanged();
                     }
@@ -46,7 +46,7 @@ pub(crate) fn ticks() {
     grower.join().unwrap();
 }
 
-/// The recorder's: watchers of a mirror look at the state and wait, until they have seen the last fact.
+/// The recorder's ticks: watchers of a mirror read the state and wait until they have seen the last fact.
 pub(crate) fn facts() {
     let (state, paper) = paper(1);
     let (recorder, thread) = start(state, Slow::steady(&paper));

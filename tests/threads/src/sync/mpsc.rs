@@ -1,5 +1,5 @@
-//! A bounded queue. Sending is two steps, as in tokio: a place is got, and then the value is put there. Whatever happens
-//! between the two (the queue's end among it) can happen here.
+//! A bounded queue. Sending takes two steps, as in tokio: reserving a slot, and then storing the value in it. Anything
+//! that can happen between the two (including the end of the queue) can happen here.
 
 use real_tokio::sync::mpsc;
 pub use real_tokio::sync::mpsc::error;
@@ -13,7 +13,7 @@ pub fn channel<T>(room: usize) -> (Sender<T>, Receiver<T>) {
     (Sender(sender), Receiver(receiver))
 }
 
-/// Puts in.
+/// The sending half.
 pub struct Sender<T>(mpsc::Sender<T>);
 
 impl<T> Clone for Sender<T> {
@@ -43,7 +43,7 @@ impl<T> Sender<T> {
     }
 }
 
-/// Takes out.
+/// The receiving half.
 pub struct Receiver<T>(mpsc::Receiver<T>);
 
 impl<T> Receiver<T> {

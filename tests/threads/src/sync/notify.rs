@@ -1,4 +1,4 @@
-//! A wake-up for everybody who waits.
+//! A wake-up for all waiting tasks.
 
 use std::pin::Pin;
 
@@ -7,7 +7,7 @@ use std::pin::Pin;
 pub struct Notify(real_tokio::sync::Notify);
 
 impl Notify {
-    /// As tokio's: it counts from this call on, not from its first poll.
+    /// As tokio's: notifications count from this call on, not from the first poll.
     pub fn notified(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         super::point();
         let waiting = self.0.notified();

@@ -1,4 +1,4 @@
-//! One answer.
+//! A channel for one answer.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,13 +8,13 @@ pub use real_tokio::sync::oneshot::error;
 
 use super::point;
 
-/// Room for one answer.
+/// A channel for one answer.
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let (sender, receiver) = oneshot::channel();
     (Sender(sender), Receiver(receiver))
 }
 
-/// Gives it.
+/// Sends the answer.
 pub struct Sender<T>(oneshot::Sender<T>);
 
 impl<T> Sender<T> {
@@ -25,7 +25,7 @@ impl<T> Sender<T> {
     }
 }
 
-/// Waits for it.
+/// Receives the answer.
 pub struct Receiver<T>(oneshot::Receiver<T>);
 
 impl<T> Future for Receiver<T> {

@@ -1,4 +1,4 @@
-//! The scheduler's threads, with what they lack of std's.
+//! The scheduler's threads, with what they lack compared to std's.
 
 use std::sync::Arc;
 
