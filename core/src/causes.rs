@@ -1,10 +1,10 @@
-//! An error and its causes as one text.
+//! Formats an error and its causes as one text.
 //!
-//! Messages of our own errors do not repeat their source, so all of them are shown, one after the other.
+//! The messages of our own errors do not repeat their source, so the whole chain is shown.
 
 use std::error::Error;
 
-/// An error and its causes, joined by colons.
+/// Joins an error and its causes with colons.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -17,7 +17,7 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// An error of a foreign crate and its causes, each once, in one line of at most `max` bytes.
+/// Joins the error of a foreign crate and its causes, without repetitions, in one line of at most `max` bytes.
 #[must_use]
 pub fn bounded(error: &dyn Error, max: usize) -> String {
     let mut message = error.to_string();
@@ -43,7 +43,7 @@ mod tests {
     const MAX: usize = 600;
 
     #[test]
-    fn causes_are_told_once_and_in_bounded_length() {
+    fn repeated_causes_appear_once_and_the_length_is_bounded() {
         #[derive(Debug, thiserror::Error)]
         #[error("{text}")]
         struct Layer {

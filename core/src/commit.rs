@@ -1,31 +1,31 @@
-//! The lakeFS commit record as the journal keeps it: every field that lakeFS stores, none added.
+//! The lakeFS commit record as the journal keeps it: every field that lakeFS stores, and no other.
 //!
-//! Inner type; the wire form is the lakeFS client's, the durable form the codec's. Its rkyv form stands in images of the
-//! state only.
+//! This is the inner type. The lakeFS client owns the wire form and the codec owns the durable form. The rkyv form
+//! appears only in images of the state.
 
 use std::collections::BTreeMap;
 
 use crate::ids::{CommitId, MetarangeId};
 
-/// A commit as lakeFS stores it. `version` and `generation` are not part of the id's hash, so they are copied exactly.
+/// A commit as lakeFS stores it. The id's hash does not cover `version` and `generation`, so they are copied exactly.
 #[derive(Debug, Clone, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct CommitRecord {
-    /// The commit's id, recomputed and found equal before a record is believed.
+    /// The commit's id. It is recomputed and compared before a record is accepted.
     pub id: CommitId,
-    /// Parents in stored order; the first is the branch's own past (see `version`).
+    /// Parents in stored order. The first is the branch's own history (see `version`).
     pub parents: Vec<CommitId>,
-    /// Who committed; empty for the automatic first commit.
+    /// The committer; empty for the automatic first commit.
     pub committer: String,
-    /// The message, any text.
+    /// The commit message; any text.
     pub message: String,
-    /// Seconds since 1970, any value: set by clients, so never used for order or progress.
+    /// Seconds since 1970. Clients set it to any value, so it is never used for order or progress.
     pub creation_date: i64,
-    /// The tree; `None` for the empty id, which has no file.
+    /// The commit's tree; `None` for the empty id, which has no file.
     pub metarange: Option<MetarangeId>,
     /// User metadata.
     #[rkyv(with = rkyv::with::AsVec)]
     pub metadata: BTreeMap<String, String>,
-    /// 1 + the largest of the parents' in most repositories; 0 is unknown.
+    /// In most repositories, 1 + the largest generation of the parents; 0 means unknown.
     pub generation: i64,
     /// 0 (merge commits list the source parent first) or 1.
     pub version: i32,

@@ -1,16 +1,16 @@
-//! Text from outside, as people read it: messages, committers, paths, branch names, answers of servers.
+//! Escapes text from outside before people read it: messages, committers, paths, branch names, server answers.
 //!
-//! Whoever can write a commit message could otherwise write lines into a log or a proof, or move a terminal's cursor over
-//! what stands there. Two measures: a field is put on one line with [`line()`], where it is placed into a text; and all
-//! that goes to a person passes [`Printable`], which leaves no control character but the line's end. Both write
-//! `\u001b`, which is also what JSON has in a string, so that JSON stays what it was.
+//! Without this, whoever can write a commit message could write lines into a log or a proof, or move a terminal's
+//! cursor over other text. There are two measures. [`line()`] puts a field on one line when it is inserted into a text.
+//! [`Printable`] filters all output for people and leaves no control character except the line end. Both write
+//! `\u001b`, which is also JSON's escape in a string, so JSON output stays equivalent.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// Characters that do not show as themselves: controls of both sets, line and paragraph separators, and what turns the
-/// direction of the text around them.
+/// Whether a character does not show as itself: control characters of both sets, line and paragraph separators, and
+/// characters that change the direction of text.
 fn is_hidden(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -26,7 +26,7 @@ fn push(char: char, text: &mut String) {
     }
 }
 
-/// The text on one line.
+/// Escapes a text so that it fits on one line.
 #[must_use]
 pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, is_hidden)
@@ -43,15 +43,15 @@ fn escape(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// A writer whose text ends at a person: hidden characters but the line's end are escaped.
+/// A writer for output that people read. It escapes hidden characters except the line end.
 pub struct Printable<W: Write> {
     inner: W,
-    /// The beginning of a character whose other bytes have not come yet.
+    /// The first bytes of a character that is not complete yet.
     rest: Vec<u8>,
 }
 
 impl<W: Write> Printable<W> {
-    /// Over a writer that is buffered, or written to in whole lines.
+    /// Wraps a writer that is buffered or that receives whole lines.
     pub fn new(inner: W) -> Self {
         Self { inner, rest: Vec::new() }
     }
@@ -78,7 +78,7 @@ impl<W: Write> Printable<W> {
     }
 }
 
-/// Whether the bytes may be the beginning of a character.
+/// Whether the bytes may be the start of a character.
 fn is_beginning(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
@@ -101,13 +101,13 @@ mod tests {
     const HOSTILE: &str = "a\u{1b}[2K\r\nb\u{9b}31m\u{202e}c\u{2028}d\u{7f}";
 
     #[test]
-    fn a_field_is_one_line_of_what_it_shows() {
+    fn a_field_is_escaped_onto_one_line() {
         assert_eq!(line(HOSTILE), r"a\u001b[2K\r\nb\u009b31m\u202ec\u2028d\u007f");
         assert!(matches!(line("caf\u{e9} \u{1f986} plain"), Cow::Borrowed(_)));
     }
 
     #[test]
-    fn what_is_printed_keeps_its_lines_and_no_control() {
+    fn printed_text_keeps_its_line_ends_and_no_other_control() {
         for step in 1..5 {
             let mut out = Printable::new(Vec::new());
             for piece in format!("{HOSTILE}\n\u{1f986}\u{e9}").as_bytes().chunks(step) {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_what_it_was() {
+    fn escaped_json_parses_to_the_same_value() {
         let value = serde_json::json!({ "message": HOSTILE });
         let mut out = Printable::new(Vec::new());
         write!(out, "{value}").unwrap();

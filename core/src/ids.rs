@@ -1,13 +1,13 @@
 //! Newtypes for everything that has an identity: no bare `String` or `u64` crosses a boundary of this crate.
 //!
-//! Content ids are SHA-256 digests, kept as 32 bytes and shown as 64 lower-case hexadecimal digits, as lakeFS shows
-//! them. This file owns parsing and printing; it computes no id (that is `graveler`'s work).
+//! Content ids are SHA-256 digests. They are kept as 32 bytes and printed as 64 lower-case hexadecimal digits, as in
+//! lakeFS. This module parses and prints ids; `graveler` computes them.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// Why a text is not a content id.
+/// A text that is not a content id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not 64 lower-case hexadecimal digits")]
 pub struct NotAnId;
@@ -38,7 +38,7 @@ fn digit(nibble: u8) -> u8 {
     nibble + if nibble < 10 { b'0' } else { b'a' - 10 }
 }
 
-/// The first eight bytes as a number that is in the bytes' order.
+/// The first eight bytes as a number that sorts as the bytes do.
 #[inline]
 fn first(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
@@ -60,7 +60,7 @@ macro_rules! hex_id {
             }
         }
 
-        /// By bytes. Maps of ids are most of what a state is, and nearly all ids differ in their first eight bytes.
+        /// By bytes. A state consists mostly of maps of ids, and nearly all ids differ in their first eight bytes.
         impl Ord for $name {
             #[inline]
             fn cmp(&self, other: &Self) -> Ordering {
@@ -75,7 +75,7 @@ macro_rules! hex_id {
             }
         }
 
-        /// The first eight bytes, which are as good as random.
+        /// Hashes the first eight bytes, which are as good as random.
         impl Hash for $name {
             #[inline]
             fn hash<H: Hasher>(&self, state: &mut H) {
@@ -114,12 +114,12 @@ hex_id!(
     RangeId, 32
 );
 hex_id!(
-    /// A mirror's incarnation: random, minted at creation, so that a recreated mirror shares nothing with its
+    /// A mirror's incarnation: a random id created with the mirror, so that a recreated mirror shares nothing with its
     /// predecessor of the same name.
     Incarnation, 16
 );
 
-/// The number of a record in the journal: 1 for the first, without gaps.
+/// The number of a record in the journal, counted from 1 without gaps.
 pub type Seq = u64;
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ids_are_in_the_order_of_their_bytes(mut a: [u8; 32], b: [u8; 32], alike in 0usize..=32) {
+        fn ids_sort_by_their_bytes(mut a: [u8; 32], b: [u8; 32], alike in 0usize..=32) {
             a[..alike].copy_from_slice(&b[..alike]);
             prop_assert_eq!(CommitId(a).cmp(&CommitId(b)), a.cmp(&b));
             let (a, b) = (Incarnation(a[..16].try_into().unwrap()), Incarnation(b[..16].try_into().unwrap()));

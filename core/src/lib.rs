@@ -1,4 +1,4 @@
-//! What the journal, lakeFS's formats and everything around them have in common: plain values, no I/O, nothing async.
+//! Plain values that the journal, lakeFS's formats and everything around them share. No I/O, no async code.
 
 pub mod archived;
 pub mod causes;

@@ -1,29 +1,30 @@
-//! How long a text from outside may be before it becomes part of a fact.
+//! Limits for texts from outside that become part of an event.
 //!
-//! A record of the journal has a bound, and one that is beyond it cannot be written. So whatever is read from a lakeFS, a
-//! store or the mirrors database is bounded where it enters, by these numbers; what does not fit is a condition of the
-//! branch or mirror that it is about. `decide` holds them again: it cuts texts for people, and refuses the rest.
+//! A record of the journal has a size limit; a larger one cannot be written. Therefore everything that is read from a
+//! lakeFS, a store or the mirrors database is checked against these limits where it enters. What exceeds them becomes a
+//! condition of the branch or mirror concerned. `decide` enforces the limits again: it cuts texts meant for people and
+//! refuses the rest.
 
 use crate::commit::CommitRecord;
 
-/// The longest name of a branch, and the longest storage namespace, in bytes. lakeFS itself keeps no longer branch names
-/// in DynamoDB.
+/// The longest branch name and the longest storage namespace, in bytes. lakeFS itself stores no longer branch names in
+/// DynamoDB.
 pub const NAME_BYTES_MAX: usize = 1024;
 
-/// The longest text for people, in bytes; what is longer is cut.
+/// The longest text for people, in bytes; a longer one is cut.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
-/// The bytes that a commit's message, metadata, committer and parents may have together.
+/// The maximum size of a commit's message, metadata, committer and parents together, in bytes.
 pub const COMMIT_BYTES_MAX: usize = 128 * 1024;
 
-/// What of [`COMMIT_BYTES_MAX`] a commit uses up.
+/// How much of [`COMMIT_BYTES_MAX`] a commit uses.
 #[must_use]
 pub fn text_bytes(record: &CommitRecord) -> usize {
     let metadata: usize = record.metadata.iter().map(|(key, value)| key.len() + value.len() + 16).sum();
     metadata + record.message.len() + record.committer.len() + 32 * record.parents.len()
 }
 
-/// The text, cut to at most `max` bytes, with a mark where something is missing.
+/// Cuts a text to at most `max` bytes and marks the cut.
 #[must_use]
 pub fn clipped(mut text: String, max: usize) -> String {
     const MARK: &str = "…";

@@ -1,12 +1,13 @@
-//! Deliberate breaks, to ask whether the simulation would notice them.
+//! Mutations: deliberate faults that the tests have to detect.
 //!
-//! Each has a name and a place where [`is_on`] is asked. Without the feature `mutants` it is a constant `false`, and
-//! nothing of it is compiled; with it, a release build does not compile. `docs/proof.md` has the table of who found what.
+//! Each mutation has a name and a fault injection point that calls [`is_on`]. Without the feature `mutants`, `is_on` is
+//! a constant `false` and no mutation is compiled. With the feature, a release build fails to compile. `docs/proof.md`
+//! lists which test detects which mutation.
 
 #[cfg(all(feature = "mutants", not(debug_assertions)))]
 compile_error!("the feature `mutants` breaks lakemirror on purpose: it is for tests only and never in a release build");
 
-/// The names of all breaks.
+/// The names of all mutations that the simulation has to detect.
 pub const ALL: [&str; 60] = [
     "absent_read_as_present",
     "acknowledged_before_gone",
@@ -70,7 +71,8 @@ pub const ALL: [&str; 60] = [
     "wrong_sizes_unasked",
 ];
 
-/// Breaks that show only where several threads are: `tests/threads` has to notice them, the simulation has one thread.
+/// Mutations that show only with several threads. `tests/threads` has to detect them, because the simulation has one
+/// thread.
 pub const OF_THREADS: [&str; 14] = [
     "answers_swapped",
     "begun_sync_forgotten",
@@ -92,16 +94,16 @@ pub const OF_THREADS: [&str; 14] = [
 mod switch {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Place in [`super::ALL`] and [`super::OF_THREADS`] after it, counted from 1; 0 is none.
+    /// Position in [`super::ALL`] followed by [`super::OF_THREADS`], counted from 1; 0 means none.
     static ON: AtomicUsize = AtomicUsize::new(0);
 
-    /// Switches one break on, for the whole process, and every other one off.
+    /// Switches one mutation on for the whole process, and all others off.
     pub fn switch_on(name: Option<&str>) {
         let place = name.and_then(|name| names().position(|other| other == name));
         ON.store(place.map_or(0, |place| place + 1), Ordering::SeqCst);
     }
 
-    /// Whether a break is switched on.
+    /// Whether a mutation is switched on.
     #[must_use]
     pub fn is_on(name: &str) -> bool {
         let on = ON.load(Ordering::Relaxed);
@@ -116,7 +118,7 @@ mod switch {
 #[cfg(feature = "mutants")]
 pub use switch::{is_on, switch_on};
 
-/// Whether a break is switched on: never, without the feature.
+/// Whether a mutation is switched on: never, without the feature.
 #[cfg(not(feature = "mutants"))]
 #[inline(always)]
 #[must_use]

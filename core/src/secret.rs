@@ -1,17 +1,17 @@
 //! Text that must not be printed: keys, passwords, session tokens, the signing key.
 //!
-//! Owns the type and the one way to read it. It does not protect memory, it protects logs, messages and answers:
-//! `Debug` and `Display` show `***`, and there is no `Serialize`. Values flow in from the configuration and from
-//! requests, and out only through [`Secret::expose`], at the place that signs, compares or sends.
+//! This module owns the type and the only way to read it. It does not protect memory; it protects logs, messages and
+//! answers: `Debug` and `Display` show `***`, and there is no `Serialize`. Values come from the configuration and from
+//! requests. They leave only through [`Secret::expose`], at the place that signs, compares or sends.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-/// What every secret looks like when it is printed.
+/// The printed form of every secret.
 const MASK: &str = "***";
 
-/// A secret text. Comparing two takes time that does not depend on where they differ (it does on their lengths).
+/// A secret text. Comparing two secrets takes the same time wherever they differ (but depends on their lengths).
 #[derive(Clone, Default)]
 pub struct Secret(String);
 
@@ -21,13 +21,13 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself. Call it only where it is used, never on the way to a log or a message.
+    /// The text itself. Call this only where the text is used, never on the way to a log or a message.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is nothing in it.
+    /// Whether the text is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn equality_is_that_of_the_text() {
+    fn secrets_are_equal_if_their_texts_are() {
         assert_eq!(Secret::new("a"), Secret::from("a"));
         assert_ne!(Secret::new("a"), Secret::from("b"));
         assert_ne!(Secret::new("a"), Secret::from("aa"));

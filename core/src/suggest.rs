@@ -1,9 +1,9 @@
-//! The known name that an unknown one was probably meant to be.
+//! Finds the known name that an unknown name was probably meant to be.
 //!
-//! Pure: names in, at most one name out. Nothing is suggested that is not close.
+//! The functions are pure. They suggest only a name that is close.
 
-/// The nearest of `known`, if it is near enough to be a slip: same letters in another case or with other dashes, or
-/// one slip for every three letters. Ties go to the first.
+/// The nearest of `known`, if it is close enough to be a typing error: the same letters in another case or with other
+/// dashes, or one error for every three letters. The first of equally near names wins.
 #[must_use]
 pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let wanted = folded(name);
@@ -15,7 +15,7 @@ pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&
         .map(|(_, candidate)| candidate)
 }
 
-/// The sentence for a message, or nothing.
+/// The suggestion as a sentence for a message; empty if there is none.
 #[must_use]
 pub fn did_you_mean<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
     nearest(name, known).map(|found| format!("did you mean `{found}`?")).unwrap_or_default()
@@ -25,8 +25,7 @@ fn folded(name: &str) -> Vec<char> {
     name.chars().filter(|c| !matches!(c, '_' | '-' | '.' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
-/// Insertions, deletions and substitutions between two names (Levenshtein), by the two-row method. Names are cut at
-/// 64 letters: no setting is longer, and a slip does not make it so.
+/// The Levenshtein distance of two names, by the two-row method. Only the first 64 letters count: no setting is longer.
 fn distance(a: &[char], b: &[char]) -> usize {
     const LETTERS_MAX: usize = 64;
     let mut above: Vec<usize> = (0..=b.len().min(LETTERS_MAX)).collect();
@@ -48,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_find_their_name_and_strangers_find_none() {
+    fn typing_errors_find_the_known_name_and_unrelated_names_find_none() {
         let known = || ["region", "regional_endpoint", "list_mirrors_page_size", "ttl", "blockstore"].into_iter();
         for (name, want) in [
             ("regoin", Some("region")),

@@ -1,7 +1,8 @@
-//! How long to wait after failures, and a bounded loop that does the waiting.
+//! How long to wait after failures, and a bounded retry loop.
 //!
-//! Owns the growth, the jitter and the limits of repeated tries; it knows nothing of what is tried, of HTTP or of
-//! statuses: the caller says after each failure whether another try makes sense. Time and randomness are injected.
+//! This module owns the growth, the jitter and the limits of retries. It knows nothing about what is tried, about HTTP
+//! or about statuses: after each failure the caller says whether another try makes sense. Time and randomness are
+//! injected.
 
 use std::time::Duration;
 
@@ -9,20 +10,20 @@ use futures_util::future::BoxFuture;
 
 use crate::clock::{Clock, Entropy};
 
-/// Doubling delays with jitter: after the n-th failure between half and all of `base * 2^(n-1)`, at most `cap`.
+/// Doubling delays with jitter: after the n-th failure, between half and all of `base * 2^(n-1)`, at most `cap`.
 ///
-/// Half of each delay is certain, so that it grows; the other half is random, so that callers that failed together do
-/// not come back together.
+/// Half of each delay is fixed, so that delays grow. The other half is random, so that callers that failed together do
+/// not retry together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// The longest delay after the first failure.
     pub base: Duration,
-    /// The longest delay after any.
+    /// The longest delay after any failure.
     pub cap: Duration,
 }
 
 impl Backoff {
-    /// The delay after `failures` failures in a row (at least 1; 0 waits nothing).
+    /// The delay after `failures` failures in a row; zero for 0 failures.
     pub fn delay(&self, failures: u32, entropy: &dyn Entropy) -> Duration {
         if failures == 0 {
             return Duration::ZERO;
@@ -40,10 +41,10 @@ fn portion(whole: Duration, random: u64) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// How often something may be tried, over which time, and how long to wait in between.
+/// How often something may be tried, for how long, and how long to wait between tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// The most tries, the first one included; at least one is always made.
+    /// The maximum number of tries, including the first; at least one is always made.
     pub tries: u32,
     /// No try begins later than this after the first one.
     pub within: Duration,
@@ -51,18 +52,18 @@ pub struct Budget {
     pub backoff: Backoff,
 }
 
-/// Whether a failure deserves another try.
+/// Whether a failure justifies another try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
-    /// It does not.
+    /// No.
     No,
-    /// After the usual delay.
+    /// Yes, after the usual delay.
     Yes,
-    /// Not before this has passed (the other side said so), and not before the usual delay.
+    /// Yes, but neither before this time has passed (the other side asked for it) nor before the usual delay.
     NotBefore(Duration),
 }
 
-/// One row of tries under a [`Budget`]: pure bookkeeping for loops that cannot be written as [`retry`].
+/// The bookkeeping of a series of tries under a [`Budget`], for loops that cannot be written as [`retry`].
 #[derive(Debug, Clone)]
 pub struct Tries {
     budget: Budget,
@@ -71,13 +72,13 @@ pub struct Tries {
 }
 
 impl Tries {
-    /// Starts counting at `now`, by the monotonic clock.
+    /// Starts counting at `now` on the monotonic clock.
     #[must_use]
     pub fn start(budget: Budget, now: Duration) -> Self {
         Self { budget, begun: now, failures: 0 }
     }
 
-    /// Notes a failure at `now`; the delay before the next try, or `None` when there is to be none.
+    /// Counts a failure at `now`. Returns the delay before the next try, or `None` if there is to be none.
     pub fn next_delay(&mut self, again: Again, now: Duration, entropy: &dyn Entropy) -> Option<Duration> {
         self.failures = self.failures.saturating_add(1);
         let floor = match again {
@@ -93,16 +94,16 @@ impl Tries {
         (begins <= self.budget.within).then_some(delay)
     }
 
-    /// How many failures were noted.
+    /// The number of failures so far.
     #[must_use]
     pub fn failures(&self) -> u32 {
         self.failures
     }
 }
 
-/// Tries until it works, `again` says no or the budget is spent; then the last failure comes out.
+/// Repeats `attempt` until it succeeds, `again` says no, or the budget is spent.
 ///
-/// `attempt` gets the number of failures so far (0 at first).
+/// `attempt` receives the number of failures so far (0 at first).
 ///
 /// # Errors
 /// The last failure of `attempt`.

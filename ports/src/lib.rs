@@ -1,4 +1,4 @@
-//! What the engine and its adapters agree on: the ports, what a failed call means, time, and how to try again.
+//! What the engine and its adapters agree on: the ports, the meaning of a failed call, time, and retries.
 
 pub mod backoff;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! The back-off policy and the bounded loop of tries, on a clock driven by hand.
+//! The back-off policy and the bounded retry loop, on a clock driven by hand.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -62,7 +62,8 @@ proptest! {
     }
 }
 
-/// Runs `retry` over an attempt that fails `failing` times; how often it was tried, when it ended, and how.
+/// Runs `retry` over an attempt that fails `failing` times. Returns the number of tries, the time at the end, and the
+/// result.
 async fn run(failing: u32, again: Again) -> (u32, Duration, Result<u32, u32>) {
     let clock = Jumping::default();
     let tried = AtomicU32::new(0);
@@ -76,7 +77,7 @@ async fn run(failing: u32, again: Again) -> (u32, Duration, Result<u32, u32>) {
 }
 
 #[tokio::test]
-async fn it_ends_with_success_or_with_the_last_failure() {
+async fn retry_returns_the_success_or_the_last_failure() {
     assert_eq!(run(0, Again::Yes).await, (1, ms(0), Ok(0)));
     assert_eq!(run(2, Again::Yes).await, (3, ms(300), Ok(2)));
     assert_eq!(run(9, Again::Yes).await, (3, ms(300), Err(2)));
@@ -84,7 +85,7 @@ async fn it_ends_with_success_or_with_the_last_failure() {
 }
 
 #[tokio::test]
-async fn a_wish_to_wait_is_obeyed_when_it_fits_and_ends_the_tries_when_not() {
+async fn a_requested_delay_is_kept_within_the_budget_and_ends_the_retries_beyond_it() {
     assert_eq!(run(1, Again::NotBefore(ms(4000))).await, (2, ms(4000), Ok(1)));
     assert_eq!(run(1, Again::NotBefore(ms(5001))).await, (1, ms(0), Err(0)));
     assert_eq!(run(9, Again::NotBefore(ms(2600))).await, (2, ms(2600), Err(1)), "the second wait would pass 5 s");

@@ -1,7 +1,7 @@
 //! The machine's own time and randomness, behind [`Clock`] and [`Entropy`].
 //!
-//! Owns the only readings of the system's clocks and of its random numbers; it decides nothing with them. The
-//! composition root makes one of each and hands them inward.
+//! This is the only module that reads the system's clocks and random numbers. The composition root creates one of each
+//! and passes them on.
 
 #![expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock and entropy")]
 
@@ -11,7 +11,7 @@ use rand::TryRngCore as _;
 
 use super::{Clock, Entropy};
 
-/// The system's clocks; sleeping by tokio's timer.
+/// The system's clocks; tokio's timer for sleeping.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock {
     started: Instant,
@@ -34,7 +34,7 @@ impl Default for SystemClock {
 #[async_trait::async_trait]
 impl Clock for SystemClock {
     fn wall_ms(&self) -> u64 {
-        // A wall clock before 1970 is shown as 1970: it is for people only.
+        // A wall clock before 1970 is shown as 1970: it is only for people.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
@@ -53,7 +53,7 @@ impl Clock for SystemClock {
 pub struct OsEntropy;
 
 impl Entropy for OsEntropy {
-    /// Falls back to the thread's own generator (seeded by the system earlier) where the system call fails.
+    /// Falls back to the thread's own generator, which the system seeded earlier, if the system call fails.
     fn random_u64(&self) -> u64 {
         rand::rngs::OsRng.try_next_u64().unwrap_or_else(|_| rand::random())
     }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sleeping_nothing_returns() {
+    async fn a_sleep_of_zero_returns() {
         SystemClock::new().sleep(Duration::ZERO).await;
     }
 

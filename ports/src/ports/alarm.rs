@@ -1,11 +1,11 @@
-//! That a store of this process's own can no longer be written: raised where it is noticed, heard where the process is
-//! ended and where people look.
+//! The alarm that a store of this process itself can no longer be written. The code that notices it raises the alarm;
+//! the code that ends the process and the code that reports to people listen to it.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// A handle; clones share it. Only the first reason counts: what fails after it follows from it.
+/// A handle; clones share the alarm. Only the first reason is kept: later failures follow from it.
 #[derive(Debug, Clone)]
 pub struct Alarm(Arc<watch::Sender<Option<String>>>);
 
@@ -16,7 +16,7 @@ impl Default for Alarm {
 }
 
 impl Alarm {
-    /// Says what failed: which store, where it is, why, and what to do.
+    /// Raises the alarm with a reason: which store failed, where it is, why, and what to do.
     pub fn raise(&self, reason: &str) {
         self.0.send_if_modified(|raised| {
             let first = raised.is_none();
@@ -27,13 +27,13 @@ impl Alarm {
         });
     }
 
-    /// The reason, once it was raised.
+    /// The reason, if the alarm was raised.
     #[must_use]
     pub fn raised(&self) -> Option<String> {
         self.0.borrow().clone()
     }
 
-    /// Waits until it is raised.
+    /// Waits until the alarm is raised.
     pub async fn wait(&self) -> String {
         let mut raised = self.0.subscribe();
         loop {
@@ -41,7 +41,7 @@ impl Alarm {
                 return reason;
             }
             if raised.changed().await.is_err() {
-                // Its sender is held by `self`.
+                // `self` holds the sender.
                 std::future::pending::<()>().await;
             }
         }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_reason_counts_and_reaches_who_waits_before_and_after() {
+    async fn earlier_and_later_waiters_get_the_first_reason() {
         let alarm = Alarm::default();
         assert_eq!(alarm.raised(), None);
         let before = tokio::spawn({

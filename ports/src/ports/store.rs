@@ -1,49 +1,50 @@
-//! Which object store a region has, so that another region can tell whether it has the same one.
+//! The identity of a region's object store, by which another region can tell whether it has the same one.
 //!
-//! Owns the comparison. Two stores are only taken for different where that is certain: a mirror in its source's own
-//! place would show everything as complete without a byte having been copied.
+//! This module owns the comparison. Two stores are treated as different only if that is certain: a mirror in the
+//! source's own place would show everything as complete although no byte had been copied.
 
 use serde::{Deserialize, Serialize};
 
-/// An object store as a region describes it. Never holds a secret.
+/// An object store as its region describes it. Never contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum StoreIdentity {
-    /// AWS's own S3. Names of buckets are unique within a partition, whatever the region.
+    /// AWS's own S3. Bucket names are unique within a partition, whatever the region.
     Aws {
         /// The partition, such as `aws` or `aws-cn`.
         partition: String,
     },
     /// Another server that speaks S3.
     S3 {
-        /// Host, port where it is not the scheme's own, and path.
+        /// Host, path, and the port unless it is the scheme's default.
         endpoint: String,
-        /// The machine, where the endpoint is a loopback address: it means another server on each of them.
+        /// The machine, if the endpoint is a loopback address, which means another server on each machine.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         machine: Option<Machine>,
     },
-    /// Directories of one machine.
+    /// Directories on one machine.
     Local {
         /// The machine.
         machine: Machine,
-        /// The directory, links resolved.
+        /// The directory, with links resolved.
         path: String,
-        /// Which directory that is to the machine's kernel, by whatever path it is mounted; none where it was not there.
+        /// The directory as the machine's kernel identifies it, whatever path it is mounted at; none if it did not
+        /// exist.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         inode: Option<Inode>,
     },
-    /// What this version does not know: an older definition without an identity, or a newer kind of store.
+    /// Unknown to this version: an older definition without an identity, or a newer kind of store.
     #[serde(other)]
     Unknown,
 }
 
-/// A machine. Both ids are the same in all containers of it.
+/// A machine. Both ids are the same in all containers on it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Machine {
-    /// The running kernel's id: never that of another machine, and another one after each start. Empty where the system
-    /// does not tell.
+    /// The running kernel's id, unique to this machine and new after each start. Empty if the system does not provide
+    /// it.
     pub boot: String,
-    /// The installation's id; empty where there is none.
+    /// The installation's id; empty if there is none.
     #[serde(default)]
     pub installation: String,
 }
@@ -57,7 +58,7 @@ pub struct Inode {
     pub number: u64,
 }
 
-/// What two identities say of each other.
+/// The result of comparing two identities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sameness {
     /// One store: equal names are one place.
@@ -69,7 +70,7 @@ pub enum Sameness {
 }
 
 impl StoreIdentity {
-    /// Whether both are one store.
+    /// Whether both identities denote one store.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Sameness {
         let same = match (self, other) {
@@ -93,7 +94,7 @@ impl StoreIdentity {
 }
 
 impl Machine {
-    /// Whether both are one machine, perhaps started again in between.
+    /// Whether both are one machine, perhaps restarted in between.
     fn is(&self, other: &Self) -> bool {
         self.boot == other.boot || !self.installation.is_empty() && self.installation == other.installation
     }
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn stores_are_told_apart_where_that_is_certain() {
+    fn stores_are_different_only_where_that_is_certain() {
         let aws = |partition: &str| StoreIdentity::Aws { partition: partition.to_owned() };
         let (a, b) = (machine("a", ""), machine("b", ""));
         for (one, other, want) in [
@@ -146,7 +147,7 @@ mod tests {
             (local(a.clone(), "/data", Some(2)), local(a.clone(), "/mnt", Some(2)), Sameness::Same),
             (local(a.clone(), "/data", Some(2)), local(a.clone(), "/data", Some(3)), Sameness::Different),
             (local(a.clone(), "/data", None), local(a, "/data", Some(3)), Sameness::Same),
-            // The machine was started again between the two.
+            // The machine was restarted between the two.
             (local(machine("c", "i"), "/data", Some(2)), local(machine("d", "i"), "/data", Some(9)), Sameness::Same),
         ] {
             assert_eq!(one.compare(&other), want, "{one:?} {other:?}");
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_reads_as_it_was_written_and_a_newer_kind_as_unknown() {
+    fn an_identity_round_trips_and_a_newer_kind_reads_as_unknown() {
         for identity in [
             StoreIdentity::Aws { partition: "aws".to_owned() },
             s3("h:9000/p", Some(machine("a", "b"))),
