@@ -1,11 +1,11 @@
-//! Who calls lakemirror's own API, and whether they may do what they ask.
+//! Authentication and authorization of callers of lakemirror's own API.
 //!
-//! Owns authentication ([`Authenticator`]), permission ([`Authorizer`]) and the one table of what each action needs
-//! ([`Action`]). Users and policies are lakeFS's: nothing is stored here. A request's `Authorization` flows in, a
-//! [`User`] and then a yes or an [`AuthError`] flow out; HTTP itself is the service's business.
+//! This module has authentication ([`Authenticator`]), authorization ([`Authorizer`]) and the one table of what each
+//! action needs ([`Action`]). Users and policies are those of lakeFS; nothing is stored here. In: a request's
+//! `Authorization`. Out: a [`User`], and then permission or an [`AuthError`]. HTTP is handled by the service.
 //!
-//! Both wrong credentials and missing permissions are 401 in lakeFS, told apart by their messages, and the clients of
-//! the service that this one replaces expect that: [`AuthError::status`] keeps it.
+//! lakeFS answers 401 to wrong credentials and to missing permissions alike, with different messages. The clients of the
+//! service that lakemirror replaces expect that, so [`AuthError::status`] does the same.
 
 mod action;
 mod arn;
@@ -26,27 +26,27 @@ pub use directory::Directory;
 
 use lakemirror_ports::Fault;
 
-/// Why a request is not carried out.
+/// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// No credentials, or none that lakeFS knows. Says no more, in lakeFS's own words.
+    /// No credentials, or none that lakeFS knows. The message is lakeFS's own and gives no details.
     #[error("error authenticating request")]
     Unauthenticated,
-    /// The user is known and may not do this.
+    /// The user is known but lacks permissions.
     #[error("insufficient permissions: user {user} is not allowed to {}", listed(missing))]
     NotPermitted {
         /// The user's name.
         user: String,
-        /// What a policy would have to allow, and does not.
+        /// The permissions that a policy would have to allow.
         missing: Vec<Permission>,
     },
-    /// lakeFS could not be asked, so nothing was decided.
+    /// lakeFS could not be queried, so nothing was decided.
     #[error("credentials and permissions cannot be checked at the moment; try again")]
     Unavailable(#[source] Fault),
 }
 
 impl AuthError {
-    /// The HTTP status of the answer: 401 for what lakeFS answers 401 to, 503 while it cannot be asked.
+    /// The HTTP status: 401 where lakeFS answers 401, 503 while lakeFS cannot be queried.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {

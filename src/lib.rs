@@ -1,4 +1,4 @@
-//! lakemirror: transactional mirroring for lakeFS, as a library so that the command, the tests and the demo share it.
+//! lakemirror: transactional mirroring for lakeFS. A library, so that the command, the tests and the demo share it.
 
 pub mod auth;
 pub mod cli;

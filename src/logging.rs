@@ -1,8 +1,8 @@
-//! The log: to standard error, as text or as JSON lines, times in UTC.
+//! The log: to standard error, as text or as JSON lines, with times in UTC.
 //!
-//! Owns what is let through: our own records from the configured level on, other crates' only from `WARN`, because
-//! their records are per request; a warning that repeats once in five minutes ([`repeats`]). Set up once per process, by
-//! the command; libraries only emit.
+//! Logs our own records from the configured level on, and those of other crates only from `WARN` on, because theirs are
+//! per request. A repeated warning is logged once in five minutes ([`repeats`]). The command sets up the log once per
+//! process; libraries only emit.
 
 mod repeats;
 
@@ -26,13 +26,13 @@ use lakemirror_ports::clock::Clock;
 use lakemirror_ports::clock::system::SystemClock;
 use repeats::Repeats;
 
-/// How the names of the crates begin whose records are ours.
+/// The prefix of the names of our own crates.
 const OWN_CRATES: &str = "lakemirror";
 
 /// The format of this process's log, once it is set up.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
-/// A log was set up in this process before.
+/// The log of this process is already set up.
 #[derive(Debug, thiserror::Error)]
 #[error("the log is set up already; call this once, from the command")]
 pub struct AlreadySetUp;
@@ -62,7 +62,7 @@ where
     }
 }
 
-/// Fields on one line, whatever they hold: names and answers come from outside.
+/// Formats fields on one line, whatever they hold: names and answers come from outside.
 fn one_line_fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
     let field = |writer: &mut Writer<'_>, field: &Field, value: &dyn Debug| {
         let text = format!("{value:?}");
@@ -72,7 +72,7 @@ fn one_line_fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
     format::debug_fn(field).delimited(" ")
 }
 
-/// Whether the log of this process is JSON: then so is the last message of one that fails.
+/// Whether the log of this process is JSON. The last message of a failing process then is JSON too.
 pub fn is_json() -> bool {
     FORMAT.get() == Some(&LogFormat::Json)
 }
@@ -95,7 +95,7 @@ mod tests {
     use std::sync::Mutex;
     use std::time::Duration;
 
-    /// A clock that stands until it is moved.
+    /// A clock that stands still until it is moved.
     #[derive(Default)]
     struct Hand(Mutex<Duration>);
 

@@ -1,5 +1,5 @@
-//! The composition root: `connect` builds the adapters that a configuration names, `serve` runs the service over
-//! whatever it is given, so that the demo, the tests and the simulation run the same wiring.
+//! The composition root: `connect` builds the adapters that a configuration names, and `serve` runs the service on the
+//! adapters that it is given. The demo, the tests and the simulation therefore run the same wiring.
 
 mod api;
 pub mod definitions;
@@ -49,18 +49,18 @@ use journal_writer::{Journal, SealPolicy};
 use registry::SharedRegistry;
 use upkeep::Upkeep;
 
-/// How long the API still answers after a store of this process has failed.
+/// How long the API keeps answering after a store of this process has failed.
 const LINGER: Duration = Duration::from_secs(2);
-/// How long a journal's thread that has stopped may take to say why.
+/// How long to wait for the reason why the journal's thread stopped.
 const REASON_TIME_MAX: Duration = Duration::from_secs(2);
-/// How long a stop may take before what is still under way is left to the next start.
+/// How long a stop may take. Requests still in flight after that are abandoned.
 const STOP_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Why the service did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// A lakeFS endpoint or its credentials can never work.
+    /// The endpoint of a lakeFS, or its credentials, are invalid.
     #[error("the lakeFS of region {region} cannot be used")]
     Lakefs {
         /// The region.
@@ -81,16 +81,16 @@ pub enum RunError {
     /// The journal's archive cannot be used.
     #[error("journal.archive.s3 cannot be used")]
     Archive(#[source] s3::S3Error),
-    /// The mirrors database does not open.
+    /// The mirrors database cannot be opened.
     #[error("the mirrors database cannot be opened")]
     Mirrors(#[from] embedded::OpenError),
-    /// The mirrors database's table cannot be used.
+    /// The table of the mirrors database cannot be used.
     #[error("the mirrors database in DynamoDB cannot be used")]
     Dynamodb(#[from] dynamodb::OpenError),
     /// The SQL database cannot be used.
     #[error("the mirrors database in SQL cannot be used")]
     Postgres(#[from] postgres::OpenError),
-    /// The journal does not open.
+    /// The journal cannot be opened.
     #[error("the journal at {} cannot be opened", path.display())]
     Journal {
         /// Its directory.
@@ -99,19 +99,19 @@ pub enum RunError {
         #[source]
         source: OpenError,
     },
-    /// The journal stopped: nothing may be done that is not recorded.
+    /// The journal stopped. Nothing may be done that is not recorded.
     #[error("the journal stopped: {0}")]
     JournalStopped(String),
-    /// The mirrors database and the journal cannot be brought together.
+    /// The mirrors database and the journal cannot be reconciled.
     #[error("the mirrors database and the journal cannot be brought together")]
     Reconcile(#[from] ReconcileError),
-    /// The volume of the journal, or of the embedded mirrors database, is full or fails.
+    /// The volume of the journal, or of the embedded mirrors database, is full or failing.
     #[error("{0}")]
     Volume(String),
-    /// The system did not give what is needed.
+    /// A call to the operating system failed.
     #[error("{what}")]
     Io {
-        /// What was tried.
+        /// What was attempted.
         what: String,
         /// Why it failed.
         #[source]
@@ -119,46 +119,46 @@ pub enum RunError {
     },
 }
 
-/// Everything that `serve` works with.
+/// Everything that `serve` needs.
 pub struct Ports {
-    /// The region whose calls this process takes.
+    /// The region whose API calls this process serves.
     pub region: String,
-    /// The lakeFS of that region, for callers' credentials.
+    /// The lakeFS of that region. It authenticates callers.
     pub home: Arc<lakemirror_lakefs::Client>,
     /// The lakeFS of every known region.
     pub sources: BTreeMap<String, Arc<dyn Lakefs>>,
-    /// The regions whose destination work is done here.
+    /// The regions for which this process does the destination work.
     pub regions: BTreeMap<String, Region>,
     /// The mirrors database.
     pub records: Arc<Records>,
-    /// The embedded mirrors database, where it is that: copied into the journal.
+    /// The embedded mirrors database, if that is the one in use. It is copied into the journal.
     pub definitions: Option<Arc<JournaledItems>>,
-    /// Raised where the embedded mirrors database, or the journal, cannot be written.
+    /// Raised when the embedded mirrors database or the journal cannot be written.
     pub alarm: Alarm,
     /// The journal's directory.
     pub journal_path: PathBuf,
-    /// When the journal's segments end and its frames are checkpoints.
+    /// When segments are sealed, and which frames are checkpoints.
     pub seal_policy: SealPolicy,
-    /// How the journal's files are kept.
+    /// How the journal's files are maintained.
     pub upkeep: upkeep::Settings,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// How the engine goes about its work.
+    /// Settings of the engine.
     pub settings: Arc<Settings>,
-    /// What it may do.
+    /// The policy that promotions follow.
     pub policy: Policy,
-    /// How callers are known.
+    /// How callers are authenticated.
     pub auth: crate::config::Auth,
-    /// How many connections the API has at a time.
+    /// The maximum number of connections to the API.
     pub connections_max: usize,
 }
 
-/// Builds the adapters. Makes no request: what is down may come up later.
+/// Builds the adapters. Makes no request, because a service that is down may come up later.
 ///
 /// # Errors
-/// [`RunError`] for what can never work.
+/// [`RunError`] for settings that can never work.
 pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Ports, RunError> {
     let proxies = Proxies::of_process();
     let client = |region: &str, endpoint: &str| {
@@ -220,7 +220,7 @@ pub async fn connect(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn En
     })
 }
 
-/// A variable of this process, where it is set to something.
+/// An environment variable, if it is set and not empty.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -296,7 +296,7 @@ async fn upkeep_settings(journal: &config::Journal, proxies: &Proxies) -> Result
     })
 }
 
-/// Serves until stopped: the API from the first moment, the mirrors once the journal is replayed.
+/// Serves until stopped. The API answers from the beginning; mirrors are driven once the journal is replayed.
 ///
 /// # Errors
 /// [`RunError`].
@@ -315,12 +315,12 @@ pub async fn serve(ports: Ports, listener: TcpListener, stop: CancellationToken)
     let (alarm, clock) = (ports.alarm.clone(), Arc::clone(&ports.clock));
     let outcome = work(ports, &startup, &stop).await;
     if alarm.raised().is_some() {
-        // Long enough for a probe or a person to read why.
+        // Long enough for a probe or a person to read the reason.
         stop.run_until_cancelled(clock.sleep(LINGER)).await;
     }
     stop.cancel();
     if tokio::time::timeout(STOP_TIME_MAX, http).await.is_err() {
-        tracing::warn!("requests were still under way at the end");
+        tracing::warn!("requests were still in flight at the end");
     }
     outcome
 }
@@ -328,7 +328,7 @@ pub async fn serve(ports: Ports, listener: TcpListener, stop: CancellationToken)
 async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Result<(), RunError> {
     startup.doing("replaying the journal");
     introduce(&ports, stop);
-    // Opening is left as by a crash, which the next start mends.
+    // An opening that is interrupted looks like a crash, and the next start recovers from it.
     let Some(opened) = stop.run_until_cancelled(open_journal(&ports)).await else { return Ok(()) };
     let (state, journal, recovery, node) = opened?;
     let (writer_epoch, head) = (journal.writer_epoch(), journal.head());
@@ -377,13 +377,13 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
         (None, Err(Ended::Journal)) => (Unready::Journal, why_stopped(thread, &ports.alarm).await),
     };
     let (unready, error) = failed;
-    tracing::error!("nothing is done any more, the process ends: {error}");
+    tracing::error!("the process stops and ends: {error}");
     startup.report(unready, &error.to_string());
     Err(error)
 }
 
-/// Runs the engine, until the journal stops, which an engine that has nothing to do would not notice, or another store
-/// of this process fails.
+/// Runs the engine until the journal stops or another store of this process fails. An idle engine would not notice
+/// that the journal stopped.
 async fn drive(
     engine: &Engine,
     recorder: &Recorder,
@@ -400,8 +400,7 @@ async fn drive(
     }
 }
 
-/// Why the journal's thread stopped. It is not waited for for ever: what it lets go of at its end may hang on a volume
-/// that fails.
+/// Why the journal's thread stopped. The wait is limited, because releasing its resources may hang on a failing volume.
 async fn why_stopped(thread: RecorderThread, alarm: &Alarm) -> RunError {
     let joined = tokio::time::timeout(REASON_TIME_MAX, tokio::task::spawn_blocking(move || thread.join())).await;
     match joined {
@@ -411,17 +410,17 @@ async fn why_stopped(thread: RecorderThread, alarm: &Alarm) -> RunError {
         }
         Ok(Ok(Err(why))) => RunError::JournalStopped(why.to_string()),
         Ok(Ok(Ok(())) | Err(_)) => RunError::JournalStopped("its thread ended".to_owned()),
-        Err(_) => RunError::Volume("the journal stopped, and its thread does not end: see to its volume".to_owned()),
+        Err(_) => RunError::Volume("the journal stopped, and its thread does not end: check its volume".to_owned()),
     }
 }
 
-/// Asks every lakeFS once whether it takes our credentials, beside everything else: what is down may come up later, but
-/// a wrong key is to be read in the log at start and not to be guessed from what does not happen.
+/// Checks in the background, once for each lakeFS, that it accepts our credentials. A lakeFS that is down may come up
+/// later, but wrong credentials have to be in the log at start.
 fn introduce(ports: &Ports, stop: &CancellationToken) {
     for (region, lakefs) in ports.sources.clone() {
         let stop = stop.clone();
         tokio::spawn(async move {
-            // Whether there is such a repository does not matter.
+            // It does not matter whether this repository exists.
             let asked = stop.run_until_cancelled(lakefs.repository("lakemirror-start-check")).await;
             match asked {
                 Some(Err(fault)) if fault.kind == FaultKind::Denied => {
@@ -440,7 +439,7 @@ fn introduce(ports: &Ports, stop: &CancellationToken) {
     }
 }
 
-/// This process as others see it in the mirrors database.
+/// This process as other processes see it in the mirrors database.
 fn process(ports: &Ports, node: String) -> Process {
     let id = format!("{:016x}{:016x}", ports.entropy.random_u64(), ports.entropy.random_u64());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -449,7 +448,7 @@ fn process(ports: &Ports, node: String) -> Process {
     Process { id, node, about }
 }
 
-/// The state, the journal, what was mended, and the journal's id.
+/// The state, the journal, what was repaired on opening, and the journal's id.
 async fn open_journal(ports: &Ports) -> Result<(State, Journal, String, String), RunError> {
     let path = ports.journal_path.clone();
     let mut uuid = [0; 16];

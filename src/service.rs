@@ -1,8 +1,8 @@
-//! What the API does: creating, listing and deleting mirrors.
+//! The API's service: creates, lists and deletes mirrors, and approves deletions.
 //!
-//! Owns the order of checks of each call and the answers. Rules are pure functions ([`validate`], [`occupancy`]); who may
-//! do what is decided behind [`Gate`], what a mirror is doing comes from a [`StatusProvider`] or, for mirrors that another
-//! process drives, from the mirrors database. It changes nothing but definitions: the engine finds those by itself.
+//! This module has the order of checks in each call, and the responses. Rules are pure functions ([`validate`],
+//! [`occupancy`]). [`Gate`] authorizes callers. The status of a mirror comes from a [`StatusProvider`] or, if another
+//! process drives it, from the mirrors database. The service writes only definitions; the engine discovers them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -37,22 +37,22 @@ pub use observer::RequestLog;
 pub use occupancy::{INCARNATION_KEY, Occupancy};
 pub use validate::{Blockstore, Scheme};
 
-/// What this process knows of mirrors that it drives itself.
+/// What this process knows about mirrors that it drives itself.
 #[async_trait]
 pub trait StatusProvider: Send + Sync {
     /// The status of a mirror, if this process drives it.
     async fn status(&self, incarnation: Incarnation) -> Option<Status>;
-    /// The mirrors that its journal knows, for the time before the mirrors database was first read.
+    /// The mirrors in its journal, for the time before the mirrors database was first read.
     async fn known(&self) -> Vec<MirrorDefinition>;
 }
 
 /// A region that mirrors can be in.
 pub struct Region {
-    /// Its lakeFS and blockstore, where this process can see them; what it cannot see, the mirror's own region checks.
+    /// Its lakeFS and blockstore, if this process can reach them. Otherwise the mirror's own region checks.
     pub visible: Option<Visible>,
 }
 
-/// A destination that this process can look at.
+/// A destination that this process can reach.
 pub struct Visible {
     /// Its lakeFS.
     pub lakefs: Arc<dyn Lakefs>,
@@ -60,33 +60,33 @@ pub struct Visible {
     pub blockstore: Blockstore,
 }
 
-/// Everything that the service is made of.
+/// Everything that the service needs.
 pub struct Parts {
-    /// This installation's region: that of the sources.
+    /// The region of this installation and its sources.
     pub region: String,
     /// This region's lakeFS.
     pub lakefs: Arc<dyn Lakefs>,
     /// This region's object store.
     pub blockstore: Blockstore,
-    /// The lakeFS of every region that is known, by region.
+    /// The lakeFS of every known region, by region.
     pub sources: BTreeMap<String, Arc<dyn Lakefs>>,
     /// The other regions.
     pub destinations: BTreeMap<String, Region>,
-    /// Who may do what.
+    /// Authenticates and authorizes callers.
     pub gate: Arc<dyn Gate>,
     /// The mirrors database.
     pub records: Arc<Records>,
     /// The engine of this process.
     pub status: Arc<dyn StatusProvider>,
-    /// Raised where a store of this process fails.
+    /// Raised when a store of this process fails.
     pub alarm: Alarm,
-    /// For ages.
+    /// Measures ages.
     pub clock: Arc<dyn Clock>,
-    /// For incarnations.
+    /// Generates incarnations.
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// The API's service over its parts.
+/// The API's service.
 pub struct MirrorService {
     parts: Parts,
     known: Known,
@@ -94,14 +94,14 @@ pub struct MirrorService {
 }
 
 impl MirrorService {
-    /// Over its parts.
+    /// Creates the service.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let known = Known::new(Arc::clone(&parts.records), Arc::clone(&parts.clock));
         Self { known, drivers: Mutex::default(), parts }
     }
 
-    /// Checks everything about a creation that can be checked before the name is taken.
+    /// Makes every check of a creation that is possible before the name is reserved.
     async fn check_creation(&self, source: &str, creation: &MirrorCreation) -> Result<(), ApiError> {
         let parts = &self.parts;
         validate::name(&creation.name).map_err(invalid)?;
@@ -127,8 +127,8 @@ impl MirrorService {
         }
     }
 
-    /// No other mirror in the same store has the namespace, or a part of it. What is created at the same time elsewhere,
-    /// the destination refuses.
+    /// Checks that no other mirror in the same store has the namespace, or a part of it. The destination refuses a conflict
+    /// with a mirror that is created elsewhere at the same time.
     fn check_namespace_is_free(&self, creation: &MirrorCreation, listing: &Listing) -> Result<(), ApiError> {
         let meets = |other: &&&Definition| {
             other.name != creation.name
@@ -159,7 +159,7 @@ impl MirrorService {
 
     async fn source(&self, source: &str) -> Result<Repository, ApiError> {
         let missing = || not_found("repository not found".to_owned());
-        // What lakeFS could not have as a name is not asked for.
+        // lakeFS cannot have a repository of an invalid name.
         validate::name(source).map_err(|_| missing())?;
         self.parts.lakefs.repository(source).await.map_err(|fault| match fault.kind {
             FaultKind::Absent => missing(),
@@ -167,7 +167,7 @@ impl MirrorService {
         })
     }
 
-    /// The source, or a refusal that names the region that has a repository of this name, where that is known.
+    /// The source, or an error that names the region that has a repository of this name, if known.
     async fn source_here(&self, source: &str, listing: &Listing) -> Result<Repository, ApiError> {
         let error = match self.source(source).await {
             Err(error) if error.code == ErrorCode::NotFound => error,
@@ -197,7 +197,7 @@ impl MirrorService {
         }
     }
 
-    /// A destination that does not answer decides nothing: the engine looks again before it makes anything.
+    /// A destination that does not answer does not refuse: the engine checks again before it creates anything.
     async fn check_name_is_free(
         &self,
         visible: &Visible,
@@ -205,7 +205,7 @@ impl MirrorService {
         listing: &Listing,
     ) -> Result<(), ApiError> {
         if listing.active(&creation.name).is_some() {
-            // Taken by a mirror: the database says so in its own words.
+            // Taken by a mirror, which the mirrors database reports itself.
             return Ok(());
         }
         let Ok(repository) = visible.lakefs.repository(&creation.name).await else { return Ok(()) };
@@ -357,8 +357,8 @@ impl Service for MirrorService {
 }
 
 impl MirrorService {
-    /// Deletes a mirror whose source is in another region: only with force, in the mirror's own region, and only while the
-    /// source's region does not answer.
+    /// Deletes a mirror whose source is in another region. This needs force, runs only in the mirror's own region, and only
+    /// while the source's region does not answer.
     async fn delete_elsewhere(&self, mirror: &Definition, deletion: Deletion, user: &User) -> Result<(), ApiError> {
         let (name, region) = (&mirror.name, &mirror.source_region);
         if deletion == Deletion::Regular {

@@ -1,9 +1,9 @@
-//! What lakemirror's API does, and which lakeFS permissions each needs: the one table.
+//! The actions of lakemirror's API, and the lakeFS permissions that each needs: the one table.
 
-/// Something that a caller asks for.
+/// What a caller requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action<'a> {
-    /// Making a mirror.
+    /// Create a mirror.
     CreateMirror {
         /// The mirror repository's name.
         mirror: &'a str,
@@ -12,17 +12,17 @@ pub enum Action<'a> {
         /// The mirror's storage namespace, as a URI.
         namespace: &'a str,
     },
-    /// Changing which branches a mirror has.
+    /// Change which branches a mirror has.
     EditBranches {
         /// The source repository's name.
         source: &'a str,
     },
-    /// Deleting a mirror.
+    /// Delete a mirror.
     DeleteMirror {
         /// The mirror repository's name.
         mirror: &'a str,
     },
-    /// Listing mirrors, or reading one.
+    /// List mirrors, or read one.
     ReadMirrors,
 }
 
@@ -36,7 +36,7 @@ pub struct Permission {
 }
 
 impl Action<'_> {
-    /// Everything that the caller must be allowed to do. Names from the vendor's public documentation of permissions.
+    /// The permissions that the caller needs. The names are from the vendor's public documentation of permissions.
     #[must_use]
     pub fn required(&self) -> Vec<Permission> {
         match self {

@@ -1,4 +1,4 @@
-//! lakeFS's resource names and patterns: what matches what (`pkg/auth/arn.go`, `pkg/auth/wildcard`).
+//! Matching of lakeFS's resource names and patterns (`pkg/auth/arn.go`, `pkg/auth/wildcard`).
 
 /// One element of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,11 +11,11 @@ enum Element {
     Literal(char),
 }
 
-/// What stands for the caller's name in a resource.
+/// The placeholder for the caller's name in a resource.
 const USER: &str = "${user}";
 
-/// A pattern's elements: `*` is any run, `?` is one, the rest is literal. A user's name in place of `${user}` is literal
-/// whatever it holds: a user called `*` is no wildcard.
+/// A pattern's elements: `*` is any run, `?` is one, the rest is literal. The name that replaces `${user}` is always
+/// literal: a user called `*` is not a wildcard.
 fn elements(pattern: &str, user: &str) -> Vec<Element> {
     let mut all = Vec::new();
     for (place, part) in pattern.split(USER).enumerate() {
@@ -39,7 +39,7 @@ pub(super) fn wildcard(pattern: &str, text: &str) -> bool {
 fn matches(pattern: &[Element], text: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
     let (mut p, mut t) = (0, 0);
-    // Where the last star was, and up to where it has eaten: on a mismatch it eats one more.
+    // The position of the last star, and where its match ends. On a mismatch it matches one character more.
     let mut star: Option<(usize, usize)> = None;
     while let Some(&next) = text.get(t) {
         match pattern.get(p) {
@@ -62,7 +62,7 @@ fn matches(pattern: &[Element], text: &str) -> bool {
     pattern.get(p..).is_some_and(|rest| rest.iter().all(|&left| left == Element::Any))
 }
 
-/// The six parts of an ARN; `None` where it is none of lakeFS's.
+/// The six parts of an ARN; `None` if it is not one of lakeFS's.
 fn parts(arn: &str) -> Option<[&str; 6]> {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let parts = <[&str; 6]>::try_from(parts).ok()?;
@@ -70,8 +70,8 @@ fn parts(arn: &str) -> Option<[&str; 6]> {
     (scheme == "arn" && partition == "lakefs" && !service.is_empty() && !resource.is_empty()).then_some(parts)
 }
 
-/// Whether a policy's resource covers the resource asked for. `*` covers all; a region is not looked at; what is no
-/// ARN covers nothing. `${user}` in the pattern's resource is the user's name.
+/// Whether a policy's resource covers the requested resource. `*` covers all, regions are ignored, and a text that is not
+/// an ARN covers nothing. `${user}` in the pattern is replaced by the user's name.
 pub(super) fn covers(pattern: &str, user: &str, asked: &str) -> bool {
     if pattern == "*" {
         return true;
@@ -153,7 +153,7 @@ mod tests {
         assert!(covers("arn:lakefs:fs:::repository/${user}-*", "*", "arn:lakefs:fs:::repository/*-x"));
     }
 
-    /// The definition, without cleverness.
+    /// The definition, implemented naively.
     fn by_definition(pattern: &[char], text: &[char]) -> bool {
         match pattern.split_first() {
             None => text.is_empty(),

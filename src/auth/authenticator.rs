@@ -1,7 +1,7 @@
-//! From an `Authorization` header to a user.
+//! Maps an `Authorization` header to a user.
 //!
-//! Basic carries a lakeFS access key, Bearer a lakeFS session token. A token is verified here first, which refuses
-//! rubbish without a call; then, as for a key, lakeFS itself says whether the user exists.
+//! Basic carries a lakeFS access key, Bearer a lakeFS session token. A token is verified locally first, which rejects
+//! garbage without a call. For both, lakeFS then confirms that the user exists.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use super::cache::{Answers, CacheSettings, Freshness};
 use super::directory::Directory;
 use super::token;
 
-/// Somebody whom lakeFS knows.
+/// A user whom lakeFS knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// The user's name (lakeFS's user id).
     pub name: String,
 }
 
-/// Finds out who is calling.
+/// Authenticates callers.
 pub struct Authenticator {
     directory: Arc<dyn Directory>,
     signing_key: Secret,
@@ -44,10 +44,10 @@ impl Authenticator {
         Self { directory, signing_key, clock, answers }
     }
 
-    /// The user whom the header's credentials belong to.
+    /// The user to whom the header's credentials belong.
     ///
     /// # Errors
-    /// `Unauthenticated` for none or wrong ones, `Unavailable` where lakeFS did not say.
+    /// `Unauthenticated` for missing or wrong credentials, `Unavailable` if lakeFS did not answer.
     pub async fn authenticate(&self, authorization: Option<&str>, freshness: Freshness) -> Result<User, AuthError> {
         let header = authorization.ok_or(AuthError::Unauthenticated)?;
         let credentials = parse(header).ok_or(AuthError::Unauthenticated)?;
@@ -67,7 +67,7 @@ impl Authenticator {
     }
 }
 
-/// Reads the header; `None` for another scheme, and for credentials of which a part is empty.
+/// Parses the header; `None` for another scheme, and for credentials with an empty part.
 fn parse(header: &str) -> Option<CallerCredentials> {
     let (scheme, rest) = header.trim().split_once(' ')?;
     let rest = rest.trim();

@@ -1,7 +1,7 @@
-//! From a user and an action to yes or no, by the user's own lakeFS policies.
+//! Authorizes a user's action by the user's own lakeFS policies.
 //!
-//! Policies are fetched with the service's credentials: ordinary users may not list their own. Where lakeFS has no
-//! policies (one user, or plain access control lists) whoever it knows may do everything, as in lakeFS itself.
+//! Policies are read with the service's credentials, because ordinary users may not list their own. If lakeFS has no
+//! policies (one user, or plain access control lists), every known user may do everything, as in lakeFS itself.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::{AuthError, policy};
 
 type Policies = Option<Arc<Vec<Policy>>>;
 
-/// Decides who may do what.
+/// Authorizes actions.
 pub struct Authorizer {
     directory: Arc<dyn Directory>,
     answers: Answers<Policies>,
@@ -34,11 +34,11 @@ impl Authorizer {
         Self { directory, answers: Answers::new(cache, clock, entropy) }
     }
 
-    /// Whether the user may, coming from `source` (see [`super::source_ip`]).
+    /// Whether the user may do this from `source` (see [`super::source_ip`]).
     ///
     /// # Errors
-    /// `NotPermitted` with all that is missing; `Unauthenticated` if the user is gone; `Unavailable` where lakeFS did
-    /// not say, or does not let the service ask.
+    /// `NotPermitted` with all missing permissions; `Unauthenticated` if the user does not exist any more; `Unavailable` if
+    /// lakeFS did not answer, or does not let the service query policies.
     pub async fn authorize(
         &self,
         user: &User,
@@ -52,7 +52,7 @@ impl Authorizer {
         if missing.is_empty() { Ok(()) } else { Err(AuthError::NotPermitted { user: user.name.clone(), missing }) }
     }
 
-    /// Asks for the user's policies, so that they are remembered.
+    /// Reads the user's policies into the cache.
     ///
     /// # Errors
     /// As [`Authorizer::authorize`], without `NotPermitted`.

@@ -1,9 +1,9 @@
-//! What lakeFS answered about callers: kept for a short time, and asked for no more often than it bears.
+//! Caches lakeFS's answers about callers for a short time, and limits the calls to it.
 //!
-//! Three memories, each bounded. What was found counts for `auth.cache.ttl` where the cache is on. For reads it also
-//! counts for [`STALE_MAX`] while lakeFS does not answer, so that there is a status during an incident. What was refused
-//! counts for [`REFUSED_FOR`], so that a thousand wrong passwords are not a thousand calls. A refusal ends whatever was
-//! found before. Keys are salted digests: no credentials stay in memory.
+//! There are three bounded stores. A positive answer is valid for `auth.cache.ttl` if the cache is on. For reads it is
+//! also valid for [`STALE_MAX`] while lakeFS does not answer, so that there is a status during an incident. A refusal is
+//! valid for [`REFUSED_FOR`], so that a thousand wrong passwords are not a thousand calls, and invalidates earlier
+//! positive answers. Keys are salted digests: no credentials stay in memory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,57 +15,57 @@ use tokio::sync::Semaphore;
 use lakemirror_ports::clock::{Clock, Entropy};
 use lakemirror_ports::{Fault, FaultKind};
 
-/// How long an answer serves reads while lakeFS does not answer.
+/// How long an answer is valid for reads while lakeFS does not answer.
 const STALE_MAX: Duration = Duration::from_secs(15 * 60);
-/// How long a refusal counts.
+/// How long a refusal is valid.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
-/// How long a read waits for lakeFS where there is an older answer.
+/// How long a read waits for lakeFS if there is a cached answer.
 const READ_WAIT_MAX: Duration = Duration::from_secs(2);
-/// How long lakeFS counts as silent after it let a read wait.
+/// How long lakeFS counts as unresponsive after a read timed out.
 const SILENT_FOR: Duration = Duration::from_secs(5);
-/// Answers kept at most where the cache is off.
+/// The maximum number of cached answers if the cache is off.
 const KEPT_MAX: usize = 1024;
-/// Questions put to lakeFS at a time; further ones wait.
+/// The maximum number of concurrent calls to lakeFS; further ones wait.
 const ASKED_AT_ONCE: usize = 16;
 
 /// `auth.cache`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheSettings {
-    /// The most answers of each sort that are kept.
+    /// The maximum number of cached answers of each kind.
     pub size: usize,
-    /// How long an answer counts. What is revoked at lakeFS works here for as long.
+    /// How long an answer is valid. Revoked permissions still work here for this time.
     pub ttl: Duration,
-    /// Up to this is added at random, so that answers do not all end at once.
+    /// Up to this is added at random, so that answers do not expire all at once.
     pub jitter: Duration,
 }
 
-/// What a call may be decided by.
+/// Which answers a call accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// An answer of now, or of the cache: for changes.
+    /// A current or freshly cached answer: for changes.
     Current,
-    /// While lakeFS does not answer, also one of the last 15 minutes: for reads.
+    /// Also one of the last 15 minutes, while lakeFS does not answer: for reads.
     Stale,
 }
 
-/// An answer that was found.
+/// A positive answer.
 struct Found<V> {
     value: V,
     /// When lakeFS gave it, monotonic.
     at: Duration,
-    /// Until when it counts without asking again, monotonic.
+    /// Until when it is valid without a new call, monotonic.
     fresh_until: Duration,
 }
 
 struct Memory<V> {
     found: HashMap<[u8; 32], Found<V>>,
-    /// Until when each refusal counts, monotonic.
+    /// Until when each refusal is valid, monotonic.
     refused: HashMap<[u8; 32], Duration>,
-    /// Until when lakeFS is taken for silent, monotonic.
+    /// Until when lakeFS counts as unresponsive, monotonic.
     silent_until: Duration,
 }
 
-/// The answers to one sort of question.
+/// The answers to one kind of question.
 pub(super) struct Answers<V> {
     settings: Option<CacheSettings>,
     clock: Arc<dyn Clock>,
@@ -85,10 +85,10 @@ impl<V: Clone> Answers<V> {
         Self { settings, clock, entropy, salt, calls: Semaphore::new(ASKED_AT_ONCE), memory: Mutex::new(memory) }
     }
 
-    /// The answer about `text`, which may be secret; `None` for a refusal. `call` is made unless it is known.
+    /// The answer about `text`, which may be secret; `None` for a refusal. Makes `call` unless the answer is cached.
     ///
     /// # Errors
-    /// The call's, where nothing that is known may stand in for it.
+    /// The call's error, if no cached answer may replace it.
     pub(super) async fn ask(
         &self,
         text: &str,
@@ -125,9 +125,9 @@ impl<V: Clone> Answers<V> {
         key: [u8; 32],
         call: impl Future<Output = Result<Option<V>, Fault>>,
     ) -> Result<Option<V>, Fault> {
-        // It is never closed.
+        // The semaphore is never closed.
         let _turn = self.calls.acquire().await;
-        // Who waited may find that another call was answered meanwhile.
+        // Another call may have been answered while this one waited.
         if let Some(known) = self.known(&key) {
             return Ok(known);
         }
@@ -139,7 +139,7 @@ impl<V: Clone> Answers<V> {
         Ok(answer)
     }
 
-    /// What counts without asking: a fresh answer, or a refusal of a moment ago.
+    /// A cached answer that is valid without a call: a fresh one, or a recent refusal.
     fn known(&self, key: &[u8; 32]) -> Option<Option<V>> {
         let now = self.clock.monotonic();
         let memory = self.memory();
@@ -188,7 +188,7 @@ impl<V: Clone> Answers<V> {
         if memory.refused.len() >= KEPT_MAX {
             memory.refused.retain(|_, until| now < *until);
         }
-        // With more refusals than that within their time, the next ones are asked again: a bound on memory first.
+        // More refusals than that within their time are not cached: bounding memory comes first.
         if memory.refused.len() < KEPT_MAX {
             memory.refused.insert(key, now.saturating_add(REFUSED_FOR));
         }

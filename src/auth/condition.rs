@@ -1,6 +1,6 @@
-//! Conditions of policy statements: whether they hold for a request (`pkg/auth/condition.go`).
+//! Evaluates conditions of policy statements for a request (`pkg/auth/condition.go`).
 //!
-//! The only thing that a condition can ask about is where the request came from.
+//! The only condition is on the address that the request came from.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,9 +19,9 @@ const SOURCE_IP: &str = "SourceIp";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unevaluable;
 
-/// Where a request came from: the peer of the connection. Where that is a trusted proxy, what it says: the last address of
-/// `X-Forwarded-For` that is no trusted proxy itself, else `X-Real-IP`. Anybody else can write these headers too, so
-/// from others they count for nothing. (lakeFS believes them from everybody.)
+/// The address that a request came from: the peer of the connection or, if that is a trusted proxy, what it reports. That
+/// is the last address of `X-Forwarded-For` that is not itself a trusted proxy, else `X-Real-IP`. Anybody can set these
+/// headers, so they are ignored from other peers. (lakeFS accepts them from everybody.)
 #[must_use]
 pub fn source_ip(forwarded_for: Option<&str>, real_ip: Option<&str>, peer: IpAddr, trusted: &[IpNet]) -> String {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
@@ -31,7 +31,7 @@ pub fn source_ip(forwarded_for: Option<&str>, real_ip: Option<&str>, peer: IpAdd
     }
     let address = |text: &str| text.trim().parse::<IpAddr>().ok().map(|address| address.to_canonical());
     let mut last = peer;
-    // From the nearest on: what stands before an address that is not trusted was written by it.
+    // From the nearest on: what precedes an untrusted address was written by it.
     for text in forwarded_for.into_iter().flat_map(|list| list.rsplit(',')) {
         let Some(named) = address(text) else { return last.to_string() };
         if !is_trusted(&named) {
@@ -43,11 +43,11 @@ pub fn source_ip(forwarded_for: Option<&str>, real_ip: Option<&str>, peer: IpAdd
     real.unwrap_or(last).to_string()
 }
 
-/// Whether all conditions hold. A field that the request does not have makes its condition false, negated or not.
+/// Whether all conditions hold. A condition on a field that the request does not have is false, even if negated.
 ///
 /// # Errors
-/// [`Unevaluable`] for an unknown operator, and for a value or source that is no address; also where another
-/// condition is false already, so that the answer does not depend on the order.
+/// [`Unevaluable`] for an unknown operator, and for a value or source that is not an address. This also applies if
+/// another condition is false already, so that the result does not depend on the order.
 pub(super) fn hold(conditions: &Conditions, source: Option<&str>) -> Result<bool, Unevaluable> {
     let mut all = true;
     for (operator, fields) in conditions {
@@ -81,17 +81,17 @@ fn holds(operator: &str, values: &[String], actual: Option<&str>) -> Result<bool
         "StringNotLike" => text(true),
         _ => Err(Unevaluable),
     }?;
-    // Nothing to compare with is never true, not even negated.
+    // Without values to compare with, a condition is never true, even if negated.
     Ok(end && !values.is_empty())
 }
 
-/// Addresses that share their first `bits` bits with `network`.
+/// The addresses that share their first `bits` bits with `network`.
 struct Range {
     network: u128,
     bits: u32,
 }
 
-/// An address in 128 bits; IPv4 in its mapped form, so that both ways to write it are one.
+/// An address in 128 bits. IPv4 is mapped to IPv6, so that both notations are equal.
 fn wide(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),

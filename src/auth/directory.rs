@@ -1,16 +1,16 @@
-//! Where users and policies are: a port, and lakeFS as its one implementation.
+//! The source of users and policies: a port, and lakeFS as its one implementation.
 
 use async_trait::async_trait;
 use lakemirror_ports::Fault;
 
 use lakemirror_lakefs::{CallerCredentials, Client, Policy};
 
-/// The users of an installation and what they may do.
+/// The users of an installation and their permissions.
 #[async_trait]
 pub trait Directory: Send + Sync {
-    /// The user whom credentials belong to; `None` if they belong to nobody.
+    /// The user to whom credentials belong; `None` if there is none.
     async fn whoami(&self, credentials: &CallerCredentials) -> Result<Option<String>, Fault>;
-    /// A user's effective policies; `None` where the installation has no policies. `Absent`: no such user.
+    /// A user's effective policies; `None` if the installation has no policies. `Absent`: no such user.
     async fn policies(&self, user: &str) -> Result<Option<Vec<Policy>>, Fault>;
 }
 

@@ -1,5 +1,5 @@
-//! Whether policies allow one action on one resource (`pkg/auth/service.go`): any matching deny wins, and without a
-//! matching allow the answer is no.
+//! Evaluates whether policies allow one action on one resource (`pkg/auth/service.go`): any matching deny wins, and
+//! without a matching allow the answer is no.
 
 use lakemirror_lakefs::{Policy, Statement};
 
@@ -7,7 +7,7 @@ use super::action::Permission;
 use super::arn::{covers, wildcard};
 use super::condition::hold;
 
-/// Whether `user` may, coming from `source`.
+/// Whether `user` may do this from `source`.
 pub(super) fn allows(policies: &[Policy], user: &str, source: Option<&str>, wanted: &Permission) -> bool {
     let mut allowed = false;
     for statement in policies.iter().flat_map(|policy| &policy.statements) {
@@ -26,7 +26,7 @@ enum Verdict {
     Silent,
 }
 
-/// What cannot be understood denies: it may have been meant to.
+/// A statement that cannot be interpreted denies, because that may be its intent.
 fn judge(statement: &Statement, user: &str, source: Option<&str>, wanted: &Permission) -> Verdict {
     match hold(&statement.conditions, source) {
         Ok(true) => {}
@@ -66,7 +66,7 @@ mod tests {
 
     fn asks(statements: Vec<Statement>) -> bool {
         let wanted = Permission { action: "fs:DeleteRepository", resource: "arn:lakefs:fs:::repository/m".into() };
-        // Spread over policies, and the other way round: neither may matter.
+        // One policy for each statement, and the reverse order: neither may matter.
         let apart = |all: Vec<Statement>| -> Vec<Policy> {
             all.into_iter().map(|one| Policy { id: "p".into(), statements: vec![one] }).collect()
         };

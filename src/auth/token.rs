@@ -1,8 +1,8 @@
-//! lakeFS's session tokens, verified with the secret that every lakeFS of the installation shares.
+//! Verifies lakeFS's session tokens with the secret that every lakeFS of the installation shares.
 //!
-//! Owns the reading of one token: signature, lifetime, audience, user. As lakeFS does (checked on a server): HS256,
-//! HS384 and HS512 pass; `exp` is required; `aud` is `login` or missing, and an array of audiences fails; `iss` and
-//! `nbf` are not looked at. Whether the user exists is the directory's to say.
+//! Checks one token's signature, lifetime, audience and user. As in lakeFS (checked on a server): HS256, HS384 and HS512
+//! pass; `exp` is required; `aud` is `login` or missing, and an array of audiences fails; `iss` and `nbf` are ignored.
+//! The directory decides whether the user exists.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +12,7 @@ use sha2::{Sha256, Sha384, Sha512};
 
 use lakemirror_core::secret::Secret;
 
-/// The longest token that is looked at, in bytes.
+/// The maximum length of a token, in bytes.
 const TOKEN_MAX: usize = 16 << 10;
 /// The audience of session tokens.
 const AUDIENCE: &str = "login";
@@ -28,12 +28,12 @@ struct Claims {
     sub: Option<String>,
     /// Seconds since 1970, a fraction allowed.
     exp: f64,
-    /// Only a string: an array fails to parse and so fails.
+    /// Only a string: an array fails to parse and so is rejected.
     #[serde(default)]
     aud: Option<String>,
 }
 
-/// The user that a valid token names; `None` for any other token, whatever is wrong with it.
+/// The user that a valid token names; `None` for any invalid token.
 pub(super) fn verify(token: &str, key: &Secret, now_ms: u64) -> Option<String> {
     if token.len() > TOKEN_MAX || key.is_empty() {
         return None;

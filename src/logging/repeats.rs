@@ -1,8 +1,8 @@
-//! A warning or an error is logged once in five minutes, however often its cause repeats.
+//! Logs an identical warning or error once in five minutes, however often its cause repeats.
 //!
-//! Two records are the same if they come from the same place in the code and all their fields are equal. What is about
-//! one request has the request's id among its fields, so that it is never taken for a repeat. State that lasts is
-//! reported when it begins and when it ends (`engine::report`); this is the net below, for every other loop.
+//! Two records are identical if they come from the same place in the code and all their fields are equal. A record about
+//! one request has the request's id among its fields and so is never suppressed. Lasting states are reported when they
+//! begin and end (`engine::report`); this is the safety net for every other loop.
 
 use std::collections::HashMap;
 use std::fmt::{Debug, Write as _};
@@ -16,13 +16,13 @@ use tracing_subscriber::layer::{Context, Filter};
 
 use lakemirror_ports::clock::Clock;
 
-/// How long an equal record is left out.
+/// How long an identical record is suppressed.
 const QUIET: Duration = Duration::from_secs(300);
 
-/// Records that are remembered, at most. Beyond that, a record is logged although it may be a repeat.
+/// The maximum number of remembered records. Beyond that, a record is logged even if it is a repeat.
 const REMEMBERED_MAX: usize = 4096;
 
-/// Leaves repeats out.
+/// Suppresses repeats.
 pub(super) struct Repeats {
     clock: Arc<dyn Clock>,
     /// When each record was last logged, monotonic.
@@ -63,7 +63,7 @@ impl<S> Filter<S> for Repeats {
     }
 }
 
-/// What makes a record itself.
+/// The identity of a record.
 struct Record {
     hasher: DefaultHasher,
     value: String,

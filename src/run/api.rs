@@ -37,7 +37,7 @@ impl StatusProvider for EngineStatus {
     }
 }
 
-/// Builds the service, which watches the processes of all regions until stopped.
+/// Builds the service, which watches the processes of all regions until it is stopped.
 pub(super) fn service(
     ports: &Ports,
     engine: Engine,

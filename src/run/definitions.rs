@@ -1,9 +1,9 @@
-//! The embedded mirrors database with a copy of its definitions in the journal, from which it can be rebuilt.
+//! The embedded mirrors database, with a copy of its definitions in the journal from which it can be rebuilt.
 //!
-//! A database that was removed, zeroed or cut looks like one in which mirrors were never created, or never deleted. So
-//! every change of what says which mirrors there are is in the journal as well, and both have the number of changes: at
-//! the start the one with the higher number is right. A change is first in the database and then in the journal, and
-//! acknowledged when it is in both; after a crash between the two the database is ahead, and the journal follows.
+//! A database that was removed, zeroed or truncated looks like one in which mirrors were never created, or never
+//! deleted. Every change to the set of mirrors is therefore in the journal as well, and both count the changes: at
+//! start, the one with the higher count wins. A change is written to the database first, then to the journal, and is
+//! acknowledged when it is in both. After a crash between the two, the database is ahead and the journal catches up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -21,12 +21,12 @@ use tokio::sync::Mutex;
 use lakemirror_mirrors::embedded::{Embedded, OpenError};
 use lakemirror_mirrors::{Expect, Item, Items, PAGE_ITEMS_MAX, Page, PutError};
 
-/// What is copied: which mirrors there are, and which deletions are done.
+/// The prefixes that are copied: which mirrors exist, and which deletions are done.
 const COPIED: [&str; 2] = ["definitions/", "acks/"];
-/// The item with the number of changes.
+/// The item with the count of changes.
 const GENERATION_KEY: &str = "generation";
 
-/// Why the two cannot be brought together.
+/// Why the database and the journal cannot be reconciled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReconcileError {
@@ -41,23 +41,23 @@ pub enum ReconcileError {
     Journal(#[from] RecordError),
 }
 
-/// The embedded database and its copy.
+/// The embedded database and its copy in the journal.
 pub struct JournaledItems {
     inner: Embedded,
     clock: Arc<dyn Clock>,
     journal: OnceLock<Recorder>,
-    /// The number of changes; held while one is made.
+    /// The count of changes. Locked while a change is made.
     generation: Mutex<u64>,
 }
 
 impl JournaledItems {
-    /// Over the database; nothing that is copied can be written before [`JournaledItems::reconcile`].
+    /// Wraps the database. No copied item can be written before [`JournaledItems::reconcile`].
     #[must_use]
     pub fn new(inner: Embedded, clock: Arc<dyn Clock>) -> Self {
         Self { inner, clock, journal: OnceLock::new(), generation: Mutex::new(0) }
     }
 
-    /// Brings the database and the journal's copy together, whichever is older, and goes on in that journal.
+    /// Brings the database and the journal's copy to the newer of the two, and uses that journal from then on.
     ///
     /// # Errors
     /// [`ReconcileError`].
@@ -81,7 +81,7 @@ impl JournaledItems {
         Ok(())
     }
 
-    /// The database's generation; 0 where it has none.
+    /// The database's generation; 0 if it has none.
     async fn found(&self) -> Result<u64, ReconcileError> {
         let item = self.inner.get(GENERATION_KEY).await.map_err(PutError::from)?;
         let number = item.and_then(|item| std::str::from_utf8(&item.value).ok()?.parse().ok());
@@ -92,7 +92,7 @@ impl JournaledItems {
         self.inner.put(GENERATION_KEY, generation.to_string().into(), Expect::Any).await.map(drop)
     }
 
-    /// What is copied, as the database has it.
+    /// The copied items, as the database has them.
     async fn items(&self) -> Result<BTreeMap<String, Item>, PutError> {
         let mut items = BTreeMap::new();
         for prefix in COPIED {
@@ -109,7 +109,7 @@ impl JournaledItems {
         Ok(items)
     }
 
-    /// The database takes over what the journal has.
+    /// Overwrites the database with the journal's copy.
     async fn rebuild(&self, journal: &Recorder, copy: &Database, found: u64, why: &str) -> Result<u64, ReconcileError> {
         let (there, mut changed) = (self.items().await?, 0);
         for (key, value) in &copy.items {
@@ -122,7 +122,7 @@ impl JournaledItems {
             self.inner.delete(key, item.version).await?;
             changed += 1;
         }
-        // As the journal will count it.
+        // The journal will count the same number.
         let generation = copy.generation.max(found).saturating_add(1);
         self.set_generation(generation).await?;
         let step = UpkeepStep::DatabaseRebuilt { found, items: changed, reason: why.to_owned() };
@@ -138,7 +138,7 @@ impl JournaledItems {
         Ok(generation)
     }
 
-    /// The journal takes over what the database has.
+    /// Overwrites the journal's copy with the database.
     async fn follow(
         &self,
         journal: &Recorder,
@@ -169,7 +169,7 @@ impl JournaledItems {
         let generation = found.max(copy.generation).saturating_add(1);
         self.set_generation(generation).await?;
         if changes.is_empty() {
-            // Only the number is news: any item tells it.
+            // Only the count is new. Any item carries it.
             changes.extend(copy.items.iter().next().map(|(key, value)| (key.clone(), Some(value.clone()))));
         }
         for (key, value) in changes {
@@ -189,7 +189,7 @@ impl JournaledItems {
         journal.command(Command::Upkeep { step, at_ms: self.clock.wall_ms() }).await.map(drop)
     }
 
-    /// After a change of the database: its number there, and the change in the journal.
+    /// After a change of the database: writes the new count there, and the change to the journal.
     async fn changed(&self, generation: &mut u64, key: &str, value: Option<String>) -> Result<(), PutError> {
         let journal = self.journal.get().ok_or_else(|| self.fault(FaultKind::Retry, "it is being compared"))?;
         *generation = generation.saturating_add(1);

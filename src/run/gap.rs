@@ -1,9 +1,9 @@
-//! Whether the journal still is what this node published of it: a volume that was restored from a copy is an older one.
+//! Detects a journal that is older than what this node published of it, as after its volume was restored from a copy.
 //!
-//! Every summary in the mirrors database has the journal's id and its head at that time. Records have numbers without
-//! holes and frames are chained by their hashes, so a journal that has the newest published frame has all before it. One
-//! that has not is behind what it did: the gap is recorded, and where the branches are is found out again. Compared once,
-//! when the database first answers and before any mirror is taken.
+//! Every summary in the mirrors database has the journal's id and its head at that time. Records are numbered without
+//! gaps and frames are chained by their hashes, so a journal that has the newest published frame has everything before
+//! it. A journal without that frame has lost history: the gap is recorded, and the state of the branches is determined
+//! again. The comparison is made once, when the database first answers and before any lease is acquired.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub struct Continuity {
     pub node: String,
     /// Its last record, and the hash of that record's frame.
     pub opened: (Seq, [u8; 32]),
-    /// For the record of the gap.
+    /// Records the gap.
     pub recorder: Recorder,
     outcome: Mutex<Outcome>,
 }
@@ -43,7 +43,7 @@ enum Outcome {
 #[derive(Debug, Clone)]
 struct Gap {
     text: String,
-    /// The leases' epochs up to which the journal does not have its own history.
+    /// Lease epochs up to which the journal lacks its own history.
     epochs: BTreeMap<Incarnation, u64>,
 }
 
@@ -56,19 +56,19 @@ struct Published {
 }
 
 impl Continuity {
-    /// Of the journal in `dir` with the id `node`, which ended with `opened` when it was opened.
+    /// For the journal in `dir` with the id `node`, which ended with `opened` when it was opened.
     #[must_use]
     pub fn new(dir: PathBuf, node: String, opened: (Seq, [u8; 32]), recorder: Recorder) -> Self {
         Self { dir, node, opened, recorder, outcome: Mutex::default() }
     }
 
-    /// Whether the comparison is still to be made.
+    /// Whether the comparison has not been made yet.
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(*self.outcome(), Outcome::NotCompared)
     }
 
-    /// Compares with what was published, and with who drove what then; records a gap.
+    /// Compares the journal with the published summaries and with the owners at that time, and records a gap.
     pub async fn compare(
         &self,
         summaries: &BTreeMap<Incarnation, Summary>,
@@ -92,7 +92,7 @@ impl Continuity {
         *self.outcome() = outcome;
     }
 
-    /// What is to be said of it while this process runs.
+    /// The problem to report while this process runs.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         match &*self.outcome() {
@@ -101,8 +101,8 @@ impl Continuity {
         }
     }
 
-    /// Who drives what, as it is to be taken: what this node drove before the gap counts as driven by another, whose
-    /// history the journal does not have.
+    /// Adjusts the owners: what this node drove before the gap counts as driven by another node, whose history the
+    /// journal does not have.
     pub fn mark(&self, owners: &mut BTreeMap<Incarnation, Owner>) {
         let outcome = self.outcome();
         let Outcome::Gap(gap) = &*outcome else { return };
@@ -134,13 +134,13 @@ impl Continuity {
             std::cmp::Ordering::Less => {
                 let (dir, seq) = (self.dir.clone(), published.seq);
                 let found = tokio::task::spawn_blocking(move || hash_of_frame(dir, seq)).await;
-                // What is not at hand any more says nothing.
+                // A frame that is no longer on the volume proves nothing.
                 found.ok().flatten().is_some_and(|hash| hash != published.hash)
             }
         }
     }
 
-    /// Whether it is news, or was not followed by anything yet.
+    /// Whether the gap is new, or nothing has followed its record yet.
     async fn record(&self, published: &Published, at_ms: u64) -> bool {
         let Published { seq, hash, mirror } = published.clone();
         let after = self.opened.0.min(seq.saturating_sub(1));
@@ -150,8 +150,8 @@ impl Continuity {
     }
 }
 
-/// The newest head that `node` published. A summary that does not say which journal it is from is of the node that has
-/// the lease of its epoch.
+/// The newest head that `node` published. A summary without a journal id belongs to the node that has the lease of its
+/// epoch.
 fn newest(
     node: &str,
     summaries: &BTreeMap<Incarnation, Summary>,
@@ -171,7 +171,7 @@ fn newest(
     of_node.filter(|published| published.seq > 0).max_by_key(|published| published.seq)
 }
 
-/// The hash of the frame that ends with record `seq`; none where no frame ends there, or it is not at hand.
+/// The hash of the frame that ends with record `seq`; `None` if no frame ends there or the frame is not on the volume.
 fn hash_of_frame(dir: PathBuf, seq: Seq) -> Option<[u8; 32]> {
     let options = ScanOptions {
         start: ScanStart::NewestSnapshotAtOrBefore(seq),
@@ -180,7 +180,7 @@ fn hash_of_frame(dir: PathBuf, seq: Seq) -> Option<[u8; 32]> {
     };
     let mut find = Find { seq, end: None };
     scan_with(&dir, &options, &mut find).ok()?;
-    // A frame that goes on beyond it is another one than the one that was published, too.
+    // A frame that continues past `seq` is also different from the published one.
     find.end.map(|(last, hash)| if last == seq { hash } else { [0; 32] })
 }
 

@@ -1,4 +1,4 @@
-//! The API's question "who is this, and may they?" put to lakeFS.
+//! Authenticates and authorizes the API's callers through lakeFS.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use lakemirror_core::secret::Secret;
 use lakemirror_ports::FaultKind;
 use lakemirror_ports::clock::Clock;
 
-/// How often the replication user's own credentials and permissions are asked for.
+/// How often the replication user's own credentials and permissions are queried.
 const REMEMBER_EVERY: Duration = Duration::from_secs(60);
 
-/// Credentials and permissions by lakeFS.
+/// Credentials and permissions from lakeFS.
 pub(super) struct LakefsGate {
     pub(super) authenticator: Authenticator,
     pub(super) authorizer: Authorizer,
-    /// Whose word about a request's origin counts.
+    /// Proxies that are trusted to report a request's origin.
     pub(super) trusted_proxies: Vec<IpNet>,
 }
 
@@ -51,8 +51,8 @@ impl Gate for LakefsGate {
 }
 
 impl LakefsGate {
-    /// Asks about the replication user again and again until stopped. An installation with one user then has a status
-    /// during an outage of its lakeFS also where nobody asked for one before it.
+    /// Queries the replication user periodically until stopped. An installation with a single user can then show a
+    /// status during an outage of its lakeFS, even if nobody asked for one before.
     pub(super) async fn remember(&self, own: &Secret, clock: &dyn Clock, stop: CancellationToken) {
         while !stop.is_cancelled() {
             stop.run_until_cancelled(self.remember_once(own)).await;
@@ -61,7 +61,7 @@ impl LakefsGate {
     }
 
     async fn remember_once(&self, own: &Secret) {
-        // What fails here is reported by the engine's health checks.
+        // The engine's health checks report a failure.
         if let Ok(user) = self.authenticator.authenticate(Some(own.expose()), Freshness::Current).await {
             drop(self.authorizer.learn(&user).await);
         }

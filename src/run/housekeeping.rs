@@ -1,7 +1,8 @@
-//! What nobody needs any more goes from the mirrors database: tombstones that both sides have acknowledged, heartbeats of
-//! processes that are gone, owners of mirrors that are gone.
+//! Removes obsolete items from the mirrors database: tombstones that both sides have acknowledged, heartbeats of ended
+//! processes, and owners of deleted mirrors.
 //!
-//! Owns when that is done; what may go is `mirrors::records`' decision. Every process does it for the regions that it
+//! This module decides when to clean up; `mirrors::records` decides what may be removed. Every process does it for the
+//! regions that it serves, at random times. Doing it twice is harmless, and a failure is retried an hour later.
 //! serves, at hours of its own; doing it twice is harmless, and a failure waits for the next hour.
 
 use std::sync::Arc;
@@ -13,14 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use lakemirror_mirrors::records::{Records, RecordsError};
 
-/// How often it is done, the first time within this.
+/// The interval. The first run is within this time.
 const HOUR: Duration = Duration::from_secs(3600);
-/// How long a tombstone stays: replication between regions may be late by days, and bring older writes after newer ones.
+/// How long a tombstone is kept. Replication between regions may be days late and apply older writes after newer ones.
 const TOMBSTONES_STAY: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How long the heartbeat of a process that is gone stays, and the owner of a mirror that is gone.
+/// How long the heartbeat of an ended process and the owner of a deleted mirror are kept.
 const LEASES_STAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Keeps house for `regions` until stopped.
+/// Cleans up `regions` until stopped.
 pub(super) async fn run(
     records: Arc<Records>,
     regions: Vec<String>,
@@ -28,7 +29,7 @@ pub(super) async fn run(
     entropy: Arc<dyn Entropy>,
     stop: CancellationToken,
 ) {
-    // Processes that start together do not do it together.
+    // Spread the runs of processes that start together.
     let part = u32::try_from(entropy.random_u64() % 1024).unwrap_or(0);
     let mut wait = HOUR * part / 1024;
     loop {

@@ -1,8 +1,8 @@
-//! The API's connections: how many there are at a time, and how long each may take to say what it wants.
+//! The API's connections: how many are open at a time, and how long each may take to send a request.
 //!
-//! Anybody may open a connection, so none may cost more than its share: a head has [`Limits::head`] to come, a connection
-//! between two requests [`Limits::idle`] (bodies are the router's business). Where all places are taken, the connection
-//! that has been silent longest makes room, so that a probe is answered beside a thousand silent peers. HTTP/1.1 only.
+//! Anybody can open a connection, so each has limits: [`Limits::head`] for the head of a request, [`Limits::idle`]
+//! between two requests (bodies are limited by the router). When all places are taken, the connection that has been
+//! idle longest is closed, so that a probe is answered beside a thousand idle peers. HTTP/1.1 only.
 
 mod connection;
 pub mod descriptors;
@@ -21,29 +21,29 @@ use tokio_util::task::TaskTracker;
 use lakemirror_ports::clock::Clock;
 use room::Room;
 
-/// How long is waited after a connection could not be accepted: the system is short of something.
+/// The wait after a failed accept. The system is short of a resource.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Bounds on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How many at a time.
+    /// The maximum number of open connections.
     pub connections: usize,
-    /// How long the head of a request may take to come, from its first byte; of the first one, from the connection on.
+    /// The time limit for the head of a request, from its first byte; for the first request, from the connection on.
     pub head: Duration,
-    /// How long a connection may be silent between two requests, or while its peer reads an answer.
+    /// How long a connection may be idle between two requests, or while its peer reads a response.
     pub idle: Duration,
 }
 
 impl Limits {
-    /// The times that the API has, for this many connections.
+    /// The API's time limits, with this number of connections.
     #[must_use]
     pub const fn new(connections: usize) -> Self {
         Self { connections, head: Duration::from_secs(10), idle: Duration::from_secs(60) }
     }
 }
 
-/// Serves until stopped, and then until the requests that are under way are answered.
+/// Serves until stopped, and then until the requests in flight are answered.
 pub async fn serve(listener: TcpListener, app: Router, limits: Limits, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let room = Arc::new(Room::new(limits, clock));
     let tasks = TaskTracker::new();
@@ -60,11 +60,11 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, clock: Ar
     tasks.wait().await;
 }
 
-/// A connection and its place. The place comes first: what has none waits in the system's queue.
+/// A connection and its place. The place is taken first, so that a connection without one waits in the system's queue.
 async fn accept(listener: &TcpListener, room: &Arc<Room>) -> Option<(TcpStream, SocketAddr, room::Place)> {
     match listener.accept().await {
         Ok((stream, peer)) => {
-            // Answers are short and whole: nothing is gained by waiting for more.
+            // Responses are short and written whole, so delaying a packet gains nothing.
             let _best_effort = stream.set_nodelay(true);
             Some((stream, peer, room.enter().await))
         }

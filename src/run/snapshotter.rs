@@ -1,10 +1,9 @@
-//! The snapshotter reducer: makes the state a second time, from the journal's files alone, and leaves it as a snapshot.
+//! The snapshotter: rebuilds the state from the journal's files alone, and writes it as a snapshot.
 //!
-//! It loads the newest snapshot, replays the records after it up to the newest checkpoint, holds the digest of what it
-//! got against every checkpoint on the way, writes the next snapshot, and lets go of the memory. So a service proves
-//! all the time that its state is the sum of its records; where it is not, the journal's thread ends, and both states are
-//! written. Reads files beside the running log, never through it. When it is called is the caller's business; one call
-//! at a time.
+//! It loads the newest snapshot, replays the records after it up to the newest checkpoint, compares the state's digest
+//! with every checkpoint on the way, writes the next snapshot, and frees the memory. A running service thereby proves
+//! that its state is reproduced by its records. On a mismatch, the journal's thread ends and both states are written.
+//! It reads files beside the running log, never through it. The caller decides when it runs, one call at a time.
 
 use std::io;
 use std::path::Path;
@@ -26,19 +25,19 @@ use lakemirror_ports::clock::Clock;
 use super::journal_writer::mismatch::{image_path, write_image};
 use super::journal_writer::{Rebuild, RebuildError};
 
-/// How many snapshots are kept: the newest, and those for the case that it is not sound.
+/// How many snapshots are kept: the newest, and older ones in case it is damaged.
 pub const SNAPSHOTS_KEPT: usize = 3;
 
 /// A snapshot that was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
-    /// The record after which it is the state.
+    /// The record whose state it holds.
     pub seq: Seq,
     /// BLAKE3 of the state's image.
     pub digest: [u8; 32],
-    /// Bytes of the image.
+    /// The size of the image in bytes.
     pub bytes: u64,
-    /// The record of the oldest snapshot that is kept beside it: what an opening may have to fall back on.
+    /// The record of the oldest snapshot that is kept. Opening the journal may have to fall back on it.
     pub oldest_seq: Seq,
 }
 
@@ -46,7 +45,7 @@ pub struct Taken {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShadowError {
-    /// The replayed state is not the one that was live when the journal was written.
+    /// The replayed state differs from the state that was live when the journal was written.
     #[error("the journal's state cannot be replayed")]
     Mismatch(#[source] RebuildError),
     /// The journal's files cannot be read.
@@ -61,20 +60,20 @@ pub enum ShadowError {
         #[source]
         source: io::Error,
     },
-    /// The journal has stopped, or refuses the fact.
+    /// The journal has stopped, or refuses the record.
     #[error("the snapshot cannot be entered into the journal")]
     Record(#[from] RecordError),
-    /// The system gave no thread, or it panicked.
+    /// The thread could not be started, or it panicked.
     #[error("the snapshot's thread failed: {0}")]
     Thread(String),
 }
 
-/// Takes the next snapshot of a running service's journal in `dir` and enters it; `None` while there is no checkpoint
-/// that the newest snapshot has not. On a mismatch the journal's thread is ended, with a reason that names the two files
-/// with the states, before the error comes back: the service has to end.
+/// Takes the next snapshot of the running service's journal in `dir` and records it; `None` if there is no checkpoint
+/// after the newest snapshot. On a mismatch it stops the journal's thread, with a reason that names the two files with
+/// the states, before it returns the error: the service has to end.
 ///
 /// # Errors
-/// [`ShadowError`]. But for a mismatch the service can go on: the next call tries again.
+/// [`ShadowError`]. After any error but a mismatch the service can continue, and the next call tries again.
 pub async fn take_snapshot(
     recorder: &Recorder,
     dir: &Path,
@@ -99,7 +98,7 @@ pub async fn take_snapshot(
 }
 
 /// Replays the journal in `dir` to the newest checkpoint at or before record `durable`, and writes the state there as a
-/// snapshot; `None` if there is one already, or no checkpoint. Blocks; memory: the state and its image.
+/// snapshot; `None` if that snapshot exists or there is no checkpoint. Blocks. Holds the state and its image in memory.
 ///
 /// # Errors
 /// [`ShadowError::Mismatch`], [`ShadowError::Scan`], [`ShadowError::Io`].
@@ -110,7 +109,7 @@ pub fn reduce(dir: &Path, durable: Seq) -> Result<Option<Taken>, ShadowError> {
         return Err(ShadowError::Mismatch(mismatch));
     }
     scanned?;
-    // The state is not needed any more, and the image that is written may be as large.
+    // Free the state before the image is written, which may be as large.
     drop(reducer.rebuild);
     let Some(header) = reducer.newest else { return Ok(None) };
     let disk = RealDisk::new(dir);
@@ -125,7 +124,7 @@ fn from_snapshot_to(seq: Seq) -> ScanOptions {
     ScanOptions { start: ScanStart::NewestSnapshotAtOrBefore(seq), stop_after: Some(seq), ..ScanOptions::default() }
 }
 
-/// Keeps the newest snapshots up to this one; returns the record of the oldest of them.
+/// Keeps the newest snapshots up to this one, and returns the record of the oldest of them.
 fn remove_old(disk: &RealDisk, newest: Seq) -> io::Result<Seq> {
     let mut kept = newest;
     for (place, seq) in snapshot::list(disk)?.into_iter().rev().filter(|seq| *seq <= newest).enumerate() {
@@ -138,7 +137,7 @@ fn remove_old(disk: &RealDisk, newest: Seq) -> io::Result<Seq> {
     Ok(kept)
 }
 
-/// A state that is written down at every checkpoint; the newest one stays.
+/// Serializes the state at every checkpoint and keeps the newest image.
 #[derive(Default)]
 struct Reducer {
     rebuild: Rebuild,
@@ -184,7 +183,7 @@ impl Replay for Reducer {
     }
 }
 
-/// A state that is replayed whatever checkpoints say.
+/// Replays the state without comparing it with checkpoints.
 struct Unchecked(Rebuild);
 
 impl Replay for Unchecked {
@@ -197,7 +196,7 @@ impl Replay for Unchecked {
     }
 }
 
-/// Writes the live state and the replayed one, both after record `head`; says where they are, or why not.
+/// Writes the live state and the replayed one, both after record `head`, and returns where they are or why not.
 fn keep_both(dir: &Path, live: &State, head: Seq) -> String {
     let write =
         |which: &str, state: &State| write_image(dir, &image_path(head, which), state).map_err(|error| chain(&error));

@@ -1,4 +1,4 @@
-//! From the configuration's words to the adapters' settings.
+//! Converts the configuration into the adapters' settings.
 
 use lakemirror_mirrors::{PAGE_ITEMS_MAX, dynamodb, postgres};
 use lakemirror_outbound::Proxies;
@@ -7,7 +7,7 @@ use crate::config::{Blockstore, DynamodbDatabase, PostgresDatabase, S3Blockstore
 
 pub mod identity;
 
-/// The scheme of addresses in a blockstore.
+/// The scheme of a blockstore's addresses.
 #[must_use]
 pub fn scheme(blockstore: &Blockstore) -> &'static str {
     match blockstore {
@@ -30,7 +30,7 @@ pub fn settings(blockstore: &Blockstore, proxies: &Proxies) -> lakemirror_object
     }
 }
 
-/// The settings of a store that speaks S3.
+/// The settings of an S3-compatible store.
 #[must_use]
 pub fn s3_settings(s3: &S3Blockstore, proxies: &Proxies) -> lakemirror_objects::s3::Settings {
     let credentials = match (&s3.credentials, &s3.profile, &s3.credentials_file) {
@@ -82,7 +82,7 @@ pub fn dynamodb_settings(table: &DynamodbDatabase, proxies: &Proxies) -> dynamod
     }
 }
 
-/// The settings of a mirrors database in PostgreSQL or CockroachDB; 0 connections mean the default, as with lakeFS.
+/// The settings of a mirrors database in PostgreSQL or CockroachDB. 0 connections means the default, as in lakeFS.
 #[must_use]
 pub fn postgres_settings(database: &PostgresDatabase) -> postgres::Settings {
     let defaults = postgres::Settings::new(database.connection_string.clone());

@@ -1,9 +1,9 @@
-//! Upkeep of the journal: sealed segments are verified, compressed, archived and in the end dropped; the state is
-//! proven by a replay and written as a snapshot.
+//! Upkeep of the journal: verifies, compresses, archives and finally drops sealed segments; proves the state by a
+//! replay and writes it as a snapshot.
 //!
-//! Owns the periodic task and the order of an act and its record; what is next is `plan`'s decision, how a file is
-//! handled the journal crate's. Nothing here is in the way of mirroring: a failure is said, and tried again later.
-//! Every step may be repeated after a crash.
+//! This module has the periodic task and the order of an action and its record. `plan` decides the next step, and the
+//! journal crate handles the files. Upkeep never blocks mirroring: a failure is logged and retried. Every step may be
+//! repeated after a crash.
 
 pub mod plan;
 
@@ -29,11 +29,11 @@ use tokio_util::sync::CancellationToken;
 use crate::run::snapshotter::{ShadowError, take_snapshot};
 use plan::{Rules, Step};
 
-/// How often it is looked whether there is something to do. A segment takes longer to fill.
+/// The interval of the task. A segment takes longer to fill.
 const TICK: Duration = Duration::from_secs(5);
-/// How long an archive that failed is left alone, and an unusual state is not said again.
+/// The wait before a failed archive is tried again and before an unusual state is logged again.
 const REST: Duration = Duration::from_secs(60);
-/// Steps of one turn; the rest waits for the next one.
+/// The maximum number of steps in one turn. The rest waits for the next turn.
 const STEPS_MAX: usize = 64;
 
 /// An archive.
@@ -45,18 +45,18 @@ pub enum Archive {
     S3(Box<s3::archive::Archive>),
 }
 
-/// What upkeep goes by.
+/// Settings of upkeep.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// When segments are compressed and dropped.
     pub rules: Rules,
-    /// Where sealed segments are copied to.
+    /// Where sealed segments are copied.
     pub archive: Option<Archive>,
     /// How often a snapshot is taken.
     pub snapshot_interval: Duration,
 }
 
-/// Why a step was not done.
+/// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 enum Undone {
     #[error(transparent)]
@@ -73,22 +73,22 @@ enum Undone {
     Broken(#[from] tokio::task::JoinError),
 }
 
-/// The task.
+/// The upkeep task.
 pub struct Upkeep {
     dir: PathBuf,
     settings: Settings,
     recorder: Recorder,
     clock: Arc<dyn Clock>,
-    /// Not tried before this monotonic time.
+    /// The archive is not tried before this monotonic time.
     archive_from: Duration,
-    /// When the next snapshot is due, by the monotonic clock.
+    /// When the next snapshot is due, monotonic.
     snapshot_from: Duration,
-    /// Segments that could not be worked on: they stay as they are until the next start.
+    /// Segments that a step failed on. They are left alone until the next start.
     set_aside: BTreeSet<Seq>,
 }
 
 impl Upkeep {
-    /// Upkeep of the journal in `dir`, which `recorder` writes.
+    /// Creates the task for the journal in `dir`, which `recorder` writes.
     #[must_use]
     pub fn new(dir: PathBuf, settings: Settings, recorder: Recorder, clock: Arc<dyn Clock>) -> Self {
         let snapshot_from = clock.monotonic() + settings.snapshot_interval;
@@ -96,7 +96,7 @@ impl Upkeep {
         Self { dir, settings, recorder, clock, archive_from, snapshot_from, set_aside }
     }
 
-    /// Works until stopped, or until the journal stops.
+    /// Runs until stopped, or until the journal stops.
     pub async fn run(mut self, stop: CancellationToken) {
         let work = async {
             loop {
@@ -106,14 +106,14 @@ impl Upkeep {
                 self.clock.sleep(TICK).await;
             }
         };
-        // What is under way may be broken off anywhere: every step is whole by itself.
+        // Work may be interrupted anywhere, because every step is complete by itself.
         stop.run_until_cancelled(work).await;
     }
 
-    /// Takes a snapshot if it is time for one.
+    /// Takes a snapshot if one is due.
     ///
     /// # Errors
-    /// The journal has stopped, or what it holds is not what was live: then it stops.
+    /// The journal has stopped, or its replayed state differs from the live one, which stops it.
     pub async fn snapshot(&mut self) -> Result<(), ShadowError> {
         if self.clock.monotonic() < self.snapshot_from {
             return Ok(());
@@ -137,10 +137,10 @@ impl Upkeep {
         }
     }
 
-    /// Does what there is to do now. Says whether anything is left for later.
+    /// Does what is due, and returns whether anything is left for later.
     ///
     /// # Errors
-    /// Only that the journal has stopped.
+    /// Only if the journal has stopped.
     pub async fn turn(&mut self) -> Result<bool, RecordError> {
         self.recorder.rest().await?;
         for _ in 0..STEPS_MAX {
@@ -233,7 +233,7 @@ impl Upkeep {
         self.journal(UpkeepStep::Archived { first, last, hash: sealed, bytes, file_hash, place }).await
     }
 
-    /// Proves a segment and copies it.
+    /// Verifies a segment and copies it.
     async fn copy(&self, file: SegmentFile, sealed: [u8; 32], archive: Archive) -> Result<Archived, Undone> {
         let SegmentFile { first, last, .. } = file;
         let dir = self.dir.clone();
@@ -254,7 +254,7 @@ impl Upkeep {
 
     async fn drop_segment(&self, file: SegmentFile, hash: [u8; 32], unarchived: bool) -> Result<(), Undone> {
         let SegmentFile { first, last, .. } = file;
-        // Journaled first: a crash in between leaves a file that is known to be dropped, and is removed then.
+        // Recorded first: after a crash in between, the next turn knows that the file is dropped and removes it.
         self.journal(UpkeepStep::Dropped { first, last, hash }).await?;
         let dir = self.dir.clone();
         tokio::task::spawn_blocking(move || remove_segment(&RealDisk::new(&dir), first, last)).await??;
@@ -276,7 +276,7 @@ impl Upkeep {
     }
 }
 
-/// Reads the segment from the disk, and holds it against what the journal says of it.
+/// Reads the segment from the disk and compares it with the journal's record of it.
 fn prove(disk: &RealDisk, first: Seq, last: Seq, sealed: &[u8; 32]) -> Result<(), Undone> {
     let footer = verify_segment(disk, first, last)?;
     if footer.hash() == *sealed { Ok(()) } else { Err(Undone::Another { first, last }) }

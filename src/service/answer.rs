@@ -1,4 +1,4 @@
-//! From what is recorded to what is answered: one conversion for each type.
+//! Converts records into API responses: one conversion for each type.
 
 use lakemirror_api::types as wire;
 use lakemirror_mirrors::records::{BranchState, BranchStatus, Counts, Definition, JournalHead, MirrorState, Waiting};
@@ -28,7 +28,7 @@ pub fn mirror(definition: &Definition, present: &Present) -> wire::Mirror {
     }
 }
 
-/// A mirror of which nothing but its definition is known yet.
+/// A mirror of which only the definition is known yet.
 #[must_use]
 pub fn unseen(definition: &Definition, present: &Present) -> wire::Mirror {
     wire::Mirror { lag_seconds: None, ..mirror(definition, present) }

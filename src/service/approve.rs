@@ -1,4 +1,4 @@
-//! Which held deletions an approval is for: those that are named, or all, as far as the mirror's status shows them.
+//! Selects the held deletions that an approval applies to: the named ones, or all that the mirror's status shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,21 +8,21 @@ use lakemirror_api::types::WaitKind;
 use lakemirror_mirrors::records::Status;
 use lakemirror_ports::{ApprovedDeletion, CommitId};
 
-/// Names that a refusal lists, at most.
+/// The maximum number of names in an error message.
 const NAMES_MAX: usize = 10;
 
-/// The branches whose deletion is approved now, with what the mirror shows there; and all that the answer names, with
-/// those that had been approved before.
+/// The branches whose deletion is approved now, with their heads on the mirror; and all branches in the response,
+/// including those that were approved before.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chosen {
     pub(super) new: Vec<(String, Option<CommitId>)>,
     pub(super) all: BTreeSet<String>,
 }
 
-/// Chooses.
+/// Selects the branches.
 ///
 /// # Errors
-/// [`ErrorCode::Conflict`] where a named branch is not held, or none is; [`ErrorCode::Invalid`] for an empty list.
+/// [`ErrorCode::Conflict`] if a named branch is not held, or none is; [`ErrorCode::Invalid`] for an empty list.
 pub(super) fn choose(
     status: &Status,
     before: &[ApprovedDeletion],

@@ -1,7 +1,7 @@
-//! Whether the source's region of a mirror still answers: asked before its mirror is deleted without it.
+//! Checks whether the region of a mirror's source still answers, before the mirror is force-deleted without it.
 //!
-//! It answers where its lakeFS does, with whatever status, and where a process of it is alive by its heartbeats: those are
-//! looked at for as long as it takes until a process counts as dead, by this process's own clock alone.
+//! A region answers if its lakeFS does, with any status, or if one of its processes is alive by its heartbeats. These
+//! are polled for as long as it takes until a process counts as dead, by this process's own clock alone.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use lakemirror_ports::{Fault, FaultKind, Heartbeat};
 
 use super::Parts;
 
-/// What still answers of a region, for people; none where nothing does.
+/// What still answers in a region, for people; `None` if nothing does.
 pub(super) async fn what_answers(parts: &Parts, mirror: &Definition) -> Result<Option<String>, RecordsError> {
     if let Some(lakefs) = parts.sources.get(&mirror.source_region)
         && let Some(status) = answer_of(lakefs.repository(&mirror.source_repository).await.err())
@@ -22,14 +22,14 @@ pub(super) async fn what_answers(parts: &Parts, mirror: &Definition) -> Result<O
     Ok(alive.map(|about| format!("its lakemirror is alive ({about})")))
 }
 
-/// What a lakeFS said, if it was there to say something.
+/// What a lakeFS answered, if it answered.
 fn answer_of(fault: Option<Fault>) -> Option<String> {
     let Some(fault) = fault else { return Some("the source repository is there".to_owned()) };
     let silent = fault.kind == FaultKind::Retry && fault.status.is_none_or(|status| status >= 500);
     (!silent).then(|| fault.status.map_or_else(|| fault.message.clone(), |status| format!("status {status}")))
 }
 
-/// A process of the region that beats while it is looked at.
+/// A process of the region whose heartbeat changes while it is polled.
 async fn first_alive(parts: &Parts, region: &str) -> Result<Option<String>, RecordsError> {
     let mut before = beats(parts.records.heartbeats(region).await?);
     let looks = FAILURE_TIMEOUT.as_millis().div_ceil(LOOK.as_millis().max(1)) + 1;
@@ -47,7 +47,7 @@ async fn first_alive(parts: &Parts, region: &str) -> Result<Option<String>, Reco
     Ok(None)
 }
 
-/// The processes that have not said that they ended.
+/// The processes that have not reported their end.
 fn beats(heartbeats: Vec<Heartbeat>) -> BTreeMap<String, (u64, String)> {
     let running = heartbeats.into_iter().filter(|beat| !beat.ended);
     running.map(|beat| (beat.process, (beat.count, beat.about))).collect()

@@ -1,7 +1,7 @@
-//! The question that every call asks first: who is this, and may they do it?
+//! Authentication and authorization of every call, as a port.
 //!
-//! Owns the question only. Credentials and permissions are lakeFS's; whoever implements [`Gate`] asks there, and knows
-//! which permissions each action needs.
+//! This module has only the port. Credentials and permissions are those of lakeFS; the implementation of [`Gate`]
+//! queries it and knows which permissions each action needs.
 
 use async_trait::async_trait;
 use lakemirror_api::server::Caller;
@@ -9,7 +9,7 @@ use lakemirror_api::server::Caller;
 /// What a caller wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action<'a> {
-    /// Making a mirror.
+    /// Create a mirror.
     CreateMirror {
         /// The mirror repository's name, not yet validated.
         mirror: &'a str,
@@ -18,41 +18,41 @@ pub enum Action<'a> {
         /// The mirror's storage namespace, not yet validated.
         namespace: &'a str,
     },
-    /// Deleting a mirror.
+    /// Delete a mirror.
     DeleteMirror {
         /// The mirror repository's name, not yet validated.
         mirror: &'a str,
     },
-    /// Changing a mirror, or letting it go on.
+    /// Change a mirror, or let it continue.
     EditMirror {
         /// The source repository's name, not yet validated.
         source: &'a str,
     },
-    /// Listing mirrors, or reading one.
+    /// List mirrors, or read one.
     ReadMirrors,
 }
 
-/// A caller whose credentials are right.
+/// A caller with valid credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// lakeFS's name of the user.
     pub name: String,
 }
 
-/// Why a call goes no further, each with the message to answer. No message may hold a secret.
+/// Why a call is refused, with the message of the response. No message may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denied {
     /// No credentials, or wrong ones.
     Unauthenticated(String),
     /// The user may not do this.
     NotPermitted(String),
-    /// lakeFS could not be asked.
+    /// lakeFS could not be queried.
     Unavailable(String),
 }
 
 /// Checks callers.
 #[async_trait]
 pub trait Gate: Send + Sync {
-    /// Who the caller is, if they may do this.
+    /// Returns the caller's user if the action is permitted.
     async fn check(&self, caller: &Caller, action: Action<'_>) -> Result<User, Denied>;
 }

@@ -1,7 +1,7 @@
-//! What was last read from the mirrors database, for the time when it does not answer.
+//! Caches the last reading of the mirrors database for the time when it does not answer.
 //!
-//! Every call reads the database; only where that fails, or takes too long, is the answer what was known before, with what
-//! this process created and deleted since, and since when it fails. Changes are never decided by it.
+//! Every call reads the database. If that fails or takes too long, the call gets the cached state, with what this process
+//! created and deleted since, and the time since which reads fail. Changes are never decided by the cache.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -15,13 +15,13 @@ use lakemirror_ports::{Fault, FaultKind, Incarnation};
 
 use super::present::Outage;
 
-/// How long a read is waited for before what was known is answered.
+/// How long to wait for a read before the cached state is used.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Published status by incarnation.
 pub type Summaries = BTreeMap<Incarnation, Summary>;
 
-/// The database with a memory.
+/// The mirrors database with a cache.
 pub struct Known {
     records: Arc<Records>,
     clock: Arc<dyn Clock>,
@@ -32,7 +32,7 @@ pub struct Known {
 struct Last {
     listing: Option<Listing>,
     summaries: Summaries,
-    /// What the last read failed with, and since when reads fail, on the monotonic clock.
+    /// The error of the last read, and since when reads fail, monotonic.
     failing: Option<(String, Duration)>,
 }
 
@@ -41,10 +41,10 @@ impl Known {
         Self { records, clock, last: Mutex::default() }
     }
 
-    /// All definitions, of now or of before.
+    /// All definitions, current or cached.
     ///
     /// # Errors
-    /// The database's, if it was never read.
+    /// The database's error, if it was never read.
     pub async fn definitions(&self) -> Result<Listing, RecordsError> {
         match self.read(self.records.list_definitions()).await {
             Ok(listing) => {
@@ -55,7 +55,7 @@ impl Known {
         }
     }
 
-    /// All summaries, of now or of before; the database is not asked where it has just failed.
+    /// All summaries, current or cached. The database is not read if it has just failed.
     pub async fn summaries(&self) -> Summaries {
         if self.outage().is_none()
             && let Ok(summaries) = self.read(self.records.summaries()).await
@@ -66,7 +66,7 @@ impl Known {
         self.last().summaries.clone()
     }
 
-    /// The summary of one mirror, of now or of before; the database is not asked where it has just failed.
+    /// The summary of one mirror, current or cached. The database is not read if it has just failed.
     pub async fn summary(&self, of: &Definition) -> Option<Summary> {
         if self.outage().is_none()
             && let Ok(summary) = self.read(self.records.summary(&of.region, of.incarnation)).await
@@ -79,17 +79,17 @@ impl Known {
         self.last().summaries.get(&of.incarnation).cloned()
     }
 
-    /// What the database fails with; none while it answers.
+    /// The current outage of the database; `None` while it answers.
     pub fn outage(&self) -> Option<Outage> {
         let failing = self.last().failing.clone();
         let now = self.clock.monotonic();
         failing.map(|(text, since)| Outage { text, lasting: now.saturating_sub(since) })
     }
 
-    /// A read within its time. What it comes to is remembered.
+    /// A read with a time limit. Its outcome is remembered.
     ///
     /// # Errors
-    /// The database's, or that it did not answer in time.
+    /// The database's error, or that it did not answer in time.
     pub async fn read<T>(&self, call: impl Future<Output = Result<T, RecordsError>>) -> Result<T, RecordsError> {
         let (call, late) = (pin!(call), pin!(self.clock.sleep(PATIENCE)));
         let answer = match select(call, late).await {
@@ -108,7 +108,7 @@ impl Known {
                 let since = last.failing.as_ref().map_or(now, |(_, since)| *since);
                 last.failing = Some((fault.to_string(), since));
             }
-            // An item that cannot be used was read.
+            // The database answered, although with an item that cannot be used.
             Ok(_) | Err(_) => last.failing = None,
         }
         drop(last);

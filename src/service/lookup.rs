@@ -1,5 +1,5 @@
-//! What the service knows of a mirror when it is asked: its definition and its status, of now, or of before the mirrors
-//! database stopped answering.
+//! Looks up the definition and status of a mirror for a call, current or as they were before the mirrors database
+//! stopped answering.
 
 use lakemirror_api::error::ApiError;
 use lakemirror_api::types::Mirror;
@@ -9,7 +9,7 @@ use lakemirror_ports::MirrorDefinition;
 use super::{MirrorService, answer, database, not_found, present, unavailable};
 
 impl MirrorService {
-    /// The mirror of a name, if it is one of `source`.
+    /// The mirror of a name, if `source` is its source.
     pub(super) fn find<'a>(
         &self,
         listing: &'a Listing,
@@ -47,7 +47,7 @@ impl MirrorService {
         }
     }
 
-    /// What is defined. While the database does not answer: what it said before, with what this process's journal knows.
+    /// The definitions. During an outage of the database: the cached ones, with those in this process's journal.
     pub(super) async fn definitions(&self) -> Result<Listing, ApiError> {
         let known = self.known.definitions().await;
         if known.is_ok() && self.known.outage().is_none() {
@@ -65,7 +65,7 @@ impl MirrorService {
         Ok(listing)
     }
 
-    /// As [`Self::find`], where a mirror that is not known may be one that was created since the database answered last.
+    /// As [`Self::find`], but an unknown mirror may be one that was created since the database last answered.
     pub(super) fn find_known<'a>(
         &self,
         listing: &'a Listing,
@@ -82,7 +82,7 @@ impl MirrorService {
     }
 }
 
-/// A mirror as this process's journal knows it.
+/// The definition of a mirror in this process's journal.
 pub(super) fn journaled(known: MirrorDefinition) -> Definition {
     Definition {
         name: known.name,

@@ -1,4 +1,4 @@
-//! One log line for each request, and its id.
+//! Writes one log line for each request, with a request id.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use lakemirror_api::server::Observer;
 
 use lakemirror_ports::clock::Entropy;
 
-/// Logs requests: the probe's and successful ones at DEBUG, faults of ours at WARN.
+/// Logs requests: probes and successes at DEBUG, server errors at WARN.
 pub struct RequestLog {
     entropy: Arc<dyn Entropy>,
 }
 
 impl RequestLog {
-    /// With ids from this source.
+    /// Takes the ids from `entropy`.
     #[must_use]
     pub fn new(entropy: Arc<dyn Entropy>) -> Self {
         Self { entropy }
@@ -25,7 +25,7 @@ impl Observer for RequestLog {
     }
 
     fn answered(&self, id: &str, method: &str, route: &str, path: &str, status: u16) {
-        // Why a process is not ready is logged where that is found out, and not with each probe.
+        // The reason why a process is not ready is logged once by its finder, not with each probe.
         let is_probe = matches!(route, "/livez" | "/readyz" | "/_health");
         if status >= 500 && !is_probe {
             tracing::warn!(id, method, route, path, status, "request failed");

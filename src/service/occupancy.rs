@@ -1,6 +1,6 @@
-//! What a repository that already has a mirror's name is: pure, for the API and for whoever makes the repository.
+//! Classifies a repository that already has the name of a new mirror. Pure; for the API and for the engine.
 //!
-//! lakemirror marks the repositories that it makes with their incarnation in lakeFS's repository metadata.
+//! lakemirror stores the incarnation in the lakeFS metadata of each repository that it creates.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use lakemirror_mirrors::records::Definition;
 /// The metadata key that holds a mirror repository's incarnation.
 pub const INCARNATION_KEY: &str = "lakemirror.incarnation";
 
-/// A repository as it was found.
+/// A repository that was found.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'a> {
     /// The repository.
@@ -22,19 +22,19 @@ pub struct Found<'a> {
     pub branches: usize,
 }
 
-/// What it means for a new mirror of its name.
+/// What the repository means for a new mirror of its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Occupancy {
-    /// The repository of a deleted mirror of this name, on its way out: the new mirror waits for that.
+    /// The repository of a deleted mirror, which is being removed. The new mirror waits for that.
     Predecessor,
-    /// It can be the new mirror's repository: read-only, in the wanted namespace, and either empty or marked by a
-    /// lakemirror whose records are lost. What it holds is verified like everything else.
+    /// It can become the new mirror's repository: read-only, in the wanted namespace, and either empty or marked by a
+    /// lakemirror whose records are lost. Its content is verified like everything else.
     Adoptable,
-    /// Somebody else's, and why it is taken for that.
+    /// It belongs to another owner, with the reason for this conclusion.
     Foreign(String),
 }
 
-/// Judges a repository that has the wanted name in the wanted region.
+/// Classifies a repository that has the wanted name in the wanted region.
 #[must_use]
 pub fn occupancy(found: &Found<'_>, namespace: &str, region: &str, definitions: &[Definition]) -> Occupancy {
     let name = &found.repository.id;
@@ -59,7 +59,7 @@ pub fn occupancy(found: &Found<'_>, namespace: &str, region: &str, definitions: 
 }
 
 fn same_place(one: &str, other: &str) -> bool {
-    // One slash at the end means nothing; a second one is a part of the prefix.
+    // One trailing slash has no meaning. A second one is part of the prefix.
     let place = |namespace: &'_ str| namespace.strip_suffix('/').unwrap_or(namespace).to_owned();
     place(one) == place(other)
 }

@@ -1,6 +1,6 @@
-//! What a published status says when it is read: the journal's state as it was, and the liveness of its driver now.
+//! Combines a published status with the current liveness of its driver.
 //!
-//! Pure. A status that its driver does not confirm is `unknown`, whatever it says; the last known state is in the message.
+//! Pure. A status that its driver does not confirm becomes `unknown`; its message has the last known state.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use super::drivers::{Heard, SILENT_AFTER, Silence, Who, millis};
 use lakemirror_engine::status::{STUCK_AFTER_MS, time};
 use lakemirror_mirrors::records::{BranchState, MirrorState, Status};
 
-/// What is to be answered.
+/// The status to answer with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Present {
-    /// The status, as of now.
+    /// The status as of now.
     pub status: Status,
-    /// How far behind the mirror is, in whole seconds.
+    /// How far the mirror is behind, in whole seconds.
     pub lag_seconds: u64,
-    /// Whole seconds since the driver last confirmed it; none where that is not known.
+    /// Whole seconds since the driver last confirmed it; `None` if unknown.
     pub age_seconds: Option<u64>,
 }
 
-/// What the mirrors database last failed with, and for how long it has.
+/// The last error of the mirrors database, and how long it has lasted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outage {
     /// The fault.
@@ -35,7 +35,7 @@ impl Outage {
     }
 }
 
-/// A published status as it is answered at `now_ms` of this process's wall clock, which only dates are made with.
+/// A published status as it is answered at `now_ms`, this process's wall clock, which is used only for dates.
 #[must_use]
 pub fn published(status: Status, heard: &Heard, outage: Option<&Outage>, region: &str, now_ms: u64) -> Present {
     let mut status = status;
@@ -51,7 +51,7 @@ pub fn published(status: Status, heard: &Heard, outage: Option<&Outage>, region:
         overdue(&mut status, their_now_ms);
     }
     if let Some(silence) = &heard.silence {
-        // Up to when the mirror was level is known, and not what the source has had since.
+        // It is known until when the mirror was in sync, but not what the source has had since.
         lag_seconds = lag_seconds.max(silence.lasting.as_secs());
         let why = match outage {
             Some(outage) => outage.problem(now_ms),
@@ -60,7 +60,7 @@ pub fn published(status: Status, heard: &Heard, outage: Option<&Outage>, region:
         unconfirmed(&mut status, why);
     } else if let Some(outage) = outage {
         match outage.lasting >= SILENT_AFTER {
-            // Nobody can confirm it, also where its driver was never heard.
+            // Nobody can confirm it, even if its driver was never heard.
             true => unconfirmed(&mut status, outage.problem(now_ms)),
             false => status.problems.insert(0, outage.problem(now_ms)),
         }
@@ -69,7 +69,7 @@ pub fn published(status: Status, heard: &Heard, outage: Option<&Outage>, region:
     Present { status, lag_seconds, age_seconds }
 }
 
-/// What this process's own engine says, with what the mirrors database failed with.
+/// The status from this process's own engine, with the outage of the mirrors database.
 #[must_use]
 pub fn own(status: Status, outage: Option<&Outage>, now_ms: u64) -> Present {
     let mut status = status;
@@ -83,7 +83,7 @@ pub fn own(status: Status, outage: Option<&Outage>, now_ms: u64) -> Present {
     Present { lag_seconds: status.lag_seconds, status, age_seconds: None }
 }
 
-/// What has become overdue since it was published.
+/// Marks what has become overdue since it was published.
 fn overdue(status: &mut Status, their_now_ms: u64) {
     for branch in &mut status.branches {
         let since = branch.behind_since_ms.filter(|since| their_now_ms.saturating_sub(*since) > STUCK_AFTER_MS);
@@ -96,7 +96,7 @@ fn overdue(status: &mut Status, their_now_ms: u64) {
     }
 }
 
-/// Nobody confirms it. What an operator has to mend stays what it is.
+/// Marks the status as unconfirmed. A state that an operator has to repair is kept.
 fn unconfirmed(status: &mut Status, why: String) {
     if status.state != MirrorState::Failed {
         let before = match (name(status.state), &status.state_message) {

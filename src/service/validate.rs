@@ -1,4 +1,4 @@
-//! Rules for what a caller may send, as pure functions. Each refusal says what to change.
+//! Validation of what a caller sends, as pure functions. Each error says what to change.
 
 use lakemirror_graveler::address::{Namespace, clean};
 use lakemirror_ports::{Sameness, StoreIdentity};
@@ -6,7 +6,7 @@ use lakemirror_ports::{Sameness, StoreIdentity};
 /// Longest storage namespace, in bytes.
 const NAMESPACE_BYTES_MAX: usize = 1024;
 
-/// The scheme that a blockstore's namespaces have, as lakeFS has them.
+/// The schemes of storage namespaces, as lakeFS has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
     /// `s3://bucket/prefix`.
@@ -20,7 +20,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// What comes before `://`.
+    /// The text before `://`.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl Scheme {
     }
 }
 
-/// What must be known of a region's object store in order to judge namespaces.
+/// The properties of a region's object store that namespaces are validated against.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blockstore {
     /// The scheme of its namespaces.
@@ -42,7 +42,7 @@ pub struct Blockstore {
 }
 
 impl Blockstore {
-    /// Whether both are known to be one store.
+    /// Whether both are known to be the same store.
     #[must_use]
     pub fn same_store(&self, other: &Self) -> bool {
         self.identity.compare(&other.identity) == Sameness::Same
@@ -64,7 +64,7 @@ pub fn name(name: &str) -> Result<(), String> {
     ))
 }
 
-/// The mirror's region: a known one that is not the source's.
+/// Checks the mirror's region: a known one that is not the source's.
 ///
 /// # Errors
 /// What to change.
@@ -83,9 +83,9 @@ pub fn region(region: &str, own: &str, known: &[&str]) -> Result<(), String> {
     Err(format!("region {} is not known here: {choices}", quoted(region)))
 }
 
-/// The form of a storage namespace: scheme, bucket and perhaps a prefix, each with the meaning that it has to a reader.
-/// What lakeFS accepts is accepted, `a//b`, blanks and `#` included; what it would read as another place is refused,
-/// so that the place that a caller is authorised for is the place that is used.
+/// Checks the form of a storage namespace: scheme, bucket and an optional prefix. What lakeFS accepts is accepted, `a//b`,
+/// blanks and `#` included. What lakeFS would read as another place is refused, so that the place that a caller is
+/// authorized for is the place that is used.
 ///
 /// # Errors
 /// What to change.
@@ -132,8 +132,8 @@ pub fn namespace(namespace: &str) -> Result<(), String> {
     }
 }
 
-/// Bucket and prefix as lakeFS reads them. The rules of S3 count for every scheme: what two readers take for two places
-/// is refused for all.
+/// Bucket and prefix as lakeFS reads them. The rules of S3 apply to every scheme: a text that two readers take for
+/// different places is always refused.
 fn read_as(rest: &str) -> Option<String> {
     let read = Namespace::parse(&format!("s3://{rest}")).ok()?;
     Some(if read.prefix().is_empty() {
@@ -143,14 +143,14 @@ fn read_as(rest: &str) -> Option<String> {
     })
 }
 
-/// Control characters, those that change the direction of text, and those without a shape of their own.
+/// Control characters, characters that change the direction of text, and invisible ones.
 fn is_hidden(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
         || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Whether a percent-escape stands for a character that changes what a path means.
+/// Whether a percent-escape stands for a character that changes the meaning of a path.
 fn has_disguise(text: &str) -> bool {
     text.split('%').skip(1).any(|after| {
         let byte = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
@@ -158,8 +158,8 @@ fn has_disguise(text: &str) -> bool {
     })
 }
 
-/// The namespace that a local store uses for this one, where it is written in another way: its folders are cleaned as
-/// paths. A caller must be authorised for both.
+/// The namespace that a local store uses instead of this one, if it differs: its folders are cleaned as paths. A caller
+/// must be authorized for both.
 #[must_use]
 pub fn cleaned(namespace: &str) -> Option<String> {
     let path = namespace.strip_prefix("local://")?;
@@ -167,7 +167,7 @@ pub fn cleaned(namespace: &str) -> Option<String> {
     (clean != path.strip_suffix('/').unwrap_or(path)).then(|| format!("local://{clean}"))
 }
 
-/// The namespace's scheme fits the destination's object store.
+/// Checks that the namespace's scheme fits the destination's object store.
 ///
 /// # Errors
 /// What to change.
@@ -182,7 +182,7 @@ pub fn scheme(namespace: &str, region: &str, scheme: Scheme) -> Result<(), Strin
     }
 }
 
-/// Within one store, neither namespace lies in the other.
+/// Checks that, within one store, neither namespace contains the other.
 ///
 /// # Errors
 /// What to change.
@@ -197,7 +197,7 @@ pub fn apart(mirror: &str, source: &str, store: &StoreIdentity) -> Result<(), St
     Ok(())
 }
 
-/// Whether one of the two namespaces lies in the other, given that they are in one store.
+/// Whether one of two namespaces in the same store contains the other.
 #[must_use]
 pub fn overlap(one: &str, other: &str) -> bool {
     match (Namespace::parse(one), Namespace::parse(other)) {
@@ -206,7 +206,7 @@ pub fn overlap(one: &str, other: &str) -> bool {
     }
 }
 
-/// A text of a caller for a message: quoted, escaped and of bounded length.
+/// A caller's text for a message: quoted, escaped and of limited length.
 pub(super) fn quoted(text: &str) -> String {
     const CHARS_MAX: usize = 100;
     let short: String = text.chars().take(CHARS_MAX).collect();

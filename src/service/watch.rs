@@ -1,6 +1,6 @@
-//! Looking at the processes of all regions, again and again, so that a read can tell how old what it answers is.
+//! Polls the processes of all regions, so that a read can tell how old its answer is.
 //!
-//! Owns when what is read of the mirrors database; what it means is [`drivers`](super::drivers)' to say.
+//! This module decides when to read what from the mirrors database; [`drivers`](super::drivers) interprets it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use super::drivers::{Drivers, Heard, Reading};
 /// How often heartbeats are read.
 const LOOK: Duration = Duration::from_secs(3);
 
-/// How often definitions, and owners that nobody doubts, are read.
+/// How often definitions and the owners of mirrors with live drivers are read.
 const DEFINITIONS: Duration = Duration::from_secs(10);
 
-/// How often summaries are read, so that they are known when the database does not answer.
+/// How often summaries are read, so that they are known during an outage of the database.
 const SUMMARIES: Duration = Duration::from_secs(60);
 
-/// What the watch remembers from one look to the next.
+/// What is kept from one poll to the next.
 #[derive(Default)]
 pub struct Watch {
     mirrors: BTreeMap<String, Vec<Incarnation>>,
@@ -32,7 +32,7 @@ pub struct Watch {
 }
 
 impl MirrorService {
-    /// Watches until stopped.
+    /// Polls until stopped.
     pub async fn watch(&self, stop: CancellationToken) {
         let mut watch = Watch::default();
         loop {
@@ -49,7 +49,7 @@ impl MirrorService {
         }
     }
 
-    /// Looks once.
+    /// Polls once.
     pub async fn look(&self, watch: &mut Watch) {
         let clock = &self.parts.clock;
         let due =
@@ -79,7 +79,7 @@ impl MirrorService {
     async fn look_at(&self, region: &str, mirrors: &[Incarnation]) {
         let (records, clock) = (&self.parts.records, &self.parts.clock);
         let mut reading = Reading { sent: clock.monotonic(), ..Reading::default() };
-        // Who has what is read before who lives, as for leases.
+        // Owners are read before heartbeats, as for leases.
         let wanted = self.drivers().wants_owners(region, reading.sent, DEFINITIONS);
         if wanted {
             let Ok(owners) = self.known.read(records.owners(region)).await else { return };
@@ -94,7 +94,7 @@ impl MirrorService {
         drivers.note_unowned(region, mirrors, answered);
     }
 
-    /// Says in the log which drivers are silent, and when they answer again.
+    /// Logs which drivers are silent, and when they answer again.
     fn tell(&self, watch: &mut Watch) {
         let now = self.parts.clock.monotonic();
         let silent = self.drivers().silent(now).into_iter().map(|(region, about)| {
@@ -113,19 +113,19 @@ impl MirrorService {
         }
     }
 
-    /// What is known of who drives a mirror.
+    /// What is known of a mirror's driver.
     pub(super) fn heard(&self, definition: &Definition, summary: Option<&Summary>) -> Heard {
         if self.parts.records.is_shared() {
             return self.drivers().heard(&definition.region, definition.incarnation, self.parts.clock.monotonic());
         }
-        // Nobody else can have written it: both times are of this machine.
+        // This process wrote both times, so they are of one clock.
         let now_ms = self.parts.clock.wall_ms();
         let age = summary.map(|summary| Duration::from_millis(now_ms.saturating_sub(summary.written_at_ms)));
         Heard { age, their_now_ms: Some(now_ms), silence: None }
     }
 
     pub(super) fn drivers(&self) -> std::sync::MutexGuard<'_, Drivers> {
-        // Each reading is taken as a whole.
+        // Each reading is applied as a whole.
         self.drivers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! One connection: its socket watched for bytes, its requests for their beginning and end.
+//! One connection: watches its socket for bytes, and its requests for their beginning and end.
 
 use std::convert::Infallible;
 use std::io;
@@ -34,13 +34,13 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, app: Router, plac
     let mut connection = pin!(http.serve_connection(watched, service_fn(answer)));
     tokio::select! {
         biased;
-        // A peer that breaks off, or talks another protocol, is nothing to report.
+        // A peer that disconnects or speaks another protocol is not worth a log line.
         _ = connection.as_mut() => return,
         () = place.overdue() => return,
         () = course.evicted.cancelled() => return,
         () = stop.cancelled() => {}
     }
-    // A request that is under way is answered; who is only waited for is not.
+    // A request in flight is answered. An idle connection is closed.
     if course.phase() == Phase::Busy {
         connection.as_mut().graceful_shutdown();
         let _peer_may_break_off = connection.await;
@@ -61,7 +61,7 @@ async fn answer(
     answer
 }
 
-/// A socket whose traffic is noted.
+/// A socket that records its traffic.
 struct Watched {
     stream: TcpStream,
     course: Arc<Course>,

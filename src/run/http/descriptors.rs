@@ -1,19 +1,19 @@
-//! File descriptors: the process takes what the system allows it, and connections of the API get no more than leaves
-//! enough for the journal, the databases and the engine's own connections.
+//! File descriptors: raises the process's limit to the maximum, and leaves the API's connections only what the journal,
+//! the databases and the engine's own connections do not need.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that the rest of the process is sure of, where the limit is high enough. The hot store of the journal and
-/// the embedded database have some sixty files each, whatever is in them.
+/// Descriptors that are reserved for the rest of the process, if the limit is high enough. The journal's hot store and
+/// the embedded database have about sixty files each, whatever they contain.
 const RESERVE: usize = 512;
 
 /// Raises the soft limit to the hard one.
 ///
-/// Returns the soft limit that holds now; none where there is no limit.
+/// Returns the soft limit that now applies; `None` if there is no limit.
 pub fn raise() -> Option<usize> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
-        // Where it is refused, the old limit holds, and connections are bounded by that.
+        // If the system refuses, the old limit applies and bounds the connections.
         let _best_effort = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     }
     getrlimit(Resource::Nofile).current.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))

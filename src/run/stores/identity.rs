@@ -1,4 +1,4 @@
-//! Which store a blockstore is: the settings that decide where bytes are, and nothing else of it.
+//! The identity of a blockstore: the settings that determine where bytes are stored, and nothing else.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use crate::config::{Blockstore, S3Blockstore};
 
-/// Regions' prefixes and the partitions that they are in; any other is in `aws`.
+/// Prefixes of regions and their partitions. Any other region is in `aws`.
 const PARTITIONS: [(&str, &str); 7] = [
     ("cn-", "aws-cn"),
     ("us-gov-", "aws-us-gov"),
@@ -21,7 +21,7 @@ const PARTITIONS: [(&str, &str); 7] = [
 /// Domains of AWS's own endpoints.
 const AWS_DOMAINS: [&str; 4] = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".amazonaws.eu"];
 
-/// What tells a blockstore from another. `variable` reads the environment, where the AWS SDK finds what is not set.
+/// The identity of a blockstore. `variable` reads the environment, where the AWS SDK finds settings that are not given.
 #[must_use]
 pub fn of(blockstore: &Blockstore, variable: impl Fn(&str) -> Option<String>) -> StoreIdentity {
     match blockstore {
@@ -42,7 +42,7 @@ fn inode(path: &PathBuf) -> Option<Inode> {
     Some(Inode { device: found.dev(), number: found.ino() })
 }
 
-/// Every machine has an id of its running kernel, also within containers; that of the installation may be missing there.
+/// Every machine has an id of its running kernel, also within containers. The id of the installation may be missing.
 fn machine() -> Machine {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     Machine { boot: read("/proc/sys/kernel/random/boot_id"), installation: read("/etc/machine-id") }
@@ -66,7 +66,7 @@ fn s3_identity(
     }
 }
 
-/// Host, port and path. The scheme is no part of it: one server may be reached with TLS and without.
+/// Host, port and path. The scheme is left out: one server may be reached with TLS and without.
 fn place(endpoint: &Url) -> String {
     let port = endpoint.port().map_or(String::new(), |port| format!(":{port}"));
     let host = endpoint.host_str().unwrap_or_default().trim_end_matches('.');
@@ -87,7 +87,7 @@ fn is_aws(endpoint: &Url) -> bool {
     AWS_DOMAINS.iter().any(|domain| host.ends_with(domain))
 }
 
-/// The region in the name of one of AWS's own hosts.
+/// The region in the name of an AWS host.
 fn region_in(host: &str) -> Option<String> {
     let is_region = |part: &&str| part.split('-').count() >= 3 && part.ends_with(|last: char| last.is_ascii_digit());
     host.split('.').rev().find(is_region).map(str::to_owned)

@@ -1,47 +1,46 @@
-//! What is to be done next with the journal's sealed segments. Pure: the lifecycle, the files and the rules in, one step
-//! out.
+//! Decides the next step of the lifecycle of sealed segments. Pure: lifecycle, files and rules in, one step out.
 //!
-//! A segment goes from the volume only behind a snapshot, oldest first, and with an archive configured only after its
-//! copy was read again; but a volume that runs full ends everything, so an archive that stays away for so long that
-//! the segments are twice of what may be kept costs the oldest of them, and that is said.
+//! A segment is dropped from the volume only if a snapshot covers it, oldest first, and with an archive configured only
+//! after its copy was read back. But a full volume stops everything. If the archive fails for so long that the segments
+//! take twice the space that may be kept, the oldest of them are dropped without a copy, and this is logged.
 
 use lakemirror_core::ids::Seq;
 use lakemirror_journal::log::SegmentFile;
 use lakemirror_journal::state::lifecycle::{SegmentLifecycle, Stage};
 
-/// The rules.
+/// The retention rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
     /// Whether segments are compressed.
     pub compress: bool,
-    /// Whether there is an archive.
+    /// Whether an archive is configured.
     pub archive: bool,
     /// How long a sealed segment stays on the volume, in milliseconds.
     pub age_ms_max: u64,
-    /// How many bytes of sealed segments stay on the volume.
+    /// The maximum size of the sealed segments on the volume, in bytes.
     pub bytes_max: u64,
 }
 
-/// One step with one segment.
+/// A step for one segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Its file is left over from a crash after its drop was journaled: remove it.
+    /// Remove its file, which was left behind by a crash after its drop was recorded.
     Remove,
     /// Verify and compress it.
     Compress,
     /// Verify it and copy it to the archive.
     Archive,
-    /// Verify that it may go, journal that, and remove it.
+    /// Verify that it may be dropped, record that, and remove it.
     Drop {
-        /// It goes without a copy although there is an archive.
+        /// Dropped without a copy although an archive is configured.
         unarchived: bool,
     },
 }
 
-/// The next step and its segment; none when all is as it should be.
+/// The next step and its segment; `None` if nothing is due.
 ///
-/// `proven`: the record of the oldest snapshot that is kept, so that an opening has something to fall back on when the
-/// newest one is damaged; 0 for none. `archive_down`: the last attempt to archive failed a short while ago, so that nothing waits for it now.
+/// `proven` is the record of the oldest snapshot that is kept, so that opening the journal has a fallback when the
+/// newest snapshot is damaged; 0 for none. `archive_down` means that the last attempt to archive failed recently.
 #[must_use]
 pub fn next(
     lifecycle: &SegmentLifecycle,
