@@ -1,67 +1,67 @@
-//! Tracks which process drives a mirror of another region, and when it last confirmed that.
+//! Which process drives a mirror of another region, and when it last said that it does.
 //!
-//! This module has the observed heartbeats and owners, and the one rule for when a driver counts as silent. An age is
-//! the time on this process's monotonic clock since a heartbeat *changed*. Times from another process are compared only
-//! with other times from it. Pure: readings in, what is known of a driver out.
+//! Owns what was seen of heartbeats and owners, and the one rule when a driver counts as silent. Ages are those of this
+//! process's monotonic clock since a heartbeat *changed*; the times that others write are compared only with other times
+//! of the same writer. Pure: reads go in, what was heard comes out.
 //!
-//! A process that has just started has not observed a heartbeat change and cannot tell the age of what it reads. Until
-//! [`SILENT_AFTER`] has passed it reports no age and assumes that what it reads is current.
+//! A process that has just started has seen no heartbeat change: it does not know how old what it reads is, says so (no
+//! age), and takes it for the present until [`SILENT_AFTER`] has passed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lakemirror_ports::{Heartbeat, Incarnation, Owner};
 
-/// How long after its last observed heartbeat a driver counts as silent. Heartbeats are written every 5 s and observed
-/// within 3 s, so a dead driver is detected within 16 s, and a heartbeat that is one interval late does not count.
+/// How long after its last heartbeat was seen a driver counts as silent. One is written every 5 s and seen within 3, so
+/// that a driver which dies is known to within 16 s, and what delays a heartbeat by a turn is not a death.
 pub const SILENT_AFTER: Duration = Duration::from_secs(13);
 
-/// How long a mirror may be without a driver while processes of its region live. They read definitions periodically.
+/// How long a mirror may be without a driver while processes of its region live: they read what is defined now and then.
 pub const UNOWNED_AFTER: Duration = Duration::from_secs(120);
 
-/// One reading of a region's heartbeats, and of its owners if they were read as well.
+/// One read of a region's heartbeats, and of its owners where those were read too.
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
     /// When it was sent, on the monotonic clock.
-    /// When the request was sent, monotonic.
+    pub sent: Duration,
     /// When it was answered.
-    /// When the response came, monotonic.
+    pub answered: Duration,
     /// The heartbeats, each with its writer's time, milliseconds since 1970.
     pub beats: Vec<(Heartbeat, u64)>,
-    /// Which process drives which mirror.
+    /// Who has what.
     pub owners: Option<BTreeMap<Incarnation, Owner>>,
 }
 
 /// What is known of a mirror's driver.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Heard {
-    /// Time since it last confirmed what it published; `None` if unknown.
+    /// Time since it last confirmed what it published; none where that is not known.
     pub age: Option<Duration>,
-    /// The time on its own clock, if known, in milliseconds since 1970.
+    /// What its own clock says now, as far as that is known, milliseconds since 1970.
     pub their_now_ms: Option<u64>,
-    /// Why what it published may be outdated, and since when.
+    /// Why what it published is not to be taken for the present, and for how long that has been so.
     pub silence: Option<Silence>,
 }
 
 /// A driver that does not answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Silence {
-    /// Which process, for people.
+    /// Which, for people.
     pub who: Who,
-    /// How long it has lasted.
+    /// Since when, as time until now.
     pub lasting: Duration,
 }
 
 /// Who is silent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
-    /// A process that does not answer.
+    /// This process.
     Driver(String),
-    /// A process that reported its end.
+    /// This process, which said that it ends.
     Ended(String),
-    /// No process drives the mirror.
+    /// No process has the mirror.
     Nobody,
-    /// No process of the region is alive.
+    /// No process of the region lives.
     Region,
 }
 
@@ -69,9 +69,9 @@ pub enum Who {
 struct Seen {
     beat: Heartbeat,
     wall_ms: u64,
-    /// When the reading that first had this heartbeat was answered.
+    /// When the read that first showed this beat was answered.
     answered: Duration,
-    /// When the last reading without this heartbeat was sent; `None` for the first heartbeat observed of a process.
+    /// When the last read that did not show it yet was sent; none for the first beat that was seen of a process.
     not_before: Option<Duration>,
 }
 
@@ -81,18 +81,18 @@ struct Regional {
     last_sent: Duration,
     seen: BTreeMap<String, Seen>,
     owners: Option<(BTreeMap<Incarnation, Owner>, Duration)>,
-    /// When each mirror was first observed without an owner.
+    /// Since when a mirror was seen to have no owner.
     unowned: BTreeMap<Incarnation, Duration>,
 }
 
-/// What was observed of the processes of all regions.
+/// What was seen of the processes of all regions.
 #[derive(Debug, Default)]
 pub struct Drivers {
     regions: BTreeMap<String, Regional>,
 }
 
 impl Drivers {
-    /// Records a reading of a region.
+    /// Takes a reading of a region.
     pub fn take(&mut self, region: &str, reading: Reading) {
         let Reading { sent, answered, beats, owners } = reading;
         let is_first = !self.regions.contains_key(region);
@@ -103,7 +103,7 @@ impl Drivers {
         let mut before = std::mem::take(&mut regional.seen);
         for (beat, wall_ms) in beats {
             let old = before.remove(&beat.process);
-            // A heartbeat that the last reading did not have was written after that reading was sent.
+            // One that was not there when the last read was sent was written after that.
             let not_before = (!is_first).then_some(regional.last_sent);
             let seen = match old {
                 Some(old) if old.beat.count == beat.count && old.beat.ended == beat.ended => old,
@@ -117,12 +117,12 @@ impl Drivers {
         }
     }
 
-    /// Forgets regions without mirrors.
+    /// Forgets regions that no mirror is in.
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.regions.retain(|region, _| keep(region));
     }
 
-    /// Whether the next reading should read owners: none were read, they are old, or one of them is silent.
+    /// Whether owners should be read with the next reading: none were, they are old, or one of them is silent.
     #[must_use]
     pub fn wants_owners(&self, region: &str, now: Duration, old: Duration) -> bool {
         let Some(regional) = self.regions.get(region) else { return true };
@@ -131,7 +131,7 @@ impl Drivers {
         now.saturating_sub(*read) >= old || holders.into_iter().any(|holder| !regional.is_heard(holder, now))
     }
 
-    /// Records since when the given mirrors of a region have no owner.
+    /// The mirrors of a region, for those that nobody has: since when that was seen.
     pub fn note_unowned(&mut self, region: &str, mirrors: &[Incarnation], now: Duration) {
         let Some(regional) = self.regions.get_mut(region) else { return };
         let owners = regional.owners.as_ref().map(|(owners, _)| owners);
@@ -141,7 +141,7 @@ impl Drivers {
         regional.unowned = mirrors.iter().filter(free).map(since).collect();
     }
 
-    /// What is known of a mirror's driver; empty before the first reading of its region.
+    /// What is known of the driver of a mirror; nothing before the first reading of its region.
     #[must_use]
     pub fn heard(&self, region: &str, mirror: Incarnation, now: Duration) -> Heard {
         let Some(regional) = self.regions.get(region) else { return Heard::default() };
@@ -166,7 +166,7 @@ impl Drivers {
         }
     }
 
-    /// The silent processes that drive mirrors, by region, each with its description.
+    /// Every process that drives a mirror and is silent, by region, with what it is.
     #[must_use]
     pub fn silent(&self, now: Duration) -> Vec<(String, String)> {
         let mut found = Vec::new();

@@ -77,7 +77,10 @@ mod tests {
         let mut text = Vec::new();
         table.print(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
-        assert_eq!(text, "what       n  why\né       1000\nlonger     7  x\n\u{4e2d}\u{6587}       7  two columns a letter\n");
+        assert_eq!(
+            text,
+            "what       n  why\né       1000\nlonger     7  x\n\u{4e2d}\u{6587}       7  two columns a letter\n"
+        );
     }
 
     #[test]
