@@ -21,7 +21,7 @@ const TRACE_LINES_MAX: usize = 250;
 /// Number of failing cases after which no others are started.
 const FAILURES_MAX: usize = 3;
 
-/// In a run without options, the cases about what survives besides synced data are played only at every so manieth disk
+/// In a run without options, the cases about unsynced data that survives are played at every N-th disk
 /// call.
 const SURVIVORS_EVERY: u64 = if cfg!(debug_assertions) { 8 } else { 1 };
 
