@@ -74,7 +74,7 @@ enum Command {
     Sandbox(sandbox::SandboxArguments),
     /// Print what lakeFS metadata files hold, and check their ids.
     Sst(sst::SstArguments),
-    /// MirrorCommand a journal: what was shown when, why, and whether it is sound. Offline, and never written to.
+    /// Ask a journal: what was shown when, why, and whether it is sound. Offline, and never written to.
     #[command(after_help = journal::EXAMPLES)]
     Journal {
         #[command(subcommand)]

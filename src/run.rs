@@ -377,7 +377,7 @@ async fn work(ports: Ports, startup: &Startup, stop: &CancellationToken) -> Resu
         (None, Err(Ended::Journal)) => (Unready::Journal, why_stopped(thread, &ports.alarm).await),
     };
     let (unready, error) = failed;
-    tracing::error!("the process stops and ends: {error}");
+    tracing::error!("the process ends: {error}");
     startup.report(unready, &error.to_string());
     Err(error)
 }

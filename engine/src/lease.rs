@@ -7,10 +7,10 @@
 //!
 //! # Why at most one drives
 //! A heartbeat counts from the moment it was *sent* for [`LEASE_TTL`] of the sender's monotonic clock. It prolongs the lease_clock
-//! only if it was acknowledged before the one before had run out; else the lease_clock has *expired_lease*, everything that was held
+//! only if it was acknowledged before the one before had run out; else the lease has *expired*, everything that was held
 //! under it is not held any more, and has to be taken again. Another process takes a mirror of a holder only when two of
 //! its own reads, [`FAILURE_TIMEOUT`] apart by its own monotonic clock, showed the same heartbeat: then between the two none
-//! was written, so the holder's lease_clock ran out, or expired_lease, before. Who the holder is was read before the second of them: he
+//! was written, so the holder's lease expired before. Who the holder is was read before the second of them: he
 //! may have come back since, and taken it anew. Taking is a conditional write of the mirror's item,
 //! with an epoch that only grows, so of two takers one wins. No two clocks are ever compared.
 

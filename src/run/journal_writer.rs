@@ -108,7 +108,7 @@ impl Journal {
         (journal, rebuild.state)
     }
 
-    /// The same journal in another seal_policy.
+    /// The same journal with another seal policy.
     #[must_use]
     pub fn with_seal_policy(mut self, seal_policy: SealPolicy) -> Self {
         self.seal_policy = SealPolicy { seal_bytes_max: seal_policy.seal_bytes_max.max(SEAL_BYTES_MIN), ..seal_policy };

@@ -1,6 +1,6 @@
 //! The quiet that lakeFS asks for when it throttles us, kept for everybody who asks it anything.
 //!
-//! Owns whether a call may be sent now. Loops repeat their calls by themselves, each in its own seal_policy: one that is
+//! Owns whether a call may be sent now. Loops repeat their calls by themselves, each at its own pace: one that is
 //! throttled must hold back all of them, or each of them finds it out anew. While it is closed no call is sent. When
 //! its time is over one call goes first, and the others follow once that one was answered. Pure but for a lock: time
 //! and randomness are arguments.

@@ -24,7 +24,7 @@ struct Beats {
 }
 
 impl LeaseClock {
-    /// The lease_clock of a process that has the mirrors database for itself: it never ends.
+    /// The lease clock of a process that has the mirrors database for itself: it never ends.
     #[must_use]
     pub fn endless() -> Self {
         Self(Mutex::new(Beats { until: Some(Duration::MAX), ..Beats::default() }))
@@ -34,7 +34,7 @@ impl LeaseClock {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A heartbeat that was sent at `sent` is acknowledged at `now`. `true` if the lease_clock had expired_lease before.
+    /// A heartbeat that was sent at `sent` is acknowledged at `now`. `true` if the lease had expired before.
     pub fn acknowledged(&self, sent: Duration, now: Duration) -> bool {
         let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let expired_lease = beats.until.is_some_and(|until| now >= until) && !mutant::is_on("lapse_ignored");
@@ -64,7 +64,7 @@ impl LeaseClock {
         self.beats().until.filter(|until| now < *until)
     }
 
-    /// The number under which something is taken now; none while there is no lease_clock.
+    /// The number under which something is taken now; none while no heartbeat counts.
     #[must_use]
     pub fn number(&self, now: Duration) -> Option<u64> {
         let beats = self.beats();
@@ -96,7 +96,7 @@ impl Lease {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It was taken, with this epoch, under this number of the lease_clock.
+    /// It was taken, with this epoch, under this number of the lease clock.
     pub fn grant(&self, epoch: u64, number: u64) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held { epoch, number });
     }
@@ -125,7 +125,7 @@ impl Lease {
         if mutant::is_on("pulse_looked_at_twice") {
             return (self.lease_clock.number(now) == Some(held.number)).then(|| self.lease_clock.until(now))?;
         }
-        // Both from one look: between two, the lease_clock may have expired_lease, and another may have begun, which ends later.
+        // Both from one look: between two, the lease may have expired, and another may have begun, which ends later.
         let beats = self.lease_clock.beats();
         beats.until.filter(|until| now < *until && beats.expiries == held.number)
     }

@@ -235,7 +235,7 @@ impl Leases {
         Ok(())
     }
 
-    /// What to take and to give of the mirrors of a region; none while too little is known, or while there is no lease_clock.
+    /// What to take and to give of the mirrors of a region; none while too little is known, or while no heartbeat counts.
     #[must_use]
     pub fn plan(&self, region: &str, mirrors: &BTreeSet<Incarnation>) -> Option<Plan> {
         let now = self.clock.monotonic();
@@ -244,7 +244,7 @@ impl Leases {
         self.lease_clock.number(now)?;
         let alive = regional.members.alive(&self.me(), now);
         let mut plan = plan(&View { me: &self.process.id, alive: &alive, owners, mirrors });
-        // What is written to be ours and was taken under a lease_clock that expired_lease, or before a step that failed.
+        // What is written to be ours and was taken under a lease that expired, or before a step that failed.
         let expired_lease = |mirror: &&Incarnation| {
             let live = self.leases.get(*mirror).is_some_and(|lease| lease.is_live(now));
             !live && self.is_ours(owners.get(*mirror))
@@ -268,7 +268,7 @@ impl Leases {
         (owner.holder.is_some() && !self.is_ours(Some(owner))).then_some(owner.about.as_str())
     }
 
-    /// Whether it was taken by this process, its lease live or expired_lease; not while it is in doubt who has what.
+    /// Whether it was taken by this process, its lease live or expired; not while it is in doubt who has what.
     #[must_use]
     pub fn is_taken(&self, region: &str, mirror: &Incarnation) -> bool {
         let granted = self.leases.get(mirror).is_some_and(|lease| lease.epoch().is_some());

@@ -1,4 +1,4 @@
-//! The lease_clock and what is held under it, second by second.
+//! The lease clock and what is held under it, second by second.
 
 use std::sync::Arc;
 

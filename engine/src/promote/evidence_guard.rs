@@ -25,7 +25,7 @@ pub(super) enum Done<T> {
     GivenUp,
 }
 
-/// The evidence_guard of one move.
+/// The evidence guard of one move.
 pub(super) struct EvidenceGuard<'a> {
     context: &'a MirrorContext,
     branch: &'a str,

@@ -114,13 +114,13 @@ pub(super) enum Job {
     Metarange(MetarangeId),
     /// Read a range of a tree, with the trees of the parents to inherit from.
     Range(RangeId, MetarangeId, Vec<MetarangeId>),
-    /// MirrorCommand the destination which of many range files of a tree are there.
+    /// Ask the destination which of many range files of a tree are there.
     Files(MetarangeId, Vec<RangeId>, Reach),
-    /// MirrorCommand the destination for missing objects.
+    /// Ask the destination for missing objects.
     Check(Vec<Look>, Effort),
     /// Read which objects a range has, to count them once.
     Print(RangeId),
-    /// MirrorCommand the source.
+    /// Ask the source.
     Probe(Suspect),
 }
 

@@ -1,4 +1,4 @@
-//! Records into the state: what opening the journal and the snapshotter reducer have in common.
+//! Records into the state: what opening the journal and the snapshotter have in common.
 //!
 //! Owns the decoding, and the comparison of the state with what snapshots and checkpoints say of it. A difference ends
 //! the replay: a state that is not the sum of its records is nothing to go on from.

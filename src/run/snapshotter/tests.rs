@@ -1,4 +1,4 @@
-//! The snapshotter reducer beside a recorder, on a journal in a directory of its own.
+//! The snapshotter beside a recorder, on a journal in a directory of its own.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
