@@ -1,6 +1,7 @@
 //! Metarange files: the ranges that make up a commit's tree.
 //!
-//! Owns the `RangeData` message (lakeFS `pkg/graveler/committed/committed.proto`) and reading a whole metarange.
+//! This module owns the `RangeData` message (lakeFS `pkg/graveler/committed/committed.proto`) and the reading of a
+//! whole metarange.
 
 use bytes::Bytes;
 use lakemirror_core::ids::{MetarangeId, RangeId};
@@ -28,7 +29,8 @@ pub struct RangeInfo {
     pub min_key: Vec<u8>,
     /// Its last key; also the key of its record in the metarange.
     pub max_key: Vec<u8>,
-    /// The writer's running estimate of the file's size in bytes; never its real size, but part of the metarange's id.
+    /// The writer's running estimate of the file's size in bytes. It differs from the real size but is part of the
+    /// metarange's id.
     pub estimated_size: u64,
     /// Entries in it.
     pub count: u64,
@@ -46,10 +48,10 @@ impl RangeInfo {
         out
     }
 
-    /// Reads a range from a metarange's record.
+    /// Decodes a range from a metarange's record.
     ///
     /// # Errors
-    /// The wrapper, the id or the message is malformed, or the record's key is not the range's last key.
+    /// If the wrapper, the id or the message is malformed, or the record's key is not the range's last key.
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, Problem> {
         let Value { identity, data } = Value::decode(value)?;
         let id = str::from_utf8(identity).ok().and_then(|text| RangeId::parse(text).ok());
@@ -73,7 +75,7 @@ impl RangeInfo {
                 (FIELD_MIN_KEY, Wire::Bytes(bytes)) => range.min_key = bytes.to_vec(),
                 (FIELD_MAX_KEY, Wire::Bytes(bytes)) => range.max_key = bytes.to_vec(),
                 (FIELD_ESTIMATED_SIZE, Wire::Varint(value)) => range.estimated_size = value,
-                // Signed on the wire; a negative count is nonsense.
+                // Signed on the wire; a negative count is invalid.
                 (FIELD_COUNT, Wire::Varint(value)) => range.count = u64::try_from(value.cast_signed()).ok()?,
                 (FIELD_MIN_KEY..=FIELD_COUNT, _) => return None,
                 _ => {}
@@ -84,17 +86,17 @@ impl RangeInfo {
     }
 }
 
-/// Checks that ranges follow one another: sorted and without overlap.
+/// Checks that ranges are sorted and do not overlap.
 #[derive(Debug, Default)]
 pub struct RangeOrder {
     last: Option<Vec<u8>>,
 }
 
 impl RangeOrder {
-    /// Takes the next range.
+    /// Checks the next range.
     ///
     /// # Errors
-    /// It begins at or below the end of the one before.
+    /// If it begins at or below the end of the previous one.
     pub fn take(&mut self, range: &RangeInfo) -> Result<(), Problem> {
         if self.last.as_ref().is_some_and(|last| range.min_key <= *last) {
             return Err(Problem::Expected("a range that begins above the end of the one before"));
@@ -107,7 +109,7 @@ impl RangeOrder {
 /// Verifies a whole metarange file and returns its ranges in key order.
 ///
 /// # Errors
-/// Damage, with its place; [`Problem::WrongId`] when the file is intact but another one.
+/// Damage, with its place; [`Problem::WrongId`] if the file is intact but another one.
 pub fn read(file: Bytes, expected: MetarangeId) -> Result<Vec<RangeInfo>, Damage> {
     let table = Table::open(file)?;
     table.properties().expect_kind(KIND)?;

@@ -1,4 +1,4 @@
-//! Addresses against `tests/data/addresses.jsonl`, whose answers are Go's own URL parser's.
+//! Tests addresses against `tests/data/addresses.jsonl`, whose answers come from Go's own URL parser.
 
 use std::path::Path;
 

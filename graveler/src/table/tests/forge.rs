@@ -1,5 +1,4 @@
-//! Builds small single-level files with right checksums and one wrong thing. Deliberately shares no code with the
-//! writer.
+//! Builds small single-level files with right checksums and one fault. It deliberately shares no code with the writer.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +15,14 @@ pub(super) fn set(key: &[u8]) -> Vec<u8> {
     [key, &[1, 0, 0, 0, 0, 0, 0, 0]].concat()
 }
 
-/// The parts of a file; edit, then build.
+/// The parts of a file, to be edited and then built.
 pub(super) struct Forgery {
     pub(super) data: Vec<Rows>,
-    /// Index keys and the number of the data block that they lead to.
+    /// Index keys, each with the number of its data block.
     pub(super) index: Vec<(Vec<u8>, usize)>,
-    /// With two levels: the upper level's keys, and how many entries each lower block takes of `index`.
+    /// With two levels: the upper level's keys, and how many entries of `index` each lower block has.
     pub(super) partitions: Vec<(Vec<u8>, usize)>,
-    /// With two levels: bytes behind each lower block.
+    /// With two levels: bytes after each lower block.
     pub(super) partition_gaps: Vec<Vec<u8>>,
     properties: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Restart offsets of the first data block.
