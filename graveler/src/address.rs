@@ -1,7 +1,7 @@
-//! Resolves an entry's address within a storage namespace to scheme, bucket and key.
+//! Where an entry's object is: storage namespace and address resolved to scheme, bucket and key.
 //!
-//! This module owns lakeFS's rules (`pkg/block/namespace.go`, `pkg/block/s3/adapter.go`, `pkg/block/local/adapter.go`);
-//! [`uri`] owns the behaviour of Go's URL parser that they depend on. It does not check that an object exists.
+//! Owns lakeFS's rules (`pkg/block/namespace.go`, `pkg/block/s3/adapter.go`, `pkg/block/local/adapter.go`); [`uri`]
+//! owns the behaviour of Go's URL parser that they rest on. Asks no store whether anything is there.
 
 mod uri;
 
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use self::uri::Uri;
 use super::entry::AddressType;
 
-/// lakeFS's default for `committed.block_storage_prefix`, the prefix of metadata files.
+/// lakeFS's default for `committed.block_storage_prefix`, under which metadata files are.
 pub const METADATA_PREFIX_DEFAULT: &str = "_lakefs";
 const LOCAL: &str = "local://";
 
@@ -24,7 +24,7 @@ pub enum Scheme {
     Gs,
     /// `http` and `https`, which lakeFS takes for Azure.
     Azure,
-    /// `http` and `https`, which lakeFS treats as Azure.
+    /// `local`.
     Local,
     /// `mem` and `memory`.
     Mem,
@@ -55,11 +55,11 @@ impl fmt::Display for Scheme {
     }
 }
 
-/// An address or namespace that names no object, with the reason.
+/// An address or namespace that names no object: which, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("address {address:?} cannot be resolved: {why}")]
 pub struct AddressError {
-    /// The invalid address or namespace.
+    /// The address or the namespace at fault.
     pub address: String,
     /// What is wrong with it.
     pub why: Unresolvable,
@@ -69,7 +69,7 @@ pub struct AddressError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unresolvable {
-    /// It is not a URI with a scheme, or has control characters.
+    /// No URI with a scheme, or one with control characters.
     #[error("it is not an absolute URI")]
     NotAUri,
     /// A scheme that lakeFS does not know.
@@ -78,16 +78,16 @@ pub enum Unresolvable {
     /// A `%` that is not followed by two hexadecimal digits.
     #[error("it has a percent sign without two hexadecimal digits")]
     BadEscape,
-    /// A host that Go's parser refuses, or one that cannot be a bucket name.
+    /// A host that Go's parser refuses, or one in a form that no bucket has.
     #[error("its host is not a bucket's name")]
     BadHost,
     /// Nothing between `//` and the path.
     #[error("it has no bucket")]
     NoBucket,
-    /// Nothing after the bucket.
+    /// Nothing behind the bucket.
     #[error("it has no key")]
     NoKey,
-    /// The percent-decoded key is not UTF-8.
+    /// Its percent-decoded key is not UTF-8.
     #[error("its key is not UTF-8 once decoded")]
     NotUtf8,
     /// An address type that lakeFS does not have.
@@ -95,12 +95,12 @@ pub enum Unresolvable {
     UnknownType(i32),
 }
 
-/// How an object was located.
+/// How an object's place was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reach {
-    /// Below the repository's namespace. A mirror has such an object in its own namespace.
+    /// Below the repository's namespace: it moves with the namespace to a mirror.
     Relative,
-    /// By a full URI: the same object for every repository, even if it is below the namespace.
+    /// By a full URI: the same object whatever repository asks, even where it happens to lie below the namespace.
     Full,
 }
 
@@ -111,9 +111,9 @@ pub struct Resolved {
     pub reach: Reach,
     /// The kind of store.
     pub scheme: Scheme,
-    /// The bucket. For a local store the first folder; empty for an absolute path outside the store.
+    /// The bucket; for a local store the first folder, empty for an absolute path outside the store.
     pub bucket: Arc<str>,
-    /// The key, verbatim. A local store cleans it as a path.
+    /// The key, verbatim. A local store cleans it as a path, which is the store's matter.
     pub key: String,
 }
 
@@ -122,15 +122,15 @@ pub struct Resolved {
 pub struct Namespace {
     scheme: Scheme,
     bucket: Arc<str>,
-    /// Without a trailing slash; empty for a whole bucket.
+    /// Without a slash behind it; empty for a whole bucket.
     prefix: String,
 }
 
 impl Namespace {
-    /// Parses a namespace as lakeFS stores it, with or without a trailing slash.
+    /// Parses a namespace as lakeFS stores it, with or without a slash at its end.
     ///
     /// # Errors
-    /// If it is not a URI of a known scheme with a bucket.
+    /// It is no URI of a known scheme with a bucket.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         Self::parse_parts(text).map_err(|why| AddressError { address: text.to_owned(), why })
     }
@@ -156,19 +156,19 @@ impl Namespace {
         &self.bucket
     }
 
-    /// The prefix of all keys, without a trailing slash; empty for a whole bucket.
+    /// The prefix of all keys, without a slash behind it; empty for a whole bucket.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// Whether one of the two contains the other, provided that both are in one store.
+    /// Whether one of the two lies in the other, given that they are in one store.
     pub fn overlaps(&self, other: &Self) -> bool {
         let (one, other) = (self.place(), other.place());
         one.starts_with(&other) || other.starts_with(&one)
     }
 
-    /// The common prefix of all its keys, with scheme and bucket. A local store's paths are cleaned as the store does
-    /// it: there, `a//b` and `a/./b` are one folder.
+    /// What all of its keys begin with, the scheme and bucket before it. A local store's paths are cleaned, as the store
+    /// does: there, `a//b` and `a/./b` are one folder.
     fn place(&self) -> String {
         let path = format!("{}/{}", self.bucket, self.prefix);
         let path = match self.scheme {
@@ -179,7 +179,7 @@ impl Namespace {
         format!("{}://{path}/", self.scheme)
     }
 
-    /// The key of a path below the namespace, such as `data/…`.
+    /// The key of something below the namespace, such as `data/…`.
     pub fn key(&self, relative: &str) -> String {
         if self.prefix.is_empty() {
             return relative.to_owned();
@@ -196,16 +196,16 @@ impl Namespace {
         self.key(&format!("{metadata_prefix}/{id}"))
     }
 
-    /// Locates an entry's object.
+    /// Finds an entry's object.
     ///
     /// # Errors
-    /// If the address names no object. lakeFS cannot read it either.
+    /// The address names no object; lakeFS cannot read it either.
     pub fn resolve(&self, address: &str, kind: AddressType) -> Result<Resolved, AddressError> {
         let found = match kind {
             AddressType::Relative => self.relative(address),
             AddressType::Full => full(address),
             AddressType::ByPrefixDeprecated => match full(address) {
-                // An address that lakeFS parses as a URI is treated as one, even if no object can be there.
+                // What lakeFS could parse as a URI stays one, even if no object can be there.
                 Err(
                     Unresolvable::NotAUri
                     | Unresolvable::UnknownScheme(_)
@@ -228,8 +228,8 @@ impl Namespace {
     }
 }
 
-/// Cleans a path as lakeFS's local store does (Go's `path.Join`): removes empty parts and `.`, and resolves `..`.
-/// `None` if the path leaves the folder that it is relative to.
+/// A path as lakeFS's local store cleans it (Go's `path.Join`): without empty parts and `.`, and with `..` taken back.
+/// `None` for one that leaves the folder that it is relative to.
 #[must_use]
 pub fn clean(path: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
@@ -255,7 +255,7 @@ fn full(address: &str) -> Result<Resolved, Unresolvable> {
     Ok(Resolved { reach: Reach::Full, scheme, bucket: bucket.into(), key: key.to_owned() })
 }
 
-/// Splits into scheme, host and path. lakeFS's local store uses everything after `local://` verbatim.
+/// Scheme, host and path. lakeFS's local store takes everything behind `local://` as it is.
 fn split(text: &str) -> Result<(Scheme, String, String), Unresolvable> {
     if let Some(path) = text.strip_prefix(LOCAL) {
         let (host, rest) = path.split_at(path.find('/').unwrap_or(path.len()));

@@ -1,19 +1,19 @@
-//! The content of a block: prefix-compressed entries and their restart points.
+//! The inside of a block: prefix-compressed entries and their restart points.
 //!
-//! This module owns the iteration over one block and the order of keys across blocks. It does not know files, checksums
-//! or the meaning of keys. Layout (pebble's, the same as LevelDB's): entries of `shared`, `unshared` and value lengths
-//! (varints), the key's unshared bytes and the value; then the restart offsets and their number, u32 LE.
+//! Owns the walk over one block's contents and the order of keys from block to block; knows nothing of files,
+//! checksums or what keys mean. Layout (pebble's, the same as LevelDB's): entries of `shared`, `unshared` and
+//! value lengths (varints), the key's unshared bytes and the value; then restart offsets and their number, u32 LE.
 
 use super::damage::Problem;
 use super::varint;
 
 const WORD: usize = size_of::<u32>();
-/// Bytes of sequence number and kind after the user key in data and index blocks.
+/// Bytes of sequence number and kind behind the user key in data and index blocks.
 pub(super) const TRAILER: usize = 8;
 
-/// Iterates over blocks whose keys ascend strictly, within a block and across blocks.
+/// A walk over blocks whose keys ascend strictly, within a block and from block to block.
 ///
-/// The block's bytes are passed to every call, so that a caller can own them together with the cursor.
+/// The block's bytes are passed to every call, so that a caller may own them beside the cursor.
 #[derive(Debug)]
 pub(super) struct Cursor {
     key: Vec<u8>,
@@ -27,7 +27,7 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// For keys with a trailer of `trailer` bytes, which is ignored in their order.
+    /// For keys with a trailer of `trailer` bytes, which takes no part in their order.
     pub(super) fn new(trailer: usize) -> Self {
         Self {
             key: Vec::new(),
@@ -68,12 +68,12 @@ impl Cursor {
         self.at >= self.entries_end
     }
 
-    /// The offset of the last entry read, in bytes from the block's start.
+    /// Where the entry that was read last begins, in bytes from the block's start.
     pub(super) fn entry_offset(&self) -> usize {
         self.entry
     }
 
-    /// The whole key of the last entry read, trailer included.
+    /// The whole key of the entry that was read last, trailer included.
     pub(super) fn key(&self) -> &[u8] {
         &self.key
     }
@@ -88,7 +88,7 @@ impl Cursor {
         self.key.last_chunk()
     }
 
-    /// Advances to the next entry and returns its value; `None` at the end of the block.
+    /// Steps to the next entry and returns its value; `None` at the end of the block.
     #[inline]
     pub(super) fn next<'b>(&mut self, block: &'b [u8]) -> Result<Option<&'b [u8]>, Problem> {
         self.entry = self.at;
@@ -140,7 +140,7 @@ impl Cursor {
         let Some(unshared_user) = suffix.len().checked_sub(self.trailer).and_then(|end| suffix.get(..end)) else {
             return Err(Problem::Expected("a key with its own sequence number and kind"));
         };
-        // A prefix may reach into the trailer of the previous key, which is then entirely a prefix of this one.
+        // A prefix may reach into the trailer of the key before, which is then wholly a prefix of this one.
         let ascends = match self.user_key().get(shared..) {
             Some(previous_rest) => previous_rest < unshared_user,
             None => true,
@@ -155,7 +155,7 @@ impl Cursor {
     }
 }
 
-/// Splits the entry at `at` into its shared length, unshared key, value, and the offset after it.
+/// Splits the entry at `at` into its shared length, unshared key, value, and the offset behind it.
 #[inline]
 fn split_entry(block: &[u8], at: usize, end: usize) -> Option<(usize, &[u8], &[u8], usize)> {
     let entry = block.get(at..end)?;

@@ -1,5 +1,5 @@
-//! Recomputes the id of a commit from its record (lakeFS `pkg/graveler/graveler.go`, `Commit.Identity`). Version and
-//! generation are not part of the id, so nothing proves them.
+//! The id of a commit, recomputed from its record (lakeFS `pkg/graveler/graveler.go`, `Commit.Identity`).
+//! Owns the recipe. Version and generation are not part of it, so nothing proves them.
 
 use lakemirror_core::commit::CommitRecord;
 use lakemirror_core::ids::CommitId;
@@ -9,7 +9,7 @@ use super::ident;
 
 const KIND: &[u8] = b"commit:v1";
 
-/// Computes the id of `commit` from its fields; `commit.id` is ignored.
+/// Computes the id of `commit` from its fields; `commit.id` is not looked at.
 pub fn commit_id(commit: &CommitRecord) -> CommitId {
     let texts: Vec<String> = commit.parents.iter().map(ToString::to_string).collect();
     let mut parents = Sha256::new();

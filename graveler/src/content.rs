@@ -1,7 +1,7 @@
 //! The content id of a range or metarange file: one SHA-256 over its records and properties.
 //!
-//! Reader and writer share this recipe (lakeFS `pkg/graveler/sstable/writer.go`). It depends neither on the block
-//! layout nor on compression, so it is computed in the same pass as everything else that is done with the records.
+//! Owns the recipe (lakeFS `pkg/graveler/sstable/writer.go`) for reader and writer alike. It depends on neither block
+//! layout nor compression, so one pass over the records computes it beside whatever else is done with them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::ident;
 /// Properties that lakeFS adds after hashing.
 pub const UNHASHED_PROPERTIES: [&[u8]; 4] = [b"min_key", b"max_key", b"count", b"estimated_size_bytes"];
 
-/// Staged bytes are hashed in pieces of this size, because the processor's SHA instructions work best on long runs.
+/// Staged bytes after which they are hashed: long runs are what the processor's SHA instructions like.
 const STAGE_BYTES: usize = 4096;
 
 /// The running hash of a file's content.
@@ -28,7 +28,7 @@ impl ContentHash {
         Self { sha: Sha256::new(), stage: Vec::with_capacity(2 * STAGE_BYTES) }
     }
 
-    /// Adds the next record: its key and its value exactly as stored.
+    /// Takes the next record: its key and its value exactly as stored.
     #[inline]
     pub fn record(&mut self, key: &[u8], value: &[u8]) {
         self.field(key);
@@ -52,7 +52,7 @@ impl ContentHash {
         }
     }
 
-    /// Returns the id, given all user properties of the file. Those that lakeFS adds after hashing are ignored.
+    /// The id, given all user properties of the file; those that lakeFS adds after hashing are left out.
     pub fn finish(mut self, properties: &BTreeMap<Vec<u8>, Vec<u8>>) -> [u8; 32] {
         self.sha.update(&self.stage);
         let hashed: Vec<_> = properties

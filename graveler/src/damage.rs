@@ -1,16 +1,16 @@
-//! What is wrong with a metadata file, and where. This is the error type of the whole reader.
+//! What is wrong with a metadata file, and where. Owns the error type of the whole reader; finds nothing itself.
 
 use std::fmt;
 
-/// A metadata file that is damaged: what was expected at which offset.
+/// A metadata file that cannot be believed: what was expected at which offset.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("at byte {offset}{}: {problem}", Within(*within))]
 pub struct Damage {
     /// Offset in the file, in bytes: of the field itself, or of the block that holds it.
     pub offset: u64,
-    /// Offset within the block's decompressed content, if the fault is inside a block.
+    /// Offset within the block's (decompressed) contents, where the trouble is inside a block.
     pub within: Option<u64>,
-    /// What is wrong.
+    /// What is wrong there.
     pub problem: Problem,
 }
 
@@ -35,11 +35,11 @@ impl fmt::Display for Within {
     }
 }
 
-/// The kinds of damage. A retry with the same bytes never helps; another copy of the file may be intact.
+/// The kinds of damage. Retrying never helps with the same bytes; another copy of the file may be good.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// The bytes are not what the format requires here.
+    /// The bytes there are not what the format has at this place.
     #[error("expected {0}")]
     Expected(&'static str),
     /// The file is too small to be an SSTable.
@@ -50,7 +50,7 @@ pub enum Problem {
         /// Bytes of the smallest possible file.
         least: u64,
     },
-    /// The file is larger than this reader's limit.
+    /// The file is larger than this reader takes.
     #[error("the file has {found} bytes, more than the limit of {limit}")]
     TooLarge {
         /// Bytes in the file.
@@ -61,11 +61,11 @@ pub enum Problem {
     /// An SSTable, but of a kind that lakeFS does not write.
     #[error("unsupported {what}: found {found}, expected {expected}")]
     Unsupported {
-        /// The property of the format.
+        /// Which property of the format.
         what: &'static str,
-        /// The value in the file.
+        /// What the file says.
         found: String,
-        /// The value that lakeFS writes.
+        /// What lakeFS writes.
         expected: &'static str,
     },
     /// The stored bytes of a block do not match their checksum.
@@ -79,7 +79,7 @@ pub enum Problem {
     /// The block claims to decompress to more than is allowed or possible.
     #[error("the block claims {claimed} bytes decompressed, expected at most {limit}")]
     BlockTooLarge {
-        /// The claimed bytes.
+        /// Bytes it claims.
         claimed: u64,
         /// The limit in bytes.
         limit: u64,
@@ -87,33 +87,33 @@ pub enum Problem {
     /// The block does not decompress.
     #[error("expected a snappy block: {why}")]
     Snappy {
-        /// The decompressor's error.
+        /// What the decompressor says.
         why: String,
     },
-    /// A count in the file does not match its content.
+    /// A count that the file states does not match what is in it.
     #[error("property {property} is {stored}, expected {counted} by the file's contents")]
     Count {
         /// The property's name.
         property: &'static str,
-        /// The stored count.
+        /// What it says.
         stored: String,
-        /// The actual count.
+        /// What was counted.
         counted: u64,
     },
-    /// The file is not of the requested type.
+    /// The file holds something else than asked for.
     #[error("the file's type is {found:?}, expected {expected:?}")]
     WrongType {
-        /// The `type` property; empty if absent.
+        /// The `type` property, empty where it is absent.
         found: String,
-        /// The requested type.
+        /// The type asked for.
         expected: &'static str,
     },
-    /// The content is an intact table, but not the one that the id names.
+    /// The contents are intact as a table, but are not those that the id names.
     #[error("the content's id is {computed}, expected {expected}")]
     WrongId {
         /// 64 hexadecimal digits computed from the records.
         computed: String,
-        /// 64 hexadecimal digits of the requested id.
+        /// 64 hexadecimal digits asked for.
         expected: String,
     },
 }

@@ -1,6 +1,6 @@
-//! lakeFS's canonical encoders, which feed its content hashes (lakeFS `pkg/ident`).
+//! lakeFS's canonical encoders, which its content hashes are made of (lakeFS `pkg/ident`).
 //!
-//! They feed a value to SHA-256 with a tag and a length. They do not know what is hashed.
+//! Owns how a value is fed to SHA-256, with a tag and a length for each; does not know what is hashed.
 
 use sha2::{Digest, Sha256};
 
@@ -11,9 +11,9 @@ const TAG_SLICE: u8 = 3;
 const TAG_MAP: u8 = 4;
 const TAG_EMBED: u8 = 5;
 
-/// Receives the encoded bytes: a hash, or a buffer in tests.
+/// Takes the encoded bytes: a hash, or a buffer in tests.
 pub trait Sink {
-    /// Receives the next bytes.
+    /// Takes the next bytes.
     fn put(&mut self, bytes: &[u8]);
 }
 
@@ -32,7 +32,7 @@ impl Sink for Vec<u8> {
 /// A 64-bit integer: tag, its own length, big-endian two's complement.
 pub fn int64(sink: &mut impl Sink, value: i64) {
     sink.put(&[TAG_INT64, size_of::<i64>() as u8]);
-    // The hash recipe requires big-endian.
+    // Big-endian is the hash recipe's choice, not ours.
     sink.put(&value.to_be_bytes());
 }
 
@@ -48,7 +48,7 @@ pub fn bytes(sink: &mut impl Sink, value: &[u8]) {
     sink.put(value);
 }
 
-/// A text, given as bytes, because lakeFS's property values may contain any bytes.
+/// A text; given as bytes, because property values are texts of any bytes to lakeFS.
 pub fn string(sink: &mut impl Sink, value: &[u8]) {
     sink.put(&[TAG_STRING]);
     length(sink, value.len());
@@ -62,7 +62,7 @@ pub fn slice<'a>(sink: &mut impl Sink, values: impl ExactSizeIterator<Item = &'a
     values.for_each(|value| string(sink, value.as_bytes()));
 }
 
-/// A map. `pairs` must be sorted by key, bytewise, as from a `BTreeMap`.
+/// A map; `pairs` must come sorted by key, bytewise, as from a `BTreeMap`.
 pub fn map<'a>(sink: &mut impl Sink, pairs: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>) {
     sink.put(&[TAG_MAP]);
     length(sink, pairs.len());

@@ -1,11 +1,11 @@
-//! lakeFS's committed metadata: decodes files to records, and encodes records to files.
+//! lakeFS's committed metadata: bytes in, records out, and back.
 //!
-//! This crate owns the SSTable format that lakeFS writes (reader and writer), the range and metarange records in it,
-//! the content ids of ranges, metaranges and commits, and the address of an entry's object. It is synchronous and free
-//! of I/O: files are passed as whole `Bytes`. It knows neither stores nor HTTP nor the journal.
+//! Owns the SSTable format that lakeFS writes (reader and writer), the range and metarange records in it, the content
+//! ids of ranges, metaranges and commits, and where an entry's object is. Synchronous and free of I/O: files come in
+//! as whole `Bytes`, nothing here knows of stores, HTTP or the journal's log.
 //!
-//! Reading: file → [`table`] (blocks, index, checksums, order) → [`content`] (the id) → [`range`] or [`metarange`] (the
-//! meaning of a record) → [`address`] (bucket and key). Writing: [`writer`], in the opposite direction.
+//! Flow when reading: file → [`table`] (blocks, index, checksums, order) → [`content`] (the id) → [`range`] or
+//! [`metarange`] (what a record means) → [`address`] (bucket and key). Flow when writing: [`writer`], the other way.
 
 pub mod address;
 mod block;

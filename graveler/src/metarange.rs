@@ -1,7 +1,6 @@
 //! Metarange files: the ranges that make up a commit's tree.
 //!
-//! This module owns the `RangeData` message (lakeFS `pkg/graveler/committed/committed.proto`) and the reading of a
-//! whole metarange.
+//! Owns the `RangeData` message (lakeFS `pkg/graveler/committed/committed.proto`) and reading a whole metarange.
 
 use bytes::Bytes;
 use lakemirror_core::ids::{MetarangeId, RangeId};
@@ -29,8 +28,7 @@ pub struct RangeInfo {
     pub min_key: Vec<u8>,
     /// Its last key; also the key of its record in the metarange.
     pub max_key: Vec<u8>,
-    /// The writer's running estimate of the file's size in bytes. It differs from the real size but is part of the
-    /// metarange's id.
+    /// The writer's running estimate of the file's size in bytes; never its real size, but part of the metarange's id.
     pub estimated_size: u64,
     /// Entries in it.
     pub count: u64,
@@ -48,10 +46,10 @@ impl RangeInfo {
         out
     }
 
-    /// Decodes a range from a metarange's record.
+    /// Reads a range from a metarange's record.
     ///
     /// # Errors
-    /// If the wrapper, the id or the message is malformed, or the record's key is not the range's last key.
+    /// The wrapper, the id or the message is malformed, or the record's key is not the range's last key.
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, Problem> {
         let Value { identity, data } = Value::decode(value)?;
         let id = str::from_utf8(identity).ok().and_then(|text| RangeId::parse(text).ok());
@@ -75,7 +73,7 @@ impl RangeInfo {
                 (FIELD_MIN_KEY, Wire::Bytes(bytes)) => range.min_key = bytes.to_vec(),
                 (FIELD_MAX_KEY, Wire::Bytes(bytes)) => range.max_key = bytes.to_vec(),
                 (FIELD_ESTIMATED_SIZE, Wire::Varint(value)) => range.estimated_size = value,
-                // Signed on the wire; a negative count is invalid.
+                // Signed on the wire; a negative count is nonsense.
                 (FIELD_COUNT, Wire::Varint(value)) => range.count = u64::try_from(value.cast_signed()).ok()?,
                 (FIELD_MIN_KEY..=FIELD_COUNT, _) => return None,
                 _ => {}
@@ -86,17 +84,17 @@ impl RangeInfo {
     }
 }
 
-/// Checks that ranges are sorted and do not overlap.
+/// Checks that ranges follow one another: sorted and without overlap.
 #[derive(Debug, Default)]
 pub struct RangeOrder {
     last: Option<Vec<u8>>,
 }
 
 impl RangeOrder {
-    /// Checks the next range.
+    /// Takes the next range.
     ///
     /// # Errors
-    /// If it begins at or below the end of the previous one.
+    /// It begins at or below the end of the one before.
     pub fn take(&mut self, range: &RangeInfo) -> Result<(), Problem> {
         if self.last.as_ref().is_some_and(|last| range.min_key <= *last) {
             return Err(Problem::Expected("a range that begins above the end of the one before"));
@@ -109,7 +107,7 @@ impl RangeOrder {
 /// Verifies a whole metarange file and returns its ranges in key order.
 ///
 /// # Errors
-/// Damage, with its place; [`Problem::WrongId`] if the file is intact but another one.
+/// Damage, with its place; [`Problem::WrongId`] when the file is intact but another one.
 pub fn read(file: Bytes, expected: MetarangeId) -> Result<Vec<RangeInfo>, Damage> {
     let table = Table::open(file)?;
     table.properties().expect_kind(KIND)?;

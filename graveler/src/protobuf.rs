@@ -1,5 +1,5 @@
-//! The part of the Protocol Buffers wire format that lakeFS's messages need, decoded without copies. It owns fields and
-//! their wire types and does not know any message.
+//! The part of the Protocol Buffers wire format that lakeFS's messages need, borrowed on the way in.
+//! Owns fields and their wire types; does not know any message.
 
 use super::varint;
 
@@ -13,13 +13,13 @@ const WIRE_FIXED32: u64 = 5;
 pub(super) enum Wire<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
-    /// A wire type that none of our fields has; its bytes are skipped.
+    /// Of a type that no field of ours has; its bytes are skipped.
     Fixed,
 }
 
 /// Splits the next field off a message: its number, its value, the rest.
 ///
-/// `None` if it is malformed. The caller ignores fields of unknown numbers, as Protocol Buffers requires.
+/// `None` when it is malformed. Fields of unknown numbers are for the caller to ignore, as Protocol Buffers wants.
 #[inline]
 pub(super) fn field(message: &[u8]) -> Option<(u32, Wire<'_>, &[u8])> {
     let (tag, rest) = varint::read(message)?;
@@ -55,7 +55,7 @@ pub(super) fn put_bytes_unless_empty(out: &mut Vec<u8>, number: u32, bytes: &[u8
     }
 }
 
-/// Appends an integer field unless it is 0, as proto3 does. Negative values are written as their 64 bits.
+/// Appends an integer field unless it is 0, as proto3 does. Negative ones go as their 64 bits.
 pub(super) fn put_int_unless_zero(out: &mut Vec<u8>, number: u32, value: i64) {
     if value != 0 {
         varint::write(out, u64::from(number) << 3 | WIRE_VARINT);

@@ -1,7 +1,7 @@
 //! Range files: the entries between two keys.
 //!
-//! Reading a file proves that every record is an entry and that the id is the requested one. A range is
-//! content-addressed and immutable, so the *ordinal* of an entry in its range identifies it permanently.
+//! Owns reading one: every record an entry, and the id of it all equal to the one asked for. A range is
+//! content-addressed and immutable, so the *ordinal* of an entry in its range names it for ever.
 
 use bytes::Bytes;
 use lakemirror_core::ids::RangeId;
@@ -14,7 +14,7 @@ use super::table::Table;
 /// The `type` property of a range file.
 pub const KIND: &str = "ranges";
 
-/// A range file whose id has been verified. Cheap to clone; it holds the file's bytes and its first and last key.
+/// A range file whose id has been verified. Cheap to clone; holds the file's bytes and its first and last key.
 #[derive(Debug, Clone)]
 pub struct RangeFile {
     id: RangeId,
@@ -24,17 +24,17 @@ pub struct RangeFile {
     max_key: Vec<u8>,
 }
 
-/// Verifies a whole range file: it is intact, all entries are well-formed, and its id is `expected`.
+/// Verifies a whole range file: intact, all entries well-formed, and its id `expected`.
 ///
 /// # Errors
-/// Damage, with its place; [`Problem::WrongId`] if the file is intact but another one.
+/// Damage, with its place; [`Problem::WrongId`] when the file is intact but another one.
 pub fn read(file: Bytes, expected: RangeId) -> Result<RangeFile, Damage> {
     scan(file, expected, |_, _, _| {})
 }
 
-/// As [`read`], and passes each entry with its ordinal and key to `visit`, in one pass.
+/// As [`read`], and shows each entry on the way with its ordinal and key, in one pass.
 ///
-/// The entries passed to `visit` can be trusted only when this returns `Ok`.
+/// What `visit` has seen is to be believed only once this returns `Ok`.
 ///
 /// # Errors
 /// As [`read`].
@@ -87,10 +87,10 @@ impl RangeFile {
         &self.max_key
     }
 
-    /// Passes every entry with its ordinal and key to `visit`; decodes the file once more.
+    /// Shows every entry with its ordinal and key, decoding the file once more.
     ///
     /// # Errors
-    /// None in practice, because the same bytes have been decoded before.
+    /// None in practice: the same bytes have been decoded before.
     pub fn for_each(&self, mut visit: impl FnMut(u32, &[u8], &EntryRef<'_>)) -> Result<(), Damage> {
         let mut records = self.table.records();
         let mut ordinal = 0;

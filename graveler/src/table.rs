@@ -1,11 +1,10 @@
-//! SSTables as lakeFS writes them (RocksDB format 2 by pebble): reads a whole file one block at a time and returns its
-//! records.
+//! SSTables as lakeFS writes them (RocksDB format 2 by pebble): whole file in, records out, one block at a time.
 //!
-//! This module opens a file (footer, metaindex, properties) and iterates over its records; [`footer`], [`physical`] and
-//! [`properties`] own those parts. It trusts nothing: every byte of the file belongs to exactly one block or to the
-//! footer, every block is checked against its checksum, and the data blocks must be contiguous in the order of the
-//! index, so that nothing can be skipped silently. Memory: the file itself, one decompressed block of each level (data,
-//! index, top index), and one key.
+//! Owns opening a file (footer, metaindex, properties) and walking its records; [`footer`], [`physical`] and
+//! [`properties`] own those parts. Believes nothing: every byte of the file belongs to exactly one block or to the
+//! footer, every block is checked against its checksum, and the data blocks must follow one another without a gap in
+//! the order of the index, so that nothing can be skipped silently. Memory: the file itself, one decompressed block
+//! of each level (data, index, top index), and one key.
 
 pub(super) mod footer;
 pub(super) mod physical;
@@ -33,10 +32,10 @@ pub struct Table {
 }
 
 impl Table {
-    /// Opens a file of at most [`limits::FILE_BYTES_MAX`] bytes. Does not read records yet.
+    /// Opens a file of at most [`limits::FILE_BYTES_MAX`] bytes. Reads no records yet.
     ///
     /// # Errors
-    /// If the file is damaged or of a kind that lakeFS does not write.
+    /// The file is damaged or of a kind that lakeFS does not write.
     pub fn open(file: Bytes) -> Result<Self, Damage> {
         let found = file.len() as u64;
         if found > limits::FILE_BYTES_MAX {
@@ -67,7 +66,7 @@ impl Table {
         &self.file
     }
 
-    /// Iterates over all records from the first.
+    /// A walk over all records from the first.
     pub fn records(&self) -> Records<'_> {
         Records::new(self)
     }

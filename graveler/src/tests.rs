@@ -1,4 +1,4 @@
-//! Reads every file, commit and listing that a real lakeFS wrote (`tests/data/lakefs`) from the top: commit → metarange
+//! Every file, commit and listing that a real lakeFS wrote (`tests/data/lakefs`), read from the top: commit → metarange
 //! → ranges → entries → physical addresses.
 
 use std::collections::BTreeMap;

@@ -1,10 +1,11 @@
-//! The wrapper of every record's value: an identity and the data (lakeFS `pkg/graveler/committed/value.go`). It owns
-//! the two length-prefixed fields and does not know what the data are.
+//! The wrapper of every record's value: an identity and the data (lakeFS `pkg/graveler/committed/value.go`).
+//! Owns its two length-prefixed fields; does not know what the data are.
 
 use super::damage::Problem;
 use super::varint;
 
-/// A record's value, borrowed. Bytes after the data are ignored, as in lakeFS; the content id covers them nevertheless.
+/// A record's value, borrowed. Bytes behind the data are allowed and ignored, as lakeFS does; the content id covers
+/// them all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Value<'a> {
     /// 32 raw bytes in a range, 64 hexadecimal digits in a metarange.
@@ -17,7 +18,7 @@ impl<'a> Value<'a> {
     /// Splits a stored value.
     ///
     /// # Errors
-    /// If a length is malformed, negative, or longer than the rest.
+    /// A length is malformed, negative, or longer than what follows it.
     pub fn decode(stored: &'a [u8]) -> Result<Self, Problem> {
         let (identity, rest) = field(stored).ok_or(Problem::Expected("an identity with its length in the value"))?;
         let (data, _) = field(rest).ok_or(Problem::Expected("data with their length in the value"))?;

@@ -1,7 +1,7 @@
-//! Variable-length integers as Go and Protocol Buffers write them: unsigned LEB128, and zig-zag for signed ones. A
-//! decoder returns the rest of its input.
+//! Variable-length integers as Go and Protocol Buffers write them: unsigned LEB128, and zig-zag for signed ones.
+//! Owns encoding and decoding of single integers; a decoder returns the rest of its input.
 
-/// Splits an unsigned LEB128 integer off `input`. `None` if it is cut short or exceeds 64 bits.
+/// Splits an unsigned LEB128 integer off `input`. `None` when it is cut short or exceeds 64 bits.
 #[inline]
 pub(super) fn read(input: &[u8]) -> Option<(u64, &[u8])> {
     let (&first, rest) = input.split_first()?;
@@ -16,7 +16,7 @@ fn read_long(mut value: u64, mut rest: &[u8]) -> Option<(u64, &[u8])> {
     loop {
         let (&byte, after) = rest.split_first()?;
         let bits = u64::from(byte & 0x7f);
-        // The tenth byte may have only its lowest bit set.
+        // The tenth byte has room for one bit.
         if shift > 63 || (shift == 63 && byte > 1) {
             return None;
         }
@@ -29,7 +29,7 @@ fn read_long(mut value: u64, mut rest: &[u8]) -> Option<(u64, &[u8])> {
     }
 }
 
-/// Splits a length off `input`: an unsigned integer that fits in `usize` and in 32 bits.
+/// Splits a length off `input`: an unsigned integer that fits in memory's addresses and in 32 bits.
 #[inline]
 pub(super) fn read_length(input: &[u8]) -> Option<(usize, &[u8])> {
     let (value, rest) = read(input)?;

@@ -1,8 +1,7 @@
-//! Writes ranges and metaranges as lakeFS does.
+//! Writing ranges and metaranges as lakeFS does: records in, file out.
 //!
-//! This module owns the records of each kind and the rule by which lakeFS closes a range; [`table`] owns the file
-//! format. For the same records the ids are those that lakeFS computes, and the files are byte for byte those that its
-//! pebble writes.
+//! Owns what a record of each kind is and where lakeFS closes a range; [`table`] owns the file format. Ids are those
+//! that lakeFS computes for the same records, and files are byte for byte what its pebble writes for them.
 
 mod block;
 mod properties;
@@ -16,7 +15,7 @@ use super::entry::Entry;
 use super::metarange::{self, RangeInfo, RangeOrder};
 use super::range;
 
-/// Why a record was refused. The writer is unchanged and can continue.
+/// Why a record was not taken. The writer is unchanged and can go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -32,7 +31,7 @@ pub enum WriteError {
         /// The range's number, from 0.
         ordinal: u64,
     },
-    /// A key or value is longer than lakeFS accepts.
+    /// A key or value is longer than lakeFS takes.
     #[error("record {ordinal} has {found} bytes, more than the limit of {limit}")]
     TooLong {
         /// The record's number, from 0.
@@ -47,7 +46,7 @@ pub enum WriteError {
 /// A finished range file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenRange {
-    /// The range as a metarange describes it.
+    /// What a metarange says of it.
     pub info: RangeInfo,
     /// The file, to be stored under its id.
     pub bytes: Vec<u8>,
@@ -67,12 +66,12 @@ impl RangeWriter {
     /// Adds an entry under its logical path.
     ///
     /// # Errors
-    /// If the key is not above the last one, or the record is too long.
+    /// The key is not above the last one, or the record is too long.
     pub fn add(&mut self, key: &[u8], entry: &Entry) -> Result<(), WriteError> {
         self.0.add(key, &entry.to_value())
     }
 
-    /// Adds an entry byte for byte as another range file stores it, so that its range's id does not change.
+    /// Adds an entry as another range file stores it, byte for byte, so that its range's id does not change.
     ///
     /// # Errors
     /// As [`Self::add`].
@@ -80,7 +79,7 @@ impl RangeWriter {
         self.0.add(key, value)
     }
 
-    /// The number of entries so far.
+    /// Entries so far.
     pub fn count(&self) -> u64 {
         self.0.count()
     }
@@ -121,7 +120,7 @@ impl MetarangeWriter {
     /// Adds a range.
     ///
     /// # Errors
-    /// If it does not begin above the end of the previous one.
+    /// It does not begin above the end of the one before.
     pub fn add(&mut self, range: &RangeInfo) -> Result<(), WriteError> {
         let ordinal = self.table.count();
         self.order.take(range).map_err(|_: Problem| WriteError::Overlap { ordinal })?;
@@ -138,11 +137,11 @@ impl MetarangeWriter {
 /// When lakeFS closes a range (lakeFS `pkg/graveler/sstable/writer.go`, its configuration's defaults).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakRule {
-    /// Never close a range below this estimated size, in bytes.
+    /// Never below this estimated size, in bytes.
     pub bytes_min: u64,
-    /// Always close a range from this estimated size on, in bytes.
+    /// Always from this estimated size on, in bytes.
     pub bytes_max: u64,
-    /// In between, close a range after a key whose hash is a multiple of this: on average once in so many keys.
+    /// In between, after a key whose hash is a multiple of this: once in so many keys.
     pub raggedness: u64,
 }
 
@@ -152,12 +151,12 @@ impl Default for BreakRule {
     }
 }
 
-/// Whether to close a range after `key`, given the estimated size with that key in it.
+/// Whether a range is to be closed after `key`, given its estimated size with that key in it.
 pub fn should_break(key: &[u8], estimated_size: u64, rule: &BreakRule) -> bool {
     if estimated_size < rule.bytes_min {
         return false;
     }
-    // A raggedness of 0 would divide by zero in lakeFS; here it disables the rule for keys.
+    // A raggedness of 0 would be a division by zero in lakeFS; here it means that no key is special.
     estimated_size >= rule.bytes_max || fnv1a(key).checked_rem(rule.raggedness) == Some(0)
 }
 

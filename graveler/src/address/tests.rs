@@ -1,4 +1,4 @@
-//! Tests addresses against `tests/data/addresses.jsonl`, whose answers come from Go's own URL parser.
+//! Addresses against `tests/data/addresses.jsonl`, whose answers are Go's own URL parser's.
 
 use std::path::Path;
 

@@ -1,18 +1,18 @@
-//! Parses absolute URIs as Go's `net/url.ParseRequestURI` does, as far as lakeFS uses the result.
+//! Absolute URIs as Go's `net/url.ParseRequestURI` reads them, as far as lakeFS looks at the result.
 //!
-//! The one subtle rule: a path is percent-decoded only if encoding it again gives the same text; otherwise it is used
-//! verbatim (`RawPath`). So `a%20b` means `a b`, while `a%2Fb`, `a b` and `a%20b(1)` mean themselves.
+//! Owns the one subtle rule: a path is percent-decoded only if encoding it again gives the same text; otherwise it is
+//! taken verbatim (`RawPath`). So `a%20b` means `a b`, while `a%2Fb`, `a b` and `a%20b(1)` mean themselves.
 
 use super::Unresolvable;
 
-/// The parts of a URI that lakeFS uses.
+/// What lakeFS uses of a URI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Uri {
     /// In lower case.
     pub(super) scheme: String,
     /// Without user information, with a port if there is one.
     pub(super) host: String,
-    /// From its first slash up to a question mark; a number sign belongs to it.
+    /// From its first slash up to a question mark; a number sign is part of it.
     pub(super) path: Vec<u8>,
 }
 
@@ -43,7 +43,7 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
     (letter_first && scheme.bytes().all(allowed)).then_some((scheme, rest))
 }
 
-/// The host with its port, percent-decoded. A bracketed address is refused, because it cannot be a bucket name.
+/// The host with its port, percent-decoded; a bracketed address is refused, being no bucket's name.
 fn host(scheme: &str, authority: &str) -> Result<String, Unresolvable> {
     let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     let user_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=@%".contains(&byte);

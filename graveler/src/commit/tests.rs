@@ -1,4 +1,4 @@
-//! Tests commit ids against lakeFS's own constants and synthetic vectors. Real commits are in `graveler::tests`.
+//! Commit ids: lakeFS's own constants and the synthetic vectors. Real commits are in `graveler::tests`.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ fn ids_are_those_of_lakefs() {
     assert_ne!(commit_id(&second).to_string(), known);
 }
 
-/// The constant in lakeFS's own test has ids that are not digests, so only the encoders can be compared with it.
+/// The constant in lakeFS's own test has ids that are no digests, so only the encoders can be held against it.
 #[test]
 fn the_recipe_reproduces_the_constant_in_lakefs_tests() {
     let mut parents = Sha256::new();

@@ -1,11 +1,11 @@
-//! Tests entries with known vectors, and the hand-written codec against prost's for the same message.
+//! Entries: known vectors, and the hand-written codec against prost's on the same message.
 
 use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
 
-/// The message as prost decodes it: an independent reading of the same definition.
+/// The message as prost reads it: an independent reading of the same definition.
 #[derive(Clone, PartialEq, Message)]
 struct Reference {
     #[prost(string, tag = "1")]
@@ -142,7 +142,7 @@ proptest! {
         let reference = Reference::decode(data.as_slice()).ok().map(Entry::from);
         match (EntryRef::decode(&value).map(|entry| entry.to_owned()), reference) {
             (Ok(entry), Some(reference)) => prop_assert_eq!(entry, reference),
-            // prost accepts groups, which no lakeFS message has ever had.
+            // prost takes groups, which no message of lakeFS has ever had.
             (Err(_), _) => {}
             (Ok(entry), None) => prop_assert!(false, "prost refuses {:?}", entry),
         }

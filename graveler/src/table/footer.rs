@@ -1,4 +1,4 @@
-//! The footer: the last 53 bytes of a file. This module decodes and encodes it.
+//! The footer: the last 53 bytes of a file. Owns its layout, both ways.
 //!
 //! ```text
 //! checksum type (1) | metaindex handle, index handle (varints), zeros up to byte 41 | version u32 LE | magic (8)
@@ -20,12 +20,12 @@ const MAGIC: [u8; 8] = [0xf7, 0xcf, 0xf4, 0x85, 0xb7, 0x41, 0xe2, 0x88];
 const MAGIC_PEBBLE: [u8; 8] = [0xf0, 0x9f, 0xaa, 0xb3, 0xf0, 0x9f, 0xaa, 0xb3];
 const MAGIC_LEVELDB: [u8; 8] = [0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb];
 
-/// The blocks where reading begins.
+/// Where to begin reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Footer {
     /// The block that names the properties block.
     pub(in super::super) metaindex: Handle,
-    /// The only index block, or the top block of two levels.
+    /// The only index block, or the top one of two levels.
     pub(in super::super) index: Handle,
 }
 
@@ -44,7 +44,7 @@ impl Footer {
         let (metaindex, rest) = Handle::decode(handles).ok_or(malformed("the metaindex block's handle"))?;
         let (index, _) = Handle::decode(rest).ok_or(malformed("the index block's handle"))?;
         let parsed = Self { metaindex, index };
-        // Also refuses overlong integers and non-zero padding.
+        // Also refuses overlong integers and anything but zeros behind them.
         if parsed.encode() != *footer {
             return Err(malformed("two block handles and nothing but zeros behind them"));
         }

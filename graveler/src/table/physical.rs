@@ -1,20 +1,20 @@
-//! Blocks as they are stored: a handle, the stored bytes, a compression type and a checksum.
+//! Blocks as they lie in the file: a handle, the stored bytes, a compression type and a checksum.
 //!
-//! This module finds, checks and decompresses one block, and owns the checksum. The writer uses the same trailer.
+//! Owns finding, checking and decompressing one block, and the checksum itself; the writer uses the same trailer.
 
 use std::ops::Range;
 
 use super::super::damage::{Damage, Problem};
 use super::super::{limits, varint};
 
-/// Bytes after every block: its type and its checksum.
+/// Bytes behind every block: its type and its checksum.
 pub(in super::super) const BLOCK_TRAILER: u64 = 1 + size_of::<u32>() as u64;
-/// Stored uncompressed.
+/// Stored as it is.
 pub(in super::super) const TYPE_RAW: u8 = 0;
 /// Stored in snappy's block format.
 pub(in super::super) const TYPE_SNAPPY: u8 = 1;
 
-/// The place of a block. `length` does not include its trailer.
+/// Where a block is: its trailer is not counted in `length`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Handle {
     pub(in super::super) offset: u64,
@@ -31,7 +31,7 @@ impl Handle {
         Some((handle, rest))
     }
 
-    /// Decodes a handle with nothing after it.
+    /// A handle with nothing behind it.
     pub(super) fn decode_exact(input: &[u8]) -> Option<Self> {
         match Self::decode(input)? {
             (handle, []) => Some(handle),
@@ -45,18 +45,18 @@ impl Handle {
         varint::write(out, self.length);
     }
 
-    /// The end of the block's trailer, unless that exceeds 64 bits.
+    /// Where the block's trailer ends, unless that exceeds 64 bits.
     pub(super) fn checked_end(&self) -> Option<u64> {
         self.offset.checked_add(self.length)?.checked_add(BLOCK_TRAILER)
     }
 
-    /// The end of the block's trailer. Decoded handles never saturate.
+    /// Where the block's trailer ends. Decoded handles never saturate.
     pub(super) fn end_with_trailer(&self) -> u64 {
         self.checked_end().unwrap_or(u64::MAX)
     }
 }
 
-/// CRC-32C as stored: rotated and shifted, so that a checksum over data with checksums stays useful.
+/// CRC-32C as stored: rotated and shifted, so that a checksum over checksums stays a good one.
 pub(in super::super) fn masked_crc(bytes: &[u8]) -> u32 {
     mask(crc32c::crc32c(bytes))
 }
@@ -65,7 +65,7 @@ pub(in super::super) fn mask(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// Holds one block's content: its place in the file if it is stored raw, otherwise a buffer that is reused.
+/// Holds one block's contents: a place in the file if it is stored raw, else a buffer that is used again.
 #[derive(Debug, Default)]
 pub(super) struct BlockBuffer {
     stored: Range<usize>,
@@ -90,7 +90,7 @@ impl BlockBuffer {
         let (body, stored_crc) =
             file.get(range.clone()).and_then(|block| block.split_last_chunk::<4>()).ok_or_else(outside)?;
         let (stored, computed) = (u32::from_le_bytes(*stored_crc), masked_crc(body));
-        // A fuzzer cannot guess checksums, but has to reach the code after them.
+        // A fuzzer cannot guess checksums; everything behind them is to be reached all the same.
         if stored != computed && !cfg!(fuzzing) {
             return Err(Damage::at(at.offset, Problem::Checksum { stored, computed }));
         }

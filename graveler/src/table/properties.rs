@@ -1,6 +1,6 @@
 //! The properties block: pebble's own properties and those that lakeFS adds.
 //!
-//! This module reads and checks them. Every name outside `rocksdb.` and `pebble.` is a user property.
+//! Owns reading and judging them. Every name outside `rocksdb.` and `pebble.` is a user property.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ const NAME_DATA_BLOCKS: &[u8] = b"rocksdb.num.data.blocks";
 const NAME_ENTRIES: &[u8] = b"rocksdb.num.entries";
 const NAME_INDEX_TYPE: &[u8] = b"rocksdb.block.based.table.index.type";
 
-/// The file's description of itself.
+/// What a file says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Properties {
     /// Records in the file.
@@ -26,13 +26,13 @@ pub struct Properties {
     pub data_bytes: u64,
     /// Whether the index has two levels.
     pub two_level: bool,
-    /// The offset of the block in the file.
+    /// Where the block is in the file.
     pub offset: u64,
     /// User properties: lakeFS's own (`type`, `count`, `min_key`, `max_key`, `estimated_size_bytes`) and others.
     pub user: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// The subset of pebble's own properties that are checked. Of two with one name, the later one counts.
+/// Of pebble's own properties, those that are looked at. Of two with one name, the later one counts.
 #[derive(Default)]
 struct Own<'a> {
     comparator: Option<&'a [u8]>,
@@ -103,7 +103,7 @@ impl Properties {
         })
     }
 
-    /// lakeFS's `type` property, such as `ranges` or `metaranges`; empty if absent.
+    /// lakeFS's `type` property, such as `ranges` or `metaranges`; empty where there is none.
     pub fn kind(&self) -> &[u8] {
         self.user.get(b"type".as_slice()).map(Vec::as_slice).unwrap_or_default()
     }
@@ -111,7 +111,7 @@ impl Properties {
     /// Checks that the file is of this type.
     ///
     /// # Errors
-    /// If it is of another type.
+    /// It is of another.
     pub fn expect_kind(&self, expected: &'static str) -> Result<(), Damage> {
         if self.kind() == expected.as_bytes() {
             return Ok(());
@@ -120,7 +120,7 @@ impl Properties {
         Err(Damage::at(self.offset, Problem::WrongType { found, expected }))
     }
 
-    /// Compares the counts in the file with the actual ones.
+    /// Checks what the file says of its size against what was found in it.
     pub(super) fn check(&self, entries: u64, data_blocks: u64, data_bytes: u64) -> Result<(), Damage> {
         let claims = [
             ("rocksdb.num.entries", self.entries, entries),

@@ -1,22 +1,21 @@
-//! Iterates over a table's records: index handles in order, each block once, with every guarantee of the format
-//! checked.
+//! The walk over a table's records: index handles in order, each block once, every promise of the format checked.
 //!
-//! This module owns the checks that need more than one block: coverage of the data area without gap or overlap, order
-//! of index and keys, separators between blocks, and totals against the properties at the end.
+//! Owns the checks that need more than one block: coverage of the data area without gap or overlap, order of index
+//! and keys, separators between the blocks they separate, and totals against the properties at the end.
 
 use super::super::block::{Cursor, TRAILER};
 use super::super::damage::{Damage, Problem};
 use super::Table;
 use super::physical::{BlockBuffer, Handle};
 
-/// Sequence number 0, kind SET: the only kind of record that lakeFS writes.
+/// Sequence number 0, kind SET: the only records that lakeFS writes.
 const TRAILER_SET: [u8; TRAILER] = [1, 0, 0, 0, 0, 0, 0, 0];
-/// The largest sequence number, kind separator: the trailer of a shortened index key.
+/// The largest sequence number, kind separator: behind a shortened index key.
 const TRAILER_SEPARATOR: [u8; TRAILER] = [0x11, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-/// No key: the index entry of an empty table.
+/// No key at all: the index entry of an empty table.
 const TRAILER_INVALID: [u8; TRAILER] = [0xff, 0, 0, 0, 0, 0, 0, 0];
 
-/// One record, borrowed from the iterator until the next step.
+/// One record, borrowed from the walk until the next step.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
     /// The key, such as a logical path in a range.
@@ -36,7 +35,7 @@ impl Record<'_> {
     }
 }
 
-/// One level of the iteration: a block and the place in it.
+/// One level of the walk: a block and the place in it.
 #[derive(Debug)]
 struct Level {
     buffer: BlockBuffer,
@@ -79,16 +78,16 @@ impl Level {
     }
 }
 
-/// The iterator. Call [`Records::next`] until it returns `None`: only then has the whole file been checked.
+/// The walk. Step with [`Records::next`] until it says `None`: only then has the whole file been checked.
 #[derive(Debug)]
 pub struct Records<'t> {
     table: &'t Table,
     index: Index<'t>,
     data: Level,
-    /// Whether `data` holds an unfinished block.
+    /// Whether `data` holds a block that is not finished.
     in_block: bool,
     done: bool,
-    /// The index key of the previous block.
+    /// The index key of the block before.
     separator: Vec<u8>,
     blocks: u64,
     entries: u64,
@@ -113,10 +112,10 @@ impl<'t> Records<'t> {
         }
     }
 
-    /// The next record in key order; `None` after the last one, if the whole file is consistent.
+    /// The next record in key order; `None` once all have been seen and the whole file is consistent.
     ///
     /// # Errors
-    /// Damage; the iteration must not be continued after it.
+    /// Damage; the walk must not be continued after it.
     #[expect(clippy::should_implement_trait, reason = "a record borrows from the walk, which Iterator cannot say")]
     #[inline]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, Damage> {
@@ -148,7 +147,7 @@ impl<'t> Records<'t> {
         Ok(record)
     }
 
-    /// Finishes the current block and opens the next; `false` after the last.
+    /// Finishes the block at hand and opens the next; `false` after the last.
     fn advance(&mut self) -> Result<bool, Damage> {
         if self.in_block {
             self.end_block()?;
@@ -262,7 +261,7 @@ impl<'t> Index<'t> {
         Ok(true)
     }
 
-    /// Checks that the lower level reaches up to the upper one, and returns the offset where the lower level begins.
+    /// Checks that the lower level reaches up to the upper one, and says where the lower level begins.
     fn finish(&self) -> Result<u64, Damage> {
         if self.next != self.table.footer.index.offset {
             let problem = Problem::Expected("index blocks up to where the upper level begins");

@@ -1,5 +1,5 @@
-//! Tests damage: every flipped bit and every truncation of real files, and forged files with right checksums that each
-//! break one guarantee of the format.
+//! Damage: every flipped bit and every truncation of real files, and forged files whose checksums are right but which
+//! break one promise of the format each.
 
 mod forge;
 
@@ -75,7 +75,7 @@ proptest! {
     }
 }
 
-/// The reader's error for a forgery.
+/// What the reader says of a forgery.
 fn verdict(edit: impl FnOnce(&mut Forgery)) -> String {
     verdict_on(Forgery::good(), edit)
 }

@@ -1,5 +1,5 @@
-//! Builds the content of a block: prefix compression, restart points, and when a block is full. It is the inverse of
-//! the reader's `block::Cursor`; it does not compress or checksum.
+//! Building the contents of a block: prefix compression, restart points, and when a block is full.
+//! Owns the inverse of the reader's `block::Cursor`; does not compress or checksum.
 
 use super::super::varint;
 
@@ -13,7 +13,7 @@ const WORD: usize = size_of::<u32>();
 #[derive(Debug)]
 pub(super) struct BlockBuilder {
     restart_interval: usize,
-    /// This many bytes at the end of a key are never shared, even if the previous key has the same.
+    /// This many bytes at the end of a key are never left out, even where the key before has the same.
     trailer: usize,
     bytes: Vec<u8>,
     restarts: Vec<u32>,
@@ -27,7 +27,7 @@ impl BlockBuilder {
         Self { restart_interval, trailer, bytes: Vec::new(), restarts: Vec::new(), entries: 0, last_key: Vec::new() }
     }
 
-    /// The whole last key; empty for a new block.
+    /// The whole key added last; empty for a new block.
     pub(super) fn last_key(&self) -> &[u8] {
         &self.last_key
     }
@@ -44,12 +44,12 @@ impl BlockBuilder {
             return false;
         }
         let restart = if self.entries.is_multiple_of(self.restart_interval) { WORD } else { 0 };
-        // pebble counts four bytes for the shared length, whatever its encoding.
+        // pebble takes four bytes for the shared length, whatever it is.
         let lengths = 4 + varint::encoded_len(key_len as u64) + varint::encoded_len(value_len as u64);
         size >= TARGET_BYTES || size + key_len + value_len + restart + lengths > TARGET_BYTES
     }
 
-    /// Adds an entry. Keys must come in order.
+    /// Adds an entry; keys come in order.
     pub(super) fn add(&mut self, key: &[u8], value: &[u8]) {
         let shared = if self.entries.is_multiple_of(self.restart_interval) {
             // Blocks are far below 4 GiB.
@@ -84,8 +84,7 @@ impl BlockBuilder {
     }
 }
 
-/// The length of the common prefix of two keys. It compares whole words first, as most keys of a block share long
-/// prefixes.
+/// How many bytes two keys begin with in common: whole words first, as most keys of a block share long prefixes.
 pub(super) fn shared(a: &[u8], b: &[u8]) -> usize {
     const WORD: usize = size_of::<u64>();
     let words = a.chunks_exact(WORD).zip(b.chunks_exact(WORD)).take_while(|(a, b)| a == b).count() * WORD;

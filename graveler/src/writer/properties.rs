@@ -1,5 +1,5 @@
-//! The properties block that pebble writes into lakeFS's files, constants included. The figures come from the table
-//! writer.
+//! The properties block that pebble writes into lakeFS's files, constants and all.
+//! Owns names and encodings; the figures come from the table writer.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The value as stored.
+    /// As it stands in the file.
     fn bytes<'b>(&self, scratch: &'b mut Vec<u8>) -> &'b [u8]
     where
         'a: 'b,
@@ -39,7 +39,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// The counts of the table writer. Sizes in bytes.
+/// What the table writer has counted. Sizes in bytes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Figures {
     pub(super) data_size: u64,
@@ -52,7 +52,7 @@ pub(super) struct Figures {
     pub(super) two_level: Option<(u64, u64)>,
 }
 
-/// The content of the block. Of two properties with one name, pebble's own counts.
+/// The contents of the block. Of two properties with one name, pebble's own counts.
 pub(super) fn encode(figures: &Figures, user: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
     let own = own(figures).into_iter().map(|(name, value)| (name.as_bytes(), value));
     let users = user.iter().map(|(name, value)| (name.as_slice(), Value::Bytes(value)));
@@ -67,7 +67,7 @@ pub(super) fn encode(figures: &Figures, user: &BTreeMap<Vec<u8>, Vec<u8>>) -> Ve
     block.finish()
 }
 
-/// pebble's own properties, by name.
+/// What pebble writes of itself, by name.
 fn own(figures: &Figures) -> Vec<(&'static str, Value<'static>)> {
     use Value::{Bytes, Number, Word};
     let index_type = if figures.two_level.is_some() { INDEX_TWO_LEVEL } else { INDEX_BINARY_SEARCH };

@@ -1,6 +1,6 @@
-//! Builds an SSTable as pebble does for lakeFS: data blocks, index of one or two levels, properties, metaindex, footer.
-//! This module owns block boundaries, separators and the running size estimate, on which lakeFS's range breaking and
-//! metarange ids depend.
+//! Building an SSTable as pebble does for lakeFS: data blocks, index of one or two levels, properties, metaindex,
+//! footer. Owns block boundaries, separators and the running size estimate, which lakeFS's range breaking and
+//! metarange ids depend on.
 
 use std::collections::BTreeMap;
 
@@ -20,9 +20,9 @@ const TRAILER_SEPARATOR: [u8; TRAILER] = [0x11, 0xff, 0xff, 0xff, 0xff, 0xff, 0x
 const TRAILER_INVALID: [u8; TRAILER] = [0xff, 0, 0, 0, 0, 0, 0, 0];
 const DATA_RESTART_INTERVAL: usize = 16;
 const INDEX_RESTART_INTERVAL: usize = 1;
-/// The size that pebble assumes for a handle when it decides whether an index block is full.
+/// What pebble assumes for a handle when it decides whether an index block is full.
 const HANDLE_BYTES_ASSUMED: usize = 20;
-/// lakeFS accepts 40 MiB of identity and as much of data; together with a key this stays below the reader's limits.
+/// lakeFS takes 40 MiB of identity and as much of data; together with a key this stays below the reader's limits.
 const RECORD_BYTES_MAX: u64 = 40 << 20;
 
 /// A finished file.
@@ -36,7 +36,7 @@ pub struct WrittenTable {
     pub min_key: Vec<u8>,
     /// The last key.
     pub max_key: Vec<u8>,
-    /// The number of records.
+    /// Records.
     pub count: u64,
     /// pebble's estimate before the last block was written, in bytes.
     pub estimated_size: u64,
@@ -78,13 +78,13 @@ impl TableWriter {
         }
     }
 
-    /// The number of records so far.
+    /// Records so far.
     pub fn count(&self) -> u64 {
         self.figures.entries
     }
 
-    /// pebble's running estimate: the data blocks written, plus the data and index blocks under construction. It
-    /// excludes finished index blocks of the lower level.
+    /// pebble's running estimate: data blocks written, plus the data and index blocks under construction. Finished
+    /// index blocks of the lower level are not in it.
     pub fn estimated_size(&self) -> u64 {
         self.file.len() as u64 + self.data.estimated_size() as u64 + self.index.estimated_size() as u64
     }
@@ -92,7 +92,7 @@ impl TableWriter {
     /// Adds a record.
     ///
     /// # Errors
-    /// If the key is not above the last one, or the record is too long. Nothing is added then.
+    /// The key is not above the last one, or the record is too long. Nothing is added then.
     pub fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), WriteError> {
         let ordinal = self.figures.entries;
         if self.min_key.is_some() && key <= self.max_key.as_slice() {
@@ -147,8 +147,7 @@ impl TableWriter {
         ];
         self.user.extend(added.map(|(name, value)| (name.as_bytes().to_vec(), value)));
 
-        // A data block is closed only when a record for the next one exists, so the last one is empty only if the table
-        // is.
+        // A data block is only closed when a record for the next one is there: so the last is empty only if all is.
         let index_key = if count == 0 { TRAILER_INVALID.to_vec() } else { successor(&self.max_key) };
         self.flush(index_key);
         let index = self.write_index();
@@ -189,11 +188,11 @@ fn encoded(handle: Handle) -> Vec<u8> {
     out
 }
 
-/// Appends a block with its trailer; compressed if `compress` is set and compression saves an eighth.
+/// Appends a block with its trailer; compressed if that is wanted and saves an eighth.
 fn write_block(file: &mut Vec<u8>, contents: Vec<u8>, compress: bool) -> Handle {
     let offset = file.len();
     let worth = contents.len() - contents.len() / 8;
-    // Compression only fails for inputs of 4 GiB and more; a block is then stored uncompressed.
+    // Compression only fails for inputs of 4 GiB and more; a block is then stored as it is.
     let compressed = if compress { snap::raw::Encoder::new().compress_vec(&contents).ok() } else { None };
     let (stored, kind) = match compressed.filter(|bytes| bytes.len() < worth) {
         Some(smaller) => (smaller, TYPE_SNAPPY),
@@ -206,11 +205,11 @@ fn write_block(file: &mut Vec<u8>, contents: Vec<u8>, compress: bool) -> Handle 
     Handle { offset: offset as u64, length: stored.len() as u64 }
 }
 
-/// The index key between a block that ends with `last` and one that begins with `next`, shortened if possible.
+/// The index key between a block that ends with `last` and one that begins with `next`: shortened if possible.
 fn separator(last: &[u8], next: &[u8]) -> Vec<u8> {
     let shared = shared(last, next);
     let (Some(&low), Some(&high)) = (last.get(shared), next.get(shared)) else { return real_key(last) };
-    // Keys ascend, so `low` is below `high` and can be raised, unless that would give `next` itself.
+    // Keys ascend, so that `low` is below `high` and can be raised, unless that would give `next` itself.
     let room = shared + 1 < next.len() || low + 1 < high;
     let raise = if room {
         Some(shared)
@@ -220,12 +219,12 @@ fn separator(last: &[u8], next: &[u8]) -> Vec<u8> {
     shortened(last, raise)
 }
 
-/// The index key after the last block.
+/// The index key behind the last block.
 fn successor(last: &[u8]) -> Vec<u8> {
     shortened(last, last.iter().position(|byte| *byte != 0xff))
 }
 
-/// `key` cut after the byte at `raise`, which is incremented; the real key if there is no such byte.
+/// `key` cut off behind the byte at `raise`, which is raised by one; the real key where there is no such byte.
 fn shortened(key: &[u8], raise: Option<usize>) -> Vec<u8> {
     let cut = raise.and_then(|at| key.get(..=at)).map(<[u8]>::to_vec);
     match cut {

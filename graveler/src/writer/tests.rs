@@ -1,4 +1,4 @@
-//! Tests the writer against files of a real lakeFS, against known ids, and against the reader.
+//! The writer against files that a real lakeFS wrote, against known ids, and against the reader.
 
 use std::path::{Path, PathBuf};
 
@@ -111,7 +111,7 @@ fn ranges_are_closed_by_size_or_by_the_keys_hash() {
     assert!(!should_break(special.as_bytes(), 9, &BreakRule { raggedness: 0, ..rule }));
 }
 
-/// The real server's ranges end where the rule requires, except those that a commit ends at its last key.
+/// The real server's ranges end where the rule says, but for those that a commit ends at its own last key.
 #[test]
 fn the_longest_real_tree_breaks_where_the_rule_says() {
     let mut special = 0;

@@ -1,4 +1,5 @@
-//! Builds small single-level files with right checksums and one fault. It deliberately shares no code with the writer.
+//! Builds small single-level files with right checksums and one wrong thing. Deliberately shares no code with the
+//! writer.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +16,14 @@ pub(super) fn set(key: &[u8]) -> Vec<u8> {
     [key, &[1, 0, 0, 0, 0, 0, 0, 0]].concat()
 }
 
-/// The parts of a file, to be edited and then built.
+/// The parts of a file; edit, then build.
 pub(super) struct Forgery {
     pub(super) data: Vec<Rows>,
-    /// Index keys, each with the number of its data block.
+    /// Index keys and the number of the data block that they lead to.
     pub(super) index: Vec<(Vec<u8>, usize)>,
-    /// With two levels: the upper level's keys, and how many entries of `index` each lower block has.
+    /// With two levels: the upper level's keys, and how many entries each lower block takes of `index`.
     pub(super) partitions: Vec<(Vec<u8>, usize)>,
-    /// With two levels: bytes after each lower block.
+    /// With two levels: bytes behind each lower block.
     pub(super) partition_gaps: Vec<Vec<u8>>,
     properties: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Restart offsets of the first data block.
